@@ -1,0 +1,1 @@
+"""Typed settings from TOML and environment, and logging. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""What a job is: its words, its states, its contact IDs, its ledger in Redis."""

@@ -1,0 +1,1 @@
+"""Lua scripts that change the ledger, one transaction each."""

@@ -1,0 +1,1 @@
+"""Runs jobs: lanes, pacing, the portal client, and the arq entry points."""
