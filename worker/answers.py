@@ -1,0 +1,87 @@
+"""What a call to the portal came to, as values: nothing here does anything.
+
+    Deleted    the portal's word on a PUT, per contact ID
+    LookedUp   what the account can see of the contact IDs that were asked about
+    Failure    anything else, already turned into "what now?"
+"""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Visible(StrEnum):
+    """What a look-up says of a contact that the account can see."""
+
+    #: canEdit and canDelete: nothing stands in the way, it can be sent (again).
+    DELETABLE = "deletable"
+    #: not canEdit: the account has no right to change it, so never to delete it.
+    READ_ONLY = "read_only"
+    #: canEdit but not canDelete: the contact is on an invoice of whatever status.
+    HAS_INVOICE = "has_invoice"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A valid answer to a PUT.
+
+    What was sent and is not listed was skipped by the portal, which gives no reason; look it up.
+    """
+
+    #: Contact IDs that the portal says it deleted; always a subset of those sent.
+    listed: AbstractSet[int]
+    #: True when the answer's own counts show that more may have been deleted than it lists: an unlisted contact ID that
+    #: turns out to be gone is then *presumed deleted*, not *not found*.
+    unlisted_doubtful: bool
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """A valid and complete answer to a look-up.
+
+    A contact ID in `asked` that is not in `visible` does not exist for the account.
+    """
+
+    visible: dict[int, Visible]
+    #: The contact IDs that this call really asked about: a prefix of those handed in, because a request line is finite.
+    asked: Sequence[int]
+    http_status: int
+
+
+class Action(StrEnum):
+    """What to do after a failure."""
+
+    #: Try again later with backoff; counts as an attempt.
+    RETRY = "retry"
+    #: The portal asks for less: move its next turn, cut the rate. Costs no attempt.
+    SLOW_DOWN = "slow_down"
+    #: Something about this set of contact IDs: cut it in halves down to the ones that cause it.
+    SPLIT = "split"
+    #: Nothing more can be done for these contact IDs.
+    GIVE_UP = "give_up"
+    #: A fault of the portal, the address or the account: pause the job, a person must act.
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that brought no valid answer."""
+
+    action: Action
+    #: False only where it is certain that the portal deleted nothing. True: look the contact IDs up before anything else.
+    may_have_deleted: bool
+    #: A stable word. For contact IDs: rejected, portal_error, timeout, answer_garbled, connection_lost, …; for a job's
+    #: state: portal_auth, portal_payment, portal_forbidden, portal_protocol, portal_unreachable, rate_limit, push_back.
+    reason: str
+    #: The status of the answer; None when there was none.
+    http_status: int | None
+    #: For a person: what happened and, where a person must act, what to do. Never holds a secret or an address.
+    message: str
+    #: The portal's own wish for how long to stay away, in seconds, 0 to 86400; None when it named none.
+    retry_after_s: float | None = None
+    #: The request was too large or took too long: make the batches smaller.
+    shrink: bool = False
+    #: How long the portal may still be working on the request, in seconds: wait this long before reading back.
+    settle_s: float = 0.0
