@@ -1,0 +1,83 @@
+"""What every section of the settings shares: strictness, units, and fields that are read from files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
+
+#: A name given by the operator, of a portal or of an API key.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+
+#: Where a file is. Only this type is converted from text; every other type must be given as what it is.
+FilePath = Annotated[Path, Field(strict=False)]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a number, kept beside its range so that the reference table can show it."""
+
+    symbol: str
+
+
+class Section(BaseModel):
+    """A frozen table of settings that refuses unknown keys, wrong types, infinities and NaN."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+def refuse(expected: str, *, given: str | None = None, field: str | None = None) -> NoReturn:
+    """Refuse the value being validated.
+
+    Args:
+        expected: what would have been right, as the end of "expected …"; never holds the value itself.
+        given: what to show as given, when the value itself must not or cannot be shown.
+        field: the setting to blame, when it is not the one being validated.
+
+    Raises:
+        PydanticCustomError: always; `config.problems` turns it into a line for the operator.
+    """
+    context: dict[str, Any] = {"expected": expected, "given": given, "field": field}
+    raise PydanticCustomError("refused", "expected {expected}", context)
+
+
+def secret_or_file(value: object, field: str, known: dict[str, Any]) -> object:
+    """Return a secret given directly, or read it from the file that its twin `<field>_file` names.
+
+    Args:
+        value: what was given for the secret itself; None when nothing was.
+        field: name of the secret's field.
+        known: the fields validated so far; the twin is declared before the secret.
+
+    Raises:
+        PydanticCustomError: both were given, or the file is missing, unreadable or empty.
+    """
+    twin = f"{field}_file"
+    path: Path | None = known.get(twin)
+    if path is None:
+        return value
+    if value is not None:
+        refuse(f"either {field} or {twin}, not both", given="both", field=twin)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        refuse(f"a readable file ({error.strerror or type(error).__name__})", given=str(path), field=twin)
+    except UnicodeDecodeError:
+        refuse("a file of UTF-8 text", given=str(path), field=twin)
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        refuse("a file that is not empty", given=str(path), field=twin)
+    return text
+
+
+def plain(secret: SecretStr | None) -> str | None:
+    """Return the text of an optional secret."""
+    return None if secret is None else secret.get_secret_value()

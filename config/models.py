@@ -1,0 +1,182 @@
+"""The tables of the configuration as models: every setting with its type, range, default and unit."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, SerializerFunctionWrapHandler, ValidationInfo, field_serializer, field_validator
+
+from config.errors import UnknownPortal
+from config.fields import NAME_PATTERN, FilePath, Section, Unit, plain, refuse, secret_or_file
+from config.portal import Portal
+from config.redis_url import RedisUrl, parse_redis_url
+
+
+class RedisConfig(Section):
+    """Where the ledger lives."""
+
+    password_file: FilePath | None = None
+    """File that holds the password of Redis; read once at start, one trailing newline ignored."""
+
+    password: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    """Password of Redis, when it is not part of `url`."""
+
+    url: Annotated[RedisUrl, Field(validate_default=True)] = RedisUrl("redis://127.0.0.1:6379/0")
+    """Address of Redis: `redis://`, `rediss://` (TLS) or `unix://` (socket)."""
+
+    @property
+    def redacted(self) -> str:
+        """The address without its password, for messages."""
+        return self.url.redacted
+
+    @field_validator("password", mode="before")
+    @classmethod
+    def _read_password(cls, value: object, info: ValidationInfo) -> object:
+        return secret_or_file(value, "password", info.data)
+
+    @field_validator("password")
+    @classmethod
+    def _password_is_not_empty(cls, password: SecretStr | None) -> SecretStr | None:
+        if plain(password) == "":
+            refuse("a password that is not empty", given="an empty text")
+        return password
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: RedisUrl, info: ValidationInfo) -> RedisUrl:
+        """Check the address and put the separate password in, so that `url` is all that a client needs."""
+        try:
+            address = parse_redis_url(url.get_secret_value())
+        except ValueError as error:
+            refuse(str(error))
+        password = plain(info.data.get("password"))
+        if password is None:
+            return url
+        if address.password is not None and address.password != password:
+            refuse("one password: in the url, or in password or password_file")
+        return url.with_password(password)
+
+
+class ApiKey(Section):
+    """One caller of the HTTP API."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    """Name of the caller, for logs."""
+
+    key_sha256: str
+    """SHA-256 of the key in hexadecimal; the key itself is never stored."""
+
+    scopes: Annotated[tuple[Literal["read", "submit", "control"], ...], Field(strict=False, min_length=1)]
+    """What the caller may do."""
+
+    @field_validator("key_sha256")
+    @classmethod
+    def _is_a_digest(cls, digest: str) -> str:
+        if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
+            refuse("64 hexadecimal digits, the SHA-256 of the key")
+        return digest.lower()
+
+
+class Api(Section):
+    """The HTTP API and its page."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on; anything but loopback needs `api.keys`."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes any free one."""
+
+    max_body_mb: Annotated[int, Field(ge=1, le=65536), Unit("MB")] = 512
+    """Largest streamed list of contact IDs."""
+
+    keys: Annotated[tuple[ApiKey, ...], Field(strict=False)] = ()
+    """Keys of the callers; in the environment as a JSON array of objects."""
+
+    @field_validator("keys")
+    @classmethod
+    def _names_are_unique(cls, keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+        names = [key.name for key in keys]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            refuse("a different name for every key", given=f"{twice[0]!r} more than once")
+        return keys
+
+
+class WorkerConfig(Section):
+    """How a worker process behaves."""
+
+    poll_delay_s: Annotated[float, Field(ge=0.005, le=5), Unit("s")] = 0.1
+    """Pause between two looks into the queue of an idle worker."""
+
+    lease_ttl_s: Annotated[float, Field(ge=2, le=60), Unit("s")] = 5.0
+    """How long a portal stays taken after its worker has died."""
+
+    slice_s: Annotated[float, Field(ge=1, le=300), Unit("s")] = 20.0
+    """How long a lane drives its portal before it lets another one go on."""
+
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=600), Unit("s")] = 30.0
+    """How long a worker told to stop waits for the batches in flight."""
+
+    max_lanes: Annotated[int, Field(ge=1, le=1000), Unit("lanes")] = 64
+    """Lanes in one worker process."""
+
+    lifeline_s: Annotated[int, Field(ge=1, le=30), Unit("s")] = 2
+    """How often to look for portals with work that nobody drives."""
+
+
+class LogConfig(Section):
+    """How log lines look and which are written."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """One JSON object per line, or text to read; `auto` is text on a terminal, else JSON."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least serious level that is written."""
+
+
+class Settings(Section):
+    """Every setting, checked. Built once by `load_settings` and passed on; nothing in it can be changed."""
+
+    redis: RedisConfig = RedisConfig()
+    portals: Annotated[
+        Mapping[str, Portal], Field(strict=False, default_factory=lambda: MappingProxyType[str, Portal]({}))
+    ]
+    api: Api = Api()
+    worker: WorkerConfig = WorkerConfig()
+    log: LogConfig = LogConfig()
+
+    confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
+    """The command line asks before it queues more contacts than this."""
+
+    retention_days: Annotated[float, Field(ge=0.01, le=3650), Unit("days")] = 30.0
+    """How long a finished job and its ledger are kept."""
+
+    def portal(self, name: str) -> Portal:
+        """Return a configured portal.
+
+        Raises:
+            UnknownPortal: no portal of this name is configured; the message lists those that are.
+        """
+        try:
+            return self.portals[name]
+        except KeyError:
+            raise UnknownPortal(name, self.portals) from None
+
+    @field_validator("portals", mode="before")
+    @classmethod
+    def _name_portals_by_key(cls, portals: object) -> object:
+        if not isinstance(portals, Mapping):
+            return portals
+        return {key: {"name": key, **value} if isinstance(value, dict) else value for key, value in portals.items()}
+
+    @field_validator("portals")
+    @classmethod
+    def _freeze_portals(cls, portals: Mapping[str, Portal]) -> Mapping[str, Portal]:
+        for key, portal in portals.items():
+            if key != portal.name:
+                refuse(f"the portal named {portal.name!r} under its own name", given=repr(key))
+        return MappingProxyType(dict(portals))
+
+    @field_serializer("portals", mode="wrap")
+    def _dump_portals(self, portals: Mapping[str, Portal], dump: SerializerFunctionWrapHandler) -> Any:
+        return dump(dict(portals))

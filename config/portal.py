@@ -1,0 +1,168 @@
+"""One portal: its address, its credentials, and how hard it may be worked."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from config.fields import NAME_PATTERN, FilePath, Section, Unit, refuse, secret_or_file
+
+
+class Portal(Section):
+    """A configured portal.
+
+    Credentials take exactly one form: a token, or a user name with a password. A secret given as a file has been read
+    by the time the object exists: `token` and `password` hold it either way.
+    """
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    """Name of the portal in requests, commands, logs and the page; the key of its table."""
+
+    url: str
+    """Base address of the portal, `http://` or `https://`, without `/api`."""
+
+    token_file: FilePath | None = None
+    """File that holds the token; read once at start, one trailing newline ignored."""
+
+    token: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    """Token of the account that deletes."""
+
+    username: Annotated[str | None, Field(validate_default=True)] = None
+    """User name (usually an e-mail address) to log in with, instead of a token."""
+
+    password_file: FilePath | None = None
+    """File that holds the password of `username`; read once at start, one trailing newline ignored."""
+
+    password: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    """Password of `username`."""
+
+    auth_scheme: Literal["token", "bearer"] = "token"
+    """Form of the `Authorization` header: the token alone, or after the word `Bearer`."""
+
+    requests_per_second: Annotated[float, Field(ge=0.01, le=1000), Unit("calls/s")] = 5.0
+    """Ceiling of calls to the portal, of every kind, all workers and jobs together."""
+
+    burst: Annotated[int, Field(ge=1, le=1000), Unit("calls")] = 1
+    """Calls that may go at once after a quiet time."""
+
+    max_concurrency: Annotated[int, Field(ge=1, le=64), Unit("calls")] = 1
+    """Calls in flight at any time, all workers together."""
+
+    batch_size_start: Annotated[int, Field(ge=1, le=1000), Unit("contacts")] = 50
+    """Contacts in the first batch of a portal; tuned from there between 1 and `batch_size_max`."""
+
+    batch_size_max: Annotated[int, Field(ge=1, le=1000, validate_default=True), Unit("contacts")] = 200
+    """Largest batch ever sent; at least `batch_size_start`."""
+
+    request_timeout_s: Annotated[float, Field(ge=1, le=600), Unit("s")] = 60.0
+    """How long one call may take, from connecting to the last byte of the answer."""
+
+    approval_above: Annotated[int, Field(ge=0), Unit("contacts")] = 0
+    """Jobs larger than this wait for an approval; 0 is off."""
+
+    lookup_url_max_chars: Annotated[int, Field(ge=256, le=16000), Unit("characters")] = 8000
+    """Longest request target of a read-back; nginx takes 16 kB, IIS about 2 kB."""
+
+    answer_format: Literal["json", "xml"] = "json"
+    """Format in which the portal is asked to answer."""
+
+    protected_ids_file: FilePath | None = None
+    """File of contact IDs that are never sent."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=20), Unit("attempts")] = 5
+    """How often one batch is sent before its contacts are given up; throttled sendings do not count."""
+
+    backoff_base_s: Annotated[float, Field(ge=0.01, le=60), Unit("s")] = 1.0
+    """Upper bound of the wait before the first retry; it doubles with every further one."""
+
+    backoff_max_s: Annotated[float, Field(ge=0.01, le=3600, validate_default=True), Unit("s")] = 60.0
+    """Upper bound of the wait before any retry; at least `backoff_base_s`."""
+
+    @field_validator("url")
+    @classmethod
+    def _normalise_url(cls, url: str) -> str:
+        if any(character.isspace() or not character.isprintable() for character in url):
+            refuse("an address without blanks or control characters")
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            refuse("a well-formed address with a port from 1 to 65535")
+        if parts.scheme not in {"http", "https"}:
+            refuse("an address that begins with http:// or https://")
+        if "@" in parts.netloc:
+            refuse("an address without credentials; they have settings of their own")
+        if "?" in url or "#" in url:
+            refuse("a base address, without '?' and '#'")
+        if not host or port == 0:
+            refuse("an address with a host name, and a port from 1 to 65535 if any")
+        path = parts.path.rstrip("/")
+        if f"{path.lower()}/".endswith("/api/") or "/api/" in path.lower():
+            refuse("the base address of the portal, without /api")
+        return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+    @field_validator("token", mode="before")
+    @classmethod
+    def _read_token(cls, value: object, info: ValidationInfo) -> object:
+        return secret_or_file(value, "token", info.data)
+
+    @field_validator("token")
+    @classmethod
+    def _token_fits_a_header(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if token is not None:
+            text = token.get_secret_value()
+            if not text.isascii() or not text.isprintable() or not text or " " in text:
+                field = "token_file" if info.data.get("token_file") else None
+                refuse("a token of visible ASCII characters, without blanks (and without the word Bearer)", field=field)
+        return token
+
+    @field_validator("username")
+    @classmethod
+    def _one_form_of_credentials(cls, username: str | None, info: ValidationInfo) -> str | None:
+        if username is None:
+            return None
+        if not username.strip():
+            refuse("a user name")
+        if info.data.get("token") is not None:
+            refuse("either a token or username with a password, not both", given="both")
+        return username
+
+    @field_validator("password", mode="before")
+    @classmethod
+    def _read_password(cls, value: object, info: ValidationInfo) -> object:
+        return secret_or_file(value, "password", info.data)
+
+    @field_validator("password")
+    @classmethod
+    def _credentials_are_complete(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if not {"token_file", "token", "username"} <= info.data.keys():
+            return password  # one of them is wrong already, and said so
+        token, username = info.data["token"], info.data["username"]
+        if password is None:
+            if username is not None and "password_file" in info.data:
+                refuse("password or password_file beside username", given="nothing")
+            if token is None:
+                refuse("credentials: token, token_file, or username with password or password_file", given="nothing")
+        elif not password.get_secret_value():
+            refuse("a password that is not empty", given="an empty text")
+        elif token is not None:
+            refuse("either a token or username with a password, not both", given="both")
+        elif username is None:
+            refuse("username beside the password", given="nothing", field="username")
+        return password
+
+    @field_validator("batch_size_max")
+    @classmethod
+    def _batch_sizes_in_order(cls, largest: int, info: ValidationInfo) -> int:
+        start = info.data.get("batch_size_start")
+        if start is not None and start > largest:
+            refuse(f"at least batch_size_start, which is {start}")
+        return largest
+
+    @field_validator("backoff_max_s")
+    @classmethod
+    def _backoff_in_order(cls, longest: float, info: ValidationInfo) -> float:
+        base = info.data.get("backoff_base_s")
+        if base is not None and base > longest:
+            refuse(f"at least backoff_base_s, which is {base:g}")
+        return longest

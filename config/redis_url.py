@@ -1,0 +1,130 @@
+"""The address of Redis: checked, taken apart, and shown without its password."""
+
+import re
+from typing import NamedTuple
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from pydantic import Secret
+
+#: Redis numbers its databases with a C int.
+MAX_DATABASE = 2**31 - 1
+
+_MASK = "***"
+
+
+class RedisAddress(NamedTuple):
+    """The parts of a Redis URL, percent-decoded: for clients that do not decode a URL's password themselves."""
+
+    #: Empty for a Unix socket.
+    host: str
+    #: 1-65535; 0 for a Unix socket.
+    port: int
+    db: int
+    username: str | None
+    password: str | None
+    tls: bool
+    #: Path of a Unix socket, else None.
+    socket_path: str | None
+
+
+class RedisUrl(Secret[str]):
+    """A checked Redis URL. `str` and `repr` show it without its password; `get_secret_value()` is the whole of it."""
+
+    def _display(self) -> str:
+        return self.redacted
+
+    @property
+    def redacted(self) -> str:
+        """The address without its password, for messages."""
+        scheme, separator, rest = self.get_secret_value().partition("://")
+        credentials, at, tail = rest.rpartition("@")
+        user, colon, _ = credentials.partition(":")
+        return f"{scheme}{separator}{user}{colon}{_MASK if colon else ''}{at}{tail}"
+
+    @property
+    def address(self) -> RedisAddress:
+        """The parts of the address, percent-decoded."""
+        return parse_redis_url(self.get_secret_value())
+
+    def with_password(self, password: str) -> "RedisUrl":
+        """Return this address with a password put in, percent-encoded."""
+        parts = urlsplit(self.get_secret_value())
+        user, _, host = parts.netloc.rpartition("@")
+        netloc = f"{user.partition(':')[0]}:{quote(password, safe='')}@{host}"
+        return RedisUrl(parts._replace(netloc=netloc).geturl())
+
+
+def redact_url(url: str) -> str:
+    """Return a URL, valid or not, without anything that could be a secret.
+
+    Everything between the scheme and the last `@` is taken for credentials (a password may hold any character when
+    somebody forgot to percent-encode it), everything after `?` or `#` for a possible token.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    _, at, tail = rest.rpartition("@")
+    tail = re.sub(r"([?#]).*", rf"\1{_MASK}", tail, flags=re.DOTALL)
+    return f"{scheme}{separator}{_MASK}@{tail}" if at else f"{scheme}{separator}{tail}"
+
+
+def parse_redis_url(url: str) -> RedisAddress:
+    """Take a Redis URL apart.
+
+    Args:
+        url: `redis://` or `rediss://[user:password@]host[:port][/db]`, or `unix://[user:password@]/path[?db=N]`.
+
+    Raises:
+        ValueError: what is wrong with it, as the end of "expected …", without any part of the URL.
+    """
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise ValueError("an address without blanks or control characters")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("a well-formed address") from None
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("an address that begins with redis://, rediss:// or unix://")
+    if parts.fragment or "#" in url:
+        raise ValueError("an address without '#' (write %23 inside a password)")
+    host, port, socket_path, db = _socket_target(parts) if parts.scheme == "unix" else _tcp_target(parts)
+    return RedisAddress(
+        host=host,
+        port=port,
+        db=_database(db),
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        tls=parts.scheme == "rediss",
+        socket_path=socket_path,
+    )
+
+
+def _tcp_target(parts: SplitResult) -> tuple[str, int, None, str]:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("a port from 1 to 65535")
+    if not parts.hostname:
+        raise ValueError("a host name")
+    if parts.query:
+        raise ValueError("an address without '?' (the database number is the path, as in redis://host:6379/0)")
+    return parts.hostname, port or 6379, None, parts.path.removeprefix("/")
+
+
+def _socket_target(parts: SplitResult) -> tuple[str, int, str, str]:
+    if parts.netloc.rpartition("@")[2] or not parts.path.strip("/"):
+        raise ValueError("the absolute path of a socket, as in unix:///run/redis.sock?db=0")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if set(options) - {"db"}:
+        raise ValueError("no option but db after '?'")
+    return "", 0, unquote(parts.path), options.get("db", "")
+
+
+def _database(text: str) -> int:
+    if not text:
+        return 0
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > MAX_DATABASE:
+        raise ValueError(f"a database number from 0 to {MAX_DATABASE}")
+    return int(text)

@@ -1,0 +1,185 @@
+"""Every setting as a row: the one description behind error messages, the environment's names and the documentation."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Le
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from config.fields import Section, Unit
+from config.models import Settings
+from config.portal import Portal
+from config.redis_url import RedisUrl
+
+#: Prefix and separator of the environment's names.
+ENV_PREFIX = "CRM_SWEEP_"
+ENV_SEPARATOR = "__"
+
+#: Stands in a path for the name of a portal, and for the position in a list.
+ANY_NAME = "<name>"
+ANY_ITEM = "[]"
+
+Kind = Literal["integer", "number", "text", "choice", "path", "secret", "list"]
+
+_KINDS: Mapping[type, Kind] = {int: "integer", float: "number", str: "text", Path: "path", SecretStr: "secret"}
+#: Shown as text with its credentials cut out, not masked as a whole.
+_ADDRESSES = frozenset({("redis", "url"), ("portals", ANY_NAME, "url")})
+#: Whole or not at all: somebody may have put the key itself where its digest belongs.
+_MASKED = frozenset({("api", "keys", ANY_ITEM, "key_sha256")})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting. A path names it from the root, `<name>` standing for any portal and `[]` for any list item."""
+
+    path: tuple[str, ...]
+    kind: Kind
+    choices: tuple[str, ...]
+    lowest: float | None
+    highest: float | None
+    #: As text; empty when the setting has to be given, or has no value unless given.
+    default: str
+    required: bool
+    unit: str
+    #: One sentence.
+    description: str
+
+    @property
+    def name(self) -> str:
+        """The setting as it is written in messages, `portals.<name>.burst`."""
+        return ".".join(self.path).replace(".[]", "[]")
+
+    @property
+    def env(self) -> str:
+        """The environment variable, `CRM_SWEEP_PORTALS__<NAME>__BURST`; empty for parts of a list."""
+        return "" if ANY_ITEM in self.path else env_name(self.path)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value is masked wherever it would be shown."""
+        return self.kind == "secret" or self.path in _MASKED
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the value is a URL, shown without what could be a secret in it."""
+        return self.path in _ADDRESSES
+
+    @property
+    def range(self) -> str:
+        """The range or the choices as text, empty when there is neither."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.lowest is None:
+            return ""
+        return f"{self.lowest:g} or more" if self.highest is None else f"{self.lowest:g} to {self.highest:g}"
+
+    @property
+    def expected(self) -> str:
+        """What a right value is, as the end of "expected …"."""
+        if self.choices:
+            words = "one or more of" if self.kind == "list" else "one of"
+            return f"{words} {self.range}"
+        if self.is_address:
+            return "an address such as " + (
+                "redis://host:6379/0" if self.path[0] == "redis" else "https://crm.example.com"
+            )
+        noun = {
+            "integer": "a whole number",
+            "number": "a number",
+            "text": "a text",
+            "choice": "a text",
+            "path": "the path of a file",
+            "secret": "a text",
+            "list": "a list of tables",
+        }[self.kind]
+        if not self.range:
+            return noun
+        return f"{noun} of {self.range}" if self.highest is None else f"{noun} from {self.range}"
+
+
+def env_name(path: tuple[str, ...]) -> str:
+    """Return the environment variable of a setting."""
+    return ENV_PREFIX + ENV_SEPARATOR.join(part.upper().replace("-", "_") for part in path)
+
+
+@cache
+def all_settings() -> Mapping[tuple[str, ...], Setting]:
+    """Return every setting by its path, in the order of the models."""
+    return {setting.path: setting for setting in _walk(Settings, ())}
+
+
+def find_setting(path: tuple[str | int, ...]) -> Setting | None:
+    """Return the setting at a concrete path such as `("portals", "main", "burst")`, None when there is none."""
+    return all_settings().get(_general(path))
+
+
+def children(path: tuple[str | int, ...]) -> list[str]:
+    """Return the names that may stand in the table at a concrete path; `<name>` where any may."""
+    general = _general(path)
+    names = (key[len(general)] for key in all_settings() if key[: len(general)] == general and len(key) > len(general))
+    return list(dict.fromkeys(names))
+
+
+def _general(path: tuple[str | int, ...]) -> tuple[str, ...]:
+    """Return a concrete path with its portal name and list positions made general."""
+    return tuple(
+        ANY_ITEM if isinstance(part, int) else ANY_NAME if position == 1 and path[0] == "portals" else part
+        for position, part in enumerate(path)
+    )
+
+
+def _walk(model: type[Section], prefix: tuple[str, ...]) -> Iterator[Setting]:
+    for key, field in model.model_fields.items():
+        if model is Portal and key == "name":
+            continue  # the key of its table, not a setting inside it
+        path = (*prefix, key)
+        kind = _bare(field.annotation)
+        arguments = get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from _walk(kind, path)
+        elif get_origin(kind) is Mapping:
+            yield from _walk(arguments[1], (*path, ANY_NAME))
+        else:
+            yield _leaf(path, kind, field)
+            if get_origin(kind) is tuple and isinstance(arguments[0], type) and issubclass(arguments[0], Section):
+                yield from _walk(arguments[0], (*path, ANY_ITEM))
+
+
+def _leaf(path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
+    is_list = get_origin(annotation) is tuple
+    inner = get_args(annotation)[0] if is_list else annotation
+    choices = get_args(inner) if get_origin(inner) is Literal else ()
+    kind: Kind = "list" if is_list else "choice" if choices else "text" if inner is RedisUrl else _KINDS[inner]
+    lowest = next((float(str(item.ge)) for item in field.metadata if isinstance(item, Ge)), None)
+    highest = next((float(str(item.le)) for item in field.metadata if isinstance(item, Le)), None)
+    unit = next((item.symbol for item in field.metadata if isinstance(item, Unit)), "")
+    return Setting(
+        path=path,
+        kind=kind,
+        choices=choices,
+        lowest=lowest,
+        highest=highest,
+        default=_default_text(field.default),
+        required=field.is_required(),
+        unit=unit,
+        description=" ".join((field.description or "").split()),
+    )
+
+
+def _default_text(default: object) -> str:
+    if default is PydanticUndefined or default is None or default == ():
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _bare(annotation: Any) -> Any:
+    """Return the type of an optional field, without None and what is said about it."""
+    if get_origin(annotation) in {Union, UnionType}:
+        annotation = next(part for part in get_args(annotation) if part is not NoneType)
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

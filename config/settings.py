@@ -1,0 +1,67 @@
+"""All settings as one frozen object, built once at start: what the rest of the program imports."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from config.errors import ConfigError, UnknownPortal
+from config.fields import plain
+from config.masking import register_secret
+from config.models import Api, ApiKey, LogConfig, RedisConfig, Settings, WorkerConfig
+from config.portal import Portal
+from config.problems import describe_errors
+from config.redis_url import RedisAddress, RedisUrl
+from config.sources import read_sources
+
+__all__ = [
+    "Api",
+    "ApiKey",
+    "ConfigError",
+    "LogConfig",
+    "Portal",
+    "RedisAddress",
+    "RedisConfig",
+    "RedisUrl",
+    "Settings",
+    "UnknownPortal",
+    "WorkerConfig",
+    "load_settings",
+]
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the configuration file and the environment, the environment winning setting by setting.
+
+    Every secret found is made known to `config.masking`, so that no log line shows it.
+
+    Args:
+        path: the TOML file; by default the one named by `CRM_SWEEP_CONFIG`, else `./crm-sweep.toml` if it exists,
+            else none.
+        environ: the environment; by default that of the process.
+
+    Raises:
+        ConfigError: something is wrong; its `problems` list everything that is.
+    """
+    sources = read_sources(path, os.environ if environ is None else environ)
+    settings: Settings | None = None
+    problems = list(sources.problems)
+    try:
+        settings = Settings.model_validate(sources.data)
+    except ValidationError as error:
+        problems += describe_errors(error, sources)
+    if settings is None or problems:
+        # Raised outside the handler: pydantic's error holds the input and must not travel along as the context.
+        raise ConfigError(problems)
+    for secret in _secrets(settings):
+        register_secret(secret)
+    return settings
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """Return every secret text in the settings."""
+    portals = settings.portals.values()
+    found = [settings.redis.url.address.password, plain(settings.redis.password)]
+    found += [plain(secret) for portal in portals for secret in (portal.token, portal.password)]
+    return [secret for secret in found if secret]

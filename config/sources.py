@@ -1,0 +1,167 @@
+"""Where settings come from: one TOML file and the environment, merged key by key, each value's origin remembered."""
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config.reference import (
+    ANY_ITEM,
+    ANY_NAME,
+    ENV_PREFIX,
+    ENV_SEPARATOR,
+    Setting,
+    all_settings,
+    env_name,
+    find_setting,
+)
+
+#: Names the configuration file; the only variable with our prefix that is not a setting.
+CONFIG_VARIABLE = "CRM_SWEEP_CONFIG"
+DEFAULT_FILE = Path("crm-sweep.toml")
+
+#: Settings that say the same thing in another way: one in the environment displaces these from the file.
+_DISPLACES: Mapping[str, frozenset[str]] = {
+    "token": frozenset({"token_file", "username", "password", "password_file"}),
+    "token_file": frozenset({"token", "username", "password", "password_file"}),
+    "username": frozenset({"token", "token_file"}),
+    "password": frozenset({"token", "token_file", "password_file"}),
+    "password_file": frozenset({"token", "token_file", "password"}),
+}
+
+
+@dataclass
+class Sources:
+    """What was read, not yet checked against the models."""
+
+    #: The merged tables, shaped like the TOML file.
+    data: dict[str, Any] = field(default_factory=dict)
+    #: The file that was read, None when there was none.
+    file: Path | None = None
+    #: The environment variable that gave the setting at a path.
+    variables: dict[tuple[str, ...], str] = field(default_factory=dict)
+    #: What was already found wrong.
+    problems: list[str] = field(default_factory=list)
+
+    def origin(self, path: tuple[str | int, ...]) -> str:
+        """Return where the value at a path came from, in words; empty when nobody gave it."""
+        for length in range(len(path), 0, -1):
+            variable = self.variables.get(tuple(str(part) for part in path[:length]))
+            if variable:
+                return f"environment variable {variable}"
+        value: Any = self.data
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return ""
+        return f"file {self.file}"
+
+
+def read_sources(path: Path | None, environ: Mapping[str, str]) -> Sources:
+    """Read the file, then lay the environment over it.
+
+    Args:
+        path: the TOML file, or None for the usual places.
+        environ: the environment.
+    """
+    sources = Sources()
+    if path is None and environ.get(CONFIG_VARIABLE):
+        path, named_by = Path(environ[CONFIG_VARIABLE]), f" (named by {CONFIG_VARIABLE})"
+    else:
+        named_by = ""
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    if path is not None:
+        _read_file(sources, path, named_by)
+    for name in sorted(environ):
+        if name.upper().startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
+            _lay_over(sources, name, environ[name])
+    return sources
+
+
+def _read_file(sources: Sources, path: Path, named_by: str) -> None:
+    sources.file = path
+    try:
+        sources.data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        sources.problems.append(f"{path}{named_by}: cannot be read: {error.strerror or type(error).__name__}")
+    except UnicodeDecodeError as error:
+        sources.problems.append(f"{path}{named_by}: not UTF-8 text (byte {error.start + 1})")
+    except tomllib.TOMLDecodeError as error:
+        sources.problems.append(f"{path}{named_by}: not valid TOML: {error}")
+    for key, portal in _table(sources.data, "portals").items():
+        if isinstance(portal, dict) and portal.pop("name", None) is not None:
+            sources.problems.append(
+                f"portals.{key}.name (file {path}): unknown setting; expected no name inside the table, "
+                f"[portals.{key}] names the portal already"
+            )
+
+
+def _lay_over(sources: Sources, name: str, text: str) -> None:
+    """Put one environment variable's value into the data, in the type its setting asks for."""
+    keys = tuple(name.removeprefix(ENV_PREFIX).lower().split(ENV_SEPARATOR))
+    if len(keys) == 3 and keys[0] == "portals":
+        keys = ("portals", _portal_key(sources.data, keys[1]), keys[2])
+    setting = find_setting(keys) if name.isupper() else None
+    if setting is None or ANY_ITEM in setting.path or "" in keys:
+        sources.problems.append(_unknown_variable(name, sources.data))
+        return
+    table = sources.data
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            return  # the file has something else than a table there; the models say so
+    for rival in _DISPLACES.get(keys[-1], frozenset()) if keys[0] in {"portals", "redis"} else ():
+        if (*keys[:-1], rival) not in sources.variables:
+            table.pop(rival, None)
+    sources.variables[keys] = name
+    table[keys[-1]] = _typed(setting, text)
+
+
+def _portal_key(data: dict[str, Any], name: str) -> str:
+    """Return the configured portal that a variable means: shells cannot write `-`, so `_` stands for it too."""
+    portals = _table(data, "portals")
+    if name in portals:
+        return name
+    return next((key for key in portals if key.replace("-", "_") == name), name)
+
+
+def _typed(setting: Setting, text: str) -> Any:
+    """Return a variable's text as its setting's type, or as it is when it does not look like one."""
+    if setting.kind == "integer" and re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        return int(text)
+    if setting.kind == "number" and re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text):
+        return float(text)
+    if setting.kind == "list":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _unknown_variable(name: str, data: dict[str, Any]) -> str:
+    portals = list(_table(data, "portals")) or ["main"]
+    parts = name.upper().split(ENV_SEPARATOR)
+    if len(parts) == 3:
+        portals.append(parts[1].lower())
+    known = [CONFIG_VARIABLE]
+    for setting in all_settings().values():
+        if ANY_NAME in setting.path:
+            known += [env_name(("portals", portal, setting.path[-1])) for portal in portals]
+        elif setting.env:
+            known.append(setting.env)
+    match = difflib.get_close_matches(name.upper(), known, n=1)
+    hint = f"; did you mean {match[0]}?" if match else ""
+    return f"environment variable {name}: matches no setting{hint}"
+
+
+def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the table under a key, empty when there is none or something else."""
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
