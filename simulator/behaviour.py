@@ -1,0 +1,93 @@
+"""How the simulated portal behaves: every switch that is not a fault, all changeable while it runs."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The switches of one portal. The defaults are a healthy, instant portal that asks for its token."""
+
+    #: Time of a call: ``base_ms + per_contact_ms * contacts`` for deletions,
+    #: ``base_ms + read_per_contact_ms * contacts`` for everything else.
+    base_ms: NonNegative = 0.0
+    per_contact_ms: NonNegative = 0.0
+    read_per_contact_ms: NonNegative = 0.0
+    #: Each call takes between ``1 - jitter`` and ``1 + jitter`` times its time.
+    jitter: Fraction = 0.0
+    #: The part of a deletion's time after which it is committed. The portal does about 3n queries for n contacts, and
+    #: 2n of them after the commit.
+    commit_at: Fraction = 0.4
+    #: Calls worked on at once; more wait in line. 0 is unlimited.
+    concurrency: Count = 0
+
+    #: The most elements that an answer lists.
+    page_limit: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    #: Element keys: as on the wire, as published (``Id``), or as one published page has it (``ID``).
+    casing: Literal["camel", "pascal", "upper_id"] = "camel"
+    #: Keys of the envelope around them.
+    envelope_casing: Literal["camel", "pascal"] = "camel"
+    #: The portal promises no order of the elements in the answer to a deletion.
+    answer_order: Literal["id", "request", "shuffled"] = "id"
+    #: Compress answers by the portal's rule: ``gzip`` is an untrimmed element of Accept-Encoding.
+    gzip: bool = False
+    #: Whether ``GET crm/contact/mail`` exists.
+    bulk_look_up: bool = True
+    #: Longest request line in bytes before 414: 16384 on nginx, 2048 on IIS.
+    request_line_limit: Count = 16384
+    #: Largest body in bytes before 413.
+    body_limit: Count = 1 << 30
+
+    authentication_required: bool = True
+    token: str = "simulator-token"  # noqa: S105 - the made-up credential of a made-up portal
+    user_name: str = "admin@example.com"
+    password: str = "simulator-password"  # noqa: S105 - as above
+    second_factor: Literal["", "sms", "tfa"] = ""
+    second_factor_code: str = "123456"
+    #: One year unless an administrator chose otherwise.
+    token_lifetime_s: NonNegative = 365 * 86400.0
+    lockout_attempts: Count = 5
+    lockout_window_s: NonNegative = 60.0
+    lockout_block_s: NonNegative = 60.0
+
+    #: 403, empty: the caller's address is not allowed.
+    ip_restricted: bool = False
+    #: 403, JSON: the account has no access to the CRM.
+    module_denied: bool = False
+    #: 402: empty when the server licence lapsed, JSON when the tariff is unpaid.
+    unpaid: Literal["", "licence", "tariff"] = ""
+    #: 404, empty: portal unknown or suspended.
+    suspended: bool = False
+    #: 503, empty: portal being restored or moved.
+    in_maintenance: bool = False
+
+    #: Calls per second that the portal stands; 0 is unlimited. Nothing in its answers tells.
+    capacity_calls_per_s: NonNegative = 0.0
+    #: Over capacity: answer 429, or let the line grow.
+    capacity_mode: Literal["throttle", "slow"] = "throttle"
+    #: Calls that may come at once after a quiet time.
+    capacity_burst: Annotated[int, msgspec.Meta(ge=1)] = 1
+    #: Retry-After of those 429s in seconds; null sends none.
+    capacity_retry_after_s: NonNegative | None = None
+    #: The kinds of calls that count; ``*`` is all.
+    capacity_calls: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    #: (seconds since start, calls per second) in ascending order: capacity that changes by itself.
+    capacity_changes: list[tuple[NonNegative, NonNegative]] = []
+
+    #: What a batch with a poisoned contact gets.
+    poison_status: Literal[400, 500] = 500
+    seed: int = 0
+
+    def change(self, changes: dict[str, Any]) -> None:
+        """Change some switches, or none when one of them is wrong.
+
+        Raises:
+            msgspec.ValidationError: an unknown name, a wrong type or a value out of range.
+        """
+        checked = msgspec.convert(msgspec.structs.asdict(self) | changes, Behaviour)
+        for name in changes:
+            setattr(self, name, getattr(checked, name))

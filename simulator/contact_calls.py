@@ -1,0 +1,127 @@
+"""The calls about contacts whose IDs are known: delete many, look up many, read one, delete one."""
+
+from collections.abc import Iterable
+
+from pyroaring import BitMap
+
+from simulator import answers
+from simulator.answers import Answer, PortalError, error, success
+from simulator.chance import seeded
+from simulator.context import Context, int_parameter
+from simulator.elements import Detail, ElementWriter
+from simulator.latency import spend
+from simulator.world import MAX_CONTACT_ID
+
+
+async def delete_contacts(context: Context) -> Answer:
+    """``PUT crm/contact``: delete what may be deleted, skip the rest without a word."""
+    contact_ids, portal = context.contact_ids(), context.portal
+    if not contact_ids:
+        raise PortalError(error(400, "Value cannot be null.\nParameter name: source", answers.ARGUMENT_NULL))
+    asked = context.call.asked or BitMap()
+    behaviour = portal.behaviour
+    time_s = portal.latency.deletion_s(len(asked))
+    eligible = portal.world.eligible(asked)  # checked before and outside the transaction
+    if eligible:
+        portal.cached_totals.clear()  # also before, so that a reader may cache a stale total again
+    await spend(time_s * behaviour.commit_at + context.delay_s)
+    if not portal.world.poisoned.isdisjoint(asked & portal.world.alive):
+        raise PortalError(_poisoned(behaviour.poison_status))
+    if eligible:
+        portal.truth.commit(context.call, portal.world.delete(eligible))
+    context.call.listed = eligible
+    await spend(time_s * (1 - behaviour.commit_at))
+    return _deletion_answer(context, _in_answer_order(context, eligible, contact_ids))
+
+
+def _in_answer_order(context: Context, eligible: BitMap, contact_ids: list[int]) -> BitMap | list[int]:
+    order = context.portal.behaviour.answer_order
+    if order == "id":
+        return eligible
+    if order == "request":
+        return [contact_id for contact_id in dict.fromkeys(contact_ids) if contact_id in eligible]
+    return seeded("order", context.call.number).sample(list(eligible), len(eligible))
+
+
+def _deletion_answer(context: Context, deleted: BitMap | list[int]) -> Answer:
+    """List the deleted contacts, cut to a page; ``count=0`` lifts the cut."""
+    behaviour = context.portal.behaviour
+    limit = behaviour.page_limit
+    count = int_parameter(context.query, "count", limit)
+    start = max(0, int_parameter(context.query, "startIndex", 0))
+    produced = len(deleted)
+    total = next_index = 0
+    listed: Iterable[int] = deleted
+    if count == 0:
+        listed, total, next_index = deleted[start:], produced, 0 if produced else 1
+    elif produced > (page := min(count, limit) if count > 0 else limit) or start:
+        listed, total = deleted[start : start + page], produced if produced > page else 0
+    listed_count = len(BitMap(listed)) if listed is not deleted else produced
+    if listed is not deleted:
+        context.call.listed = BitMap(listed)
+    return success(
+        context.writer("base", deleted=True).write_all(listed),
+        count=listed_count,
+        start_index=start,
+        next_index=next_index,
+        total=total,
+        casing=behaviour.envelope_casing,
+    )
+
+
+def _poisoned(status: int) -> Answer:
+    if status == 400:
+        return error(400, "Value does not fall within the expected range.", answers.ARGUMENT)
+    return error(500, "Object reference not set to an instance of an object", answers.ARGUMENT_NULL)
+
+
+async def look_up(context: Context) -> Answer:
+    """``GET crm/contact/mail``: those of the given contacts that the account can see, with what it may do with them."""
+    context.contact_ids()  # a value that is no integer is refused
+    portal = context.portal
+    visible = portal.world.visible(context.call.asked or BitMap())
+    await spend(portal.latency.reading_s(len(visible)) + context.delay_s)
+    text = context.writer("base").write_all(visible)
+    return success(text, count=len(visible), casing=portal.behaviour.envelope_casing)
+
+
+async def read_contact(context: Context) -> Answer:
+    """``GET crm/contact/{id}``: 404 for missing and invisible alike, so that the answer does not tell them apart."""
+    contact_id = _path_id(context)
+    await spend(context.portal.latency.reading_s(1) + context.delay_s)
+    if contact_id not in context.portal.world.visible(BitMap([contact_id])):
+        raise PortalError(_not_found())
+    return _one(context, contact_id, "full")
+
+
+async def delete_contact(context: Context) -> Answer:
+    """``DELETE crm/contact/{id}``: 404 for missing, 403 for what may not be deleted, invisible ones included."""
+    contact_id, portal = _path_id(context), context.portal
+    context.call.asked = BitMap([contact_id])
+    time_s = portal.latency.deletion_s(1)
+    await spend(time_s * portal.behaviour.commit_at + context.delay_s)
+    if contact_id not in portal.world.alive:
+        raise PortalError(_not_found())
+    if not portal.world.can_delete(contact_id):
+        raise PortalError(error(403, "Access denied.", answers.SECURITY))
+    answer = _one(context, contact_id, "base", deleted=True)
+    context.call.listed = BitMap([contact_id])
+    portal.truth.commit(context.call, portal.world.delete(context.call.listed))
+    await spend(time_s * (1 - portal.behaviour.commit_at))
+    return answer
+
+
+def _one(context: Context, contact_id: int, detail: Detail, *, deleted: bool = False) -> Answer:
+    writer: ElementWriter = context.writer(detail, deleted=deleted)
+    return success(writer.write(contact_id), count=1, casing=context.portal.behaviour.envelope_casing)
+
+
+def _path_id(context: Context) -> int:
+    contact_id = int(context.path_value)
+    if not 0 < contact_id <= MAX_CONTACT_ID:
+        raise PortalError(error(400, "Value does not fall within the expected range.", answers.ARGUMENT))
+    return contact_id
+
+
+def _not_found() -> Answer:
+    return error(404, "Item not found", answers.GENERIC)

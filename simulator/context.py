@@ -1,0 +1,63 @@
+"""What a handler knows about the call it answers."""
+
+from dataclasses import dataclass
+
+from simulator.answers import PortalError
+from simulator.elements import Detail, ElementWriter
+from simulator.portal import Portal
+from simulator.truth import Call
+
+
+@dataclass(slots=True)
+class Context:
+    """One call on its way through the portal.
+
+    Attributes:
+        query: name and value of each query parameter, in order.
+        path_value: the variable part of the path, if it has one.
+        bound: the contact IDs it carries, or why they cannot be read; None if it carries none.
+        delay_s: extra time before anything happens.
+    """
+
+    portal: Portal
+    call: Call
+    query: list[tuple[str, str]]
+    body: bytes
+    address: str
+    path_value: str
+    bound: list[int] | PortalError | None
+    delay_s: float = 0.0
+
+    def contact_ids(self) -> list[int]:
+        """Return the contact IDs of the call.
+
+        Raises:
+            PortalError: they cannot be read.
+        """
+        if isinstance(self.bound, PortalError):
+            raise self.bound
+        return self.bound or []
+
+    def writer(self, detail: Detail, *, deleted: bool = False) -> ElementWriter:
+        """Return a writer of contacts that honours the call's ``fields``."""
+        fields = parameter(self.query, "fields", whole=True)
+        wanted = frozenset(field.strip().lower() for field in fields.split(",") if field.strip())
+        casing = self.portal.behaviour.casing
+        return ElementWriter(self.portal.world, wanted, casing=casing, detail=detail, deleted=deleted)
+
+
+def parameter(query: list[tuple[str, str]], name: str, *, whole: bool = False) -> str:
+    """Return a query parameter; unless ``whole``, only up to its first comma, as the portal reads it."""
+    wanted = name.lower()
+    values = [value for key, value in query if key.lower() == wanted]
+    if whole:
+        return ",".join(values)
+    return values[0].split(",")[0] if values else ""
+
+
+def int_parameter(query: list[tuple[str, str]], name: str, default: int) -> int:
+    """Return a query parameter as an integer; what is not one is ignored."""
+    try:
+        return int(parameter(query, name))
+    except ValueError:
+        return default

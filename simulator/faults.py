@@ -1,0 +1,95 @@
+"""The misbehaviours and when they strike: by rate, for the next calls, or at certain call numbers."""
+
+from email.utils import formatdate
+from time import time
+from typing import Annotated, Literal
+
+import msgspec
+
+from simulator.chance import seeded
+
+Misbehaviour = Literal[
+    "throttle",  # 429, nothing done
+    "unavailable",  # 503, empty, nothing done
+    "error",  # 500 (JSON), 502 or 504 (HTML), before or after the commit
+    "forbidden",  # 403 with the number of an invalid operation, before or after the commit
+    "deadlock",  # 500 with the database's words, rolled back
+    "reset",  # the connection is reset, before or after the commit
+    "cut",  # committed, but the body ends early
+    "html",  # status 200 and a page, before or after the commit
+    "hang",  # no answer ever, before or after the commit
+    "late",  # everything happens delay_s later, the commit too
+    "wrong_count",  # committed; the count is larger than the list
+    "foreign_id",  # committed; an ID is listed that was not asked for
+    "replay",  # committed; the answer is that of a second run, an empty list
+]
+
+#: These happen instead of the call, whatever ``when`` says.
+_ALWAYS_BEFORE = frozenset({"throttle", "unavailable", "deadlock"})
+#: These need the call to have run.
+_ALWAYS_AFTER = frozenset({"cut", "late", "wrong_count", "foreign_id", "replay"})
+
+
+class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One rule. All conditions that are given must hold; with none, it strikes every matching call."""
+
+    fault: Misbehaviour
+    #: The kinds of calls it can strike; ``*`` is all.
+    calls: list[str] = msgspec.field(default_factory=lambda: ["delete"])
+    #: Probability per call.
+    rate: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    #: Strikes so many times, then never again.
+    next_calls: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    #: Strikes at these matching calls, counted from 1 since the rule was made.
+    call_numbers: list[int] | None = None
+    #: Before or after the commit, for those that can be either.
+    when: Literal["before", "after"] = "before"
+    #: For ``error``.
+    status: Literal[500, 502, 503, 504] = 500
+    #: Retry-After in seconds of ``throttle`` and ``unavailable``; null sends none.
+    retry_after_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    retry_after_form: Literal["seconds", "date"] = "seconds"
+    #: For ``late``.
+    delay_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    #: Matching calls so far, and how many of them were struck.
+    seen: int = 0
+    struck: int = 0
+
+    @property
+    def before(self) -> bool:
+        """Whether it happens instead of the call."""
+        return self.fault in _ALWAYS_BEFORE or (self.when == "before" and self.fault not in _ALWAYS_AFTER)
+
+
+class Faults:
+    """The rules in force, asked once per call; the first rule that strikes wins."""
+
+    def __init__(self, rules: list[Fault], seed: int = 0) -> None:
+        self.rules = rules
+        self._random = seeded("faults", seed)
+
+    def draw(self, kind: str) -> Fault | None:
+        """Return the fault that strikes this call, if any."""
+        drawn: Fault | None = None
+        for rule in self.rules:
+            if kind in rule.calls or "*" in rule.calls:
+                rule.seen += 1
+                if drawn is None and self._strikes(rule):
+                    rule.struck += 1
+                    drawn = rule
+        return drawn
+
+    def _strikes(self, rule: Fault) -> bool:
+        if rule.next_calls is not None and rule.struck >= rule.next_calls:
+            return False
+        if rule.call_numbers is not None and rule.seen not in rule.call_numbers:
+            return False
+        return rule.rate is None or self._random.random() < rule.rate
+
+
+def retry_after(wait_s: float | None, form: Literal["seconds", "date"] = "seconds") -> dict[str, str]:
+    """Return the Retry-After header, in whole seconds (rounded up) or as an HTTP date; none without a wait."""
+    if wait_s is None:
+        return {}
+    whole_s = int(-(-wait_s // 1))
+    return {"Retry-After": formatdate(time() + whole_s, usegmt=True) if form == "date" else str(whole_s)}

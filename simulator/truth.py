@@ -1,0 +1,229 @@
+"""What really happened: every call, and which of them deleted which contacts, when."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from pyroaring import BitMap
+
+from simulator.world import World
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One API call. Times are in seconds; ``*_s`` on the monotonic clock, ``arrived_at`` as a Unix time."""
+
+    #: 1, 2, 3, … in order of arrival.
+    number: int
+    kind: str
+    method: str
+    path: str
+    arrived_s: float
+    arrived_at: float
+    #: How many contact IDs it carried, duplicates included.
+    contact_count: int = 0
+    asked: BitMap | None = None
+    #: Status sent; None as long as, or if for ever, there was no answer.
+    status: int | None = None
+    fault: str | None = None
+    #: The contacts this call deleted; None if it never came to a commit.
+    deleted: BitMap | None = None
+    committed_s: float | None = None
+    #: The contacts its answer lists as deleted.
+    listed: BitMap | None = None
+    answered_s: float | None = None
+    #: The whole answer was handed to an open connection.
+    delivered: bool = False
+
+    @property
+    def committed(self) -> bool:
+        """Whether it deleted anything."""
+        return bool(self.deleted)
+
+
+class Truth:
+    """The record of one portal.
+
+    Attributes:
+        calls: every API call in order of arrival.
+        deleted_outside: contacts that went without an API call.
+        created: contacts that came while it ran.
+        peak_in_flight: the most calls that were in flight at once.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.existed = world.alive.copy()
+        self.started_s = time.monotonic()
+        self.started_at = time.time()
+        self.calls: list[Call] = []
+        self.deleted_outside = BitMap()
+        self.created = BitMap()
+        self.in_flight = 0
+        self.peak_in_flight = 0
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+
+    # --- recording -------------------------------------------------------------------------------------------------
+
+    def arrive(self, kind: str, method: str, path: str) -> Call:
+        """Record that a call came in."""
+        call = Call(len(self.calls) + 1, kind, method, path, time.monotonic(), time.time())
+        self.calls.append(call)
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        self.changed()
+        return call
+
+    def commit(self, call: Call, deleted: BitMap) -> None:
+        """Record what a call deleted, at the moment it did."""
+        call.deleted = deleted
+        call.committed_s = time.monotonic()
+        self.changed()
+
+    def leave(self, call: Call) -> None:
+        """Record that a call is over, with or without an answer."""
+        call.answered_s = time.monotonic()
+        self.in_flight -= 1
+        self.changed()
+
+    def changed(self) -> None:
+        """Wake those who wait for what has now happened."""
+        if self._waiting:
+            for condition, waiter in self._waiting:
+                if not waiter.done() and condition():
+                    waiter.set_result(None)
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+        """Wait until the condition holds; it is asked again whenever something happened.
+
+        Raises:
+            TimeoutError: it did not come true in time.
+        """
+        if condition():
+            return
+        entry = condition, asyncio.get_running_loop().create_future()
+        self._waiting.append(entry)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await entry[1]
+        finally:
+            self._waiting.remove(entry)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> BitMap:
+        """The contacts that exist now."""
+        return self.world.alive
+
+    @property
+    def deleted(self) -> BitMap:
+        """The contacts that API calls deleted."""
+        return BitMap.union(BitMap(), *(call.deleted for call in self.calls if call.deleted))
+
+    def of_kind(self, kind: str) -> list[Call]:
+        """Return the calls of one kind, or all for ``*``."""
+        return [call for call in self.calls if kind in ("*", call.kind)]
+
+    def sent_in(self, contact_id: int) -> list[int]:
+        """Return the numbers of the deletion calls that held the contact, in order of arrival."""
+        return [call.number for call in self._deletions() if call.asked and contact_id in call.asked]
+
+    def deleted_by(self, contact_id: int) -> Call | None:
+        """Return the call that deleted the contact, if one did."""
+        return next((call for call in self.calls if call.deleted and contact_id in call.deleted), None)
+
+    def sent(self) -> tuple[BitMap, BitMap]:
+        """Return the contacts that were sent for deletion at all, and those that were sent more than once."""
+        once, again = BitMap(), BitMap()
+        for call in self._deletions():
+            if call.asked:
+                again |= once & call.asked
+                once |= call.asked
+        return once, again
+
+    def resent_after_confirmation(self) -> BitMap:
+        """Return the contacts that were sent again after a whole answer had listed them as deleted."""
+        events: list[tuple[float, int, BitMap]] = []
+        for call in self._deletions():
+            if call.asked:
+                events.append((call.arrived_s, 1, call.asked))
+            if call.delivered and call.listed and call.answered_s is not None:
+                events.append((call.answered_s, 0, call.listed))
+        confirmed, resent = BitMap(), BitMap()
+        for _, is_sending, contact_ids in sorted(events, key=lambda event: event[:2]):
+            if is_sending:
+                resent |= confirmed & contact_ids
+            else:
+                confirmed |= contact_ids
+        return resent
+
+    def summary(self) -> dict[str, object]:
+        """Return the counts of everything."""
+        sent, again = self.sent()
+        deletions = list(self._deletions())
+        statuses = Counter(str(call.status) for call in self.calls)
+        return {
+            "existed": len(self.existed),
+            "alive": len(self.alive),
+            "deleted": len(self.deleted),
+            "deleted_outside": len(self.deleted_outside),
+            "created": len(self.created),
+            "calls": len(self.calls),
+            "calls_by_kind": dict(Counter(call.kind for call in self.calls)),
+            "calls_by_status": dict(statuses),
+            "calls_by_fault": dict(Counter(call.fault for call in self.calls if call.fault)),
+            "deletions_committed": sum(call.committed for call in deletions),
+            "deletions_committed_but_not_delivered": sum(call.committed and not call.delivered for call in deletions),
+            "contacts_sent": len(sent),
+            "contacts_sent_again": len(again),
+            "contacts_resent_after_confirmation": len(self.resent_after_confirmation()),
+            "in_flight": self.in_flight,
+            "peak_in_flight": self.peak_in_flight,
+            "started_at": self.started_at,
+            "started_monotonic_s": self.started_s,
+            "uptime_ms": self.at_ms(time.monotonic()),
+        }
+
+    def at_ms(self, moment_s: float) -> float:
+        """Return a monotonic moment as milliseconds since the start."""
+        return round((moment_s - self.started_s) * 1000, 3)
+
+    def describe(self, call: Call) -> dict[str, object]:
+        """Return a call without its ID lists, ready for JSON."""
+        return {
+            "number": call.number,
+            "kind": call.kind,
+            "method": call.method,
+            "path": call.path,
+            "at_ms": self.at_ms(call.arrived_s),
+            "monotonic_s": call.arrived_s,
+            "at": call.arrived_at,
+            "contacts": call.contact_count,
+            "status": call.status,
+            "fault": call.fault,
+            "committed": call.committed,
+            "deleted": len(call.deleted or ()),
+            "committed_at_ms": None if call.committed_s is None else self.at_ms(call.committed_s),
+            "answered_at_ms": None if call.answered_s is None else self.at_ms(call.answered_s),
+            "delivered": call.delivered,
+        }
+
+    def deletions(self) -> Iterator[tuple[Call, BitMap]]:
+        """Yield each call that deleted something, with what it deleted, in order of arrival."""
+        return ((call, call.deleted) for call in self.calls if call.deleted)
+
+    def delete_outside(self, contact_ids: Iterable[int]) -> None:
+        """Let contacts go as if somebody else had deleted them."""
+        self.deleted_outside |= self.world.delete(BitMap(contact_ids))
+
+    def create(self, contact_ids: Iterable[int]) -> None:
+        """Let contacts come as if somebody else had created them."""
+        new = BitMap(contact_ids)
+        self.created |= new - self.alive
+        self.world.create(new)
+
+    def _deletions(self) -> Iterator[Call]:
+        return (call for call in self.calls if call.kind in ("delete", "delete_one"))
