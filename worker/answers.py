@@ -1,8 +1,8 @@
 """What a call to the portal came to, as values: nothing here does anything.
 
-    Deleted    the portal's word on a PUT, per contact ID
-    LookedUp   what the account can see of the contact IDs that were asked about
-    Failure    anything else, already turned into "what now?"
+- Deleted: the portal's word on a PUT, per contact ID
+- LookedUp: what the account can see of the contact IDs that were asked about
+- Failure: anything else, already turned into "what now?"
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ class Failure:
     """A call that brought no valid answer."""
 
     action: Action
-    #: False only where it is certain that the portal deleted nothing. True: look the contact IDs up before anything else.
+    #: False only where it is certain that the portal deleted nothing. True: read the contact IDs back first.
     may_have_deleted: bool
     #: A stable word. For contact IDs: rejected, portal_error, timeout, answer_garbled, connection_lost, …; for a job's
     #: state: portal_auth, portal_payment, portal_forbidden, portal_protocol, portal_unreachable, rate_limit, push_back.

@@ -1,35 +1,213 @@
-"""Talks to one portal: one call, one HTTP request, one value. Knows nothing of jobs, pacing or retries."""
+"""Talks to one portal: one call, one HTTP request (and a log-in where one is needed), one value.
 
+Knows nothing of jobs, pacing or retries, and raises nothing that a portal could cause.
+"""
+
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from urllib.parse import urlsplit
 
-from worker.answers import Deleted, Failure, LookedUp
+from config.portal import Portal
+from worker import wire
+from worker.answers import Action, Deleted, Failure, LookedUp
+from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
+from worker.exchange import Exchange, RawAnswer
+from worker.failure_table import Body, Fault
+from worker.failures import decide_fault, decide_status
+from worker.login import Credentials, LogIn, StaticToken
+from worker.token_store import TokenStore
+
+#: So many answers of status 200 in a row that are not the API's are a wrong address, not a gateway's hiccup.
+MAX_STRANGE_ANSWERS = 3
+#: A log-in takes the portal a moment; must stay below `token_store.LOCK_TTL_S`.
+LOGIN_TIMEOUT_S = 30.0
 
 
 class PortalClient:
-    """One portal's API as a worker needs it."""
+    """One portal's API as a worker needs it; good for any number of calls at a time.
 
-    def __init__(self, portal: Any, tokens: Any, pace: Callable[[], Awaitable[None]]) -> None:
-        self._portal = portal
-        self._tokens = tokens
+    Args:
+        portal: its settings.
+        tokens: what the workers share about logging in; not used when the portal has a token.
+        pace: awaited before each further request of a call: a log-in, and the call sent again after it. The first
+            request of a call is the caller's to pace.
+
+    All calls raise what redis-py raises when `tokens` cannot be reached; the portal has executed nothing then.
+    """
+
+    def __init__(self, portal: Portal, tokens: TokenStore, pace: Callable[[], Awaitable[None]]) -> None:
         self._pace = pace
+        self._format = wire.Format(portal.answer_format)
+        self._exchange = Exchange(portal.url, portal.request_timeout_s)
+        self._credentials: Credentials = (
+            StaticToken(portal) if portal.token is not None else LogIn(portal, tokens, self._post_login, pace)
+        )
+        # The base address may end in a path, which is part of the request target.
+        self._base_path_chars = len(urlsplit(portal.url).path)
+        self._look_up_max_chars = portal.lookup_url_max_chars
+        self._bulk_look_up = True
+        self._strange_answers = 0
 
     async def delete(self, contact_ids: Sequence[int]) -> Deleted | Failure:
-        """Send one PUT that asks the portal to delete these contacts."""
-        raise NotImplementedError
+        """Ask the portal to delete these contacts, with one PUT.
+
+        Args:
+            contact_ids: 1 to 1000 of them, each from 1 to 2147483647, without duplicates.
+
+        Raises:
+            ValueError: the contact IDs are not such a list; nothing was sent.
+        """
+        ids = wire.checked(contact_ids)
+        answer = await self._call("PUT", self._format.delete_target, wire.delete_body(self._format, ids), deleting=True)
+        if isinstance(answer, Failure):
+            return answer
+        if answer.status != 200:
+            return self._failed(answer, deleting=True)
+        try:
+            listing = read_ids(answer.body)
+        except NotAnEnvelopeError:
+            return self._failed(answer, deleting=True)
+        self._strange_answers = 0
+        # The usual case, all of them in the order in which they were sent, costs one comparison.
+        listed = frozenset(listing.ids)
+        if listing.ids != ids and not listed.issubset(ids):
+            return self._fault(Fault.FOREIGN_ID, answer, deleting=True)
+        return Deleted(listed, unlisted_doubtful=not listing.complete, http_status=200)
 
     async def look_up(self, contact_ids: Sequence[int]) -> LookedUp | Failure:
-        """Ask which of these contacts the account can see, and what it may do with them."""
-        raise NotImplementedError
+        """Ask which of these contacts the account can see, and what it may do with them.
+
+        Args:
+            contact_ids: as for `delete`; only the first `look_up_capacity` of them are asked about.
+
+        Raises:
+            ValueError: the contact IDs are not such a list; nothing was sent.
+        """
+        asked = wire.checked(contact_ids[: self.look_up_capacity(contact_ids)])
+        bulk = self._bulk_look_up
+        target = self._format.look_up_target(asked) if bulk else self._format.single_target(asked[0])
+        answer = await self._call("GET", target)
+        if isinstance(answer, Failure):
+            return answer
+        if answer.status != 200:
+            return self._not_looked_up(answer, asked, bulk=bulk, target_chars=self._base_path_chars + len(target))
+        try:
+            rights: Rights = read_rights(answer.body) if bulk else read_right(answer.body)
+        except NotAnEnvelopeError:
+            return self._failed(answer, deleting=False)
+        self._strange_answers = 0
+        if not rights.visible.keys() <= set(asked):
+            return self._fault(Fault.FOREIGN_ID, answer, deleting=False)
+        if not rights.complete:
+            return self._fault(Fault.INCOMPLETE, answer, deleting=False)
+        return LookedUp(rights.visible, asked, answer.status)
 
     def look_up_capacity(self, contact_ids: Sequence[int]) -> int:
-        """Say how many of these contact IDs, from the first on, one look-up can ask about; at least 1."""
-        raise NotImplementedError
+        """Say how many of these contact IDs, from the first on, one look-up can ask about; at least 1.
+
+        It shrinks when the portal finds a request line too long, and is 1 on portals that know no look-up of many.
+        """
+        if not self._bulk_look_up:
+            return 1
+        return self._format.look_up_capacity(contact_ids, self._look_up_max_chars - self._base_path_chars)
 
     async def check(self) -> Failure | None:
-        """Prove address, credentials and CRM access with a call that changes nothing; None when all is well."""
-        raise NotImplementedError
+        """Prove address, credentials and CRM access by looking up one contact; None when all is well.
+
+        Changes nothing on the portal. The first answer that is not the API's is a failure for good.
+        """
+        self._strange_answers = MAX_STRANGE_ANSWERS
+        outcome = await self.look_up([1])
+        if isinstance(outcome, Failure) and not self._bulk_look_up:
+            outcome = await self.look_up([1])  # an old portal, which knows only the look-up of one
+        self._strange_answers = 0
+        return outcome if isinstance(outcome, Failure) else None
 
     async def close(self) -> None:
         """Close the connections."""
-        raise NotImplementedError
+        await self._exchange.close()
+
+    async def _call(
+        self, method: str, target: str, body: bytes | None = None, *, deleting: bool = False
+    ) -> RawAnswer | Failure:
+        """Send one authenticated request; after a 401, which executes nothing, once more with a fresh token."""
+        authorization = await self._credentials.authorization()
+        if isinstance(authorization, Failure):
+            return authorization
+        answer = await self._send(method, target, body, authorization, deleting=deleting)
+        if isinstance(answer, Failure) or answer.status != 401:
+            return answer
+        authorization = await self._credentials.renew(authorization)
+        if isinstance(authorization, Failure):
+            return authorization
+        await self._pace()
+        return await self._send(method, target, body, authorization, deleting=deleting)
+
+    async def _send(
+        self, method: str, target: str, body: bytes | None, authorization: str, *, deleting: bool
+    ) -> RawAnswer | Failure:
+        headers = {"Authorization": authorization}
+        if body is not None:
+            headers["Content-Type"] = self._format.content_type
+        return await self._exchange.send(method, target, headers, body=body, deleting=deleting)
+
+    async def _post_login(self, body: bytes) -> RawAnswer | Failure:
+        headers = {"Content-Type": wire.JSON}
+        return await self._exchange.send("POST", wire.LOGIN_TARGET, headers, body=body, timeout_s=LOGIN_TIMEOUT_S)
+
+    def _not_looked_up(
+        self, answer: RawAnswer, asked: list[int], *, bulk: bool, target_chars: int
+    ) -> LookedUp | Failure:
+        """Tell "no such contact", "no such call" and "line too long" from the failures proper."""
+        error = read_error(answer.body)
+        failure = self._failed(answer, deleting=False, error=error)
+        if not bulk:
+            if answer.status == 404 and error.kind is Body.API_ERROR:
+                return LookedUp({}, asked, 404)
+            # Neither the one nor the other look-up: the address is wrong, and once it is right may know both.
+            self._bulk_look_up = self._bulk_look_up or answer.status == 404
+            return failure
+        if answer.status == 414 or (answer.status in {400, 404} and error.kind is Body.HTML):
+            # IIS finds a query string too long at about 2000 characters, and says so with 400 or 404 as well.
+            fits = max(target_chars // 2 if answer.status == 414 else wire.IIS_MAX_CHARS, wire.MIN_LOOK_UP_CHARS)
+            if len(asked) > 1 and fits < target_chars:
+                self._look_up_max_chars = fits
+                return replace(
+                    failure,
+                    action=Action.RETRY,
+                    reason="too_large",
+                    message="the portal finds the request line too long; the next look-up will be shorter",
+                )
+            if answer.status == 404:
+                self._bulk_look_up = False
+                return replace(
+                    failure,
+                    action=Action.RETRY,
+                    message="the portal knows no look-up of many contacts; they will be looked up one by one",
+                )
+        return failure
+
+    def _failed(self, answer: RawAnswer, *, deleting: bool, error: ErrorBody | None = None) -> Failure:
+        """Decide an answer that is not what was hoped for."""
+        error = error or read_error(answer.body)
+        if error.kind is Body.API_ERROR:
+            self._strange_answers = 0
+        elif answer.status in range(200, 300):
+            self._strange_answers += 1
+            if self._strange_answers >= MAX_STRANGE_ANSWERS:
+                return self._fault(Fault.NEVER_THE_API, answer, deleting=deleting)
+        return decide_status(
+            answer.status,
+            error.kind,
+            hresult=error.hresult,
+            error_message=error.message,
+            retry_after=answer.retry_after,
+            now=time.time(),
+            elapsed_s=answer.elapsed_s,
+            deleting=deleting,
+        )
+
+    @staticmethod
+    def _fault(fault: Fault, answer: RawAnswer, *, deleting: bool) -> Failure:
+        return decide_fault(fault, status=answer.status, elapsed_s=answer.elapsed_s, deleting=deleting)

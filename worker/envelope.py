@@ -1,0 +1,276 @@
+"""Reads the API's envelope out of an answer's body, exactly or not at all.
+
+The envelope is `{"count":2,"status":0,"statusCode":200,"response":[…]}`, or the same as XML with the root `result` and
+one `response` element per item. Zero counts are left out. Keys are camelCase on the wire although the published
+examples write them otherwise, so they are matched in any case: a fast decoder that knows the usual spelling goes first,
+a slow one takes what it does not fit.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+import msgspec
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from worker.answers import Visible
+from worker.failure_table import Body
+
+_BOM = b"\xef\xbb\xbf"
+_INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
+_LONGEST_INTEGER = 20  # digits; a contact ID has ten
+_BOOLEANS = {"true": True, "false": False}  # the API writes them in lower case, its published sample capitalised
+
+
+class NotAnEnvelopeError(Exception):
+    """The body is not a valid envelope of the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The contact IDs that an answer lists."""
+
+    ids: list[int]
+    #: The envelope's own counts say that the list is all there is.
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What an answer says the account may do with each contact that it lists."""
+
+    visible: dict[int, Visible]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What came with a status that is not success."""
+
+    kind: Body
+    hresult: int | None = None
+    message: str = ""
+
+
+class _Envelope(msgspec.Struct, gc=False, rename="camel"):
+    status: int
+    count: int = 0
+    total: int = 0
+    start_index: int = 0
+    next_index: int = 0
+    status_code: int = 200
+
+
+class _Id(msgspec.Struct, gc=False):
+    id: int
+
+
+class _Right(msgspec.Struct, gc=False, rename="camel"):
+    id: int
+    can_edit: bool
+    can_delete: bool
+
+
+class _IdEnvelope(_Envelope, kw_only=True):
+    response: list[_Id]
+
+
+class _RightEnvelope(_Envelope, kw_only=True):
+    response: list[_Right]
+
+
+# Knowing nothing but the ID, the decoder skips the rest of each contact, which makes it several times faster.
+_decode_ids = msgspec.json.Decoder(_IdEnvelope).decode
+_decode_rights = msgspec.json.Decoder(_RightEnvelope).decode
+_NOT_DECODED = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+def read_ids(body: bytes) -> Ids:
+    """Read the answer to a PUT.
+
+    Raises:
+        NotAnEnvelopeError: it is not an envelope of success, or one of its items has no integer `id`.
+    """
+    try:
+        envelope = _decode_ids(body)
+    except _NOT_DECODED:
+        pass
+    else:
+        items = envelope.response
+        # An empty list, or counts that do not agree, may only be spelt in a way that this decoder does not know.
+        if items and _is_success(envelope) and _is_complete(envelope, len(items)):
+            return Ids([item.id for item in items], complete=True)
+    loose, items_loose = _read_items(_read_fields(body))
+    return Ids([_integer(item, "id") for item in items_loose], complete=_is_complete(loose, len(items_loose)))
+
+
+def read_rights(body: bytes) -> Rights:
+    """Read the answer to a look-up of many contacts.
+
+    Raises:
+        NotAnEnvelopeError: it is not an envelope of success, or an item lacks `id`, `canEdit` or `canDelete`.
+    """
+    try:
+        envelope = _decode_rights(body)
+    except _NOT_DECODED:
+        pass
+    else:
+        items = envelope.response
+        if items and _is_success(envelope) and _is_complete(envelope, len(items)):
+            return Rights({item.id: _visible(item.can_edit, item.can_delete) for item in items}, complete=True)
+    loose, items_loose = _read_items(_read_fields(body))
+    return Rights(dict(map(_right, items_loose)), complete=_is_complete(loose, len(items_loose)))
+
+
+def read_right(body: bytes) -> Rights:
+    """Read the answer to a look-up of one contact.
+
+    Raises:
+        NotAnEnvelopeError: it is not an envelope of success, or lacks `id`, `canEdit` or `canDelete`.
+    """
+    return Rights(dict([_right(read_object(body, status_code=200))]), complete=True)
+
+
+def read_object(body: bytes, *, status_code: int) -> dict[str, Any]:
+    """Read an answer whose response is a single object; its keys come back in lower case.
+
+    Raises:
+        NotAnEnvelopeError: it is not an envelope of success with such a response.
+    """
+    fields = _read_fields(body)
+    response = fields.get("response")
+    if isinstance(response, dict):
+        fields["response"] = [response]
+    _, items = _read_items(fields, status_code)
+    if len(items) != 1:
+        raise NotAnEnvelopeError
+    return items[0]
+
+
+def read_error(body: bytes) -> ErrorBody:
+    """Tell what kind of body came with an error, and what the API says in it. Never raises."""
+    if not body.strip():
+        return ErrorBody(Body.EMPTY)
+    try:
+        fields = _read_fields(body)
+        error = fields.get("error")
+        if fields.get("status") == 1 and isinstance(error, dict):
+            said = _lower(error)
+            hresult, message = said.get("hresult"), said.get("message")
+            return ErrorBody(Body.API_ERROR, hresult if type(hresult) is int else None, str(message or ""))
+    except NotAnEnvelopeError:
+        pass
+    return ErrorBody(Body.HTML if body.removeprefix(_BOM).lstrip().startswith(b"<") else Body.TEXT)
+
+
+def _is_success(envelope: _Envelope, status_code: int = 200) -> bool:
+    return envelope.status == 0 and envelope.status_code == status_code
+
+
+def _is_complete(envelope: _Envelope, items: int) -> bool:
+    """Say whether the envelope's counts agree with the number of items: none left out, none before, none after."""
+    return (
+        envelope.count == items
+        and envelope.total in {0, items}
+        and envelope.start_index == 0
+        and envelope.next_index == 0
+    )
+
+
+def _visible(can_edit: bool, can_delete: bool) -> Visible:
+    if not can_edit:
+        return Visible.READ_ONLY
+    return Visible.DELETABLE if can_delete else Visible.HAS_INVOICE
+
+
+def _right(item: dict[str, Any]) -> tuple[int, Visible]:
+    return _integer(item, "id"), _visible(_boolean(item, "canedit"), _boolean(item, "candelete"))
+
+
+def _read_items(fields: dict[str, Any], status_code: int = 200) -> tuple[_Envelope, list[dict[str, Any]]]:
+    """Check the fields of an envelope of success; the items' keys come back in lower case."""
+    if "status" not in fields:
+        raise NotAnEnvelopeError
+    envelope = _Envelope(
+        status=_integer(fields, "status"),
+        count=_integer(fields, "count", 0),
+        total=_integer(fields, "total", 0),
+        start_index=_integer(fields, "startindex", 0),
+        next_index=_integer(fields, "nextindex", 0),
+        status_code=_integer(fields, "statuscode", status_code),
+    )
+    response = fields.get("response")
+    if not _is_success(envelope, status_code) or not isinstance(response, list):
+        raise NotAnEnvelopeError
+    return envelope, [_lower(item) for item in response]
+
+
+def _read_fields(body: bytes) -> dict[str, Any]:
+    """Read the envelope's fields, of either format; keys in lower case."""
+    body = body.removeprefix(_BOM)
+    if body.lstrip().startswith(b"<"):
+        return _read_xml(body)
+    try:
+        return _lower(msgspec.json.decode(body))
+    except _NOT_DECODED as error:
+        raise NotAnEnvelopeError from error
+
+
+def _read_xml(body: bytes) -> dict[str, Any]:
+    try:
+        root = fromstring(body)
+    except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
+        raise NotAnEnvelopeError from error
+    if root.tag.casefold() != "result":
+        raise NotAnEnvelopeError
+    # An array is written as repeated elements, so an empty one leaves no trace.
+    fields = _lower_pairs((child.tag, _xml_value(child)) for child in root if child.tag.casefold() != "response")
+    return {**fields, "response": [_xml_value(child) for child in root if child.tag.casefold() == "response"]}
+
+
+def _xml_value(element: Element) -> object:
+    """Turn an element into what JSON would have held: an object, an integer, a boolean, null or text."""
+    if len(element):
+        # Only scalars are ever looked at below this, so repeated elements may overwrite one another.
+        return {child.tag: _xml_value(child) for child in element}
+    text = (element.text or "").strip()
+    if not text:
+        return None
+    if len(text) <= _LONGEST_INTEGER and _INTEGER.fullmatch(text):
+        return int(text)
+    return _BOOLEANS.get(text.casefold(), text)
+
+
+def _lower(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NotAnEnvelopeError
+    return _lower_pairs(value.items())
+
+
+def _lower_pairs(pairs: Iterable[tuple[str, object]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for key, value in pairs:
+        name = key.casefold()
+        if name in fields:
+            raise NotAnEnvelopeError  # the same field twice: nobody can say which one is meant
+        fields[name] = value
+    return fields
+
+
+def _integer(fields: dict[str, Any], name: str, default: int | None = None) -> int:
+    value = fields.get(name)
+    if value is None and default is not None:
+        return default
+    if type(value) is not int:  # a boolean is an int to Python, not to the API
+        raise NotAnEnvelopeError
+    return value
+
+
+def _boolean(fields: dict[str, Any], name: str) -> bool:
+    value = fields.get(name)
+    if type(value) is not bool:
+        raise NotAnEnvelopeError
+    return value

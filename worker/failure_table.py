@@ -1,0 +1,358 @@
+"""The table of failures: every status, body and client exception, and what it means for the contact IDs sent.
+
+First row that fits wins. `may_have_deleted` is False only where the portal certainly did nothing: an error does not
+mean "not deleted", because the portal still works after its database has committed. `worker.failures` applies these
+tables; `docs/failures.md` is made from them by `worker.failure_page`.
+"""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+import aiohttp
+from aiohttp.client_exceptions import UnixClientConnectorError
+from aiohttp.http_exceptions import HttpProcessingError
+
+from worker.answers import Action
+
+# The innermost .NET exception's HRESULT, as the API's error envelope carries it.
+HRESULT_AUTHENTICATION = -2146233087
+HRESULT_DATABASE = -2147467259
+HRESULT_DISPOSED = -2146232798
+HRESULT_INVALID_OPERATION = -2146233079
+HRESULT_SECURITY = -2146233078
+HRESULT_TIMEOUT = -2146233083
+
+
+class Body(StrEnum):
+    """What kind of body came with a status."""
+
+    API_ERROR = "API error"  #: the API's own error envelope, JSON or XML
+    HTML = "HTML"  #: a page, of a proxy or of another site
+    EMPTY = "empty"
+    TEXT = "other text"  #: anything else, JSON that is not the API's included
+
+
+ANY_BODY = frozenset(Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one kind of failure means; the fields are those of `Failure`."""
+
+    action: Action
+    may_have_deleted: bool
+    reason: str
+    message: str
+    shrink: bool = False
+    #: Least and most seconds to let the portal finish. In between it gets as long again as the call has taken already.
+    settle_s: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRule:
+    """One row of the table of statuses."""
+
+    statuses: tuple[int, ...] | range
+    decision: Decision
+    bodies: frozenset[Body] = ANY_BODY
+    #: Only error envelopes with one of these; empty: any.
+    hresults: tuple[int, ...] = ()
+    #: Only error envelopes with this message, in any case; empty: any.
+    error_message: str = ""
+
+    def fits(self, status: int, body: Body, hresult: int | None, error_message: str) -> bool:
+        """Say whether this row decides such an answer."""
+        return (
+            status in self.statuses
+            and body in self.bodies
+            and (not self.hresults or hresult in self.hresults)
+            and (not self.error_message or error_message.casefold() == self.error_message)
+        )
+
+
+class Fault(Enum):
+    """What can be wrong with an answer of status 200 although it arrived whole."""
+
+    TOO_LARGE = "larger than any real answer"
+    INCOMPLETE = "lists less than it counts, or lacks a field (look-up)"
+    FOREIGN_ID = "lists a contact ID that was not asked for"
+    NEVER_THE_API = "no answer of the API for several calls in a row"
+
+
+_API_ERROR = frozenset({Body.API_ERROR})
+_EMPTY = frozenset({Body.EMPTY})
+_HTML = frozenset({Body.HTML})
+
+_WRONG_ADDRESS = "check the portal's url: the base address of the portal, without /api"
+_GARBLED = Decision(
+    Action.RETRY, True, "answer_garbled", "the portal's answer is not what its API sends", settle_s=(0.5, 10)
+)
+_CUT_OFF = Decision(Action.RETRY, True, "answer_garbled", "the portal's answer arrived damaged", settle_s=(0.5, 10))
+_LOST = Decision(
+    Action.RETRY, True, "connection_lost", "the connection broke before the portal had answered", settle_s=(1, 30)
+)
+_TIMED_OUT = Decision(Action.RETRY, True, "timeout", "the portal did not answer in time", shrink=True, settle_s=(1, 60))
+_UNREACHABLE = Decision(Action.RETRY, False, "portal_unreachable", "no connection to the portal")
+_NOT_SET_UP = Decision(Action.STOP, False, "portal_protocol", f"the portal's address cannot be used; {_WRONG_ADDRESS}")
+_REDIRECTED = Decision(
+    Action.STOP,
+    True,
+    "portal_protocol",
+    f"the portal redirects to another address, which is never followed; {_WRONG_ADDRESS}",
+)
+
+#: Decides for a PUT; for calls that only read, `may_have_deleted` and `settle_s` do not apply.
+STATUS_TABLE: tuple[StatusRule, ...] = (
+    StatusRule(
+        (200,),
+        Decision(Action.RETRY, True, "portal_error", "the portal answered 200 with an error inside"),
+        _API_ERROR,
+    ),
+    StatusRule(range(200, 300), _GARBLED),
+    StatusRule(
+        (301, 302, 307, 308),
+        Decision(
+            Action.STOP,
+            False,
+            "portal_protocol",
+            "the portal redirects to another address, usually from http to https; set the portal's url to the address "
+            "that answers itself, beginning with https://",
+        ),
+    ),
+    StatusRule(range(300, 400), _REDIRECTED),
+    StatusRule(
+        (400,),
+        Decision(Action.STOP, False, "portal_protocol", f"a page that is not the API refused; {_WRONG_ADDRESS}"),
+        _HTML,
+    ),
+    StatusRule((400,), Decision(Action.SPLIT, False, "rejected", "the portal rejected the request")),
+    StatusRule(
+        (401,),
+        Decision(
+            Action.STOP,
+            False,
+            "portal_auth",
+            "the portal does not accept the credentials; replace the portal's token, or its username and password",
+        ),
+    ),
+    StatusRule(
+        (402,),
+        Decision(Action.STOP, False, "portal_payment", "the portal is unpaid or not active; renew its licence or plan"),
+    ),
+    StatusRule(
+        (403,),
+        Decision(
+            Action.STOP,
+            False,
+            "portal_forbidden",
+            "the portal refuses calls from this network address; allow it in the portal's IP restrictions",
+        ),
+        _EMPTY,
+    ),
+    StatusRule(
+        (403,),
+        Decision(Action.RETRY, True, "portal_error", "the portal lost its database on the way", settle_s=(1, 30)),
+        _API_ERROR,
+        hresults=(HRESULT_INVALID_OPERATION, HRESULT_DISPOSED),
+    ),
+    StatusRule(
+        (403,),
+        Decision(Action.STOP, False, "portal_forbidden", "the account lacks the right; give it rights in the CRM"),
+        _API_ERROR,
+        hresults=(HRESULT_SECURITY,),
+    ),
+    StatusRule(
+        (403,),
+        Decision(
+            Action.STOP,
+            False,
+            "portal_forbidden",
+            "the CRM module is not open to the account; give the account access to it (guests never have any)",
+        ),
+        _API_ERROR,
+        error_message="forbidden",
+    ),
+    StatusRule(
+        (403,),
+        Decision(
+            Action.STOP,
+            True,
+            "portal_forbidden",
+            "the portal, or something in front of it, forbids the call; check the account's rights and any firewall",
+        ),
+    ),
+    StatusRule(
+        (404,),
+        Decision(
+            Action.STOP,
+            False,
+            "portal_protocol",
+            f"no active portal answers at this address: unknown, suspended or about to be removed; {_WRONG_ADDRESS}",
+        ),
+        _EMPTY,
+    ),
+    StatusRule(
+        (404, 405),
+        Decision(Action.STOP, False, "portal_protocol", f"this address has no such call; {_WRONG_ADDRESS}"),
+    ),
+    StatusRule((408,), _TIMED_OUT),
+    StatusRule(
+        (413, 414),
+        Decision(Action.SPLIT, False, "too_large", "the request is too large for the portal", shrink=True),
+    ),
+    StatusRule(
+        (407, 411, 415, 417, 421, 426, 431, 501, 505, 511),
+        Decision(Action.STOP, True, "portal_protocol", f"something that is not the API answered; {_WRONG_ADDRESS}"),
+    ),
+    StatusRule((429,), Decision(Action.SLOW_DOWN, False, "rate_limit", "the portal asks for fewer calls")),
+    StatusRule(range(400, 500), Decision(Action.RETRY, True, "portal_error", "the portal refused the call")),
+    StatusRule(
+        (500,),
+        Decision(
+            Action.RETRY,
+            True,
+            "timeout",
+            "the portal's database took too long",
+            shrink=True,
+            settle_s=(1, 30),  # the driver gives a statement 30 s
+        ),
+        _API_ERROR,
+        hresults=(HRESULT_TIMEOUT,),
+    ),
+    StatusRule(
+        (500,),
+        Decision(
+            Action.RETRY,
+            True,
+            "portal_error",
+            "the portal's database failed, for example by a deadlock",
+            settle_s=(0.5, 5),
+        ),
+        _API_ERROR,
+        hresults=(HRESULT_DATABASE,),
+    ),
+    StatusRule((500,), Decision(Action.RETRY, True, "portal_error", "the portal failed inside")),
+    StatusRule(
+        (502,),
+        Decision(
+            Action.SLOW_DOWN, True, "push_back", "the portal's application is down or restarting", settle_s=(1, 30)
+        ),
+    ),
+    StatusRule(
+        (503,),
+        Decision(Action.SLOW_DOWN, False, "push_back", "the portal is being moved, restored or backed up"),
+        _EMPTY,
+    ),
+    StatusRule(
+        (503, 529),
+        Decision(Action.SLOW_DOWN, True, "push_back", "the portal is overloaded or away", settle_s=(1, 30)),
+    ),
+    StatusRule(
+        (504, 524, 598, 599),
+        Decision(
+            Action.RETRY,
+            True,
+            "timeout",
+            "the gateway gave up waiting; the portal may go on working",
+            shrink=True,
+            settle_s=(5, 60),
+        ),
+    ),
+    StatusRule(range(500, 600), Decision(Action.RETRY, True, "portal_error", "the portal failed", settle_s=(1, 30))),
+    StatusRule(
+        range(1000),
+        Decision(Action.STOP, True, "portal_protocol", f"no status that an API answers with; {_WRONG_ADDRESS}"),
+    ),
+)
+
+FAULT_TABLE: dict[Fault, Decision] = {
+    Fault.TOO_LARGE: Decision(
+        Action.RETRY, True, "answer_garbled", "the portal's answer is larger than any real one", shrink=True
+    ),
+    Fault.INCOMPLETE: Decision(
+        Action.RETRY, True, "answer_garbled", "the portal's answer lists less than it counts, or lacks a field"
+    ),
+    Fault.FOREIGN_ID: Decision(
+        Action.STOP,
+        True,
+        "portal_protocol",
+        "the portal's answer lists a contact that was not asked for; do not go on before its cause is known",
+    ),
+    Fault.NEVER_THE_API: Decision(
+        Action.STOP, True, "portal_protocol", f"several answers in a row were not the API's; {_WRONG_ADDRESS}"
+    ),
+}
+
+#: By the exception's class, the most specific one first (its method resolution order).
+EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
+    # Before anything was sent.
+    aiohttp.ClientConnectorError: _UNREACHABLE,
+    UnixClientConnectorError: _UNREACHABLE,
+    aiohttp.ClientProxyConnectionError: _UNREACHABLE,
+    ConnectionRefusedError: _UNREACHABLE,
+    aiohttp.ClientConnectorDNSError: Decision(
+        Action.RETRY, False, "portal_unreachable", "the portal's name cannot be resolved; check its url and the DNS"
+    ),
+    socket.gaierror: Decision(
+        Action.RETRY, False, "portal_unreachable", "the portal's name cannot be resolved; check its url and the DNS"
+    ),
+    aiohttp.ConnectionTimeoutError: Decision(
+        Action.RETRY, False, "portal_unreachable", "connecting to the portal took too long"
+    ),
+    aiohttp.ClientSSLError: Decision(Action.RETRY, False, "portal_unreachable", "no TLS connection to the portal"),
+    aiohttp.ClientConnectorSSLError: Decision(
+        Action.RETRY,
+        False,
+        "portal_unreachable",
+        "no TLS connection to the portal; if this stays, check that its url names a TLS port",
+    ),
+    aiohttp.ClientConnectorCertificateError: Decision(
+        Action.STOP,
+        False,
+        "portal_protocol",
+        "the portal's certificate is not valid; renew it, or make its authority known to this machine",
+    ),
+    ssl.CertificateError: Decision(
+        Action.STOP,
+        False,
+        "portal_protocol",
+        "the portal's certificate is not valid; renew it, or make its authority known to this machine",
+    ),
+    aiohttp.ServerFingerprintMismatch: Decision(
+        Action.STOP, False, "portal_protocol", "the portal's certificate is not the expected one"
+    ),
+    aiohttp.InvalidURL: _NOT_SET_UP,
+    aiohttp.InvalidUrlClientError: _NOT_SET_UP,
+    aiohttp.NonHttpUrlClientError: _NOT_SET_UP,
+    aiohttp.ClientHttpProxyError: _NOT_SET_UP,
+    # Redirects are never followed, so these cannot come; if one does, the request went somewhere unknown.
+    aiohttp.RedirectClientError: _REDIRECTED,
+    aiohttp.InvalidUrlRedirectClientError: _REDIRECTED,
+    aiohttp.NonHttpUrlRedirectClientError: _REDIRECTED,
+    aiohttp.TooManyRedirects: _REDIRECTED,
+    aiohttp.WSServerHandshakeError: _REDIRECTED,
+    # While waiting.
+    aiohttp.ServerTimeoutError: _TIMED_OUT,
+    aiohttp.SocketTimeoutError: _TIMED_OUT,
+    TimeoutError: _TIMED_OUT,
+    # The connection broke, and nobody can say when.
+    aiohttp.ClientConnectionError: _LOST,
+    aiohttp.ClientConnectionResetError: _LOST,
+    aiohttp.ClientOSError: _LOST,
+    aiohttp.ServerConnectionError: _LOST,
+    aiohttp.ServerDisconnectedError: _LOST,
+    aiohttp.UploadAbortedError: _LOST,
+    ssl.SSLError: _LOST,
+    ConnectionResetError: _LOST,
+    ConnectionAbortedError: _LOST,
+    BrokenPipeError: _LOST,
+    OSError: _LOST,
+    aiohttp.ClientError: _LOST,
+    # An answer came, and it is damaged.
+    aiohttp.ClientResponseError: _CUT_OFF,
+    aiohttp.ContentTypeError: _CUT_OFF,
+    aiohttp.ClientPayloadError: _CUT_OFF,
+    HttpProcessingError: _CUT_OFF,
+}

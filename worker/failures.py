@@ -1,0 +1,98 @@
+"""Turns whatever happened to a call into a `Failure`, by the tables of `worker.failure_table`."""
+
+import errno
+import os
+import ssl
+from dataclasses import replace
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from worker.answers import Failure
+from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Body, Decision, Fault, StatusRule
+from worker.retry_after import parse_retry_after
+
+#: What to catch around a request: covers every class in `EXCEPTION_TABLE`.
+CAUGHT = (aiohttp.ClientError, OSError, HttpProcessingError)
+
+
+def rule_for(status: int, body: Body, *, hresult: int | None = None, error_message: str = "") -> StatusRule:
+    """Return the row of the table that decides an answer; the last row takes whatever no other does."""
+    fitting = (rule for rule in STATUS_TABLE if rule.fits(status, body, hresult, error_message))
+    return next(fitting, STATUS_TABLE[-1])
+
+
+def decide_status(
+    status: int,
+    body: Body,
+    *,
+    hresult: int | None = None,
+    error_message: str = "",
+    retry_after: str | None = None,
+    now: float,
+    elapsed_s: float = 0.0,
+    deleting: bool = True,
+) -> Failure:
+    """Decide what an answer that is not a valid envelope means.
+
+    Args:
+        status: HTTP status of the answer; anything at all.
+        body: kind of its body.
+        hresult: HRESULT of the error envelope, if it is one.
+        error_message: message of the error envelope, if it is one.
+        retry_after: the header `Retry-After` as it came.
+        now: seconds since 1970 (UTC), for a `Retry-After` that is a date.
+        elapsed_s: how long the call took.
+        deleting: False for calls that only read: those never deleted anything.
+    """
+    decision = rule_for(status, body, hresult=hresult, error_message=error_message).decision
+    failure = _failure(decision, f" (HTTP {status})", status=status, elapsed_s=elapsed_s, deleting=deleting)
+    return replace(failure, retry_after_s=parse_retry_after(retry_after, now))
+
+
+def decide_fault(fault: Fault, *, status: int = 200, elapsed_s: float = 0.0, deleting: bool = True) -> Failure:
+    """Decide what a faulty answer of status 200 means."""
+    return _failure(FAULT_TABLE[fault], "", status=status, elapsed_s=elapsed_s, deleting=deleting)
+
+
+def decide_exception(
+    error: BaseException, *, status: int | None = None, elapsed_s: float = 0.0, deleting: bool = True
+) -> Failure:
+    """Decide what an exception raised by the HTTP library means.
+
+    Args:
+        error: one of the classes in `CAUGHT`; others count as a lost connection.
+        status: HTTP status, when the answer had begun to arrive.
+        elapsed_s: how long the call took.
+        deleting: False for calls that only read.
+    """
+    decision = next(
+        (EXCEPTION_TABLE[cls] for cls in type(error).__mro__ if cls in EXCEPTION_TABLE),
+        EXCEPTION_TABLE[aiohttp.ClientError],
+    )
+    said = f" ({type(error).__name__}{_detail(error)})"
+    return _failure(decision, said, status=status, elapsed_s=elapsed_s, deleting=deleting)
+
+
+def _detail(error: BaseException) -> str:
+    """Return the system's words for an error; never `str(error)`, which may hold the portal's address."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f": {cause.verify_message.partition(',')[0]}" if getattr(cause, "verify_message", "") else ""
+    if isinstance(cause, ssl.SSLError):
+        return f": {cause.reason}" if cause.reason else ""
+    code = getattr(cause, "errno", None)
+    return f": {os.strerror(code)}" if code in errno.errorcode else ""
+
+
+def _failure(decision: Decision, said: str, *, status: int | None, elapsed_s: float, deleting: bool) -> Failure:
+    least, most = decision.settle_s
+    return Failure(
+        action=decision.action,
+        may_have_deleted=decision.may_have_deleted and deleting,
+        reason=decision.reason,
+        http_status=status,
+        message=decision.message + said,
+        shrink=decision.shrink,
+        settle_s=min(max(elapsed_s, least), most) if deleting else 0.0,
+    )

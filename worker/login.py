@@ -1,0 +1,274 @@
+"""Credentials: where the `Authorization` header of a call comes from.
+
+A portal has either a token, or a user name with a password to log in with. One log-in serves all workers: its token is
+shared through a `TokenStore`, encrypted with a key that only those who know the password can derive. Basic
+authentication is never used: it has no lock-out, and a wrong host could accept it for another portal.
+
+The portal locks an account out after more than five attempts in a minute, and workers resume by themselves; so refused
+credentials are remembered by fingerprint and left alone for a while, while corrected ones work at once.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Protocol, TypeAlias
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+
+from config.portal import Portal
+from worker.answers import Action, Failure
+from worker.envelope import NotAnEnvelopeError, read_error, read_object
+from worker.exchange import RawAnswer
+from worker.failure_table import HRESULT_AUTHENTICATION
+from worker.failures import decide_status
+from worker.token_store import TokenStore
+
+#: Sends one log-in call with this JSON body.
+Post: TypeAlias = Callable[[bytes], Awaitable[RawAnswer | Failure]]
+
+#: How long to wait for another worker that is logging in.
+PATIENCE_S = 10.0
+POLL_S = 0.1
+
+#: Bounds of a shared token's life, whatever the portal's clock says; its own default is a year.
+SHORTEST_TTL_S = 60.0
+LONGEST_TTL_S = 7 * 86_400.0
+UNKNOWN_TTL_S = 3_600.0
+
+# The cost of one guess of the password, for whoever gets hold of the stored token: 16 MiB and some 50 ms.
+_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
+
+#: Why credentials were refused: what to tell a person, and for how many seconds to leave them alone.
+REFUSALS: dict[str, tuple[str, float]] = {
+    "wrong_password": (
+        "the portal does not accept the user name or password (or forbids log-ins from this address); correct them",
+        600.0,
+    ),
+    "second_factor": (
+        "the account needs a second factor to log in; use a token, or an account without second factor",
+        600.0,
+    ),
+    # The portal blocks for 60 s; attempts during the block prolong it.
+    "locked_out": ("the portal has locked the account out after too many attempts to log in; check the password", 90.0),
+}
+
+
+class Credentials(Protocol):
+    """Where the `Authorization` header comes from."""
+
+    async def authorization(self) -> str | Failure:
+        """Return the header's value, logging in if necessary."""
+
+    async def renew(self, refused: str) -> str | Failure:
+        """Return another value than the one that was answered with 401, or the failure that stops the job."""
+
+
+def header_value(portal: Portal, token: str) -> str:
+    """Return the `Authorization` header for a token, in the form that the portal is configured for."""
+    return f"Bearer {token}" if portal.auth_scheme == "bearer" else token
+
+
+class StaticToken:
+    """A token from the configuration: nothing to renew."""
+
+    def __init__(self, portal: Portal) -> None:
+        token = portal.token.get_secret_value() if portal.token is not None else ""
+        self._header = header_value(portal, token)
+
+    async def authorization(self) -> str | Failure:
+        """Return the header's value."""
+        return self._header
+
+    async def renew(self, refused: str) -> str | Failure:  # noqa: ARG002 -- the protocol's signature
+        """Return the failure: a person must replace the token."""
+        return decide_status(401, read_error(b"").kind, now=time.time(), deleting=False)
+
+
+class LogIn:
+    """A user name and password: one log-in for the whole fleet.
+
+    Args:
+        portal: settings with `username` and `password`.
+        store: what the workers share.
+        post: sends one log-in call.
+        pace: awaited before a log-in call: it counts against the portal's rate like any other.
+
+    Methods raise what redis-py raises when Redis is away; nothing has been executed by the portal then.
+    """
+
+    def __init__(self, portal: Portal, store: TokenStore, post: Post, pace: Callable[[], Awaitable[None]]) -> None:
+        self._portal = portal
+        self._store = store
+        self._post = post
+        self._pace = pace
+        self._owner = secrets.token_hex(16).encode()
+        self._lock = asyncio.Lock()
+        self._header: str | None = None
+        self._sealed: bytes | None = None
+
+    async def authorization(self) -> str | Failure:
+        """Return the header's value, from memory, from another worker, or by logging in."""
+        if self._header is not None:
+            return self._header
+        async with self._lock:
+            return await self._obtain()
+
+    async def renew(self, refused: str) -> str | Failure:
+        """Return a value newer than the refused one; calls that fail together share one log-in."""
+        async with self._lock:
+            if self._header == refused:
+                self._header = None
+                if self._sealed is not None:
+                    await self._store.forget(self._sealed)
+            return await self._obtain()
+
+    async def _obtain(self) -> str | Failure:
+        if self._header is not None:  # another call got it while this one waited for the lock
+            return self._header
+        fernet, fingerprint = await asyncio.to_thread(_derive, *self._secrets())
+        give_up_at = time.monotonic() + PATIENCE_S
+        while True:
+            known = await self._known(fernet, fingerprint)
+            if known is not None:
+                return known
+            if await self._store.begin_login(self._owner):
+                break
+            if time.monotonic() > give_up_at:
+                return _wait("another worker is logging in to the portal and has not finished", 5.0)
+            await asyncio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads the polls, hides nothing
+        try:
+            await self._pace()
+            # While this one waited for its turn, another may have finished.
+            known = await self._known(fernet, fingerprint)
+            if known is not None:
+                return known
+            wait_s = await self._store.count_attempt()
+            if wait_s > 0:
+                return _wait("too many attempts to log in within a minute; more would lock the account out", wait_s)
+            return await self._log_in(fernet, fingerprint)
+        finally:
+            await self._store.end_login(self._owner)
+
+    async def _known(self, fernet: Fernet, fingerprint: str) -> str | Failure | None:
+        """Return the shared token's header, or the refusal that still stands, or None."""
+        sealed = await self._store.load()
+        if sealed is not None:
+            try:
+                return self._adopt(sealed, fernet.decrypt(sealed).decode())
+            except (InvalidToken, UnicodeDecodeError):
+                pass  # sealed with another password: the configuration has changed, here or there
+        refusal = await self._store.recall_refusal(fingerprint)
+        return None if refusal is None else _refused(*refusal)
+
+    async def _log_in(self, fernet: Fernet, fingerprint: str) -> str | Failure:
+        _, username, password = self._secrets()
+        answer = await self._post(msgspec.json.encode({"userName": username, "password": password}))
+        if isinstance(answer, Failure):
+            return answer
+        verdict = read_login(answer, now=time.time())
+        if isinstance(verdict, Failure):
+            return verdict
+        if isinstance(verdict, str):
+            _, cool_down_s = REFUSALS[verdict]
+            await self._store.remember_refusal(fingerprint, verdict, cool_down_s)
+            return _refused(verdict, cool_down_s, answer.status)
+        token, ttl_s = verdict
+        sealed = fernet.encrypt(token.encode())
+        await self._store.save(sealed, ttl_s)
+        return self._adopt(sealed, token)
+
+    def _adopt(self, sealed: bytes, token: str) -> str:
+        self._sealed = sealed
+        self._header = header_value(self._portal, token)
+        return self._header
+
+    def _secrets(self) -> tuple[str, str, str]:
+        password = self._portal.password
+        return self._portal.url, self._portal.username or "", password.get_secret_value() if password else ""
+
+
+def read_login(answer: RawAnswer, *, now: float) -> tuple[str, float] | str | Failure:
+    """Read the answer to a log-in call.
+
+    Args:
+        answer: of whatever status.
+        now: seconds since 1970 (UTC).
+
+    Returns:
+        The token and for how many seconds to share it; or the key in `REFUSALS` of why the credentials were refused;
+        or what else went wrong.
+    """
+    error = read_error(answer.body)
+    if answer.status in {200, 201}:
+        try:
+            given = read_object(answer.body, status_code=answer.status)
+        except NotAnEnvelopeError:
+            pass
+        else:
+            token = given.get("token")
+            if isinstance(token, str) and token.isascii() and token.isprintable() and token and " " not in token:
+                return token, _ttl_s(given.get("expires"), now)
+            if given.get("sms") is True or given.get("tfa") is True:
+                return "second_factor"
+    elif answer.status == 401:
+        return "wrong_password"
+    elif answer.status == 500:
+        said = error.message.casefold()
+        if "too many attempts" in said:
+            return "locked_out"
+        if error.hresult == HRESULT_AUTHENTICATION or "authentication failed" in said:
+            return "wrong_password"
+    failure = decide_status(
+        answer.status,
+        error.kind,
+        hresult=error.hresult,
+        error_message=error.message,
+        retry_after=answer.retry_after,
+        now=now,
+        deleting=False,
+    )
+    if failure.action is Action.SPLIT:  # there are no contact IDs here to blame
+        failure = replace(failure, action=Action.STOP, reason="portal_protocol", shrink=False)
+    return replace(failure, message=f"logging in: {failure.message}")
+
+
+def _ttl_s(expires: object, now: float) -> float:
+    """Return for how long to share a token; not quite as long as the portal accepts it."""
+    try:
+        until = datetime.fromisoformat(str(expires))
+    except ValueError:
+        return UNKNOWN_TTL_S
+    if until.tzinfo is None:  # in the portal's time zone, whichever that is
+        return UNKNOWN_TTL_S
+    return min(max(until.timestamp() - now - SHORTEST_TTL_S, SHORTEST_TTL_S), LONGEST_TTL_S)
+
+
+def _refused(reason: str, left_s: float, status: int | None = None) -> Failure:
+    message, _ = REFUSALS.get(reason, REFUSALS["wrong_password"])
+    message = f"{message} (not tried again for {left_s:.0f} s, unless the configuration changes)"
+    return Failure(Action.STOP, False, "portal_auth", status, message, retry_after_s=left_s)
+
+
+def _wait(message: str, wait_s: float) -> Failure:
+    return Failure(Action.SLOW_DOWN, False, "portal_auth", None, message, retry_after_s=wait_s)
+
+
+@lru_cache(maxsize=64)
+def _derive(url: str, username: str, password: str) -> tuple[Fernet, str]:
+    """Return the cipher for the shared token, and a fingerprint of the credentials that gives nothing away.
+
+    Slow on purpose, hence once per process and off the event loop.
+    """
+    salt = hashlib.sha256(f"crm-sweep log-in\0{url}\0{username}".encode()).digest()
+    key = hashlib.scrypt(password.encode(), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P, dklen=32)
+    fingerprint = hmac.new(key, b"refused credentials", "sha256").hexdigest()[:32]
+    return Fernet(base64.urlsafe_b64encode(key)), fingerprint

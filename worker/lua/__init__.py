@@ -1,0 +1,1 @@
+"""Lua scripts around the log-in, one atomic step each."""

@@ -1,0 +1,167 @@
+"""What the workers of one portal share about logging in: the token, whose turn it is, and what went wrong.
+
+| key | type | value | lives |
+|---|---|---|---|
+| crm-sweep:portal:{name}:token | STRING | the token, encrypted by `worker.login` | as the portal says |
+| crm-sweep:portal:{name}:login | STRING | the worker that is logging in | `LOCK_TTL_S` |
+| crm-sweep:portal:{name}:login_attempts | LIST | times of the last attempts, ms | `ATTEMPT_WINDOW_S` |
+| crm-sweep:portal:{name}:login_refused:{fingerprint} | STRING | why these credentials were refused | the cool-down |
+"""
+
+import time
+from typing import Protocol
+
+from redis.asyncio import Redis
+
+from jobs import keys
+from jobs.scripts import Script
+
+#: A portal locks an account out after more than 5 attempts in 60 s; people log in too.
+MAX_ATTEMPTS = 3
+ATTEMPT_WINDOW_S = 60.0
+#: Longer than one log-in call may take, so that a live worker never loses its turn.
+LOCK_TTL_S = 45.0
+
+_COMPARE_AND_DELETE = Script("compare_and_delete", "worker.lua")
+_COUNT_LOGIN_ATTEMPT = Script("count_login_attempt", "worker.lua")
+
+
+class TokenStore(Protocol):
+    """One portal's shared facts about logging in. Holds no secret in the clear: tokens come and go sealed."""
+
+    async def load(self) -> bytes | None:
+        """Return the sealed token, if there is one."""
+
+    async def save(self, sealed: bytes, ttl_s: float) -> None:
+        """Share a sealed token for this long, in place of whatever was there."""
+
+    async def forget(self, sealed: bytes) -> None:
+        """Drop this sealed token; another one that has taken its place stays."""
+
+    async def begin_login(self, owner: bytes) -> bool:
+        """Take the turn to log in, for `LOCK_TTL_S` at most; False when another worker has it."""
+
+    async def end_login(self, owner: bytes) -> None:
+        """Give the turn back, if it is still this owner's."""
+
+    async def count_attempt(self) -> float:
+        """Count one attempt to log in: 0 to go ahead, else the seconds to wait because there were too many."""
+
+    async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
+        """Note that the credentials of this fingerprint were refused, so that nobody tries them again for a while."""
+
+    async def recall_refusal(self, fingerprint: str) -> tuple[str, float] | None:
+        """Return why these credentials were refused and for how many seconds still to leave them alone."""
+
+
+class RedisTokenStore:
+    """The store of a fleet.
+
+    Args:
+        redis: a connection with `decode_responses=False`.
+        portal_name: the portal's name in the configuration.
+
+    Every method raises what redis-py raises when the server is away.
+    """
+
+    def __init__(self, redis: Redis, portal_name: str) -> None:
+        self._redis = redis
+        base = keys.portal(portal_name)
+        self._token_key = f"{base}:token"
+        self._lock_key = f"{base}:login"
+        self._attempts_key = f"{base}:login_attempts"
+        self._refused_key = f"{base}:login_refused"
+
+    async def load(self) -> bytes | None:
+        """Return the sealed token, if there is one."""
+        sealed: bytes | None = await self._redis.get(self._token_key)
+        return sealed
+
+    async def save(self, sealed: bytes, ttl_s: float) -> None:
+        """Share a sealed token."""
+        await self._redis.set(self._token_key, sealed, px=_ms(ttl_s))
+
+    async def forget(self, sealed: bytes) -> None:
+        """Drop this sealed token and no other."""
+        await _COMPARE_AND_DELETE(self._redis, [self._token_key], [sealed])
+
+    async def begin_login(self, owner: bytes) -> bool:
+        """Take the turn to log in."""
+        return bool(await self._redis.set(self._lock_key, owner, nx=True, px=_ms(LOCK_TTL_S)))
+
+    async def end_login(self, owner: bytes) -> None:
+        """Give the turn back."""
+        await _COMPARE_AND_DELETE(self._redis, [self._lock_key], [owner])
+
+    async def count_attempt(self) -> float:
+        """Count one attempt to log in, or say how long to wait."""
+        wait_ms = await _COUNT_LOGIN_ATTEMPT(self._redis, [self._attempts_key], [MAX_ATTEMPTS, _ms(ATTEMPT_WINDOW_S)])
+        return int(wait_ms) / 1000
+
+    async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
+        """Note that these credentials were refused."""
+        await self._redis.set(f"{self._refused_key}:{fingerprint}", reason.encode(), px=_ms(cool_down_s))
+
+    async def recall_refusal(self, fingerprint: str) -> tuple[str, float] | None:
+        """Return why these credentials were refused, and for how long still."""
+        key = f"{self._refused_key}:{fingerprint}"
+        reason = await self._redis.get(key)
+        left_ms = await self._redis.pttl(key)
+        return (reason.decode(), left_ms / 1000) if reason is not None and left_ms > 0 else None
+
+
+class LocalTokenStore:
+    """The store of a single process, for `crm-sweep check` and for portals whose token is configured."""
+
+    def __init__(self) -> None:
+        self._token: tuple[bytes, float] | None = None
+        self._owner: bytes | None = None
+        self._attempts: list[float] = []
+        self._refusals: dict[str, tuple[str, float]] = {}
+
+    async def load(self) -> bytes | None:
+        """Return the sealed token, if there is one."""
+        return self._token[0] if self._token is not None and self._token[1] > time.monotonic() else None
+
+    async def save(self, sealed: bytes, ttl_s: float) -> None:
+        """Keep a sealed token."""
+        self._token = (sealed, time.monotonic() + ttl_s)
+
+    async def forget(self, sealed: bytes) -> None:
+        """Drop this sealed token and no other."""
+        if self._token is not None and self._token[0] == sealed:
+            self._token = None
+
+    async def begin_login(self, owner: bytes) -> bool:
+        """Take the turn to log in."""
+        if self._owner is None:
+            self._owner = owner
+        return self._owner == owner
+
+    async def end_login(self, owner: bytes) -> None:
+        """Give the turn back."""
+        if self._owner == owner:
+            self._owner = None
+
+    async def count_attempt(self) -> float:
+        """Count one attempt to log in, or say how long to wait."""
+        now = time.monotonic()
+        self._attempts = [at for at in self._attempts if at + ATTEMPT_WINDOW_S > now]
+        if len(self._attempts) >= MAX_ATTEMPTS:
+            return self._attempts[0] + ATTEMPT_WINDOW_S - now
+        self._attempts.append(now)
+        return 0.0
+
+    async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
+        """Note that these credentials were refused."""
+        self._refusals[fingerprint] = (reason, time.monotonic() + cool_down_s)
+
+    async def recall_refusal(self, fingerprint: str) -> tuple[str, float] | None:
+        """Return why these credentials were refused, and for how long still."""
+        reason, until = self._refusals.get(fingerprint, ("", 0.0))
+        left_s = until - time.monotonic()
+        return (reason, left_s) if left_s > 0 else None
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,91 @@
+"""What requests look like on the wire: targets and bodies, for both formats of answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: The portal cuts its list of what it deleted after this many.
+MAX_CONTACTS = 1000
+MAX_CONTACT_ID = 2_147_483_647
+
+JSON = "application/json"  # exactly: the portal reads a body of any other type as a form
+XML = "text/xml"
+
+API = "/api/2.0"
+LOGIN_TARGET = f"{API}/authentication"
+
+#: What IIS takes for a query string by default is 2048.
+IIS_MAX_CHARS = 2000
+#: Enough for a handful of contacts at any base address.
+MIN_LOOK_UP_CHARS = 256
+
+_RIGHTS = "fields=id,canEdit,canDelete"
+_EACH = "&contactids="
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format of answers.
+
+    The portal answers in XML only when the path says so and the request's own content type is not JSON; a PUT therefore
+    sends XML as well.
+    """
+
+    name: Literal["json", "xml"]
+    suffix: str = field(init=False)
+    content_type: str = field(init=False)
+    delete_target: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        xml = self.name == "xml"
+        object.__setattr__(self, "suffix", ".xml" if xml else "")
+        object.__setattr__(self, "content_type", XML if xml else JSON)
+        # `fields` shrinks the answer. Any other parameter would reshape it after the deletion.
+        object.__setattr__(self, "delete_target", f"{API}/crm/contact{self.suffix}?fields=id")
+
+    def look_up_target(self, contact_ids: Sequence[int]) -> str:
+        """Return the target of a look-up of many contacts."""
+        return f"{self._look_up_base()}{_EACH}{_EACH.join(map(str, contact_ids))}"
+
+    def single_target(self, contact_id: int) -> str:
+        """Return the target of a look-up of one contact, for portals that know no other."""
+        return f"{API}/crm/contact/{contact_id}{self.suffix}?{_RIGHTS}"
+
+    def look_up_capacity(self, contact_ids: Sequence[int], max_chars: int) -> int:
+        """Say how many of these contact IDs, from the first on, fit into a target of so many characters; at least 1."""
+        room = max_chars - len(self._look_up_base())
+        fitting = 0
+        for contact_id in contact_ids[:MAX_CONTACTS]:
+            room -= len(_EACH) + len(str(contact_id))
+            if room < 0:
+                break
+            fitting += 1
+        return max(fitting, 1)
+
+    def _look_up_base(self) -> str:
+        return f"{API}/crm/contact/mail{self.suffix}?{_RIGHTS}"
+
+
+def delete_body(wire_format: Format, contact_ids: Sequence[int]) -> bytes:
+    """Return the body of a PUT, built from integers and nothing else."""
+    if wire_format.name == "xml":
+        items = "".join(f"<contactids>{contact_id:d}</contactids>" for contact_id in contact_ids)
+        return f"<request>{items}</request>".encode()
+    return b'{"contactids":[%s]}' % ",".join(map(str, contact_ids)).encode()
+
+
+def checked(contact_ids: Sequence[int]) -> list[int]:
+    """Return the contact IDs as a list.
+
+    Raises:
+        ValueError: none or more than `MAX_CONTACTS`, a duplicate, or one that is no contact ID. One bad element would
+            make the portal reject all of them.
+    """
+    ids = list(contact_ids)
+    if not 1 <= len(ids) <= MAX_CONTACTS:
+        message = f"expected 1 to {MAX_CONTACTS} contact IDs, got {len(ids)}"
+        raise ValueError(message)
+    if set(map(type, ids)) != {int} or min(ids) < 1 or max(ids) > MAX_CONTACT_ID or len(set(ids)) != len(ids):
+        message = f"expected distinct integers from 1 to {MAX_CONTACT_ID}"
+        raise ValueError(message)
+    return ids
