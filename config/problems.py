@@ -37,11 +37,13 @@ def _describe(details: ErrorDetails, sources: Sources) -> str:
         return _line(path[:2], sources, given=_quoted(str(path[1])), expected=_NAME_RULE)
     if details["type"] == "extra_forbidden":
         return f"{_name(path)}{_origin(path, sources)}: unknown setting{_did_you_mean(path)}"
-    setting = find_setting(path)
+    # An item of a list of words is described by the list.
+    setting = find_setting(path) or (find_setting(path[:-1]) if isinstance(path[-1], int) else None)
     given = context.get("given") or _given(details, setting)
     if details["type"] == "missing":
         given = "nothing"
-    return _line(path, sources, given=given, expected=context.get("expected") or _expected(path, setting))
+    expected = context["expected"] if details["type"] == "refused" else _expected(path, setting)
+    return _line(path, sources, given=given, expected=expected)
 
 
 def _line(path: Path, sources: Sources, *, given: str, expected: str) -> str:
@@ -68,7 +70,8 @@ def _given(details: ErrorDetails, setting: Setting | None) -> str:
         return "a table" if isinstance(value, dict) else "a list"
     if setting is None or setting.kind == "list":  # no place for a single value: it could be a secret gone astray
         return f"a single value ({type(value).__name__})"
-    if setting.is_secret:
+    # What stands in place of Redis's address and is none could be the password that belongs into it.
+    if setting.is_secret or (setting.path == ("redis", "url") and "://" not in str(value)):
         return "an empty text" if value == "" else "***"
     if isinstance(value, str):
         return _quoted(redact_url(value) if setting.is_address else value)

@@ -58,14 +58,16 @@ def redact_url(url: str) -> str:
     """Return a URL, valid or not, without anything that could be a secret.
 
     Everything between the scheme and the last `@` is taken for credentials (a password may hold any character when
-    somebody forgot to percent-encode it), everything after `?` or `#` for a possible token.
+    somebody forgot to percent-encode it), everything after `?` or `#` for a possible token. Where the two overlap
+    nothing but the scheme is left.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        scheme, rest = "", url
-    _, at, tail = rest.rpartition("@")
+    known = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url)
+    scheme = known[0] if known else ""
+    credentials, at, tail = url[len(scheme) :].rpartition("@")
+    if re.search(r"[?#]", credentials):
+        return f"{scheme}{_MASK}"
     tail = re.sub(r"([?#]).*", rf"\1{_MASK}", tail, flags=re.DOTALL)
-    return f"{scheme}{separator}{_MASK}@{tail}" if at else f"{scheme}{separator}{tail}"
+    return f"{scheme}{_MASK}@{tail}" if at else f"{scheme}{tail}"
 
 
 def parse_redis_url(url: str) -> RedisAddress:
