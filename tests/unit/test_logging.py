@@ -240,7 +240,9 @@ VALUES = st.recursive(
 
 
 @given(
-    secret=st.text(st.characters(codec="utf-8"), min_size=MIN_PART_CHARS + 4, max_size=20).filter(str.strip),
+    secret=st.text(st.characters(codec="utf-8"), min_size=MIN_PART_CHARS + 4, max_size=20).filter(
+        lambda text: text.strip() and "*" not in text  # the mask itself is made of these
+    ),
     value=VALUES,
     before=WORDS,
     after=WORDS,
@@ -249,6 +251,7 @@ VALUES = st.recursive(
 def test_a_secret_never_survives_wherever_it_stands(
     secret: str, value: object, before: str, after: str, form: str
 ) -> None:
+    masking._known = masking._Known()
     register_secret(secret)
     stream = configured(format=form)
     get_logger().info("x", text=f"{before}{secret}{after}", deep={"a": [value, secret, {"b": secret}]})

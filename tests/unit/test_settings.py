@@ -79,6 +79,16 @@ def test_values_from_the_environment_get_their_types() -> None:
     assert settings.api.keys[0].scopes == ("read", "submit")
 
 
+def test_whole_numbers_in_the_file_are_numbers_too_and_keys_are_tables() -> None:
+    text = (
+        '[portals.main]\nurl = "http://crm"\ntoken = "tok-in-file"\nrequest_timeout_s = 60\nrequests_per_second = 2\n'
+        f'[[api.keys]]\nname = "billing"\nkey_sha256 = "{"0" * 64}"\nscopes = ["read", "submit", "control"]'
+    )
+    settings = load_settings(write(Path("test.toml"), text), {})
+    assert (settings.portal("main").request_timeout_s, settings.portal("main").requests_per_second) == (60.0, 2.0)
+    assert settings.api.keys[0].scopes == ("read", "submit", "control")
+
+
 def test_an_underscore_in_the_environment_reaches_a_portal_with_a_hyphen() -> None:
     path = write(Path("test.toml"), '[portals.eu-west]\nurl = "http://crm"\ntoken = "tok-in-file"')
     assert load_settings(path, {"CRM_SWEEP_PORTALS__EU_WEST__BURST": "4"}).portal("eu-west").burst == 4
