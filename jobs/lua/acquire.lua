@@ -1,0 +1,12 @@
+-- include: _job
+-- Take a lease: the right to have one call in flight at the portal.
+--   KEYS[1]  portal hash
+--   ARGV     1 lane token   2 ttl_ms   3 max_concurrency
+--   returns  1: the lease is held   0: all leases are taken
+local leases, now = KEYS[1] .. ':leases', now_ms()
+redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
+if redis.call('ZCARD', leases) >= tonumber(ARGV[3]) then
+  return 0
+end
+redis.call('ZADD', leases, now + tonumber(ARGV[2]), ARGV[1])
+return 1

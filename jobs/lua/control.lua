@@ -1,0 +1,36 @@
+-- include: _job
+-- Carry out what a person asked of a job, if its state allows it at this moment.
+--   KEYS     1 job hash   2 portal hash
+--   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause
+--   returns  {'ok', state}   {'illegal', state}   {'unknown'}
+local job, portal, job_id, event = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+local now = now_ms()
+if redis.call('EXISTS', job) == 0 then
+  return { 'unknown' }
+end
+local to, state
+if event == 'pause' then
+  to, state = pause(portal, job, job_id, ARGV[3], now)
+else
+  to, state = move(job, event)
+end
+if not to then
+  return { 'illegal', state }
+end
+if event == 'resume' or event == 'approve' then
+  redis.call('HDEL', job, 'state_reason')
+  activate(portal, job_id)
+elseif event == 'cancel' then
+  redis.call('HDEL', job, 'state_reason')
+  -- Everything from the cursor on was never sent. That is kept as one number, not per contact ID.
+  local facts = redis.call('HMGET', job, 'cursor', 'to_send')
+  local never_sent = tonumber(facts[2]) - tonumber(facts[1])
+  if never_sent > 0 then
+    redis.call('HSET', job, 'skipped_from', facts[1], 'cursor', facts[2])
+    redis.call('HINCRBY', job, 'n:skipped', never_sent)
+    redis.call('HINCRBY', job, 'n:pending', -never_sent)
+  end
+  -- What was sent before and is not decided yet is still looked up.
+  activate(portal, job_id)
+end
+return { 'ok', after_change(portal, job, job_id, now) }

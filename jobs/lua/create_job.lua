@@ -1,0 +1,33 @@
+-- include: _job
+-- Accept a job, all or nothing: its list was staged before, and becomes visible in this one step.
+--   KEYS     1 job hash   2 staged segments   3 portal hash   4 index of jobs
+--   ARGV     1 job ID   2 digest of portal and list   3 state (queued or awaiting_approval)   4 state_reason or ''
+--            5… further fields and values of the job hash: portal, label, total, to_send, duplicates, …
+--   returns  {'created'}
+--            {'exists', digest}   the ID is taken; by the same request if the digest is the same
+--   raises   NOTSTAGED: the staged list is gone (it lives for an hour)
+local job, staged, portal = KEYS[1], KEYS[2], KEYS[3]
+local job_id, digest, state, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local taken = redis.call('HGET', job, 'digest')
+if taken then
+  redis.call('UNLINK', staged)
+  return { 'exists', taken }
+end
+if redis.call('EXISTS', staged) == 0 then
+  return redis.error_reply('NOTSTAGED the contact IDs of job ' .. job_id .. ' are not in Redis any more')
+end
+local now = now_ms()
+redis.call('RENAME', staged, job .. ':segments')
+redis.call('PERSIST', job .. ':segments')
+redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
+  unpack(ARGV, 5))
+redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'to_send'))
+if reason ~= '' then
+  redis.call('HSET', job, 'state_reason', reason)
+end
+redis.call('ZADD', KEYS[4], now, job_id)
+if state == 'queued' then
+  activate(portal, job_id)
+  after_change(portal, job, job_id, now)
+end
+return { 'created' }

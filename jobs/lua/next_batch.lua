@@ -1,0 +1,161 @@
+-- include: _job _item _pace
+-- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
+-- The mark is the claim: it stands in Redis before the call leaves, so that after a crash it tells which contact IDs
+-- may have been deleted by a call whose answer nobody read.
+--   KEYS[1]  portal hash
+--   ARGV     1 lane token   2 ttl_ms   3 batch_size   4 look_up_size: most contact IDs of one look-up
+--            5 linger_ms: how long a small look-up may wait to be joined by others
+--            6 interval_us   7 burst   8 max_wait_us   9 has_turn: 1 if the lane has waited for its reserved turn
+--            10 batch_size_max
+--   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, item, item, …}   the lane holds this batch now
+--            {'turn', wait_us}    a turn is reserved: wait, then ask again with has_turn
+--            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back
+--            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
+--            {'lost'}             the lease has lapsed
+local portal, token = KEYS[1], ARGV[1]
+local batch_size, look_up_size, linger = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local has_turn = ARGV[9] == '1'
+local active, waiting = portal .. ':active', portal .. ':waiting'
+local leases, claims = portal .. ':leases', portal .. ':claims'
+local clock_us = now_us()
+local now = math.floor(clock_us / 1000)
+
+local lapses = redis.call('ZSCORE', leases, token)
+if not lapses or tonumber(lapses) <= now then
+  return { 'lost' }
+end
+redis.call('ZADD', leases, now + tonumber(ARGV[2]), token)
+
+local learned = math.min(tonumber(redis.call('HGET', portal, 'batch_size')) or batch_size, tonumber(ARGV[10]))
+
+local function deliver(claim)
+  local seq, job_id, call = claim[1], claim[2], claim[3]
+  local job = JOB .. job_id
+  local reply = { 'batch', seq, job_id, redis.call('HGET', job, 'state'), now, call, learned }
+  for index = 4, #claim do
+    reply[#reply + 1] = redis.call('HGET', job .. ':items', claim[index])
+  end
+  return reply
+end
+
+-- A lane asks only after it settled. If it holds a claim, then the reply that gave it was lost and nothing was sent.
+local held = redis.call('HGET', claims, token)
+if held then
+  return deliver(cmsgpack.unpack(held))
+end
+
+-- What the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor, to_send}.
+-- Where it offers nothing: nil and whether it is to be served at all.
+local function offer(job_id)
+  local job = JOB .. job_id
+  local facts = redis.call('HMGET', job, 'state', 'cursor', 'to_send')
+  local state, cursor, to_send = facts[1], tonumber(facts[2]), tonumber(facts[3])
+  if state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' then
+    return nil, false
+  end
+  local look_ups = redis.call('ZRANGE', job .. DUE[LOOK_UP], '-inf', now, 'BYSCORE', 'LIMIT', 0, 200, 'WITHSCORES')
+  local put = redis.call('ZRANGE', job .. DUE[PUT], '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
+  local has_put = put or cursor < to_send
+  if #look_ups > 0 then
+    -- Every call counts against the rate, so look-ups of many batches are joined into one where that costs little.
+    local chosen, size = {}, 0
+    for index = 1, #look_ups, 2 do
+      local more = size_of(look_ups[index])
+      if size > 0 and size + more > look_up_size then
+        size = look_up_size
+        break
+      end
+      chosen[#chosen + 1] = look_ups[index]
+      size = size + more
+    end
+    if not has_put or size >= look_up_size or tonumber(look_ups[2]) + linger <= now then
+      return { LOOK_UP, chosen }
+    end
+  end
+  if put then
+    return { PUT, { put } }
+  end
+  if cursor < to_send then
+    return { PUT, nil, cursor, to_send }
+  end
+  return nil, true
+end
+
+-- When work of the job is due that is not due yet; nil if all that is left is in flight.
+local function due(job_id)
+  local job, soonest = JOB .. job_id, nil
+  for _, key in pairs(DUE) do
+    local first = redis.call('ZRANGE', job .. key, 0, 0, 'WITHSCORES')
+    if first[2] and (not soonest or tonumber(first[2]) < soonest) then
+      soonest = tonumber(first[2])
+    end
+  end
+  return soonest
+end
+
+for _, job_id in ipairs(redis.call('ZRANGE', waiting, '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)) do
+  activate(portal, job_id)
+end
+local chosen, job_id, turn
+repeat
+  local first = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
+  job_id, turn = first[1], first[2]
+  if job_id then
+    local serve
+    chosen, serve = offer(job_id)
+    if not chosen then
+      deactivate(portal, job_id)
+      local soonest = serve and due(job_id)
+      if soonest then
+        redis.call('ZADD', waiting, soonest, job_id)
+      end
+    end
+  end
+until chosen or not job_id
+
+if not chosen then
+  redis.call('ZREM', leases, token)
+  local soonest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')[2]
+  return { 'idle', soonest and math.max(tonumber(soonest) - now, 0) or -1 }
+end
+
+-- A push-back that came while the lane waited takes its turn away again.
+local push_back_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
+if not has_turn or push_back_until > now then
+  local wait_us, away_us = reserve(portal, clock_us, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
+  if not wait_us then
+    redis.call('ZREM', leases, token)
+    return { 'later', away_us }
+  end
+  if wait_us > 0 then
+    return { 'turn', wait_us }
+  end
+end
+
+local job = JOB .. job_id
+local call, item_ids, cursor, to_send = chosen[1], chosen[2], chosen[3], chosen[4]
+if item_ids then
+  for _, item_id in ipairs(item_ids) do
+    redis.call('ZREM', job .. DUE[call], item_id)
+  end
+else
+  -- A batch never crosses the border of a segment.
+  local segment, start = math.floor(cursor / 65536), cursor % 65536
+  local count = math.min(learned, 65536 - start, to_send - cursor)
+  local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. count
+  redis.call('HSET', job .. ':items', item_id, fresh_item(segment, start, count))
+  redis.call('HINCRBY', job, 'cursor', count)
+  item_ids = { item_id }
+end
+
+local state, before = move(job, 'start')
+if before == 'queued' then
+  redis.call('HSETNX', job, 'started_ms', now)
+  redis.call('HDEL', job, 'state_reason')
+end
+redis.call('HINCRBY', job, 'inflight', 1)
+redis.call('HSET', portal, 'turn', turn)
+redis.call('ZINCRBY', active, redis.call('HGET', job, 'stride') or 1, job_id)
+local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, call, unpack(item_ids) }
+redis.call('HSET', claims, token, cmsgpack.pack(claim))
+return deliver(claim)

@@ -1,0 +1,106 @@
+-- include: _job _item
+-- Record what became of a batch, exactly once: the claim is both the permission and what is used up.
+--   KEYS[1]  portal hash
+--   ARGV     1 lane token   2 seq of the claim
+--            3 msgpack map (worker/settlement.py):
+--              records      {{segment, record}, …}                decided contact IDs
+--              counts       {outcome = how many, …}               of these records
+--              items        {{call, delay_ms, size, item}, …}     not decided: what is to be done next, and when
+--              sent, retried, throttled                           calls to add to the job's counters
+--              last_error   text, or nil                          the last thing that went wrong
+--              stop         state_reason, or nil                  the job must pause: a person has to act
+--              push_back_ms, push_back_reason, or nil             nobody calls the portal before
+--              calm         true, or nil                          the portal answered well: forget its troubles
+--              batch_size   or nil                                contact IDs of the next batches
+--              threshold    failed share of the decided ones (0 to 1) above which the job pauses
+--              threshold_from   decided contact IDs before that is judged
+--   returns  {'ok', state}   recorded
+--            {'lost'}        the claim is not ours any more: rescued, or recorded by an earlier try of this very call
+--   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
+local portal, token, seq = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local claims, now = portal .. ':claims', now_ms()
+local held = redis.call('HGET', claims, token)
+local claim = held and cmsgpack.unpack(held)
+if not claim or claim[1] ~= seq then
+  return { 'lost' }
+end
+local job_id = claim[2]
+local job = JOB .. job_id
+local batch = cmsgpack.unpack(ARGV[3])
+
+local balance, decided = 0, 0
+for index = 4, #claim do
+  balance = balance + size_of(claim[index])
+end
+for _, count in pairs(batch.counts) do
+  decided = decided + count
+end
+balance = balance - decided
+for _, item in ipairs(batch.items) do
+  balance = balance - item[3]
+end
+if balance ~= 0 then
+  return redis.error_reply('UNBALANCED claim ' .. seq .. ' of job ' .. job_id .. ': ' .. balance .. ' IDs too few')
+end
+
+redis.call('HDEL', claims, token)
+redis.call('HDEL', job .. ':items', unpack(claim, 4))
+redis.call('HINCRBY', job, 'inflight', -1)
+for _, record in ipairs(batch.records) do
+  redis.call('RPUSH', job .. ':ledger:' .. record[1], record[2])
+end
+for outcome, count in pairs(batch.counts) do
+  redis.call('HINCRBY', job, 'n:' .. outcome, count)
+end
+if decided > 0 then
+  redis.call('HINCRBY', job, 'n:pending', -decided)
+end
+for _, item in ipairs(batch.items) do
+  local call, delay, size, data = item[1], item[2], item[3], item[4]
+  local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. size
+  redis.call('HSET', job .. ':items', item_id, data)
+  redis.call('ZADD', job .. DUE[call], now + delay, item_id)
+end
+
+for _, name in ipairs({ 'sent', 'retried', 'throttled' }) do
+  if batch[name] > 0 then
+    redis.call('HINCRBY', job, name, batch[name])
+  end
+end
+if batch.last_error then
+  redis.call('HSET', job, 'last_error', batch.last_error)
+end
+if batch.calm then
+  redis.call('HDEL', portal, 'push_back_reason')
+end
+if batch.push_back_ms then
+  -- Only ever further away: an answer that was on its way does not shorten what a later one asked for.
+  local held_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
+  redis.call('HSET', portal, 'push_back_until_ms', math.max(held_until, now + batch.push_back_ms))
+  redis.call('HSET', portal, 'push_back_reason', batch.push_back_reason)
+end
+if batch.batch_size then
+  redis.call('HSET', portal, 'batch_size', batch.batch_size)
+end
+
+-- Two marks of (time, decided), the older one at least 5 s and mostly less than 10 s old, give the present throughput.
+local facts = redis.call('HMGET', job, 'total', 'n:pending', 'mark_ms', 'n:failed', 'state')
+local done = tonumber(facts[1]) - tonumber(facts[2])
+if not facts[3] then
+  redis.call('HSET', job, 'mark_ms', now, 'mark_done', done)
+elseif now - tonumber(facts[3]) >= 5000 then
+  local last = redis.call('HMGET', job, 'mark_ms', 'mark_done')
+  redis.call('HSET', job, 'old_mark_ms', last[1], 'old_mark_done', last[2], 'mark_ms', now, 'mark_done', done)
+end
+
+if #batch.items > 0 and (facts[5] == 'running' or facts[5] == 'cancelling') then
+  activate(portal, job_id)
+end
+local stop = batch.stop
+if not stop and done >= batch.threshold_from and tonumber(facts[4]) > done * batch.threshold then
+  stop = 'failure_threshold'
+end
+if stop then
+  pause(portal, job, job_id, stop, now)
+end
+return { 'ok', after_change(portal, job, job_id, now) }

@@ -1,0 +1,82 @@
+"""What became of one contact ID: the outcomes, their reasons, and the byte that stands for each in the ledger."""
+
+from enum import IntEnum, StrEnum
+
+
+class Outcome(StrEnum):
+    """What became of one contact ID."""
+
+    PENDING = "pending"
+    """Not decided yet."""
+    DELETED = "deleted"
+    """The portal listed it in its answer to our PUT."""
+    PRESUMED_DELETED = "presumed_deleted"
+    """Gone now, and it was in an attempt of which we never learned whether it deleted."""
+    NOT_FOUND = "not_found"
+    """The portal shows no such contact to our account, and no doubtful attempt of ours held it."""
+    REFUSED = "refused"
+    """Visible, and the portal will not delete it."""
+    FAILED = "failed"
+    """Given up; the contact may still be there."""
+    PROTECTED = "protected"
+    """On the protected list; never sent."""
+    SKIPPED = "skipped"
+    """The job was cancelled before this ID was sent."""
+
+
+class Code(IntEnum):
+    """One byte of the ledger: an outcome together with its reason. Stored for ever, so numbers are never reused."""
+
+    PENDING = 0
+    DELETED = 1
+    PRESUMED_DELETED = 2
+    NOT_FOUND = 3
+    READ_ONLY = 4
+    HAS_INVOICE = 5
+    PROTECTED = 6
+    SKIPPED = 7
+    REJECTED = 16
+    PORTAL_ERROR = 17
+    TIMEOUT = 18
+    CONNECTION_LOST = 19
+    ANSWER_GARBLED = 20
+    NOT_DELETED = 21
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome that this byte stands for."""
+        return _MEANING[self][0]
+
+    @property
+    def reason(self) -> str | None:
+        """The reason that this byte stands for; None where the outcome needs none."""
+        return _MEANING[self][1]
+
+
+_MEANING: dict[Code, tuple[Outcome, str | None]] = {
+    Code.PENDING: (Outcome.PENDING, None),
+    Code.DELETED: (Outcome.DELETED, None),
+    Code.PRESUMED_DELETED: (Outcome.PRESUMED_DELETED, "answer_lost"),
+    Code.NOT_FOUND: (Outcome.NOT_FOUND, "absent"),
+    Code.READ_ONLY: (Outcome.REFUSED, "read_only"),
+    Code.HAS_INVOICE: (Outcome.REFUSED, "has_invoice"),
+    Code.PROTECTED: (Outcome.PROTECTED, "protected_list"),
+    Code.SKIPPED: (Outcome.SKIPPED, "cancelled"),
+    Code.REJECTED: (Outcome.FAILED, "rejected"),
+    Code.PORTAL_ERROR: (Outcome.FAILED, "portal_error"),
+    Code.TIMEOUT: (Outcome.FAILED, "timeout"),
+    Code.CONNECTION_LOST: (Outcome.FAILED, "connection_lost"),
+    Code.ANSWER_GARBLED: (Outcome.FAILED, "answer_garbled"),
+    Code.NOT_DELETED: (Outcome.FAILED, "not_deleted"),
+}
+
+_FAILED_BY_REASON = {reason: code for code, (outcome, reason) in _MEANING.items() if outcome is Outcome.FAILED}
+
+
+def failed_code(reason: str) -> Code:
+    """Give the byte for a contact ID that is given up.
+
+    Args:
+        reason: the last failure's stable word, such as `timeout`; an unknown one counts as `portal_error`.
+    """
+    return _FAILED_BY_REASON.get(reason, Code.PORTAL_ERROR)

@@ -1,0 +1,156 @@
+"""Accepting a job: the one door through which every list of contact IDs comes in."""
+
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+
+from arq.connections import ArqRedis
+from pyroaring import BitMap
+from redis.exceptions import ResponseError
+from ulid import ULID
+
+from jobs import keys
+from jobs.contact_ids import digest, segments
+from jobs.scripts import Script
+from jobs.states import State
+from jobs.wake import wake_lanes
+
+CREATE_JOB = Script("create_job")
+
+#: Room for everything that people use as IDs (ULID, UUID, ticket numbers) and nothing that could break a key or a URL.
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MAX_LABEL = 200
+_STAGING_S = 3600
+
+
+class BadSubmission(ValueError):
+    """The request itself is wrong; the message says what and where."""
+
+
+class JobExists(Exception):
+    """The ID is taken by a job with another list or portal; nothing was changed."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"job {job_id} exists already with another portal or list of contact IDs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A request to delete contacts.
+
+    Attributes:
+        portal: name of a configured portal.
+        ids: the contact IDs, at least one.
+        job_id: the job's ID if the caller chose one; it makes sending twice safe.
+        label: free text for people, at most 200 characters.
+        duplicates: how many IDs of the list stood there more than once.
+        protected: contact IDs that must never be sent.
+        needs_approval: somebody has to `approve` before anything is sent.
+        lanes: how many lanes may work on it at once: the portal's `max_concurrency`.
+    """
+
+    portal: str
+    ids: BitMap
+    job_id: str | None = None
+    label: str = ""
+    duplicates: int = 0
+    protected: BitMap | None = None
+    needs_approval: bool = False
+    lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job stands in Redis.
+
+    Attributes:
+        job_id: its ID.
+        created: False if the same request had been accepted before.
+    """
+
+    job_id: str
+    created: bool
+
+
+def check_job_id(job_id: str) -> str:
+    """Give the ID back if it can be one.
+
+    Raises:
+        BadSubmission: it cannot.
+    """
+    if not _JOB_ID.fullmatch(job_id):
+        raise BadSubmission(
+            f"job ID {job_id[:80]!r}: expected 1 to 64 letters, digits, dots, dashes or underscores, "
+            "beginning with a letter or digit"
+        )
+    return job_id
+
+
+async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
+    """Accept a job and wake lanes for it. Nothing is half accepted: the job appears in one step, or not at all.
+
+    Raises:
+        BadSubmission: no contact IDs, or an ID or label that cannot be one.
+        JobExists: the ID is taken by another request.
+        redis.exceptions.RedisError: Redis is away.
+    """
+    if not submission.ids:
+        raise BadSubmission("the list has no contact IDs")
+    if len(submission.label) > _MAX_LABEL or not submission.label.isprintable():
+        raise BadSubmission(f"label: expected at most {_MAX_LABEL} printable characters")
+    job_id = check_job_id(submission.job_id) if submission.job_id else str(ULID())
+    protected = submission.ids & submission.protected if submission.protected else BitMap()
+    to_send = submission.ids - protected if protected else submission.ids
+    fingerprint = await asyncio.to_thread(request_digest, submission.portal, submission.ids)
+    waits = submission.needs_approval
+    fields: dict[str, str | int] = {
+        "portal": submission.portal,
+        "label": submission.label,
+        "total": len(submission.ids),
+        "to_send": len(to_send),
+        "duplicates": submission.duplicates,
+    }
+    if protected:
+        fields["n:protected"] = len(protected)
+    staged = keys.staging(str(ULID()))
+    await _stage(redis, staged, to_send, protected)
+    try:
+        reply = await CREATE_JOB(
+            redis,
+            [keys.job(job_id), staged, keys.portal(submission.portal), keys.JOBS],
+            [
+                job_id,
+                fingerprint,
+                State.AWAITING_APPROVAL if waits else State.QUEUED,
+                "approval" if waits else "",
+                *(part for pair in fields.items() for part in pair),
+            ],
+        )
+    except ResponseError:
+        await redis.unlink(staged)
+        raise
+    created = reply[0] == b"created"
+    if not created and reply[1].decode() != fingerprint:
+        raise JobExists(job_id)
+    if created and not waits:
+        await wake_lanes(redis, submission.portal, min(submission.lanes, len(to_send)))
+    return Accepted(job_id, created)
+
+
+def request_digest(portal: str, ids: BitMap) -> str:
+    """Fingerprint of what is asked: the same portal and the same set of contact IDs, however written."""
+    return hashlib.sha256(f"{portal}\n{digest(ids)}".encode()).hexdigest()
+
+
+async def _stage(redis: ArqRedis, staged: str, ids: BitMap, protected: BitMap) -> None:
+    """Write the segments under a name of their own, a few at a time, so that memory stays flat."""
+    await redis.execute_command("HSET", staged, "protected", protected.serialize())
+    await redis.expire(staged, _STAGING_S)
+    pipe = redis.pipeline(transaction=False)
+    for number, segment in enumerate(segments(ids)):
+        pipe.execute_command("HSET", staged, str(number), segment)
+        if len(pipe) >= 16:
+            await pipe.execute()
+    await pipe.execute()

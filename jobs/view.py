@@ -1,0 +1,212 @@
+"""A job as everybody sees it: command line, API and page show the same facts, read in one round trip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from jobs import keys
+from jobs.control import UnknownJob
+from jobs.outcomes import Outcome
+from jobs.reasons import Situation, why_waiting
+from jobs.results import iso
+from jobs.states import TERMINAL, State
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """Calls of the portal that a job has cost."""
+
+    sent: int
+    """Calls that were sent, look-ups included."""
+    retried: int
+    """PUTs that held contact IDs which an earlier PUT had held."""
+    throttled: int
+    """Calls that the portal turned away because it had too many."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job; written as JSON it is the public form."""
+
+    id: str
+    portal: str
+    label: str
+    state: State
+    state_reason: str | None
+    """Why it waits or stopped, as a stable word; never None while nothing moves."""
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    total: int
+    """Contact IDs without duplicates; the counts add up to it."""
+    duplicates: int
+    counts: dict[Outcome, int]
+    progress: float
+    """Decided share of the contact IDs, 0 to 1."""
+    contacts_per_second: float
+    """Decided contact IDs per second: over the last seconds, or over its whole run when it has ended."""
+    eta_s: float | None
+    """Seconds until the end at this pace; None where that is not known."""
+    requests: Requests
+    last_error: str | None
+    batch_size: int | None
+    """Contact IDs per PUT that the portal takes well; None as long as that is not known."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs, newest first, and where the next page begins."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What is the same for all jobs of a portal: its pacing, its lanes, the workers alive, the time."""
+
+    pacing: dict[str, str]
+    lanes: int
+    workers: int
+    now_ms: int
+
+
+async def read_job(redis: Redis, job_id: str) -> Job:
+    """Read one job. The cost does not depend on its size.
+
+    Raises:
+        UnknownJob: no such job.
+    """
+    [job] = await _read(redis, [job_id])
+    if job is None:
+        raise UnknownJob(job_id)
+    return job
+
+
+async def list_jobs(
+    redis: Redis,
+    *,
+    state: State | None = None,
+    portal: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page:
+    """Read jobs, newest first.
+
+    Args:
+        redis: the connection.
+        state: only jobs in this state.
+        portal: only jobs of this portal.
+        limit: at most so many, 1 to 1000.
+        cursor: `next_cursor` of the page before.
+
+    Raises:
+        ValueError: the cursor is not one.
+    """
+    found: list[Job] = []
+    offset = int(cursor or 0)
+    while True:
+        ids = [job_id.decode() for job_id in await redis.zrevrange(keys.JOBS, offset, offset + limit - 1)]
+        for job in await _read(redis, ids):
+            offset += 1
+            if job and (state is None or job.state is state) and (portal is None or job.portal == portal):
+                found.append(job)
+                if len(found) == limit:
+                    more = await redis.zcard(keys.JOBS) > offset
+                    return Page(found, str(offset) if more else None)
+        if len(ids) < limit:
+            return Page(found, None)
+
+
+async def _read(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
+    pipe = redis.pipeline(transaction=False)
+    for job_id in job_ids:
+        pipe.hgetall(keys.job(job_id))
+    jobs = [{name.decode(): value.decode() for name, value in facts.items()} for facts in await pipe.execute()]
+    portals = sorted({facts["portal"] for facts in jobs if facts})
+    pipe = redis.pipeline(transaction=False)
+    pipe.time()
+    pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
+    for portal in portals:
+        pipe.hgetall(keys.portal(portal))
+        pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
+    (seconds, micros), workers, *rest = await pipe.execute()
+    now_ms = seconds * 1000 + micros // 1000
+    alive = sum(until > now_ms for _, until in workers)
+    pacing = {
+        portal: (
+            {name.decode(): value.decode() for name, value in rest[2 * index].items()},
+            sum(until > now_ms for _, until in rest[2 * index + 1]),
+        )
+        for index, portal in enumerate(portals)
+    }
+    return [
+        _job(job_id, facts, _Surroundings(*pacing[facts["portal"]], alive, now_ms)) if facts else None
+        for job_id, facts in zip(job_ids, jobs, strict=True)
+    ]
+
+
+def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
+    pacing, now_ms = around.pacing, around.now_ms
+    state = State(facts["state"])
+    total = int(facts["total"])
+    counts = {outcome: int(facts.get(f"n:{outcome}", 0)) for outcome in Outcome}
+    pending = counts[Outcome.PENDING]
+    pace = _contacts_per_second(facts, total - pending, now_ms)
+    batch_size = pacing.get("batch_size")
+    situation = Situation(
+        state=state,
+        stored_reason=facts.get("state_reason"),
+        inflight=int(facts["inflight"]),
+        workers=around.workers,
+        lanes=around.lanes,
+        push_back_ms=int(float(pacing.get("push_back_until_ms", 0))) - now_ms,
+        push_back_reason=pacing.get("push_back_reason"),
+        next_turn_ms=round(float(pacing.get("tat_us", 0)) / 1000) - now_ms,
+    )
+    return Job(
+        id=job_id,
+        portal=facts["portal"],
+        label=facts["label"],
+        state=state,
+        state_reason=why_waiting(situation),
+        created_at=iso(int(facts["created_ms"])),
+        started_at=_iso_or_none(facts.get("started_ms")),
+        finished_at=_iso_or_none(facts.get("finished_ms")),
+        total=total,
+        duplicates=int(facts["duplicates"]),
+        counts=counts,
+        progress=round((total - pending) / total, 4) if total else 1.0,
+        contacts_per_second=round(pace, 1),
+        eta_s=round(pending / pace, 1) if pace and state in {State.RUNNING, State.CANCELLING} else None,
+        requests=Requests(*(int(facts.get(name, 0)) for name in ("sent", "retried", "throttled"))),
+        last_error=facts.get("last_error"),
+        batch_size=int(batch_size) if batch_size else None,
+    )
+
+
+def _contacts_per_second(facts: dict[str, str], decided: int, now_ms: int) -> float:
+    if "started_ms" not in facts:
+        return 0.0
+    if "finished_ms" in facts:
+        since_ms, before, now_ms = int(facts["started_ms"]), 0, int(facts["finished_ms"])
+    elif "old_mark_ms" in facts:
+        since_ms, before = int(facts["old_mark_ms"]), int(facts["old_mark_done"])
+    else:
+        since_ms, before = int(facts["started_ms"]), 0
+    return (decided - before) * 1000 / max(now_ms - since_ms, 1)
+
+
+def _iso_or_none(time_ms: str | None) -> str | None:
+    return iso(int(time_ms)) if time_ms else None
+
+
+def to_json(value: Any) -> bytes:
+    """Write a job, or anything that holds jobs, as JSON."""
+    return msgspec.json.encode(value)

@@ -1,0 +1,26 @@
+"""Waking lanes through arq. A wake-up holds nothing but the portal's name: losing one, or one too many, is harmless."""
+
+from arq.connections import ArqRedis
+
+from jobs.keys import QUEUE
+
+DRIVE_LANE = "drive_lane"
+"""Name of the arq function that drives a lane."""
+
+#: With this many messages unread, more of them wake nobody.
+_CROWDED = 1000
+
+
+async def wake_lanes(redis: ArqRedis, portal: str, lanes: int, *, delay_s: float = 0.0) -> None:
+    """Ask the workers to drive a portal.
+
+    Args:
+        redis: the connection.
+        portal: the portal's name.
+        lanes: how many lanes to wake; those that find no lease or no work end at once.
+        delay_s: not before so many seconds from now.
+    """
+    if lanes < 1 or await redis.zcard(QUEUE) > _CROWDED:
+        return
+    for _ in range(lanes):
+        await redis.enqueue_job(DRIVE_LANE, portal, _defer_by=delay_s or None)

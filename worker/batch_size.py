@@ -1,0 +1,34 @@
+"""How many contact IDs go into one PUT: as many as the portal deletes in a few seconds. Pure arithmetic.
+
+Long calls are the dangerous ones (a gateway gives up, locks are held, a crash leaves more in doubt), short ones waste
+the portal's fixed cost per call and, under a rate limit, calls themselves.
+"""
+
+#: A PUT should take about this long, in seconds.
+TARGET_S = 3.0
+
+#: Grow at most by this factor at a time, shrink by it when a call took too long altogether.
+GROWTH = 1.5
+SHRINK = 0.5
+
+
+def after_answer(current: int, sent: int, took_s: float, most: int, timeout_s: float) -> int:
+    """Give the size of the next batches after a PUT that was answered.
+
+    Args:
+        current: contact IDs per batch now.
+        sent: contact IDs of this batch; one that was cut short by the end of a list says little.
+        took_s: how long its answer took.
+        most: the configured upper bound.
+        timeout_s: the configured time-out of a call.
+    """
+    if sent < current:
+        return min(current, most)
+    target_s = min(TARGET_S, timeout_s / 4)
+    ideal = sent * target_s / max(took_s, 0.001)
+    return max(1, min(round(ideal), round(current * GROWTH) + 1, most))
+
+
+def after_overload(sent: int, most: int) -> int:
+    """Give the size of the next batches after one that was too large or took too long."""
+    return max(1, min(round(sent * SHRINK), most))

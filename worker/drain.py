@@ -1,0 +1,31 @@
+"""Draining: the worker is to stop, and its lanes finish what they hold."""
+
+import asyncio
+
+
+class Drain:
+    """One flag for all lanes of a process."""
+
+    def __init__(self) -> None:
+        self._wanted = asyncio.Event()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether lanes are to let go after the batch they hold."""
+        return self._wanted.is_set()
+
+    def begin(self) -> None:
+        """Ask all lanes to let go."""
+        self._wanted.set()
+
+    async def within(self, wait_s: float) -> bool:
+        """Wait, but no longer than until the worker is to stop; True if it is."""
+        if wait_s < 0.25 and not self.wanted:
+            await asyncio.sleep(wait_s)  # cheaper, and soon over
+            return self.wanted
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wanted.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,195 @@
+"""What all lanes of one worker process share: connections, portal clients, the flag that stops them."""
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+from dataclasses import dataclass, field
+
+from arq.connections import ArqRedis
+
+from config.logging import get_logger
+from config.settings import Portal, Settings
+from jobs import keys, presence
+from jobs.connection import AWAY, connect
+from jobs.contact_ids import MAX_CONTACT_ID
+from jobs.ledger import LaneLedger, Later, Terms, rescue, reserve_turn
+from jobs.segments import Segments
+from jobs.wake import wake_lanes
+from worker.decide import Decider
+from worker.drain import Drain
+from worker.lane import Ending, Farewell, Lane
+from worker.portal_client import PortalClient
+from worker.push_back import PushBack
+from worker.token_store import RedisTokenStore
+
+#: A worker outlives an outage of Redis of at least this long, seconds.
+PATIENCE_S = 150.0
+
+#: How long a portal may still be working on the call of a worker that died, before its contact IDs are looked up.
+RESCUE_SETTLE_S = 5.0
+
+_LONGEST_LOOK_UP = [MAX_CONTACT_ID] * 1000
+
+
+@dataclass(slots=True)
+class _Driven:
+    """One portal as this process drives it."""
+
+    portal: Portal
+    terms: Terms
+    client: PortalClient
+    decider: Decider
+    push_back: PushBack
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The lanes of one worker process.
+
+    Args:
+        settings: the whole configuration.
+        redis: the connection for the ledger; closed with the fleet.
+    """
+
+    settings: Settings
+    redis: ArqRedis
+    drain: Drain = field(default_factory=Drain)
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+    _driven: dict[str, _Driven] = field(default_factory=dict)
+    _segments: Segments = field(init=False)
+    _running: int = 0
+    _heart: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self._segments = Segments(self.redis)
+
+    @classmethod
+    def start(cls, settings: Settings) -> "Fleet":
+        """Connect, and say that this worker is alive until it is closed."""
+        fleet = cls(settings, connect(settings.redis.url, patience_s=PATIENCE_S))
+        fleet._heart = asyncio.create_task(fleet._beat())
+        return fleet
+
+    async def close(self) -> None:
+        """Close all connections; lanes must have ended."""
+        if self._heart:
+            self._heart.cancel()
+        for driven in self._driven.values():
+            await driven.client.close()
+        try:
+            await presence.leave(self.redis, self.name)
+        except AWAY:
+            get_logger().warning("redis_away_at_shutdown")
+        await self.redis.aclose(close_connection_pool=True)
+
+    async def drive(self, portal_name: str) -> Farewell:
+        """Drive a portal for one slice, then see to it that somebody goes on."""
+        log = get_logger(portal=portal_name)
+        driven = self._driving(portal_name)
+        if driven is None:
+            log.warning("portal_not_configured")
+            return Farewell(Ending.IDLE)
+        if self.drain.wanted or self._running >= self.settings.worker.max_lanes:
+            return Farewell(Ending.BUSY)
+        token = f"{self.name}:{secrets.token_hex(6)}"
+        lane = Lane(
+            ledger=LaneLedger(self.redis, portal_name, token, self.settings.worker.lease_ttl_s),
+            portal=driven.portal,
+            terms=driven.terms,
+            client=driven.client,
+            segments=self._segments,
+            decider=driven.decider,
+            push_back=driven.push_back,
+            drain=self.drain,
+            slice_s=self.settings.worker.slice_s,
+            log=log,
+        )
+        self._running += 1
+        try:
+            farewell = await lane.drive()
+        finally:
+            self._running -= 1
+        log.debug("lane_ended", ending=farewell.ending.value, wake_in_s=farewell.wake_in_s)
+        if farewell.wake_in_s is not None:
+            await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)
+        return farewell
+
+    async def look_after(self, portal_name: str) -> None:
+        """Rescue the work of dead lanes of one portal, and wake lanes where there is work and room for them."""
+        settings = self.settings.portals[portal_name]
+        for batch in await rescue(self.redis, portal_name, RESCUE_SETTLE_S):
+            get_logger(portal=portal_name).warning(
+                "batch_rescued", job_id=batch.job_id, seq=batch.seq, call=batch.call.name.lower(), size=batch.size
+            )
+        idle_lanes = await self._idle_lanes(portal_name, settings.max_concurrency)
+        await wake_lanes(self.redis, portal_name, idle_lanes)
+
+    async def _idle_lanes(self, portal_name: str, max_concurrency: int) -> int:
+        """How many more lanes could work on the portal right now."""
+        portal = keys.portal(portal_name)
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.time()
+        pipe.zcard(f"{portal}:active")
+        pipe.zrange(f"{portal}:waiting", 0, 0, withscores=True)
+        pipe.zrange(f"{portal}:leases", 0, -1, withscores=True)
+        pipe.hget(portal, "push_back_until_ms")
+        (seconds, micros), active, waiting, leases, push_back_until_ms = await pipe.execute()
+        now_ms = seconds * 1000 + micros // 1000
+        due = active or any(due_ms <= now_ms for _, due_ms in waiting)
+        if not due or float(push_back_until_ms or 0) > now_ms:
+            return 0
+        driving = [until_ms for _, until_ms in leases if until_ms > now_ms]
+        return max_concurrency - len(driving)
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await presence.beat(self.redis, self.name)
+            except AWAY:
+                get_logger().warning("redis_away")
+            await asyncio.sleep(presence.BEAT_S)
+
+    def _driving(self, portal_name: str) -> _Driven | None:
+        portal = self.settings.portals.get(portal_name)
+        if portal is None:
+            return None
+        if portal_name not in self._driven:
+            self._driven[portal_name] = self._prepare(portal)
+        return self._driven[portal_name]
+
+    def _prepare(self, portal: Portal) -> _Driven:
+        client = PortalClient(portal, RedisTokenStore(self.redis, portal.name), lambda: self._pace(portal.name))
+        return _Driven(
+            portal=portal,
+            terms=terms_of(portal, client.look_up_capacity(_LONGEST_LOOK_UP)),
+            client=client,
+            decider=Decider(portal, random.uniform),
+            push_back=PushBack(portal.backoff_base_s, portal.backoff_max_s),
+        )
+
+    async def _pace(self, portal_name: str) -> None:
+        """Wait for the turn of a call that belongs to no batch."""
+        terms = self._driven[portal_name].terms
+        while True:
+            turn = await reserve_turn(self.redis, portal_name, terms)
+            await asyncio.sleep(turn.wait_s)
+            if not isinstance(turn, Later):
+                return
+
+
+def terms_of(portal: Portal, look_up_size: int) -> Terms:
+    """Give a portal's limits as the ledger wants them.
+
+    Args:
+        portal: the portal's settings.
+        look_up_size: how many contact IDs of any length fit into one look-up.
+    """
+    return Terms(
+        requests_per_second=portal.requests_per_second,
+        burst=portal.burst,
+        batch_size=portal.batch_size_start,
+        batch_size_max=portal.batch_size_max,
+        look_up_size=look_up_size,
+    )

@@ -1,0 +1,63 @@
+"""The functions that arq calls. Each is short, safe to repeat and safe to lose; the facts are in the ledger."""
+
+import asyncio
+from typing import Any
+
+from config.logging import get_logger
+from jobs.retention import forget_old_jobs
+from worker.fleet import Fleet
+from worker.intake import accept
+
+FLEET = "fleet"
+"""Where the fleet stands in arq's context."""
+
+
+async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
+    """Drive a portal for one slice.
+
+    Args:
+        ctx: arq's context.
+        portal: the portal's name.
+
+    Returns:
+        How the lane ended, for arq's log.
+    """
+    fleet: Fleet = ctx[FLEET]
+    lane = asyncio.create_task(fleet.drive(portal))
+    try:
+        farewell = await asyncio.shield(lane)
+    except asyncio.CancelledError:
+        # arq cancels on SIGTERM. The batch in flight is finished and recorded as long as there is time; after that it
+        # is handed back. The wake-up itself stays in the queue, so another worker goes on at once.
+        fleet.drain.begin()
+        await asyncio.wait({lane}, timeout=fleet.settings.worker.shutdown_grace_s)
+        lane.cancel()
+        await asyncio.wait({lane}, timeout=5.0)
+        raise
+    return farewell.ending.value
+
+
+async def lifeline(ctx: dict[str, Any]) -> None:
+    """Rescue what dead lanes held, wake lanes where there is work, forget what is older than the retention."""
+    fleet: Fleet = ctx[FLEET]
+    for portal in fleet.settings.portals:
+        await fleet.look_after(portal)
+    for job_id in await forget_old_jobs(fleet.redis, fleet.settings.retention_days):
+        get_logger().info("job_forgotten", job_id=job_id)
+
+
+async def delete_contacts(ctx: dict[str, Any], **request: Any) -> str:
+    """Accept a deletion request from another service.
+
+    Args:
+        ctx: arq's context; its job ID becomes the job's ID.
+        request: `portal`, `contact_ids` and `label`, as `worker.intake.accept` checks them.
+
+    Returns:
+        The job's ID.
+
+    Raises:
+        ValueError: the request is wrong; arq's result says what.
+    """
+    fleet: Fleet = ctx[FLEET]
+    return await accept(fleet.redis, fleet.settings, ctx["job_id"], request)

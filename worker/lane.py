@@ -1,0 +1,215 @@
+"""A lane: drives one portal for a while, one batch after another, with at most one call in flight.
+
+    take a lease → (ask for a batch → wait for the turn → call the portal → record)* → give the lease back
+
+Recording a batch and asking for the next one is a single round trip. The claim that comes with a batch marks it as
+sent, so whatever happens to this process afterwards, somebody else knows what may have been deleted.
+"""
+
+import asyncio
+import math
+import time
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from structlog.typing import FilteringBoundLogger
+
+from config.portal import Portal
+from jobs.connection import AWAY
+from jobs.items import Call
+from jobs.ledger import Batch, Grant, Idle, LaneLedger, Later, Settlement, Terms, Turn
+from jobs.outcomes import Outcome
+from jobs.segments import Segments
+from jobs.states import State
+from worker import batch_size
+from worker.answers import Action, Deleted, Failure, LookedUp
+from worker.decide import Decider
+from worker.drain import Drain
+from worker.portal_client import PortalClient
+from worker.push_back import PushBack
+
+#: What a call came to that this process had no time to wait for.
+INTERRUPTED = Failure(
+    action=Action.RETRY,
+    may_have_deleted=True,
+    reason="timeout",
+    http_status=None,
+    message="the worker was stopped before the portal had answered",
+    settle_s=5.0,
+)
+
+
+class Ending(StrEnum):
+    """Why a lane has let go."""
+
+    BUSY = "busy"
+    """Enough lanes drive the portal already."""
+    IDLE = "idle"
+    """There was nothing to do."""
+    LATER = "later"
+    """The portal takes no calls for a while."""
+    SLICE_OVER = "slice_over"
+    """Its time is over; another lane goes on."""
+    DRAINED = "drained"
+    """The worker is about to stop."""
+    LOST = "lost"
+    """Its lease has lapsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """How a lane ended.
+
+    Attributes:
+        ending: why.
+        wake_in_s: when the portal has work again, in seconds; None if nobody needs to be woken.
+    """
+
+    ending: Ending
+    wake_in_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One lane, for one slice of time.
+
+    Attributes:
+        ledger: its side of the ledger, with a token of its own.
+        portal: the portal's settings.
+        terms: the same as the ledger wants them.
+        client: calls the portal; shared by the lanes of the process.
+        segments: contact IDs; shared by the lanes of the process.
+        decider: what follows from an answer.
+        push_back: how long to stay away when the portal does not say; shared by the lanes of the process.
+        drain: says when the worker is to stop; shared by the lanes of the process.
+        slice_s: how long to drive.
+        log: writes one line per batch.
+    """
+
+    ledger: LaneLedger
+    portal: Portal
+    terms: Terms
+    client: PortalClient
+    segments: Segments
+    decider: Decider
+    push_back: PushBack
+    drain: Drain
+    slice_s: float
+    log: FilteringBoundLogger
+
+    async def drive(self) -> Farewell:
+        """Drive the portal until the slice is over or there is nothing to do.
+
+        Raises:
+            redis.exceptions.RedisError: Redis stayed away for longer than the connection's patience.
+        """
+        if not await self.ledger.acquire(self.portal.max_concurrency):
+            return Farewell(Ending.BUSY)
+        keeper = asyncio.create_task(self._keep_lease())
+        try:
+            return await self._drive()
+        finally:
+            keeper.cancel()
+
+    async def _drive(self) -> Farewell:
+        until_s = time.monotonic() + self.slice_s
+        grant: Grant = await self.ledger.next_batch(self.terms)
+        while True:
+            if isinstance(grant, Turn):
+                if await self.drain.within(_whole_ms(grant.wait_s)):
+                    return await self._let_go(Ending.DRAINED)
+                grant = await self.ledger.next_batch(self.terms, has_turn=True)
+            elif isinstance(grant, Batch):
+                settlement = await self._work(grant)
+                if self.drain.wanted or time.monotonic() >= until_s:
+                    await self.ledger.settle(grant, settlement)
+                    return await self._let_go(Ending.DRAINED if self.drain.wanted else Ending.SLICE_OVER)
+                _, grant = await self.ledger.settle_and_next(grant, settlement, self.terms)
+            elif isinstance(grant, Idle):
+                return Farewell(Ending.IDLE, grant.wait_s)
+            elif isinstance(grant, Later):
+                return Farewell(Ending.LATER, grant.wait_s)
+            else:
+                return Farewell(Ending.LOST)
+
+    async def _let_go(self, ending: Ending) -> Farewell:
+        await self.ledger.release()
+        return Farewell(ending, 0.0)
+
+    async def _work(self, batch: Batch) -> Settlement:
+        """Send one batch and decide what becomes of it."""
+        if batch.call is Call.PUT and batch.state is State.CANCELLING:
+            return self.decider.drop(batch, batch.server_ms())
+        ids = [_pick(await self.segments.ids(batch.job_id, item.segment), item.positions) for item in batch.items]
+        started_s = time.monotonic()
+        answer = await self._call(batch, ids)
+        settlement = self.decider.settle(batch, ids, answer, batch.server_ms())
+        took_s = time.monotonic() - started_s
+        if isinstance(answer, Failure):
+            self.push_back.note(settlement, answer, started_s)
+        elif not settlement.stop:
+            self.push_back.calm()
+        if batch.call is Call.PUT:
+            settlement.batch_size = self._next_size(batch, answer, took_s)
+        self._log(batch, settlement, answer, took_s)
+        return settlement
+
+    async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
+        if not self.ledger.holds_lease:
+            # This process stood still for longer than a lease lasts, so the batch may be in other hands: do not send.
+            return INTERRUPTED
+        try:
+            if batch.call is Call.PUT:
+                return await self.client.delete(ids[0])
+            return await self.client.look_up([contact_id for item_ids in ids for contact_id in item_ids])
+        except asyncio.CancelledError:
+            # The grace period is over. What was sent is handed back as doubtful; the lane ends right after that.
+            self.drain.begin()
+            return INTERRUPTED
+
+    def _next_size(self, batch: Batch, answer: Deleted | LookedUp | Failure, took_s: float) -> int | None:
+        most = self.portal.batch_size_max
+        if isinstance(answer, Failure):
+            return batch_size.after_overload(batch.size, most) if answer.shrink else None
+        size = batch_size.after_answer(batch.batch_size, batch.size, took_s, most, self.portal.request_timeout_s)
+        return size if size != batch.batch_size else None
+
+    async def _keep_lease(self) -> None:
+        """Renew the lease while a call is in flight or a turn is awaited; asking for a batch renews it as well."""
+        ttl_s = self.ledger.ttl_s
+        while True:
+            await asyncio.sleep(ttl_s / 4)
+            if self.ledger.stale_in_s() < ttl_s * 0.7:
+                try:
+                    await self.ledger.renew()
+                except AWAY:
+                    continue
+
+    def _log(self, batch: Batch, settlement: Settlement, answer: Deleted | LookedUp | Failure, took_s: float) -> None:
+        counts = settlement.counts()
+        fields: dict[str, object] = {
+            "job_id": batch.job_id,
+            "seq": batch.seq,
+            "call": batch.call.name.lower(),
+            "size": batch.size,
+            "took_ms": round(took_s * 1000, 1),
+            "http_status": answer.http_status,
+        }
+        fields.update((outcome.value, counts[outcome]) for outcome in Outcome if outcome in counts)
+        if isinstance(answer, Failure):
+            self.log.warning("batch_failed", **fields, action=answer.action.value, reason=answer.reason)
+        else:
+            self.log.info("batch", **fields)
+
+
+def _pick(segment: "array[int]", positions: Sequence[int]) -> list[int]:
+    if isinstance(positions, range):
+        return segment[positions.start : positions.stop].tolist()
+    return [segment[position] for position in positions]
+
+
+def _whole_ms(wait_s: float) -> float:
+    """Round up to milliseconds, the resolution of event loop timers: never early, or the rate would be exceeded."""
+    return math.ceil(wait_s * 1000) / 1000

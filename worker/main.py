@@ -1,0 +1,132 @@
+"""The worker: everything arq needs to run one, and a supervisor that keeps it running.
+
+`crm-sweep worker` is the usual way to start. arq's own command line works as well: `arq worker.main.WorkerSettings`.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+from arq.cron import cron
+from arq.worker import Function, Worker, func
+from redis.exceptions import RedisError
+
+from config.logging import configure_logging, get_logger
+from config.settings import Settings, load_settings
+from jobs.connection import AWAY, check_server, connect, decode_payload, encode_payload
+from jobs.keys import QUEUE
+from jobs.wake import DRIVE_LANE
+from worker.fleet import PATIENCE_S, Fleet
+from worker.functions import FLEET, delete_contacts, drive_lane, lifeline
+
+#: A lane may wait for its turn, then for an answer, and then for Redis, beyond its slice; this is far more than that.
+_LANE_TIMEOUT_S = 3600
+
+#: Messages that are not lanes: requests from other services, the lifeline.
+_SPARE_JOBS = 8
+
+
+def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, Any]:
+    """Give the arguments of an arq `Worker`.
+
+    Every function has its name spelled out, so that no import path is ever stored in Redis.
+
+    Args:
+        settings: the configuration.
+        fleet: the fleet to use; by default each worker starts and ends one of its own.
+    """
+    every_s = settings.worker.lifeline_s
+
+    async def start(ctx: dict[str, Any]) -> None:
+        if FLEET not in ctx:
+            ctx[FLEET] = Fleet.start(settings)
+            for warning in await check_server(ctx[FLEET].redis):
+                get_logger().warning("redis_not_safe", detail=warning)
+
+    async def stop(ctx: dict[str, Any]) -> None:
+        if ctx[FLEET] is not fleet:
+            await ctx[FLEET].close()
+
+    functions: list[Function] = [
+        # A wake-up is worth one try: whoever has work to do is woken again by the lifeline.
+        func(drive_lane, name=DRIVE_LANE, timeout=_LANE_TIMEOUT_S, keep_result=0, max_tries=1_000_000),
+        func(delete_contacts, name="delete_contacts", timeout=300, keep_result=86_400, max_tries=100),
+    ]
+    return {
+        "functions": functions,
+        "cron_jobs": [
+            cron(lifeline, name="lifeline", second=set(range(0, 60, every_s)), keep_result=0, timeout=60, max_tries=1)
+        ],
+        "queue_name": QUEUE,
+        "redis_pool": connect(settings.redis.url, patience_s=PATIENCE_S),
+        "on_startup": start,
+        "on_shutdown": stop,
+        "ctx": {FLEET: fleet} if fleet else {},
+        "max_jobs": settings.worker.max_lanes + _SPARE_JOBS,
+        "poll_delay": settings.worker.poll_delay_s,
+        "job_serializer": encode_payload,
+        "job_deserializer": decode_payload,
+        "log_results": False,
+    }
+
+
+def __getattr__(name: str) -> Any:
+    """Give `WorkerSettings` to arq's command line, made from the configuration when it is asked for."""
+    if name != "WorkerSettings":
+        raise AttributeError(name)
+    settings = load_settings()
+    configure_logging(settings.log)
+    return {**worker_options(settings), "job_completion_wait": 0}
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT; then let the batches in flight finish.
+
+    A second signal does not wait for them.
+
+    Raises:
+        UnsuitableServer: Redis is set up so that the ledger would not be safe.
+        redis.exceptions.RedisError: Redis cannot be reached.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    try:
+        async with working(settings):
+            await stop.wait()
+    finally:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(signum)
+
+
+@contextlib.asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[Fleet]:
+    """Run a worker beside other things; leaving the block lets the batches in flight finish."""
+    fleet = Fleet.start(settings)
+    supervisor = asyncio.create_task(_supervise(settings, fleet))
+    try:
+        for warning in await check_server(fleet.redis):
+            get_logger().warning("redis_not_safe", detail=warning)
+        yield fleet
+    finally:
+        fleet.drain.begin()
+        supervisor.cancel()
+        await asyncio.wait({supervisor})
+        await fleet.close()
+
+
+async def _supervise(settings: Settings, fleet: Fleet) -> None:
+    """Keep an arq worker running: its main loop dies of a connection that breaks at the wrong moment."""
+    while True:
+        worker = Worker(**worker_options(settings, fleet), handle_signals=False)
+        try:
+            await worker.async_run()
+        except (RedisError, OSError) as error:
+            get_logger().warning("arq_restarted", error=type(error).__name__)
+            await asyncio.sleep(1.0)
+        finally:
+            with contextlib.suppress(*AWAY, RedisError):
+                await worker.close()

@@ -1,0 +1,47 @@
+"""How long to leave a portal alone that asks for less or cannot be reached."""
+
+import time
+
+from jobs.ledger import Settlement
+from worker.answers import Action, Failure
+from worker.decide import UNREACHABLE
+
+
+class PushBack:
+    """Counts the troubles of one portal in a row, as this process sees them.
+
+    Args:
+        base_s: wait after the first one, when the portal does not say; doubles with each further one.
+        max_s: longest wait.
+    """
+
+    def __init__(self, base_s: float, max_s: float) -> None:
+        self._base_s = base_s
+        self._max_s = max_s
+        self._in_a_row = 0
+        self._last_s = float("-inf")
+
+    def calm(self) -> None:
+        """The portal answered well."""
+        self._in_a_row = 0
+
+    def note(self, settlement: Settlement, failure: Failure, started_s: float) -> None:
+        """Add to a settlement how long nobody calls the portal, where the failure asks for that.
+
+        Args:
+            settlement: of the batch that failed.
+            failure: what happened.
+            started_s: when the call started, on the monotonic clock. Calls that were under way together meet the same
+                trouble, which counts once.
+        """
+        unreachable = failure.reason == UNREACHABLE
+        if failure.action is not Action.SLOW_DOWN and not unreachable and failure.retry_after_s is None:
+            return
+        if started_s >= self._last_s:
+            self._in_a_row += 1
+            self._last_s = time.monotonic()
+        wait_s = min(self._max_s, self._base_s * 2.0 ** (self._in_a_row - 1))
+        if failure.retry_after_s is not None:
+            wait_s = failure.retry_after_s
+        settlement.push_back_s = wait_s
+        settlement.push_back_reason = UNREACHABLE if unreachable else "push_back"
