@@ -85,3 +85,5 @@ class Failure:
     shrink: bool = False
     #: How long the portal may still be working on the request, in seconds: wait this long before reading back.
     settle_s: float = 0.0
+    #: False where the request itself never left: no connection, or no log-in before it. That was no attempt.
+    sent: bool = True

@@ -48,6 +48,7 @@ class Decision:
     shrink: bool = False
     #: Least and most seconds to let the portal finish. In between it gets as long again as the call has taken already.
     settle_s: tuple[float, float] = (0.0, 0.0)
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,22 @@ _LOST = Decision(
     Action.RETRY, True, "connection_lost", "the connection broke before the portal had answered", settle_s=(1, 30)
 )
 _TIMED_OUT = Decision(Action.RETRY, True, "timeout", "the portal did not answer in time", shrink=True, settle_s=(1, 60))
-_UNREACHABLE = Decision(Action.RETRY, False, "portal_unreachable", "no connection to the portal")
+_UNREACHABLE = Decision(Action.RETRY, False, "portal_unreachable", "no connection to the portal", sent=False)
 _NOT_SET_UP = Decision(Action.STOP, False, "portal_protocol", f"the portal's address cannot be used; {_WRONG_ADDRESS}")
+_NO_NAME = Decision(
+    Action.RETRY,
+    False,
+    "portal_unreachable",
+    "the portal's name cannot be resolved; check its url and the DNS",
+    sent=False,
+)
+_BAD_CERTIFICATE = Decision(
+    Action.STOP,
+    False,
+    "portal_protocol",
+    "the portal's certificate is not valid; renew it, or make its authority known to this machine",
+    sent=False,
+)
 _REDIRECTED = Decision(
     Action.STOP,
     True,
@@ -200,7 +215,7 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
     StatusRule((408,), _TIMED_OUT),
     StatusRule(
         (413, 414),
-        Decision(Action.SPLIT, False, "too_large", "the request is too large for the portal", shrink=True),
+        Decision(Action.SPLIT, False, "rejected", "the request is too large for the portal", shrink=True),
     ),
     StatusRule(
         (407, 411, 415, 417, 421, 426, 431, 501, 505, 511),
@@ -292,36 +307,25 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     UnixClientConnectorError: _UNREACHABLE,
     aiohttp.ClientProxyConnectionError: _UNREACHABLE,
     ConnectionRefusedError: _UNREACHABLE,
-    aiohttp.ClientConnectorDNSError: Decision(
-        Action.RETRY, False, "portal_unreachable", "the portal's name cannot be resolved; check its url and the DNS"
-    ),
-    socket.gaierror: Decision(
-        Action.RETRY, False, "portal_unreachable", "the portal's name cannot be resolved; check its url and the DNS"
-    ),
+    aiohttp.ClientConnectorDNSError: _NO_NAME,
+    socket.gaierror: _NO_NAME,
     aiohttp.ConnectionTimeoutError: Decision(
-        Action.RETRY, False, "portal_unreachable", "connecting to the portal took too long"
+        Action.RETRY, False, "portal_unreachable", "connecting to the portal took too long", sent=False
     ),
-    aiohttp.ClientSSLError: Decision(Action.RETRY, False, "portal_unreachable", "no TLS connection to the portal"),
+    aiohttp.ClientSSLError: Decision(
+        Action.RETRY, False, "portal_unreachable", "no TLS connection to the portal", sent=False
+    ),
     aiohttp.ClientConnectorSSLError: Decision(
         Action.RETRY,
         False,
         "portal_unreachable",
         "no TLS connection to the portal; if this stays, check that its url names a TLS port",
+        sent=False,
     ),
-    aiohttp.ClientConnectorCertificateError: Decision(
-        Action.STOP,
-        False,
-        "portal_protocol",
-        "the portal's certificate is not valid; renew it, or make its authority known to this machine",
-    ),
-    ssl.CertificateError: Decision(
-        Action.STOP,
-        False,
-        "portal_protocol",
-        "the portal's certificate is not valid; renew it, or make its authority known to this machine",
-    ),
+    aiohttp.ClientConnectorCertificateError: _BAD_CERTIFICATE,
+    ssl.CertificateError: _BAD_CERTIFICATE,
     aiohttp.ServerFingerprintMismatch: Decision(
-        Action.STOP, False, "portal_protocol", "the portal's certificate is not the expected one"
+        Action.STOP, False, "portal_protocol", "the portal's certificate is not the expected one", sent=False
     ),
     aiohttp.InvalidURL: _NOT_SET_UP,
     aiohttp.InvalidUrlClientError: _NOT_SET_UP,

@@ -82,7 +82,7 @@ def _detail(error: BaseException) -> str:
     if isinstance(cause, ssl.SSLError):
         return f": {cause.reason}" if cause.reason else ""
     code = getattr(cause, "errno", None)
-    return f": {os.strerror(code)}" if code in errno.errorcode else ""
+    return f": {os.strerror(code)}" if isinstance(code, int) and code in errno.errorcode else ""
 
 
 def _failure(decision: Decision, said: str, *, status: int | None, elapsed_s: float, deleting: bool) -> Failure:
@@ -95,4 +95,5 @@ def _failure(decision: Decision, said: str, *, status: int | None, elapsed_s: fl
         message=decision.message + said,
         shrink=decision.shrink,
         settle_s=min(max(elapsed_s, least), most) if deleting else 0.0,
+        sent=decision.sent,
     )

@@ -134,7 +134,7 @@ class PortalClient:
         """Send one authenticated request; after a 401, which executes nothing, once more with a fresh token."""
         authorization = await self._credentials.authorization()
         if isinstance(authorization, Failure):
-            return authorization
+            return replace(authorization, sent=False)
         answer = await self._send(method, target, body, authorization, deleting=deleting)
         if isinstance(answer, Failure) or answer.status != 401:
             return answer
@@ -176,7 +176,7 @@ class PortalClient:
                 return replace(
                     failure,
                     action=Action.RETRY,
-                    reason="too_large",
+                    reason="rejected",
                     message="the portal finds the request line too long; the next look-up will be shorter",
                 )
             if answer.status == 404:
