@@ -1,0 +1,97 @@
+"""Lists with one ID a line: bare, or as NDJSON objects. And what all forms share about lines."""
+
+from typing import Protocol
+
+from jobs.contact_ids import parse_contact_id
+from jobs.intake_tally import IntakeError, Tally
+from jobs.intake_values import BLANKS, ObjectLines, parse_json_value
+
+#: A longer line, record or JSON value ends the intake: it is no list of IDs, and must not pile up in memory.
+MAX_LINE_BYTES = 1 << 20
+
+
+class Form(Protocol):
+    """One form of list, read in blocks of plain text that may end anywhere."""
+
+    def feed(self, block: bytes) -> None:
+        """Read on; raises IntakeError where the input cannot be read any further."""
+
+    def close(self) -> None:
+        """Read what is left; raises IntakeError if the input ends too early."""
+
+
+class LineForm:
+    """One ID a line. A line may also be an object that names its ID, unless `objects` is false.
+
+    Args:
+        tally: where the IDs go.
+        column: the key of the ID in objects; by default any of the usual names.
+        objects: read a line that begins with a brace as a JSON object.
+        line: number of the first line.
+    """
+
+    def __init__(self, tally: Tally, *, column: str | None = None, objects: bool = True, line: int = 1) -> None:
+        self._tally = tally
+        self._column = column
+        self._objects = ObjectLines(column) if objects else None
+        self._line = line
+        self._rest = b""
+
+    def feed(self, block: bytes) -> None:
+        """Read the lines that are complete."""
+        data = self._rest + block
+        end = end_of_lines(data)
+        self._rest = data[end:]
+        self._read(data[:end])
+        if len(self._rest) > MAX_LINE_BYTES:
+            raise too_long(self._tally, self._line)
+
+    def close(self) -> None:
+        """Read the last line, which needs no line end."""
+        self._read(self._rest)
+
+    def _read(self, lines: bytes) -> None:
+        numbers = lines.rstrip(BLANKS).replace(b"\r\n", b"\n").replace(b"\n", b",")
+        if b"," not in lines and self._tally.add_run(numbers):
+            self._line += count_line_ends(lines)
+            return
+        if self._objects is not None and (ids := self._objects.parse(lines)) is not None:
+            self._tally.add_all(ids)
+            self._line += count_line_ends(lines)
+            return
+        for line in lines.splitlines():
+            self._read_line(line)
+            self._line += 1
+
+    def _read_line(self, line: bytes) -> None:
+        text = line.strip(BLANKS)
+        if not text:
+            return
+        if len(text) > MAX_LINE_BYTES:
+            raise too_long(self._tally, self._line)
+        try:
+            if self._objects is not None and text.startswith(b"{"):
+                contact_id = parse_json_value(text, self._column)
+            else:
+                contact_id = parse_contact_id(text.decode("utf-8", "replace"))
+        except ValueError as error:
+            self._tally.reject(self._line, text, str(error))
+        else:
+            self._tally.add(contact_id)
+
+
+def end_of_lines(data: bytes) -> int:
+    r"""Return where the last complete line ends, or 0; a final \r may be half of a line end and does not count."""
+    return max(data.rfind(b"\n"), data.rfind(b"\r", 0, max(len(data) - 1, 0))) + 1
+
+
+def count_line_ends(data: bytes) -> int:
+    r"""Count line ends: \n, \r\n or \r."""
+    if b"\r" not in data:
+        return data.count(b"\n")
+    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+
+
+def too_long(tally: Tally, line: int) -> IntakeError:
+    """Return the error for something that goes on and on."""
+    return tally.error(f"line {line} is longer than {MAX_LINE_BYTES >> 10} KiB: this is not a list of contact IDs")
