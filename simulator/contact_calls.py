@@ -21,14 +21,14 @@ async def delete_contacts(context: Context) -> Answer:
     asked = context.call.asked or BitMap()
     behaviour = portal.behaviour
     time_s = portal.latency.deletion_s(len(asked))
-    eligible = portal.world.eligible(asked)  # checked before and outside the transaction
+    eligible = context.world.eligible(asked)  # checked before and outside the transaction
     if eligible:
         portal.cached_totals.clear()  # also before, so that a reader may cache a stale total again
     await spend(time_s * behaviour.commit_at + context.delay_s)
-    if not portal.world.poisoned.isdisjoint(asked & portal.world.alive):
+    if not context.world.poisoned.isdisjoint(asked & context.world.alive):
         raise PortalError(_poisoned(behaviour.poison_status))
     if eligible:
-        portal.truth.commit(context.call, portal.world.delete(eligible))
+        context.truth.commit(context.call, context.world.delete(eligible))
     context.call.listed = eligible
     await spend(time_s * (1 - behaviour.commit_at))
     return _deletion_answer(context, _in_answer_order(context, eligible, contact_ids))
@@ -79,7 +79,7 @@ async def look_up(context: Context) -> Answer:
     """``GET crm/contact/mail``: those of the given contacts that the account can see, with what it may do with them."""
     context.contact_ids()  # a value that is no integer is refused
     portal = context.portal
-    visible = portal.world.visible(context.call.asked or BitMap())
+    visible = context.world.visible(context.call.asked or BitMap())
     await spend(portal.latency.reading_s(len(visible)) + context.delay_s)
     text = context.writer("base").write_all(visible)
     return success(text, count=len(visible), casing=portal.behaviour.envelope_casing)
@@ -89,7 +89,7 @@ async def read_contact(context: Context) -> Answer:
     """``GET crm/contact/{id}``: 404 for missing and invisible alike, so that the answer does not tell them apart."""
     contact_id = _path_id(context)
     await spend(context.portal.latency.reading_s(1) + context.delay_s)
-    if contact_id not in context.portal.world.visible(BitMap([contact_id])):
+    if contact_id not in context.world.visible(BitMap([contact_id])):
         raise PortalError(_not_found())
     return _one(context, contact_id, "full")
 
@@ -97,16 +97,16 @@ async def read_contact(context: Context) -> Answer:
 async def delete_contact(context: Context) -> Answer:
     """``DELETE crm/contact/{id}``: 404 for missing, 403 for what may not be deleted, invisible ones included."""
     contact_id, portal = _path_id(context), context.portal
-    context.call.asked = BitMap([contact_id])
+    context.truth.ask(context.call, [contact_id])
     time_s = portal.latency.deletion_s(1)
     await spend(time_s * portal.behaviour.commit_at + context.delay_s)
-    if contact_id not in portal.world.alive:
+    if contact_id not in context.world.alive:
         raise PortalError(_not_found())
-    if not portal.world.can_delete(contact_id):
+    if not context.world.can_delete(contact_id):
         raise PortalError(error(403, "Access denied.", answers.SECURITY))
     answer = _one(context, contact_id, "base", deleted=True)
     context.call.listed = BitMap([contact_id])
-    portal.truth.commit(context.call, portal.world.delete(context.call.listed))
+    context.truth.commit(context.call, context.world.delete(context.call.listed))
     await spend(time_s * (1 - portal.behaviour.commit_at))
     return answer
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from simulator.answers import PortalError
 from simulator.elements import Detail, ElementWriter
 from simulator.portal import Portal
-from simulator.truth import Call
+from simulator.truth import Call, Truth
+from simulator.world import World
 
 
 @dataclass(slots=True)
@@ -13,6 +14,8 @@ class Context:
     """One call on its way through the portal.
 
     Attributes:
+        world: the contacts as of the call's arrival; a world that is reset meanwhile is none of its business.
+        truth: likewise.
         query: name and value of each query parameter, in order.
         path_value: the variable part of the path, if it has one.
         bound: the contact IDs it carries, or why they cannot be read; None if it carries none.
@@ -20,6 +23,8 @@ class Context:
     """
 
     portal: Portal
+    world: World
+    truth: Truth
     call: Call
     query: list[tuple[str, str]]
     body: bytes
@@ -43,7 +48,7 @@ class Context:
         fields = parameter(self.query, "fields", whole=True)
         wanted = frozenset(field.strip().lower() for field in fields.split(",") if field.strip())
         casing = self.portal.behaviour.casing
-        return ElementWriter(self.portal.world, wanted, casing=casing, detail=detail, deleted=deleted)
+        return ElementWriter(self.world, wanted, casing=casing, detail=detail, deleted=deleted)
 
 
 def parameter(query: list[tuple[str, str]], name: str, *, whole: bool = False) -> str:

@@ -26,11 +26,13 @@ async def serve(request: web.Request) -> web.StreamResponse:
     """Answer one call under ``/api/2.0/``."""
     portal = request.app[PORTAL]
     route, path_value = find_route(request.method, request.path.removeprefix(_PREFIX))
-    call = portal.truth.arrive(route.kind if route else "other", request.method, request.path)
     truth = portal.truth
+    call = truth.arrive(route.kind if route else "other", request.method, request.path)
     try:
         context = Context(
             portal=portal,
+            world=portal.world,
+            truth=truth,
             call=call,
             query=list(request.query.items()),
             body=await request.read(),
@@ -68,8 +70,7 @@ def _bind(context: Context, request: web.Request) -> None:
         context.bound = refusal
         return
     context.bound = bound
-    call.contact_count = len(bound)
-    call.asked = BitMap(bound if not bound or min(bound) > 0 else [number for number in bound if number > 0])
+    context.truth.ask(call, bound)
 
 
 async def _answer(context: Context, route: Route | None, request: web.Request, fault: Fault | None) -> Answer:

@@ -35,7 +35,7 @@ async def list_contacts(context: Context) -> Answer:
     count = int_parameter(query, "count", limit)
     count = min(count, limit) if count >= 0 else limit
     start = max(0, int_parameter(query, "startIndex", 0))
-    matching = _matching(portal.world, query)
+    matching = _matching(context.world, query)
     sort_by = parameter(query, "sortBy").lower() or "created"
     known = sort_by in _IN_MEMORY or sort_by in ("id", "created")
     await spend(portal.latency.reading_s(count if known else len(matching)) + context.delay_s)
@@ -87,7 +87,7 @@ def _ordered(context: Context, matching: BitMap, sort_by: str, start: int, count
     if sort_by == "id":
         return _by_id(matching, start, count, descending=descending)
     if sort_by in _IN_MEMORY:
-        key, world = _IN_MEMORY[sort_by], context.portal.world
+        key, world = _IN_MEMORY[sort_by], context.world
         in_order = sorted(matching, key=lambda contact_id: key(world, contact_id), reverse=descending)
         return in_order[start : start + count]
     if sort_by != "created":  # unknown: no paging in the database, and so its own order

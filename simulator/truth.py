@@ -10,6 +10,9 @@ from pyroaring import BitMap
 
 from simulator.world import World
 
+#: The kinds of calls that delete.
+DELETIONS = frozenset({"delete", "delete_one"})
+
 
 @dataclass(slots=True, eq=False)
 class Call:
@@ -48,8 +51,12 @@ class Truth:
 
     Attributes:
         calls: every API call in order of arrival.
+        deleted: contacts that API calls deleted.
         deleted_outside: contacts that went without an API call.
         created: contacts that came while it ran.
+        sent: contacts that were sent for deletion at all; ``sent_again``: more than once.
+        confirmed: contacts that a whole answer listed as deleted.
+        resent_after_confirmation: contacts that were sent again after that.
         peak_in_flight: the most calls that were in flight at once.
     """
 
@@ -59,8 +66,13 @@ class Truth:
         self.started_s = time.monotonic()
         self.started_at = time.time()
         self.calls: list[Call] = []
+        self.deleted = BitMap()
         self.deleted_outside = BitMap()
         self.created = BitMap()
+        self.sent = BitMap()
+        self.sent_again = BitMap()
+        self.confirmed = BitMap()
+        self.resent_after_confirmation = BitMap()
         self.in_flight = 0
         self.peak_in_flight = 0
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -76,15 +88,28 @@ class Truth:
         self.changed()
         return call
 
+    def ask(self, call: Call, contact_ids: list[int]) -> None:
+        """Record which contacts a call is about, at its arrival; what cannot be a contact ID only counts."""
+        call.contact_count = len(contact_ids)
+        possible = contact_ids if not contact_ids or min(contact_ids) > 0 else [n for n in contact_ids if n > 0]
+        call.asked = asked = BitMap(possible)
+        if call.kind in DELETIONS:
+            self.sent_again |= self.sent & asked
+            self.sent |= asked
+            self.resent_after_confirmation |= self.confirmed & asked
+
     def commit(self, call: Call, deleted: BitMap) -> None:
         """Record what a call deleted, at the moment it did."""
         call.deleted = deleted
+        self.deleted |= deleted
         call.committed_s = time.monotonic()
         self.changed()
 
     def leave(self, call: Call) -> None:
         """Record that a call is over, with or without an answer."""
         call.answered_s = time.monotonic()
+        if call.delivered and call.listed:
+            self.confirmed |= call.listed
         self.in_flight -= 1
         self.changed()
 
@@ -118,11 +143,6 @@ class Truth:
         """The contacts that exist now."""
         return self.world.alive
 
-    @property
-    def deleted(self) -> BitMap:
-        """The contacts that API calls deleted."""
-        return BitMap.union(BitMap(), *(call.deleted for call in self.calls if call.deleted))
-
     def of_kind(self, kind: str) -> list[Call]:
         """Return the calls of one kind, or all for ``*``."""
         return [call for call in self.calls if kind in ("*", call.kind)]
@@ -135,34 +155,8 @@ class Truth:
         """Return the call that deleted the contact, if one did."""
         return next((call for call in self.calls if call.deleted and contact_id in call.deleted), None)
 
-    def sent(self) -> tuple[BitMap, BitMap]:
-        """Return the contacts that were sent for deletion at all, and those that were sent more than once."""
-        once, again = BitMap(), BitMap()
-        for call in self._deletions():
-            if call.asked:
-                again |= once & call.asked
-                once |= call.asked
-        return once, again
-
-    def resent_after_confirmation(self) -> BitMap:
-        """Return the contacts that were sent again after a whole answer had listed them as deleted."""
-        events: list[tuple[float, int, BitMap]] = []
-        for call in self._deletions():
-            if call.asked:
-                events.append((call.arrived_s, 1, call.asked))
-            if call.delivered and call.listed and call.answered_s is not None:
-                events.append((call.answered_s, 0, call.listed))
-        confirmed, resent = BitMap(), BitMap()
-        for _, is_sending, contact_ids in sorted(events, key=lambda event: event[:2]):
-            if is_sending:
-                resent |= confirmed & contact_ids
-            else:
-                confirmed |= contact_ids
-        return resent
-
     def summary(self) -> dict[str, object]:
         """Return the counts of everything."""
-        sent, again = self.sent()
         deletions = list(self._deletions())
         statuses = Counter(str(call.status) for call in self.calls)
         return {
@@ -177,9 +171,9 @@ class Truth:
             "calls_by_fault": dict(Counter(call.fault for call in self.calls if call.fault)),
             "deletions_committed": sum(call.committed for call in deletions),
             "deletions_committed_but_not_delivered": sum(call.committed and not call.delivered for call in deletions),
-            "contacts_sent": len(sent),
-            "contacts_sent_again": len(again),
-            "contacts_resent_after_confirmation": len(self.resent_after_confirmation()),
+            "contacts_sent": len(self.sent),
+            "contacts_sent_again": len(self.sent_again),
+            "contacts_resent_after_confirmation": len(self.resent_after_confirmation),
             "in_flight": self.in_flight,
             "peak_in_flight": self.peak_in_flight,
             "started_at": self.started_at,
@@ -226,4 +220,4 @@ class Truth:
         self.world.create(new)
 
     def _deletions(self) -> Iterator[Call]:
-        return (call for call in self.calls if call.kind in ("delete", "delete_one"))
+        return (call for call in self.calls if call.kind in DELETIONS)

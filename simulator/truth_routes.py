@@ -90,9 +90,10 @@ async def contacts(request: web.Request) -> web.StreamResponse:
         "invisible": lambda: world.invisible,
         "poisoned": lambda: world.poisoned,
         "deletable": lambda: world.deletable,
-        "sent": lambda: truth.sent()[0],
-        "sent_again": lambda: truth.sent()[1],
-        "resent_after_confirmation": truth.resent_after_confirmation,
+        "sent": lambda: truth.sent,
+        "sent_again": lambda: truth.sent_again,
+        "confirmed": lambda: truth.confirmed,
+        "resent_after_confirmation": lambda: truth.resent_after_confirmation,
     }
     if name not in sets:
         raise web.HTTPNotFound(text=f"no such set; there are: {', '.join(sets)}\n")
