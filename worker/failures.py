@@ -77,10 +77,10 @@ def decide_exception(
 def _detail(error: BaseException) -> str:
     """Return the system's words for an error; never `str(error)`, which may hold the portal's address."""
     cause = getattr(error, "os_error", error)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f": {cause.verify_message.partition(',')[0]}" if getattr(cause, "verify_message", "") else ""
     if isinstance(cause, ssl.SSLError):
-        return f": {cause.reason}" if cause.reason else ""
+        # Only errors that OpenSSL itself raised have these; behind the comma stands the portal's name.
+        words = getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or ""
+        return f": {words.partition(',')[0]}" if words else ""
     code = getattr(cause, "errno", None)
     return f": {os.strerror(code)}" if isinstance(code, int) and code in errno.errorcode else ""
 
