@@ -327,6 +327,7 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     aiohttp.ServerFingerprintMismatch: Decision(
         Action.STOP, False, "portal_protocol", "the portal's certificate is not the expected one", sent=False
     ),
+    UnicodeError: _NOT_SET_UP,  # from looking up a host name that no name server could know
     aiohttp.InvalidURL: _NOT_SET_UP,
     aiohttp.InvalidUrlClientError: _NOT_SET_UP,
     aiohttp.NonHttpUrlClientError: _NOT_SET_UP,

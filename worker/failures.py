@@ -13,7 +13,7 @@ from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Bod
 from worker.retry_after import parse_retry_after
 
 #: What to catch around a request: covers every class in `EXCEPTION_TABLE`.
-CAUGHT = (aiohttp.ClientError, OSError, HttpProcessingError)
+CAUGHT = (aiohttp.ClientError, OSError, UnicodeError, HttpProcessingError)
 
 
 def rule_for(status: int, body: Body, *, hresult: int | None = None, error_message: str = "") -> StatusRule:
