@@ -167,15 +167,15 @@ class Settlement:
                 counts[outcome] = counts.get(outcome, 0) + count
         return counts
 
-    def encode(self) -> bytes:
-        """The settlement as jobs/lua/settle.lua reads it."""
+    def arguments(self) -> list[bytes]:
+        """The settlement as jobs/lua/settle.lua reads it: a map of the facts, then records and items in order.
+
+        Binary strings travel beside the map because Lua's msgpack does not know them.
+        """
         message: dict[str, Any] = {
-            "records": [(segment, record.encode()) for segment, record in self.records],
+            "records": [segment for segment, _ in self.records],
             "counts": self.counts(),
-            "items": [
-                (chr(item.call), round(delay_s * 1000), len(item.positions), item.encode())
-                for item, delay_s in self.items
-            ],
+            "items": [(chr(item.call), round(delay_s * 1000), len(item.positions)) for item, delay_s in self.items],
             "sent": self.sent,
             "retried": self.retried,
             "throttled": self.throttled,
@@ -191,7 +191,11 @@ class Settlement:
             "batch_size": self.batch_size,
         }
         message.update((name, value) for name, value in optional.items() if value is not None)
-        return _encode(message)
+        return [
+            _encode(message),
+            *(record.encode() for _, record in self.records),
+            *(item.encode() for item, _ in self.items),
+        ]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -284,7 +288,7 @@ class LaneLedger:
         return held
 
     def _settle_call(self, batch: Batch, settlement: Settlement) -> ScriptCall:
-        return SETTLE, self._keys, [self._token, batch.seq, settlement.encode()]
+        return SETTLE, self._keys, [self._token, batch.seq, *settlement.arguments()]
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
         return NEXT_BATCH, self._keys, [self._token, self._ttl_ms, *terms.arguments(has_turn=has_turn)]

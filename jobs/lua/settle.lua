@@ -2,10 +2,10 @@
 -- Record what became of a batch, exactly once: the claim is both the permission and what is used up.
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 seq of the claim
---            3 msgpack map (worker/settlement.py):
---              records      {{segment, record}, …}                decided contact IDs
---              counts       {outcome = how many, …}               of these records
---              items        {{call, delay_ms, size, item}, …}     not decided: what is to be done next, and when
+--            3 msgpack map (jobs/ledger.py, Settlement):
+--              records      {segment, …}                          of each record
+--              counts       {outcome = how many, …}               of all records
+--              items        {{call, delay_ms, size}, …}           of each item: what is to be done next, and when
 --              sent, retried, throttled                           calls to add to the job's counters
 --              last_error   text, or nil                          the last thing that went wrong
 --              stop         state_reason, or nil                  the job must pause: a person has to act
@@ -14,6 +14,7 @@
 --              batch_size   or nil                                contact IDs of the next batches
 --              threshold    failed share of the decided ones (0 to 1) above which the job pauses
 --              threshold_from   decided contact IDs before that is judged
+--            4… the records (decided contact IDs), then the items (undecided ones), as they are kept
 --   returns  {'ok', state}   recorded
 --            {'lost'}        the claim is not ours any more: rescued, or recorded by an earlier try of this very call
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
@@ -46,8 +47,8 @@ end
 redis.call('HDEL', claims, token)
 redis.call('HDEL', job .. ':items', unpack(claim, 4))
 redis.call('HINCRBY', job, 'inflight', -1)
-for _, record in ipairs(batch.records) do
-  redis.call('RPUSH', job .. ':ledger:' .. record[1], record[2])
+for index, segment in ipairs(batch.records) do
+  redis.call('RPUSH', job .. ':ledger:' .. segment, ARGV[3 + index])
 end
 for outcome, count in pairs(batch.counts) do
   redis.call('HINCRBY', job, 'n:' .. outcome, count)
@@ -55,10 +56,10 @@ end
 if decided > 0 then
   redis.call('HINCRBY', job, 'n:pending', -decided)
 end
-for _, item in ipairs(batch.items) do
-  local call, delay, size, data = item[1], item[2], item[3], item[4]
+for index, item in ipairs(batch.items) do
+  local call, delay, size = item[1], item[2], item[3]
   local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. size
-  redis.call('HSET', job .. ':items', item_id, data)
+  redis.call('HSET', job .. ':items', item_id, ARGV[3 + #batch.records + index])
   redis.call('ZADD', job .. DUE[call], now + delay, item_id)
 end
 
@@ -97,7 +98,7 @@ if #batch.items > 0 and (facts[5] == 'running' or facts[5] == 'cancelling') then
   activate(portal, job_id)
 end
 local stop = batch.stop
-if not stop and done >= batch.threshold_from and tonumber(facts[4]) > done * batch.threshold then
+if not stop and done >= batch.threshold_from and tonumber(facts[4] or 0) > done * batch.threshold then
   stop = 'failure_threshold'
 end
 if stop then
