@@ -1,0 +1,32 @@
+"""What tests on a real Redis share: one server per test process, emptied before each test."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from arq.connections import ArqRedis
+
+from cli.embedded import EmbeddedServer
+from config.settings import Portal, RedisConfig, Settings
+from jobs.connection import connect
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A throw-away server of this test process alone."""
+    with EmbeddedServer(tmp_path_factory.mktemp("redis"), fsync="no") as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
+    """A connection to the server, which is empty."""
+    redis = connect(server.url)
+    await redis.flushall()
+    yield redis
+    await redis.aclose(close_connection_pool=True)
+
+
+def settings_for(server: EmbeddedServer, *portals: Portal, **others: object) -> Settings:
+    """Settings for the server and some portals, all else as by default."""
+    values = {"redis": RedisConfig(url=server.url), "portals": {portal.name: portal for portal in portals}, **others}
+    return Settings.model_validate(values)
