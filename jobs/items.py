@@ -51,7 +51,7 @@ class Item:
     attempts: int = 0
     failures: int = 0
     http_status: int = 0
-    reason: Code = Code.PORTAL_ERROR
+    reason: Code = Code.CONNECTION_LOST
 
     def encode(self) -> bytes:
         """Write the item as it is kept in Redis."""

@@ -44,11 +44,12 @@ def bind_contact_ids(query: list[tuple[str, str]], content_type: str | None, bod
             Content-Type.
     """
     media_type = _media_type(content_type)
+    query = [(name, value) for name, value in query if name.lower() == _NAME]
     if not query and media_type == "application/json":
         plain = _bind_plain(body)
         if plain is not None:
             return plain
-    bound = [_to_int32(value) for name, value in query if name.lower() == _NAME]
+    bound = [_to_int32(value) for _, value in query]
     bound.extend(_to_int32(value) for value in _body_values(media_type, body))
     return bound
 

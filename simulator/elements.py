@@ -86,6 +86,7 @@ class ElementWriter:
         self._world = world
         self._deleted = deleted
         self._template = _template(fields, casing, detail)
+        self._full = detail == "full"
         self._only_id = self._template.replace("%(id)d", "") if fields == {"id"} else None
 
     def write_all(self, contact_ids: Iterable[int]) -> str:
@@ -102,7 +103,7 @@ class ElementWriter:
         return self._element()(contact_id)
 
     def _element(self) -> Callable[[int], str]:
-        template, world, deleted = self._template, self._world, self._deleted
+        template, world, deleted, full = self._template, self._world, self._deleted, self._full
 
         def write(contact_id: int) -> str:
             company = world.is_company(contact_id)
@@ -112,8 +113,8 @@ class ElementWriter:
                 "company": "true" if company else "false",
                 "edit": "true" if deleted or world.can_edit(contact_id) else "false",
                 "delete": "true" if deleted or world.can_delete(contact_id) else "false",
-                "created": created(contact_id),
-                "tags": _tags(world, contact_id),
+                "created": created(contact_id) if full else "",
+                "tags": _tags(world, contact_id) if full else "",
             }
 
         return write
@@ -137,7 +138,11 @@ def _quoted_name(contact_id: int, company: bool) -> str:
 
 def created(contact_id: int) -> str:
     """Return when the contact was created: one minute per import block, in the portal's time zone."""
-    minutes = contact_id // IMPORT_BLOCK
+    return _moment(contact_id // IMPORT_BLOCK)
+
+
+@lru_cache(maxsize=4096)
+def _moment(minutes: int) -> str:
     day, minute = divmod(minutes, 1440)
     year, day = divmod(day, 336)
     month, day = divmod(day, 28)

@@ -19,8 +19,6 @@ from jobs.records import Record
 from jobs.states import State
 from worker.answers import Action, Deleted, Failure, LookedUp, Visible
 
-UNREACHABLE = "portal_unreachable"
-
 _DECIDED_BY = {Visible.READ_ONLY: Code.READ_ONLY, Visible.HAS_INVOICE: Code.HAS_INVOICE}
 
 
@@ -106,16 +104,14 @@ class Decider:
         if not_asked:
             settlement.items.append((replace(item, positions=not_asked), 0.0))
         if there:
-            reason = item.reason if item.failures else Code.NOT_DELETED
-            self._try_again(settlement, batch, replace(item, call=Call.PUT, positions=there, reason=reason), seen.at_ms)
+            self._try_again(settlement, batch, replace(item, call=Call.PUT, positions=there), seen.at_ms)
 
     def _failed(self, settlement: Settlement, batch: Batch, item: Item, failure: Failure, at_ms: int) -> None:
         if batch.call is Call.PUT:
             item = _after_put(item, failure)
         if batch.call is Call.PUT and failure.may_have_deleted:
-            doubtful = replace(item, call=Call.LOOK_UP, doubtful=True, failures=item.failures + 1)
-            settlement.items.append((doubtful, failure.settle_s))
-        elif failure.action in {Action.STOP, Action.SLOW_DOWN} or failure.reason == UNREACHABLE:
+            settlement.items.append((replace(item, call=Call.LOOK_UP, doubtful=True), failure.settle_s))
+        elif failure.action in {Action.STOP, Action.SLOW_DOWN} or not failure.sent:
             settlement.items.append((item, 0.0))
         elif failure.action is Action.SPLIT and len(item.positions) > 1:
             settlement.items += [(half, 0.0) for half in _halves(item)]
@@ -147,19 +143,22 @@ class Decider:
 
 def _failed_call(batch: Batch, failure: Failure) -> Settlement:
     """What a failure means for the job and the portal, whatever the contact IDs."""
-    not_sent = failure.reason == UNREACHABLE and not failure.may_have_deleted
     return Settlement(
-        sent=0 if not_sent else 1,
-        retried=int(batch.call is Call.PUT and batch.items[0].attempts > 0 and not not_sent),
-        throttled=int(failure.action is Action.SLOW_DOWN),
+        sent=int(failure.sent),
+        retried=int(failure.sent and batch.call is Call.PUT and batch.items[0].attempts > 0),
+        throttled=int(_throttled(failure)),
         last_error=failure.message,
         stop=failure.reason if failure.action is Action.STOP else None,
     )
 
 
+def _throttled(failure: Failure) -> bool:
+    return failure.action is Action.SLOW_DOWN and not failure.may_have_deleted
+
+
 def _after_put(item: Item, failure: Failure) -> Item:
     """Note the attempt on the item; being throttled or not getting through is none."""
-    if not failure.may_have_deleted and (failure.action is Action.SLOW_DOWN or failure.reason == UNREACHABLE):
+    if _throttled(failure) or not failure.sent:
         return item
     return replace(
         item, attempts=item.attempts + 1, http_status=failure.http_status or 0, reason=failed_code(failure.reason)

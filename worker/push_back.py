@@ -4,7 +4,6 @@ import time
 
 from jobs.ledger import Settlement
 from worker.answers import Action, Failure
-from worker.decide import UNREACHABLE
 
 
 class PushBack:
@@ -34,8 +33,8 @@ class PushBack:
             started_s: when the call started, on the monotonic clock. Calls that were under way together meet the same
                 trouble, which counts once.
         """
-        unreachable = failure.reason == UNREACHABLE
-        if failure.action is not Action.SLOW_DOWN and not unreachable and failure.retry_after_s is None:
+        away = not failure.sent and failure.action is Action.RETRY
+        if failure.action is not Action.SLOW_DOWN and not away and failure.retry_after_s is None:
             return
         if started_s >= self._last_s:
             self._in_a_row += 1
@@ -44,4 +43,4 @@ class PushBack:
         if failure.retry_after_s is not None:
             wait_s = failure.retry_after_s
         settlement.push_back_s = wait_s
-        settlement.push_back_reason = UNREACHABLE if unreachable else "push_back"
+        settlement.push_back_reason = failure.reason if away else "push_back"

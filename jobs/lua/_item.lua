@@ -3,9 +3,10 @@
 local PUT, LOOK_UP = 'P', 'L'
 local DUE = { [PUT] = ':due:put', [LOOK_UP] = ':due:look_up' }
 
--- An item of contact IDs that no attempt has held yet: a run of positions of one segment.
+-- An item of contact IDs that no attempt has held yet: a run of positions of one segment. The reason 19 (connection
+-- lost) is what would be said of them if this very attempt is never heard of again.
 local function fresh_item(segment, start, count)
-  return struct.pack('<BBBBHBH', string.byte(PUT), 0, 0, 0, 0, 17, segment) .. struct.pack('<HHB', start, count, 0)
+  return struct.pack('<BBBBHBH', string.byte(PUT), 0, 0, 0, 0, 19, segment) .. struct.pack('<HHB', start, count, 0)
 end
 
 -- The same item after an attempt whose answer nobody read: to be looked up, doubtful, one attempt more.
