@@ -168,14 +168,17 @@ def _count(text: str) -> int:
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    """Split NAME=VALUE; the value is JSON, or else a plain word."""
+    """Split NAME=VALUE; the value is a plain word where the switch is one, or else JSON."""
     name, sign, value = text.partition("=")
     if not sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    name = name.replace("-", "_")
+    if isinstance(getattr(Behaviour(), name, None), str):
+        return name, value
     try:
-        return name.replace("-", "_"), msgspec.json.decode(value)
+        return name, msgspec.json.decode(value)
     except msgspec.DecodeError:
-        return name.replace("-", "_"), value
+        return name, value
 
 
 if __name__ == "__main__":

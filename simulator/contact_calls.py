@@ -81,7 +81,7 @@ async def look_up(context: Context) -> Answer:
     portal = context.portal
     visible = context.world.visible(context.call.asked or BitMap())
     await spend(portal.latency.reading_s(len(visible)) + context.delay_s)
-    text = context.writer("base").write_all(visible)
+    text = context.writer("mail").write_all(visible)
     return success(text, count=len(visible), casing=portal.behaviour.envelope_casing)
 
 

@@ -12,7 +12,7 @@ from simulator.answers import json_text
 from simulator.world import World
 
 Casing = Literal["camel", "pascal", "upper_id"]
-Detail = Literal["base", "full"]
+Detail = Literal["base", "mail", "full"]
 
 _FIRST = (
     "Ann",
@@ -48,16 +48,19 @@ _BASE: dict[str, str] = {
     "smallFotoUrl": json_text(_PHOTO.format(size=1)),
     "mediumFotoUrl": json_text(_PHOTO.format(size=2)),
 }
+_EMAIL = (
+    '{"infoType":1,"category":1,"categoryName":"Work","data":"contact%(id)d@example.com","isPrimary":true,"id":%(id)d}'
+)
 _FULL: dict[str, str] = _BASE | {
     "created": '"%(created)s"',
     "about": '"Met at the fair"',
-    "commonData": '[{"infoType":1,"category":1,"categoryName":"Work","data":"contact%(id)d@example.com",'
-    '"isPrimary":true,"id":%(id)d}]',
+    "commonData": f"[{_EMAIL}]",
     "customFields": "[]",
     "tags": "%(tags)s",
     "taskCount": "0",
     "haveLateTasks": "false",
 }
+_DETAILS: dict[Detail, dict[str, str]] = {"base": _BASE, "mail": _BASE | {"email": _EMAIL}, "full": _FULL}
 
 #: Contacts were imported in blocks; all of a block share their creation time.
 IMPORT_BLOCK = 512
@@ -70,7 +73,7 @@ class ElementWriter:
         world: says what each contact is and what may be done with it.
         fields: lower-case names of the properties to emit; empty for all.
         casing: of the keys.
-        detail: ``base`` as in the answer to a deletion, ``full`` as in listings.
+        detail: ``base`` as in the answer to a deletion, ``mail`` as in the bulk look-up, ``full`` as in listings.
         deleted: the contacts were just deleted, so what may be done with them is no longer looked up.
     """
 
@@ -155,8 +158,7 @@ def _tags(world: World, contact_id: int) -> str:
 
 @lru_cache(maxsize=256)
 def _template(fields: frozenset[str], casing: Casing, detail: Detail) -> str:
-    wanted = _FULL if detail == "full" else _BASE
-    pairs = [(key, value) for key, value in wanted.items() if not fields or key.lower() in fields]
+    pairs = [(key, value) for key, value in _DETAILS[detail].items() if not fields or key.lower() in fields]
     return "{" + ",".join(f'"{_cased(key, casing)}":{value}' for key, value in pairs) + "}"
 
 

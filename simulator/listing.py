@@ -57,24 +57,21 @@ def _matching(world: World, query: list[tuple[str, str]]) -> BitMap:
     matching = world.visible()
     view = parameter(query, "contactListView").lower()
     if view in ("company", "1"):
-        matching = _kept(matching, world.is_company)
+        matching &= world.those("company", world.is_company)
     elif view in ("person", "2"):
-        matching = _kept(matching, lambda contact_id: not world.is_company(contact_id))
+        matching -= world.those("company", world.is_company)
     for name, value in query:
         if name.lower() in ("tags", "tags[]"):
             matching &= world.tagged.get(value, BitMap())
     text = parameter(query, "filterValue").lower()
     if text:
         name_of = _IN_MEMORY["displayname"]
-        matching = _kept(matching, lambda contact_id: text in name_of(world, contact_id).lower())
+        matching &= world.those(("name", text), lambda contact_id: text in name_of(world, contact_id).lower())
     first, last = parameter(query, "fromDate"), parameter(query, "toDate")
     if first or last:
-        matching = _kept(matching, lambda contact_id: _between(created(contact_id), first, last))
+        within = ("created", first, last)
+        matching &= world.those(within, lambda contact_id: _between(created(contact_id), first, last))
     return matching
-
-
-def _kept(contact_ids: BitMap, keep: Callable[[int], bool]) -> BitMap:
-    return BitMap(filter(keep, contact_ids))
 
 
 def _between(moment: str, first: str, last: str) -> bool:

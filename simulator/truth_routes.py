@@ -4,7 +4,7 @@ ID sets come as JSON, as text (one ID per line) or as a serialized roaring bitma
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -14,7 +14,7 @@ from simulator.faults import Fault
 from simulator.front import PORTAL
 from simulator.portal import Portal
 from simulator.truth import Call
-from simulator.world import World
+from simulator.world import MAX_CONTACT_ID, World
 
 routes = web.RouteTableDef()
 
@@ -22,32 +22,36 @@ routes = web.RouteTableDef()
 _PIECE = 65536
 
 
+ContactId = Annotated[int, msgspec.Meta(ge=1, le=MAX_CONTACT_ID)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_CONTACT_ID)]
+
+
 class Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What ``POST /truth/world`` does; every member is a list of contact IDs."""
 
-    create: list[int] = []
-    delete: list[int] = []
-    add_invoice: list[int] = []
-    remove_invoice: list[int] = []
-    make_read_only: list[int] = []
-    make_writable: list[int] = []
-    hide: list[int] = []
-    show: list[int] = []
-    poison: list[int] = []
-    cure: list[int] = []
+    create: list[ContactId] = []
+    delete: list[ContactId] = []
+    add_invoice: list[ContactId] = []
+    remove_invoice: list[ContactId] = []
+    make_read_only: list[ContactId] = []
+    make_writable: list[ContactId] = []
+    hide: list[ContactId] = []
+    show: list[ContactId] = []
+    poison: list[ContactId] = []
+    cure: list[ContactId] = []
 
 
 class NewWorld(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What ``POST /truth/reset`` makes; see :class:`simulator.world.World`."""
 
-    contacts: int | list[int]
-    read_only: int | list[int] = 0
-    invoiced: int | list[int] = 0
-    invisible: int | list[int] = 0
-    missing: int | list[int] = 0
-    poisoned: int | list[int] = 0
-    companies: list[int] | None = None
-    tagged: dict[str, list[int]] = {}
+    contacts: Count | list[ContactId]
+    read_only: Count | list[ContactId] = 0
+    invoiced: Count | list[ContactId] = 0
+    invisible: Count | list[ContactId] = 0
+    missing: Count | list[ContactId] = 0
+    poisoned: Count | list[ContactId] = 0
+    companies: list[ContactId] | None = None
+    tagged: dict[str, list[ContactId]] = {}
     seed: int = 0
 
     def build(self) -> World:
@@ -281,6 +285,7 @@ async def _download(request: web.Request, contact_ids: BitMap) -> web.StreamResp
     if form == "roaring":
         return web.Response(body=contact_ids.serialize(), content_type="application/octet-stream")
     if form == "text":
+        contact_ids = contact_ids.copy()  # deletions go on while it is sent
 
         async def lines() -> AsyncIterator[str]:
             for start in range(0, len(contact_ids), _PIECE):

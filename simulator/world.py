@@ -3,7 +3,7 @@
 Everything is a compressed bitmap of contact IDs; there is no object per contact, so ten million cost a few megabytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pyroaring import BitMap
 
@@ -54,6 +54,7 @@ class World:
         self.tagged = {name: BitMap(ids) for name, ids in (tagged or {}).items()}
         self.existed = everyone - absent
         self.alive = self.existed.copy()
+        self._those: dict[object, BitMap] = {}
         self.deletable = BitMap()
         self.settle()
 
@@ -69,6 +70,15 @@ class World:
         """Return those of the IDs (or of all) that exist and that the account may see."""
         present = self.alive if contact_ids is None else contact_ids & self.alive
         return present - self.invisible
+
+    def those(self, name: object, keep: Callable[[int], bool]) -> BitMap:
+        """Return the contacts with a property that follows from their ID.
+
+        Asking ten million contacts takes seconds, so the result is kept under its name; some may be gone by now.
+        """
+        if name not in self._those:
+            self._those[name] = BitMap(filter(keep, self.alive))
+        return self._those[name]
 
     def can_edit(self, contact_id: int) -> bool:
         """Whether the account may edit the contact."""
@@ -92,6 +102,7 @@ class World:
     def create(self, contact_ids: Iterable[int]) -> None:
         """Let contacts with these IDs come into being."""
         self.alive |= BitMap(contact_ids)
+        self._those.clear()
         self.settle()
 
 

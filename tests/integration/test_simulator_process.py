@@ -67,13 +67,14 @@ def test_parses_every_kind_of_option() -> None:
     options = parse(
         [
             *("--contacts", "50", "--invisible", "3", "--poisoned", "2", "--concurrency", "8", "--seed", "5"),
-            *("--fault", '{"fault": "throttle", "rate": 0.5}', "--set", "second_factor=tfa"),
+            *("--fault", '{"fault": "throttle", "rate": 0.5}', "--set", "second_factor=tfa", "--set", "password=123"),
             *("--set", "capacity-changes=[[60, 2]]", "--token", "t", "--truth-port", "0"),
         ]
     )
     assert (len(options.world.alive), len(options.world.invisible), len(options.world.poisoned)) == (50, 3, 2)
     assert (options.behaviour.concurrency, options.behaviour.seed, options.behaviour.token) == (8, 5, "t")
     assert (options.behaviour.second_factor, options.behaviour.capacity_changes) == ("tfa", [(60.0, 2.0)])
+    assert options.behaviour.password == "123"
     assert [fault.fault for fault in options.faults] == ["throttle"]
     assert (options.port, options.truth_port) == (0, 0)
 

@@ -22,7 +22,7 @@ async def test_bulk_look_up_lists_the_visible_with_what_may_be_done() -> None:
             b'{"canEdit":true,"canDelete":false,"id":3}]}'
         )
         whole = (await look_up(portal, [1])).json["response"][0]
-        assert {"id", "displayName", "isCompany", "canEdit", "canDelete", "currency"} <= set(whole)
+        assert {"id", "displayName", "isCompany", "canEdit", "canDelete", "currency", "email"} <= set(whole)
 
 
 async def test_bulk_look_up_refuses_what_is_no_integer() -> None:
