@@ -80,12 +80,13 @@ class ObjectLines:
     def parse(self, lines: bytes) -> list[int] | None:
         """Return the IDs of some whole lines in their order; None if any line takes a closer look."""
         rows = lines.strip(BLANKS).replace(b"\r\n", b"\n")
-        # Without escapes, what looks like a key is one; one per line leaves no line with two of them.
+        # Without escapes, what looks like a key is one. As many of them as lines, and the decoder finding one in each
+        # line, leave no line with a second one.
         if not self._possible or not rows.startswith(b"{") or b"\\" in rows or b"\r" in rows:
             return None
         row_count = rows.count(b"\n") + 1
         keys = self._key.findall(rows)
-        if len(keys) != row_count or keys.count(keys[0]) != row_count:
+        if len(keys) != row_count:
             return None
         try:
             # Each line in brackets of its own: two objects in one line, or one in two, do not pass.

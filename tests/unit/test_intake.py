@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from jobs import intake
+from jobs import intake, intake_bytes
 from jobs.intake import BadLine, FormName, Intake, IntakeError, IntakeParser, read_contact_ids
 
 
@@ -113,6 +113,7 @@ def test_numbers_out_of_range_are_told_with_their_line(text: str) -> None:
 @pytest.mark.parametrize(
     ("data", "line", "why"),
     [
+        (b"5\n1,234\n", 2, "not a whole number"),
         (b"id\n1,234\n", 2, "2 cells under a header of 1"),
         (b"id;n\n5;a;b\n", 2, "3 cells under a header of 2"),
         (b"n,id\nAnn\n", 2, "no cell in the ID column"),
@@ -130,6 +131,11 @@ def test_numbers_out_of_range_are_told_with_their_line(text: str) -> None:
 )
 def test_rows_and_objects_that_leave_a_doubt_are_refused(data: bytes, line: int, why: str) -> None:
     assert [(bad.line, bad.why) for bad in refused(data).bad_lines] == [(line, why)]
+
+
+def test_two_objects_in_a_line_and_one_over_two_lines_do_not_make_up_for_each_other() -> None:
+    error = refused(b'{"id":1},{"id":2}\n{"x":[[1\n2]],"id":3}\n')
+    assert [bad.line for bad in error.bad_lines] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +245,14 @@ def test_progress_tells_the_bytes_read_from_the_source() -> None:
     assert seen[-1] == len(data)
     assert seen == sorted(set(seen))
     assert len(seen) > 1
+
+
+def test_a_packed_byte_may_unpack_to_more_than_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_bytes, "_PIECE_BYTES", 3)
+    parser = IntakeParser()
+    for byte in gzip.compress(b"7\n" * 5000):
+        parser.feed(bytes([byte]))
+    assert parser.close().read == 5000
 
 
 @pytest.mark.parametrize("piece", [b"7\n", b" ", b"\n", b"x", b"5,", b'"'])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import intake
+from jobs import intake, intake_bytes
 from jobs.contact_ids import MAX_CONTACT_ID
 from jobs.intake import Intake, IntakeError, IntakeParser
 
@@ -24,7 +24,7 @@ chunk_sizes = st.lists(st.integers(1, 40), min_size=1, max_size=5)
 block_sizes = st.integers(1, 12) | st.just(intake.BLOCK_BYTES)
 #: Written in text or a CSV cell, none of these is a contact ID.
 bad_texts = st.sampled_from(
-    ["5.0", "0", "-1", "2147483648", "1e3", "+7", "١٢", "0x10", "1_000", "true", "x" * 100, "é"]
+    ["5.0", "0", "-1", "2147483648", "1e3", "+7", "١٢", "0x10", "1,000", "1_000", "true", "x" * 100, "é"]
 )
 #: Nor is any of these as a JSON value.
 bad_values = st.sampled_from(["5.0", "0", "-1", "2147483648", "1e3", '"7"', "true", "null", '"a,]\\"[}"', "[1,[2]]"])
@@ -33,6 +33,7 @@ bad_values = st.sampled_from(["5.0", "0", "-1", "2147483648", "1e3", '"7"', "tru
 def parse(data: bytes, sizes: list[int], block_bytes: int, *, skip_invalid: bool = False) -> Intake:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intake, "BLOCK_BYTES", block_bytes)
+        patch.setattr(intake_bytes, "_PIECE_BYTES", block_bytes)
         parser = IntakeParser(skip_invalid=skip_invalid)
         start = turn = 0
         while start < len(data):
@@ -161,7 +162,7 @@ pieces = st.sampled_from(
         *("id", "ID", "contact_id", '{"id":5}', '{"id":', '"id":'),
     ]
 )
-starts = st.sampled_from(["", "id\n", "id,n\n", '"n";"id"\n', "[", '{"id":5}\n', "5\n", "\n \r\n"])
+starts = st.sampled_from(["", "id\n", "id,n\n", '"n";"id"\n', "[", '{"id":5}\n', "5\n", "\n \r\n", "[1]\r\n"])
 
 
 @given(
