@@ -1,7 +1,5 @@
 """The calls about contacts whose IDs are known: delete many, look up many, read one, delete one."""
 
-from collections.abc import Iterable
-
 from pyroaring import BitMap
 
 from simulator import answers
@@ -29,9 +27,10 @@ async def delete_contacts(context: Context) -> Answer:
         raise PortalError(_poisoned(behaviour.poison_status))
     if eligible:
         context.truth.commit(context.call, context.world.delete(eligible))
-    context.call.listed = eligible
     await spend(time_s * (1 - behaviour.commit_at))
-    return _deletion_answer(context, _in_answer_order(context, eligible, contact_ids))
+    in_order = _in_answer_order(context, eligible, contact_ids)
+    answer, context.call.listed = _list_answer(context, in_order, context.writer("base", deleted=True))
+    return answer
 
 
 def _in_answer_order(context: Context, eligible: BitMap, contact_ids: list[int]) -> BitMap | list[int]:
@@ -43,30 +42,23 @@ def _in_answer_order(context: Context, eligible: BitMap, contact_ids: list[int])
     return seeded("order", context.call.number).sample(list(eligible), len(eligible))
 
 
-def _deletion_answer(context: Context, deleted: BitMap | list[int]) -> Answer:
-    """List the deleted contacts, cut to a page; ``count=0`` lifts the cut."""
+def _list_answer(context: Context, produced: BitMap | list[int], writer: ElementWriter) -> tuple[Answer, BitMap]:
+    """List contacts, cut to a page; ``count=0`` lifts the cut. Also return which of them are listed."""
     behaviour = context.portal.behaviour
     limit = behaviour.page_limit
     count = int_parameter(context.query, "count", limit)
+    page = len(produced) if count == 0 else min(count, limit) if count > 0 else limit
     start = max(0, int_parameter(context.query, "startIndex", 0))
-    produced = len(deleted)
-    total = next_index = 0
-    listed: Iterable[int] = deleted
-    if count == 0:
-        listed, total, next_index = deleted[start:], produced, 0 if produced else 1
-    elif produced > (page := min(count, limit) if count > 0 else limit) or start:
-        listed, total = deleted[start : start + page], produced if produced > page else 0
-    listed_count = len(BitMap(listed)) if listed is not deleted else produced
-    if listed is not deleted:
-        context.call.listed = BitMap(listed)
-    return success(
-        context.writer("base", deleted=True).write_all(listed),
-        count=listed_count,
+    listed = produced if start == 0 and len(produced) <= page else produced[start : start + page]
+    answer = success(
+        writer.write_all(listed),
+        count=len(listed),
         start_index=start,
-        next_index=next_index,
-        total=total,
+        next_index=1 if count == 0 and not produced else 0,
+        total=len(produced) if len(produced) > page or count == 0 else 0,
         casing=behaviour.envelope_casing,
     )
+    return answer, listed if isinstance(listed, BitMap) else BitMap(listed)
 
 
 def _poisoned(status: int) -> Answer:
@@ -81,8 +73,8 @@ async def look_up(context: Context) -> Answer:
     portal = context.portal
     visible = context.world.visible(context.call.asked or BitMap())
     await spend(portal.latency.reading_s(len(visible)) + context.delay_s)
-    text = context.writer("mail").write_all(visible)
-    return success(text, count=len(visible), casing=portal.behaviour.envelope_casing)
+    answer, _ = _list_answer(context, visible, context.writer("mail"))
+    return answer
 
 
 async def read_contact(context: Context) -> Answer:

@@ -18,6 +18,7 @@ Misbehaviour = Literal[
     "cut",  # committed, but the body ends early
     "html",  # status 200 and a page, before or after the commit
     "hang",  # no answer ever, before or after the commit
+    "gateway_timeout",  # 504 at once, while the call goes on and commits delay_s later
     "late",  # everything happens delay_s later, the commit too
     "wrong_count",  # committed; the count is larger than the list
     "foreign_id",  # committed; an ID is listed that was not asked for
@@ -27,7 +28,7 @@ Misbehaviour = Literal[
 #: These happen instead of the call, whatever ``when`` says.
 _ALWAYS_BEFORE = frozenset({"throttle", "unavailable", "deadlock"})
 #: These need the call to have run.
-_ALWAYS_AFTER = frozenset({"cut", "late", "wrong_count", "foreign_id", "replay"})
+_ALWAYS_AFTER = frozenset({"cut", "late", "gateway_timeout", "wrong_count", "foreign_id", "replay"})
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +50,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     #: Retry-After in seconds of ``throttle`` and ``unavailable``; null sends none.
     retry_after_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     retry_after_form: Literal["seconds", "date"] = "seconds"
-    #: For ``late``.
+    #: For ``late`` and ``gateway_timeout``.
     delay_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     #: Matching calls so far, and how many of them were struck.
     seen: int = 0

@@ -74,7 +74,7 @@ def _bind(context: Context, request: web.Request) -> None:
 
 
 async def _answer(context: Context, route: Route | None, request: web.Request, fault: Fault | None) -> Answer:
-    """Run the call; before it, whatever stops it."""
+    """Run the call, unless something stops it before."""
     portal = context.portal
     request_line = len(request.method) + len(request.raw_path) + len(" HTTP/1.1") + 1
     if request_line > portal.behaviour.request_line_limit:
@@ -84,8 +84,24 @@ async def _answer(context: Context, route: Route | None, request: web.Request, f
     await portal.capacity.take(context.call.kind)
     if fault and fault.before:
         return _instead(fault)
+    if fault and fault.fault == "gateway_timeout":
+        context.delay_s = fault.delay_s
+        portal.go_on_without_caller(_run_unheard(context, route, request))
+        return page(504)
     if fault and fault.fault == "late":
         context.delay_s = fault.delay_s
+    return await _run(context, route, request)
+
+
+async def _run_unheard(context: Context, route: Route | None, request: web.Request) -> None:
+    """Run the call for nobody: its answer is lost."""
+    await _run(context, route, request)
+    context.call.listed = None
+
+
+async def _run(context: Context, route: Route | None, request: web.Request) -> Answer:
+    """Wait for a place, check who is calling, and do what was asked."""
+    portal = context.portal
     async with portal.gate:
         if route is None or (route.kind == "look_up" and not portal.behaviour.bulk_look_up):
             raise PortalError(page(404))

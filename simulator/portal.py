@@ -1,5 +1,11 @@
 """Everything one simulated portal consists of."""
 
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+from simulator.answers import PortalError
 from simulator.authentication import Authentication
 from simulator.behaviour import Behaviour
 from simulator.capacity import Capacity
@@ -24,6 +30,7 @@ class Portal:
         self.authentication = Authentication(behaviour)
         self.latency = Latency(behaviour)
         self.gate = Gate(behaviour)
+        self._orphans: set[asyncio.Task[None]] = set()
         self.reset(world)
 
     def reset(self, world: World) -> None:
@@ -32,3 +39,21 @@ class Portal:
         self.truth = Truth(world)
         self.capacity = Capacity(self.behaviour)
         self.cached_totals: dict[str, tuple[float, int]] = {}
+
+    def go_on_without_caller(self, running: Coroutine[Any, Any, object]) -> None:
+        """Finish a call whose caller was sent away."""
+
+        async def finish() -> None:
+            with contextlib.suppress(PortalError):
+                await running
+
+        task = asyncio.create_task(finish())
+        self._orphans.add(task)
+        task.add_done_callback(self._orphans.discard)
+
+    async def stop(self) -> None:
+        """End the calls that still go on without a caller."""
+        orphans = list(self._orphans)
+        for task in orphans:
+            task.cancel()
+        await asyncio.gather(*orphans, return_exceptions=True)

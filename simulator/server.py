@@ -43,6 +43,7 @@ async def running(
     """
     portal = Portal(world, behaviour or Behaviour(), faults)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(portal.stop)
         portal.url = await stack.enter_async_context(_listening(portal, host, port, truth=truth_port is None))
         truth_url = portal.url
         if truth_port is not None:

@@ -131,6 +131,25 @@ async def test_a_late_call_commits_late() -> None:
         assert made.committed_s - made.arrived_s >= 0.29
 
 
+async def test_a_gateway_gives_up_while_the_call_goes_on() -> None:
+    fault = Fault(fault="gateway_timeout", delay_s=0.2)
+    async with simulator.running(World(5), faults=[fault]) as portal:
+        reply = await delete(portal, [1])
+        assert (reply.status, reply.headers["content-type"]) == (504, "text/html")
+        made = portal.truth.calls[0]
+        await portal.truth.until(lambda: made.committed)
+        assert made.committed_s is not None
+        assert made.committed_s - made.arrived_s >= 0.19
+        assert (made.status, made.delivered, list(portal.truth.deleted)) == (504, True, [1])
+
+
+async def test_stopping_ends_calls_that_go_on_without_a_caller() -> None:
+    fault = Fault(fault="gateway_timeout", delay_s=600)
+    async with simulator.running(World(5), faults=[fault]) as portal:
+        assert (await delete(portal, [1])).status == 504
+    assert not portal.truth.deleted
+
+
 async def test_the_count_is_larger_than_the_list() -> None:
     async with simulator.running(World(5), faults=[Fault(fault="wrong_count")]) as portal:
         reply = await delete(portal, [1, 2], "?fields=id")

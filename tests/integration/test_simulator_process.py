@@ -51,6 +51,20 @@ async def test_says_one_line_when_ready_and_stops_cleanly(stop: signal.Signals) 
         assert (running.returncode, rest, errors) == (0, b"", b"")
 
 
+async def test_stops_although_a_call_is_in_flight() -> None:
+    async with process("--contacts", "5", "--base-ms", "600000") as (running, line):
+        host, port = line.split("//")[1].strip().split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /api/2.0/capabilities HTTP/1.1\r\nHost: portal\r\n\r\n")
+        with await asyncio.to_thread(urlopen, f"http://{host}:{port}/truth/wait?arrived=1") as answer:
+            assert json.load(answer)["in_flight"] == 1
+        running.terminate()
+        async with asyncio.timeout(20):
+            rest, errors = await running.communicate()
+        assert (running.returncode, rest, errors) == (0, b"", b"")
+        writer.close()
+
+
 async def test_a_port_that_is_taken_is_one_clear_line() -> None:
     async with process("--contacts", "1") as (_, line):
         port = line.strip().rsplit(":", 1)[1]

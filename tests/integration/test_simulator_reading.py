@@ -30,6 +30,12 @@ async def test_bulk_look_up_refuses_what_is_no_integer() -> None:
         assert (await call(portal, "GET", f"{MAIL}?contactids=x")).status == 400
 
 
+async def test_bulk_look_up_lists_no_more_than_a_page() -> None:
+    async with simulator.running(World(9), Behaviour(page_limit=3)) as portal:
+        told = (await look_up(portal, [1, 2, 3, 4], "&fields=id")).json
+        assert (told["count"], told["total"], len(told["response"])) == (3, 4, 3)
+
+
 async def test_bulk_look_up_can_be_missing() -> None:
     async with simulator.running(World(9), Behaviour(bulk_look_up=False)) as portal:
         reply = await look_up(portal, [1])
