@@ -22,9 +22,6 @@ from bench.measure import Measurement
 from bench.process import ChildError, embedded_redis, flush, module
 from bench.variants import VARIANTS, VariantMissingError, available, find, lacking
 
-#: Arguments of the short run that `python -m bench` makes of this section.
-SHORT = ["--model", "zero", "--ids", "100000", "--rounds", "3"]
-
 
 @dataclass(frozen=True)
 class Model:
@@ -120,10 +117,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, not {text}")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, not {text!r}")
+    return int(text)
 
 
 async def _speed(options: argparse.Namespace, command: Sequence[str]) -> None:
@@ -169,3 +165,7 @@ def main(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

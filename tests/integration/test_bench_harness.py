@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import aiohttp
 import psutil
 import pytest
 
+from bench.__main__ import _SECTIONS, Section, main
 from bench.load import Load
 from bench.measure import Measurement
 from bench.process import ChildError, embedded_redis, module, running
@@ -70,7 +72,7 @@ def a_measurement(contacts_per_s: float) -> Measurement:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "ours"])
+@pytest.mark.parametrize("name", VARIANTS)
 async def test_every_variant_deletes_every_contact_exactly_once(name: str, redis_url: str) -> None:
     if faults := lacking(name):
         pytest.skip("; ".join(faults))
@@ -185,3 +187,26 @@ async def test_no_process_outlives_an_interrupted_benchmark(signum: signal.Signa
         gone, alive = await asyncio.to_thread(psutil.wait_procs, tree, timeout=20)
     assert not alive
     assert len(gone) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["speed", "--ids", "many"], "expected a whole number above 0, not 'many'"),
+        (["speed", "--variants", "hare"], "no variant is called 'hare'"),
+        (["sped"], "there is no section 'sped'"),
+    ],
+)
+def test_the_command_line_refuses_what_it_does_not_know(arguments: list[str], complaint: str) -> None:
+    command = (sys.executable, "-m", "bench", *arguments)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert complaint in ended.stderr
+
+
+def test_a_section_that_is_not_written_yet_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(_SECTIONS, "weather", Section("bench.weather", "rain"))
+    assert main(["weather"]) == 2
+    assert "there is no bench.weather" in capsys.readouterr().err
