@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import signal
 import sys
+import textwrap
+import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import msgspec
 
 from simulator.behaviour import Behaviour
-from simulator.faults import Fault
+from simulator.faults import Fault, Misbehaviour
+from simulator.routes import KINDS
 from simulator.server import running
 from simulator.world import World
 
@@ -20,9 +23,11 @@ examples:
   # 20,000 contacts, some of them protected, on a portal that takes 50 ms and 2 ms per contact
   python -m simulator --contacts 20000 --read-only 100 --invoiced 100 --base-ms 50 --per-contact-ms 2 --concurrency 8
   # every tenth deletion answers 500 after it was committed
-  python -m simulator --contacts 1000 --fault '{"fault": "error", "when": "after", "rate": 0.1}'
+  python -m simulator --contacts 1000 --fault '{{"fault": "error", "when": "after", "rate": 0.1}}'
   # stands 5 calls a second, after a minute only 2
   python -m simulator --contacts 1000 --set capacity_calls_per_s=5 --set 'capacity_changes=[[60, 2]]'
+
+{names}
 
 While it runs, /truth/summary tells what happened, and /truth/faults, /truth/behaviour and /truth/world change it.
 """
@@ -123,7 +128,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="A simulated ONLYOFFICE portal with contacts that can be deleted.",
-        epilog=_EPILOG,
+        epilog=_EPILOG.format(names=_names()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = parser.add_argument_group("where it listens")
@@ -158,6 +163,19 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--set", action="append", type=_assignment, default=[], metavar="NAME=VALUE", help="any other switch"
     )
     return parser
+
+
+def _names() -> str:
+    lists = {
+        "faults": typing.get_args(Misbehaviour),
+        "members of a fault rule": msgspec.structs.asdict(Fault(fault="hang")),
+        "calls they can strike": ("*", *KINDS),
+        "switches for --set": msgspec.structs.asdict(Behaviour()),
+    }
+    return "\n".join(
+        textwrap.fill(", ".join(names), 110, initial_indent=f"{title}: ", subsequent_indent="  ")
+        for title, names in lists.items()
+    )
 
 
 def _count(text: str) -> int:

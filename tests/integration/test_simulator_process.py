@@ -120,4 +120,5 @@ def test_help_names_units_and_examples(capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr().out
     assert said.startswith("usage: crm-sweep simulator")
     assert "milliseconds" in said
-    assert "examples:" in said
+    assert '{"fault": "error", "when": "after", "rate": 0.1}' in said
+    assert all(name in said for name in ("gateway_timeout", "look_up", "call_numbers", "capacity_calls_per_s"))
