@@ -58,7 +58,7 @@ class PortalClient:
         Raises:
             ValueError: the contact IDs are not such a list; nothing was sent.
         """
-        ids = wire.checked(contact_ids)
+        ids, sent = wire.checked(contact_ids)
         answer = await self._call("PUT", self._format.delete_target, wire.delete_body(self._format, ids), deleting=True)
         if isinstance(answer, Failure):
             return answer
@@ -70,8 +70,8 @@ class PortalClient:
             return self._failed(answer, deleting=True)
         self._strange_answers = 0
         # The usual case, all of them in the order in which they were sent, costs one comparison.
-        listed = frozenset(listing.ids)
-        if listing.ids != ids and not listed.issubset(ids):
+        listed = sent if listing.ids == ids else frozenset(listing.ids)
+        if not listed <= sent:
             return self._fault(Fault.FOREIGN_ID, answer, deleting=True)
         return Deleted(listed, unlisted_doubtful=not listing.complete, http_status=200)
 
@@ -84,7 +84,7 @@ class PortalClient:
         Raises:
             ValueError: the contact IDs are not such a list; nothing was sent.
         """
-        asked = wire.checked(contact_ids[: self.look_up_capacity(contact_ids)])
+        asked, asked_set = wire.checked(contact_ids[: self.look_up_capacity(contact_ids)])
         bulk = self._bulk_look_up
         target = self._format.look_up_target(asked) if bulk else self._format.single_target(asked[0])
         answer = await self._call("GET", target)
@@ -97,7 +97,7 @@ class PortalClient:
         except NotAnEnvelopeError:
             return self._failed(answer, deleting=False)
         self._strange_answers = 0
-        if not rights.visible.keys() <= set(asked):
+        if not rights.visible.keys() <= asked_set:
             return self._fault(Fault.FOREIGN_ID, answer, deleting=False)
         if not rights.complete:
             return self._fault(Fault.INCOMPLETE, answer, deleting=False)

