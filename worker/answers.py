@@ -5,7 +5,7 @@
 - Failure: anything else, already turned into "what now?"
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +20,36 @@ class Visible(StrEnum):
     READ_ONLY = "read_only"
     #: canEdit but not canDelete: the contact is on an invoice of whatever status.
     HAS_INVOICE = "has_invoice"
+
+
+class AllOf(AbstractSet[int]):
+    """All contact IDs of a list, as a set that is only built when somebody asks for a single one.
+
+    Nearly every answer lists everything that was sent; building a set each time would cost more than comparing.
+
+    Args:
+        contact_ids: without duplicates.
+    """
+
+    __slots__ = ("_contact_ids", "_members")
+
+    def __init__(self, contact_ids: Iterable[int]) -> None:
+        self._contact_ids = list(contact_ids)
+        self._members: frozenset[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self._contact_ids)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._contact_ids)
+
+    def __contains__(self, contact_id: object) -> bool:
+        if self._members is None:
+            self._members = frozenset(self._contact_ids)
+        return contact_id in self._members
+
+    def __repr__(self) -> str:
+        return f"AllOf({self._contact_ids})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from config.portal import Portal
 from worker import wire
-from worker.answers import Action, Deleted, Failure, LookedUp
+from worker.answers import Action, AllOf, Deleted, Failure, LookedUp
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
 from worker.exchange import Exchange, RawAnswer
 from worker.failure_table import Body, Fault
@@ -53,12 +53,12 @@ class PortalClient:
         """Ask the portal to delete these contacts, with one PUT.
 
         Args:
-            contact_ids: 1 to 1000 of them, each from 1 to 2147483647, without duplicates.
+            contact_ids: 1 to 1000 of them, each from 1 to 2147483647; in ascending order it costs least.
 
         Raises:
             ValueError: the contact IDs are not such a list; nothing was sent.
         """
-        ids, sent = wire.checked(contact_ids)
+        ids = wire.checked(contact_ids)
         answer = await self._call("PUT", self._format.delete_target, wire.delete_body(self._format, ids), deleting=True)
         if isinstance(answer, Failure):
             return answer
@@ -69,9 +69,10 @@ class PortalClient:
         except NotAnEnvelopeError:
             return self._failed(answer, deleting=True)
         self._strange_answers = 0
-        # The usual case, all of them in the order in which they were sent, costs one comparison.
-        listed = sent if listing.ids == ids else frozenset(listing.ids)
-        if not listed <= sent:
+        if listing.ids == ids:  # all of them in the order in which they were sent, as is usual
+            return Deleted(AllOf(ids), unlisted_doubtful=not listing.complete, http_status=200)
+        listed = frozenset(listing.ids)
+        if not listed.issubset(ids):
             return self._fault(Fault.FOREIGN_ID, answer, deleting=True)
         return Deleted(listed, unlisted_doubtful=not listing.complete, http_status=200)
 
@@ -84,7 +85,7 @@ class PortalClient:
         Raises:
             ValueError: the contact IDs are not such a list; nothing was sent.
         """
-        asked, asked_set = wire.checked(contact_ids[: self.look_up_capacity(contact_ids)])
+        asked = wire.checked(contact_ids[: self.look_up_capacity(contact_ids)])
         bulk = self._bulk_look_up
         target = self._format.look_up_target(asked) if bulk else self._format.single_target(asked[0])
         answer = await self._call("GET", target)
@@ -97,7 +98,7 @@ class PortalClient:
         except NotAnEnvelopeError:
             return self._failed(answer, deleting=False)
         self._strange_answers = 0
-        if not rights.visible.keys() <= asked_set:
+        if not rights.visible.keys() <= set(asked):
             return self._fault(Fault.FOREIGN_ID, answer, deleting=False)
         if not rights.complete:
             return self._fault(Fault.INCOMPLETE, answer, deleting=False)

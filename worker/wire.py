@@ -78,17 +78,16 @@ def delete_body(wire_format: Format, contact_ids: list[int]) -> bytes:
     return msgspec.json.encode({"contactids": contact_ids})
 
 
-def checked(contact_ids: Sequence[int]) -> tuple[list[int], frozenset[int]]:
-    """Return the contact IDs as a list and as a set.
+def checked(contact_ids: Sequence[int]) -> list[int]:
+    """Return the contact IDs as a list.
 
     Raises:
-        ValueError: none or more than `MAX_CONTACTS`, a duplicate, or one that is no contact ID. One bad element would
-            make the portal reject all of them.
+        ValueError: none or more than `MAX_CONTACTS`, or one that is no contact ID: one bad element would make the
+            portal reject all of them. Duplicates are harmless to it and not looked for.
     """
     ids = list(contact_ids)
-    distinct = frozenset(ids)
-    if not 1 <= len(ids) <= MAX_CONTACTS or len(distinct) < len(ids):
-        message = f"expected 1 to {MAX_CONTACTS} distinct contact IDs, got {len(ids)} of which {len(distinct)} distinct"
+    if not 1 <= len(ids) <= MAX_CONTACTS:
+        message = f"expected 1 to {MAX_CONTACTS} contact IDs, got {len(ids)}"
         raise ValueError(message)
     try:
         # Exact integers within bounds, checked in C: in Python it would cost as much as decoding the answer.
@@ -96,4 +95,4 @@ def checked(contact_ids: Sequence[int]) -> tuple[list[int], frozenset[int]]:
     except msgspec.ValidationError as error:
         message = f"expected integers from 1 to {MAX_CONTACT_ID}: {error}"
         raise ValueError(message) from error
-    return ids, distinct
+    return ids

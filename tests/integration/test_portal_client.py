@@ -190,7 +190,7 @@ async def test_a_refused_token_stops_at_once_since_nobody_can_renew_it() -> None
     assert "the-token" not in str(failure)
 
 
-@pytest.mark.parametrize("ids", [[], [0], [1, 1], [True], list(range(1, 1002))])
+@pytest.mark.parametrize("ids", [[], [0], [True], list(range(1, 1002))])
 async def test_a_list_that_the_portal_would_reject_is_never_sent(ids: list[int]) -> None:
     async with client_of(delete_all) as (client, portal):
         with pytest.raises(ValueError, match="expected"):

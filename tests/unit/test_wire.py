@@ -37,9 +37,7 @@ def test_at_least_one_contact_is_asked_about_however_short_the_line() -> None:
     assert Format("json").look_up_capacity(range(1, 5000), 10**9) == 1000
 
 
-@pytest.mark.parametrize(
-    "ids", [[], list(range(1, 1002)), [0], [-1], [MAX_CONTACT_ID + 1], [True], [1.0], ["1"], [3, 3]]
-)
+@pytest.mark.parametrize("ids", [[], list(range(1, 1002)), [0], [-1], [MAX_CONTACT_ID + 1], [True], [1.0], ["1"]])
 def test_a_list_that_the_portal_would_reject_is_never_sent(ids: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         checked(ids)
