@@ -1,0 +1,130 @@
+"""`crm-sweep check`: what is wrong with configuration, Redis and portals, and what to do about it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import typer
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
+from rich.text import Text
+
+from cli.context import AsJson, redis_of, settings_of
+from cli.errors import ExitCode, UsageError, explain
+from cli.intake import protected_ids
+from cli.loop import run_async
+from cli.output import out, rendered
+from config.settings import ConfigError, Portal, Settings
+from jobs.connection import UnsuitableServer, check_server
+from jobs.intake import IntakeError
+from worker.portal_client import PortalClient
+from worker.token_store import LocalTokenStore
+
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    about: str
+    """`configuration`, `redis`, or `portal NAME`."""
+    level: str
+    """`ok`, `warning` or `error`."""
+    message: str
+    """What was found, and what to do."""
+    code: ExitCode = ExitCode.DONE
+    """The exit code that an error gives; 0 for the others."""
+
+
+def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
+    """Read the configuration, reach Redis and every portal, and say what is wrong and what to do.
+
+    Nothing is changed: of each portal one contact is looked up, after a log-in where the portal needs one.
+
+    Exit codes: 0 all is well (warnings included), 2 the configuration or the settings of Redis are wrong, 5 Redis or
+    a portal cannot be reached or does not accept the credentials.
+
+    Examples:
+      crm-sweep check
+      crm-sweep --config prod.toml check --json
+    """
+    try:
+        settings = settings_of(ctx)
+    except ConfigError as error:
+        findings = [Finding("configuration", "error", problem, ExitCode.BAD_INPUT) for problem in error.problems]
+    else:
+        findings = run_async(_check(settings))
+    if as_json:
+        out(msgspec.json.encode({"findings": findings}).decode() + "\n")
+    else:
+        for finding in findings:
+            level = Text(f"{finding.level:<8}", style=_COLOURS[finding.level])
+            out(rendered(level.append(f"{finding.about}: {finding.message}", style="default")))
+    return max((finding.code for finding in findings), default=ExitCode.DONE)
+
+
+async def _check(settings: Settings) -> list[Finding]:
+    findings = [_configuration(settings)]
+    findings += [finding async for finding in _redis(settings)]
+    for found in await asyncio.gather(*(_portal(portal) for portal in settings.portals.values())):
+        findings += found
+    return findings
+
+
+def _configuration(settings: Settings) -> Finding:
+    if not settings.portals:
+        return Finding(
+            "configuration", "error", "no portal is configured; add a table [portals.NAME]", ExitCode.BAD_INPUT
+        )
+    return Finding("configuration", "ok", f"portals {', '.join(sorted(settings.portals))}")
+
+
+async def _redis(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        async with redis_of(settings) as redis:
+            warnings = await check_server(redis)
+            yield Finding("redis", "ok", f"{settings.redis.redacted}: {await _facts(redis)}")
+    except UnsuitableServer as error:
+        yield Finding("redis", "error", str(error), ExitCode.BAD_INPUT)
+    except (RedisError, OSError) as error:
+        message, code = explain(error) or (str(error), ExitCode.UNREACHABLE)
+        yield Finding("redis", "error", f"{settings.redis.redacted}: {message}", ExitCode.UNREACHABLE or code)
+    else:
+        for warning in warnings:
+            yield Finding("redis", "warning", warning)
+
+
+async def _facts(redis: ArqRedis) -> str:
+    info: dict[str, Any] = await redis.info("server")
+    facts = [f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}"]
+    try:
+        config: dict[str, str] = await redis.config_get("*")
+    except RedisError:
+        return facts[0]
+    facts += [f"{name} {config[name]}" for name in ("maxmemory-policy", "appendonly", "appendfsync") if name in config]
+    return ", ".join(facts)
+
+
+async def _portal(portal: Portal) -> list[Finding]:
+    about = f"portal {portal.name}"
+    findings = []
+    try:
+        protected = protected_ids(portal)
+    except (IntakeError, UsageError) as error:
+        findings.append(Finding(about, "error", str(error), ExitCode.BAD_INPUT))
+    else:
+        if protected is not None:
+            findings.append(Finding(about, "ok", f"{len(protected):,} protected contact IDs"))
+
+    async def pace() -> None:
+        await asyncio.sleep(1 / portal.requests_per_second)
+
+    client = PortalClient(portal, LocalTokenStore(), pace)
+    try:
+        failure = await client.check()
+    finally:
+        await client.close()
+    if failure:
+        return [*findings, Finding(about, "error", f"{failure.reason}: {failure.message}", ExitCode.UNREACHABLE)]
+    return [Finding(about, "ok", "answers, and the account may use the CRM"), *findings]

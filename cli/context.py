@@ -1,0 +1,35 @@
+"""What the commands share: the settings named on the command line, the connection to Redis, common arguments."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from arq.connections import ArqRedis
+
+from config.settings import Settings, load_settings
+from jobs.connection import connect
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def settings_of(ctx: typer.Context) -> Settings:
+    """Load the settings that the command line names.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    path: Path | None = ctx.obj
+    return load_settings(path)
+
+
+@contextlib.asynccontextmanager
+async def redis_of(settings: Settings) -> AsyncIterator[ArqRedis]:
+    """Connect to the configured Redis while the block lasts."""
+    redis = connect(settings.redis.url)
+    try:
+        yield redis
+    finally:
+        await redis.aclose(close_connection_pool=True)

@@ -1,0 +1,189 @@
+"""`crm-sweep demo`: one cleanup from end to end, every part real but the portal, and checked against its truth."""
+
+import contextlib
+import csv
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from cli.context import redis_of
+from cli.demo_truth import Truth, compare
+from cli.embedded import EmbeddedServer
+from cli.errors import ExitCode, UsageError, exit_code_of
+from cli.intake import read_list
+from cli.interrupts import terminable, undisturbed
+from cli.loop import run_async
+from cli.output import note, out, rendered
+from cli.progress import display, follow
+from cli.summary import summary
+from config.settings import Settings, load_settings
+from jobs.results import read_results
+from jobs.submit import Submission, submit
+from jobs.view import Job
+
+#: The portal has more contacts than the list names: those must still be there at the end.
+LISTED = 20_000
+BYSTANDERS = 500
+MISSING, READ_ONLY, INVOICED, DUPLICATES = 300, 120, 180, 250
+
+_PORTAL = {
+    "--contacts": LISTED + BYSTANDERS,
+    "--missing": MISSING,
+    "--read-only": READ_ONLY,
+    "--invoiced": INVOICED,
+    "--base-ms": 60,
+    "--per-contact-ms": 2,
+    "--jitter": 0.3,
+    "--concurrency": 8,
+    "--seed": 1,
+    # Now and then the portal deletes and then answers 500, as the real one does.
+    "--fault": '{"fault": "error", "when": "after", "rate": 0.03}',
+}
+
+_CONFIGURATION = """\
+[redis]
+url = "{redis}"
+
+[portals.demo]
+url = "{portal}"
+token = "simulator-token"
+requests_per_second = 12.0
+burst = 2
+max_concurrency = 6
+batch_size_start = 100
+batch_size_max = 200
+"""
+
+_STOP_S = 10.0
+
+
+def demo() -> ExitCode:
+    """Clean up 20,000 contacts of a simulated portal, and check the ledger against it. Takes about 20 seconds.
+
+    Needs nothing: starts a Redis, a simulated portal and a worker of its own in a temporary directory, and leaves
+    nothing behind. Exit code 0 only if the ledger and the portal agree about every contact.
+
+    Examples:
+      crm-sweep demo
+    """
+    with terminable(), contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(_temporary_directory()))
+        server = stack.enter_context(EmbeddedServer(directory / "redis"))
+        portal_url = stack.enter_context(_portal())
+        configuration = directory / "crm-sweep.toml"
+        configuration.write_text(_CONFIGURATION.format(redis=server.url.get_secret_value(), portal=portal_url))
+        settings = load_settings(configuration, {})
+        stack.enter_context(_worker(configuration, directory / "worker.log"))
+        note(f"a simulated portal with {LISTED + BYSTANDERS - MISSING:,} contacts, a Redis and a worker are running")
+        contacts = directory / "contacts.csv"
+        _write_list(contacts)
+        job, agreed = run_async(_clean_up(settings, contacts, portal_url))
+    if not agreed:
+        return ExitCode.JOB_ENDED_BADLY
+    return exit_code_of(job)
+
+
+async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tuple[Job, bool]:
+    portal = settings.portal("demo")
+    intake = read_list(str(contacts))
+    async with redis_of(settings) as redis:
+        accepted = await submit(
+            redis,
+            Submission(
+                portal=portal.name,
+                ids=intake.ids,
+                label="spring cleanup",
+                duplicates=intake.duplicates,
+                lanes=portal.max_concurrency,
+            ),
+        )
+        with display() as show:
+            job = await follow(redis, accepted.job_id, show, until=lambda job: job.ended)
+        out(rendered(summary(job)))
+        truth = await Truth.read(portal_url)
+        lines = [line async for part in read_results(redis, job.id) for line in part]
+    disagreements = compare(lines, intake.ids, truth)
+    for disagreement in disagreements[:10]:
+        note(f"disagreement: {disagreement}")
+    if disagreements:
+        out(f"the ledger and the portal disagree about {len(disagreements):,} contacts\n")
+    else:
+        out(
+            f"the ledger and the portal agree about all {len(lines):,} contacts; "
+            f"{len(truth.alive - intake.ids):,} others are untouched\n"
+        )
+    return job, not disagreements
+
+
+def _write_list(target: Path) -> None:
+    """Write a list as people have them: a CSV with other columns, in no order, with duplicates."""
+    chance = random.Random(1)  # noqa: S311 - the same list every time
+    ids = list(range(1, LISTED + 1))
+    ids += chance.sample(ids, DUPLICATES)
+    chance.shuffle(ids)
+    with target.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["Name", "Contact_ID", "Last seen"])
+        rows.writerows([f"Contact, No. {contact_id}", contact_id, "2019-05-01"] for contact_id in ids)
+
+
+@contextlib.contextmanager
+def _temporary_directory() -> Iterator[str]:
+    # Like every other part, removed without being disturbed: a second Ctrl-C must not leave anything behind.
+    directory = tempfile.TemporaryDirectory(prefix="crm-sweep-demo-")
+    try:
+        yield directory.name
+    finally:
+        with undisturbed():
+            directory.cleanup()
+
+
+@contextlib.contextmanager
+def _portal() -> Iterator[str]:
+    options = [str(part) for option in _PORTAL.items() for part in option]
+    with _process("simulator", *options, stdout=subprocess.PIPE) as process:
+        first_line = process.stdout.readline().decode() if process.stdout else ""
+        _, _, url = first_line.partition("listening on ")
+        if not url:
+            raise UsageError("the simulated portal did not start")
+        yield url.strip()
+
+
+@contextlib.contextmanager
+def _worker(configuration: Path, log: Path) -> Iterator[None]:
+    with log.open("wb") as stderr, _process("--config", str(configuration), "worker", stderr=stderr):
+        yield
+
+
+@contextlib.contextmanager
+def _process(
+    *arguments: str, stdout: int | None = None, stderr: IO[bytes] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command of this very program while the block lasts."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CRM_SWEEP_")}
+    process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+        [sys.executable, "-m", "cli", *arguments],
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        # Not in the terminal's process group: Ctrl-C must reach the demo, and the others only through it.
+        start_new_session=True,
+        stdout=stdout,
+        stderr=stderr,
+    )
+    try:
+        yield process
+    finally:
+        with undisturbed():
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout:
+                process.stdout.close()

@@ -1,0 +1,116 @@
+"""Exit codes, and the one table that turns whatever went wrong into a line on standard error and an exit code."""
+
+import asyncio
+from enum import IntEnum
+
+from redis.exceptions import AuthenticationError, RedisError
+from typer import Abort, TyperException
+
+from cli.embedded import EmbeddedServerError
+from config.errors import ConfigError, UnknownPortal
+from config.masking import mask_text
+from jobs.advice import PORTAL_FAULTS
+from jobs.connection import AWAY, UnsuitableServer
+from jobs.control import UnknownJob
+from jobs.intake import IntakeError
+from jobs.outcomes import Outcome
+from jobs.states import IllegalMove, State
+from jobs.submit import BadSubmission, JobExists
+from jobs.view import Job
+
+
+class ExitCode(IntEnum):
+    """What the process says to whoever started it."""
+
+    DONE = 0
+    """All is well."""
+    JOB_ENDED_BADLY = 1
+    """The job failed, was cancelled, or stopped because too many contacts failed."""
+    BAD_INPUT = 2
+    """Bad usage, bad input or a bad configuration; nothing was changed."""
+    SOME_FAILED = 3
+    """The job is completed, but some contact IDs have the outcome `failed`."""
+    NOT_FOUND = 4
+    """No such job or portal."""
+    UNREACHABLE = 5
+    """Redis or the portal cannot be reached, or does not accept the credentials."""
+    INTERRUPTED = 130
+    """Ctrl-C or SIGTERM."""
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as it was given; the message says what to do instead."""
+
+
+class Interrupted(Exception):
+    """The person stopped the work; the message says where it stands and how to go on."""
+
+
+class JobStopped(Exception):
+    """The job waits for a person; the message says why and how to go on.
+
+    Args:
+        message: for the person.
+        reason: the job's state_reason.
+    """
+
+    def __init__(self, message: str, reason: str | None) -> None:
+        self.exit_code = ExitCode.UNREACHABLE if reason in PORTAL_FAULTS else ExitCode.JOB_ENDED_BADLY
+        super().__init__(message)
+
+
+def exit_code_of(job: Job) -> ExitCode:
+    """Give the exit code for a job that has ended."""
+    if job.state is not State.COMPLETED:
+        return ExitCode.JOB_ENDED_BADLY
+    return ExitCode.SOME_FAILED if job.counts[Outcome.FAILED] else ExitCode.DONE
+
+
+def explain(error: BaseException) -> tuple[str, ExitCode] | None:
+    """Turn an error into a line for standard error and an exit code; None for a bug, which deserves a report.
+
+    Errors about the list or the configuration may take several lines, one per thing that is wrong.
+    """
+    if isinstance(error, JobStopped):
+        return str(error), error.exit_code
+    for kinds, code in _CODES:
+        if isinstance(error, kinds):
+            return _in_words(error), code
+    return None
+
+
+#: First row that fits wins.
+_CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
+    ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
+    ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
+    (
+        (ConfigError, UnsuitableServer, IntakeError, UsageError, BadSubmission, JobExists, IllegalMove, TyperException),
+        ExitCode.BAD_INPUT,
+    ),
+    ((EmbeddedServerError, RedisError), ExitCode.UNREACHABLE),
+    ((OSError,), ExitCode.BAD_INPUT),
+)
+
+
+def _in_words(error: BaseException) -> str:
+    match error:
+        case UnknownJob():
+            return f"{error}; `crm-sweep list` shows the jobs there are"
+        case UnknownPortal():
+            return f"{error}; `crm-sweep check` reads the configuration"
+        case JobExists():
+            return f"{error}; choose another --id, or leave it out"
+        case TyperException():
+            return f"{error.format_message()} (see --help)"
+        case AuthenticationError():
+            return f"Redis does not accept the password: {_one_line(error)}; see redis.password"
+        case RedisError():
+            trouble = "cannot be reached" if isinstance(error, AWAY) else "refuses"
+            return f"Redis {trouble}: {_one_line(error)}; see that it runs, and that redis.url is right"
+        case OSError():
+            return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+    return str(error) or "interrupted"
+
+
+def _one_line(error: BaseException) -> str:
+    return mask_text(" ".join(str(error).split())).rstrip(".")

@@ -1,0 +1,136 @@
+"""From FILE on the command line to a list of contact IDs that somebody has agreed to delete."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+from pyroaring import BitMap
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from cli.errors import UsageError
+from cli.output import note, notes
+from config.settings import Portal
+from jobs.intake import Intake, IntakeError, read_contact_ids
+
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="The contact IDs, plain or gzip: one a line, a CSV with a column id, contact_id or contactid, "
+        "a JSON array, or NDJSON. - is standard input.",
+        show_default=False,
+    ),
+]
+PortalName = Annotated[
+    str, typer.Option("--portal", metavar="NAME", help="The configured portal to delete from.", show_default=False)
+]
+Column = Annotated[
+    str | None,
+    typer.Option("--column", metavar="NAME", help="Column or key of the contact ID, if it has another name."),
+]
+SkipInvalid = Annotated[
+    bool, typer.Option("--skip-invalid", help="Drop and count what is not a contact ID, instead of refusing the list.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed above confirm_above without a terminal.")]
+
+
+def read_list(file: str, *, column: str | None = None, skip_invalid: bool = False) -> Intake:
+    """Read a list of contact IDs, with a progress bar on a terminal.
+
+    Args:
+        file: a path, or - for standard input.
+        column: name of the ID column or key, instead of the usual names.
+        skip_invalid: drop and count what is not a contact ID.
+
+    Raises:
+        IntakeError: it is not a list of contact IDs.
+        UsageError: the file cannot be read.
+    """
+    name = "standard input" if file == "-" else file
+    try:
+        with _opened(file) as source, _progress(name, source) as on_progress:
+            intake = read_contact_ids(source, column=column, skip_invalid=skip_invalid, on_progress=on_progress)
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror or error}") from None
+    except IntakeError as error:
+        raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad) from None
+    note(_told(name, intake))
+    return intake
+
+
+def protected_ids(portal: Portal) -> BitMap | None:
+    """Read the portal's list of contact IDs that are never sent; None if it has none.
+
+    Raises:
+        IntakeError: it is not a list of contact IDs.
+        UsageError: the file cannot be read. Nothing may be deleted then.
+    """
+    if portal.protected_ids_file is None:
+        return None
+    name = f"portals.{portal.name}.protected_ids_file {portal.protected_ids_file}"
+    try:
+        with portal.protected_ids_file.open("rb") as source:
+            return read_contact_ids(source).ids
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror or error}") from None
+    except IntakeError as error:
+        raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad) from None
+
+
+def confirm(count: int, portal: str, *, above: int, yes: bool) -> None:
+    """Let the person type the number of contacts before that many are deleted.
+
+    Args:
+        count: contact IDs that would be deleted.
+        portal: the portal's name.
+        above: no question up to so many.
+        yes: it has been agreed to already.
+
+    Raises:
+        UsageError: nobody agreed.
+    """
+    if yes or count <= above:
+        return
+    what = f"{count} contacts from portal {portal} for good"
+    if not sys.stdin.isatty():
+        raise UsageError(f"this deletes {what}: without a terminal to ask at, --yes is needed; nothing was queued")
+    sys.stderr.write(f"This deletes {what}. Type the number of contacts to go ahead: ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if answer.strip().translate({ord(mark): None for mark in ",._' "}) != str(count):
+        raise UsageError(f"that is not {count}; nothing was queued")
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    with Path(file).open("rb") as source:
+        yield source
+
+
+@contextlib.contextmanager
+def _progress(name: str, source: BinaryIO) -> Iterator[Callable[[int], None] | None]:
+    console = notes()
+    size = os.fstat(source.fileno()).st_size
+    if not console.is_terminal:
+        yield None
+        return
+    columns = TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=size or None)
+        yield lambda bytes_read: progress.update(task, completed=bytes_read)
+
+
+def _told(name: str, intake: Intake) -> str:
+    told = [f"{len(intake.ids)} contact IDs"]
+    if intake.duplicates:
+        told.append(f"{intake.duplicates} duplicates left out")
+    if intake.invalid:
+        told.append(f"{intake.invalid} invalid values skipped")
+    return f"{name}: {', '.join(told)}"

@@ -1,0 +1,52 @@
+"""Ctrl-C, SIGTERM and a closed terminal mean the same: stop in an orderly way."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Make SIGTERM and a closed terminal raise KeyboardInterrupt as well, so that `finally` blocks are run."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.asynccontextmanager
+async def interruptible() -> AsyncIterator[asyncio.Event]:
+    """Set an event at the first signal instead of breaking off; a second signal cancels the block."""
+    stop = asyncio.Event()
+    loop, block = asyncio.get_running_loop(), asyncio.current_task()
+
+    def on_signal() -> None:
+        if stop.is_set() and block is not None:
+            block.cancel()
+        stop.set()
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no signal break off a short piece of cleaning up."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

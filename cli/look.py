@@ -1,0 +1,121 @@
+"""`status`, `watch` and `list`: looking at jobs."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cli.context import AsJson, JobId, redis_of, settings_of
+from cli.errors import ExitCode, UsageError, exit_code_of
+from cli.loop import run_async
+from cli.output import note, out, rendered
+from cli.progress import display, follow
+from cli.summary import duration, standing, summary
+from config.settings import Settings
+from jobs.outcomes import Outcome
+from jobs.states import State
+from jobs.view import Job, Page, list_jobs, read_job, to_json
+
+
+def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:
+    """Show a job once: its state, why it waits and what to do, its counts.
+
+    Examples:
+      crm-sweep status 01JD4M6Y9Q
+      crm-sweep status 01JD4M6Y9Q --json | jq .counts
+    """
+    job = run_async(_read(settings_of(ctx), job_id))
+    if as_json:
+        out(to_json(job).decode() + "\n")
+        return ExitCode.DONE
+    out(rendered(summary(job)))
+    if not job.ended:
+        eta = f", {duration(job.eta_s)} left" if job.eta_s is not None else ""
+        out(f"{job.progress:.1%} decided{eta}\n")
+    waits = standing(job)
+    if waits:
+        out(waits + "\n")
+    return ExitCode.DONE
+
+
+def watch(ctx: typer.Context, job_id: JobId) -> ExitCode:
+    """Show a job's progress until it ends.
+
+    A job that waits for somebody goes on being watched: what it waits for and what to do is shown. Ctrl-C ends the
+    watching, not the job.
+
+    Exit codes: 0 done, 1 failed or cancelled, 3 done but some contacts failed, 4 no such job, 5 Redis cannot be
+    reached, 130 interrupted.
+
+    Examples:
+      crm-sweep watch 01JD4M6Y9Q
+    """
+    job = run_async(_watch(settings_of(ctx), job_id))
+    out(rendered(summary(job)))
+    return exit_code_of(job)
+
+
+def list_(
+    ctx: typer.Context,
+    *,
+    state: Annotated[State | None, typer.Option("--state", help="Only jobs in this state.")] = None,
+    portal: Annotated[str | None, typer.Option("--portal", metavar="NAME", help="Only jobs of this portal.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    cursor: Annotated[
+        str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
+    ] = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """List jobs, newest first.
+
+    Examples:
+      crm-sweep list --state running
+      crm-sweep list --portal main --json
+    """
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+        raise UsageError(f"--cursor {cursor!r} is not the next_cursor of a page")
+    page = run_async(_list(settings_of(ctx), state=state, portal=portal, limit=limit, cursor=cursor))
+    if as_json:
+        out(to_json({"jobs": page.jobs, "next_cursor": page.next_cursor}).decode() + "\n")
+        return ExitCode.DONE
+    if page.jobs:
+        out(rendered(_table(page.jobs)))
+    else:
+        note("no jobs")
+    if page.next_cursor:
+        note(f"there are more: --cursor {page.next_cursor}")
+    return ExitCode.DONE
+
+
+async def _read(settings: Settings, job_id: str) -> Job:
+    async with redis_of(settings) as redis:
+        return await read_job(redis, job_id)
+
+
+async def _watch(settings: Settings, job_id: str) -> Job:
+    async with redis_of(settings) as redis:
+        await read_job(redis, job_id)  # says at once, and in full, what is wrong with the ID or with Redis
+        with display() as show:
+            return await follow(redis, job_id, show, until=lambda job: job.ended)
+
+
+async def _list(settings: Settings, *, state: State | None, portal: str | None, limit: int, cursor: str | None) -> Page:
+    async with redis_of(settings) as redis:
+        return await list_jobs(redis, state=state, portal=portal, limit=limit, cursor=cursor)
+
+
+def _table(jobs: list[Job]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    columns = ("id", "portal", "state", "decided", "total", "failed", "created", "label")
+    for name in columns:
+        table.add_column(
+            name, justify="right" if name in {"decided", "total", "failed"} else "left", no_wrap=name == "id"
+        )
+    for job in jobs:
+        decided = f"{job.progress:.0%}"
+        state = f"{job.state} ({job.state_reason})" if job.state_reason else str(job.state)
+        failed = f"{job.counts[Outcome.FAILED]:,}"
+        created = job.created_at.replace("T", " ")[:16]
+        table.add_row(job.id, job.portal, state, decided, f"{job.total:,}", failed, created, Text(job.label))
+    return table

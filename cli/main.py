@@ -1,0 +1,129 @@
+"""The command `crm-sweep`: its commands, and the one place where errors become exit codes."""
+
+import inspect
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.check import check
+from cli.demo import demo
+from cli.errors import ExitCode, explain
+from cli.look import list_, status, watch
+from cli.output import ReaderGone, fill_closed_streams, mute, note
+from cli.results import results
+from cli.run import run
+from cli.simulator import simulator
+from cli.steer import approve, cancel, pause, resume
+from cli.submit import submit
+from cli.worker import worker
+from config.logging import configure_logging
+from config.settings import LogConfig
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+_HELP = """Delete CRM contacts in bulk from an ONLYOFFICE portal, with a ledger that tells what became of each of them.
+
+Exit codes: 0 done, 1 the job failed or was cancelled, 2 bad usage or input, 3 done but some contacts failed, 4 no such
+job or portal, 5 Redis or the portal cannot be reached, 130 interrupted.
+
+Examples:
+  crm-sweep demo
+  crm-sweep run contacts.csv --portal main --report outcome.csv
+  crm-sweep --config prod.toml submit contacts.csv --portal main
+"""
+
+
+def _reflowed(text: str) -> str:
+    """Let the paragraphs of a docstring fill the terminal's width; indented lines, the examples, stay as they are."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(part if "\n  " in part else part.replace("\n", " ") for part in paragraphs)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crm-sweep {version('crm-sweep')}")
+        raise typer.Exit
+
+
+@app.callback(help=_reflowed(_HELP))
+def _options(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="PATH", help="The configuration file; else CRM_SWEEP_CONFIG, else ./crm-sweep.toml."
+        ),
+    ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that come before the command."""
+    ctx.obj = config
+
+
+_ONE_SHOT, _JOBS, _SERVICES = "Without any server", "Jobs", "Services"
+for _panel, _name, _command in (
+    (_ONE_SHOT, "run", run),
+    (_ONE_SHOT, "demo", demo),
+    (_JOBS, "submit", submit),
+    (_JOBS, "status", status),
+    (_JOBS, "watch", watch),
+    (_JOBS, "list", list_),
+    (_JOBS, "results", results),
+    (_JOBS, "pause", pause),
+    (_JOBS, "resume", resume),
+    (_JOBS, "cancel", cancel),
+    (_JOBS, "approve", approve),
+    (_SERVICES, "worker", worker),
+    (_SERVICES, "check", check),
+):
+    app.command(_name, help=_reflowed(_command.__doc__ or ""), rich_help_panel=_panel)(_command)
+app.command(
+    "simulator",
+    help=_reflowed(simulator.__doc__ or ""),
+    rich_help_panel=_SERVICES,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(simulator)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code.
+
+    Raises:
+        SystemExit: always.
+    """
+    sys.exit(_main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    fill_closed_streams()
+    # Only errors, and on standard error: commands say what is to be said themselves.
+    configure_logging(LogConfig(format="console", level="error"))
+    try:
+        code = app(args=argv, prog_name="crm-sweep", standalone_mode=False)
+    except (ReaderGone, BrokenPipeError):
+        mute(sys.stdout)
+        return ExitCode.DONE
+    except BaseException as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        message, code = explained
+        note(f"crm-sweep: {message}")
+    return int(code or ExitCode.DONE)
+
+
+if __name__ == "__main__":
+    main()

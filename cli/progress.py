@@ -1,0 +1,104 @@
+"""Showing how a job gets on: a live view on a terminal, a plain line now and then elsewhere."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from redis.asyncio import Redis
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cli.output import note, notes
+from cli.summary import decided, duration, headline, line, standing
+from jobs.connection import AWAY
+from jobs.outcomes import Outcome
+from jobs.view import Job, read_job
+
+#: How often the job is looked at, and how often a plain line is written at most, seconds.
+POLL_S = 0.25
+LINE_EVERY_S = 3.0
+
+#: How long Redis may be away while a job is watched, seconds.
+PATIENCE_S = 60.0
+
+Show = Callable[[Job], None]
+
+
+async def follow(redis: Redis, job_id: str, show: Show, *, until: Callable[[Job], bool]) -> Job:
+    """Show a job again and again until something is true of it.
+
+    Raises:
+        UnknownJob: no such job.
+        redis.exceptions.RedisError: Redis stayed away for more than a minute.
+    """
+    away_since: float | None = None
+    while True:
+        try:
+            job = await read_job(redis, job_id)
+        except AWAY as error:
+            if away_since is None:
+                away_since = time.monotonic()
+                note(f"Redis is away ({type(error).__name__}); trying again for {PATIENCE_S:.0f} s")
+            if time.monotonic() - away_since > PATIENCE_S:
+                raise
+        else:
+            away_since = None
+            show(job)
+            if until(job):
+                return job
+        await asyncio.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def display() -> Iterator[Show]:
+    """Give what shows a job on standard error, in the way that suits it."""
+    console = notes()
+    if not console.is_terminal:
+        yield _PlainLines().show
+        return
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        yield lambda job: live.update(_panel(job, console))
+
+
+class _PlainLines:
+    """A line when the state changes, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[object, ...] = ()
+        self._standing = ""
+        self._at_s = float("-inf")
+
+    def show(self, job: Job) -> None:
+        """Write a line, if it is time for one."""
+        facts = (job.state, job.counts)
+        now_s = time.monotonic()
+        if self._shown and facts[0] == self._shown[0] and now_s - self._at_s < LINE_EVERY_S:
+            return
+        waits = standing(job)
+        if facts == self._shown and waits == self._standing:
+            return
+        self._shown, self._at_s = facts, now_s
+        note(line(job))
+        if waits and waits != self._standing and job.state_reason not in _PASSING:
+            note(f"  {waits}")
+        self._standing = waits
+
+
+#: Reasons that last for a moment: not worth a line of their own.
+_PASSING = frozenset({"rate_limit", "starting", "fair_share", "backoff"})
+
+
+def _panel(job: Job, console: Console) -> RenderableType:
+    done = job.total - job.counts[Outcome.PENDING]
+    facts = Table.grid(padding=(0, 2))
+    eta = f"{duration(job.eta_s)} left" if job.eta_s is not None else ""
+    bar = ProgressBar(total=max(job.total, 1), completed=done, width=min(40, console.width // 2))
+    facts.add_row(bar, f"{done:,} of {job.total:,}", f"{job.contacts_per_second:,.0f}/s", eta)
+    counts = Table.grid(padding=(0, 2))
+    counts.add_row(*(f"{outcome} {job.counts[outcome]:,}" for outcome in decided(job)))
+    waits = standing(job)
+    return Group(headline(job), facts, counts, Text(waits, style="yellow" if waits else ""))

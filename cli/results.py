@@ -1,0 +1,44 @@
+"""`crm-sweep results`: the ledger of a job."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.context import JobId, redis_of, settings_of
+from cli.errors import ExitCode
+from cli.loop import run_async
+from cli.output import note
+from cli.report import Format, check_target, write_report
+from config.settings import Settings
+from jobs.outcomes import Outcome
+
+
+def results(
+    ctx: typer.Context,
+    job_id: JobId,
+    outcome: Annotated[Outcome | None, typer.Option("--outcome", help="Only contacts with this outcome.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How lines are written.")] = Format.CSV,
+    target: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write there, as a whole or not at all.")
+    ] = None,
+) -> ExitCode:
+    """Write the ledger of a job: one line per contact ID, in ascending order.
+
+    It can be read at any time; contacts that are not decided yet are `pending`.
+
+    Examples:
+      crm-sweep results 01JD4M6Y9Q --outcome failed
+      crm-sweep results 01JD4M6Y9Q --format ndjson -o outcome.ndjson
+    """
+    if target:
+        check_target(target)
+    count = run_async(_write(settings_of(ctx), job_id, outcome, form, target))
+    if target:
+        note(f"{count:,} lines: {target}")
+    return ExitCode.DONE
+
+
+async def _write(settings: Settings, job_id: str, outcome: Outcome | None, form: Format, target: Path | None) -> int:
+    async with redis_of(settings) as redis:
+        return await write_report(redis, job_id, target, form, outcome)

@@ -1,0 +1,163 @@
+"""`crm-sweep run`: a job from its list to its report in one process, with no server but its own."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.context import AsJson, redis_of, settings_of
+from cli.embedded import EmbeddedServer
+from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
+from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, protected_ids, read_list
+from cli.interrupts import interruptible, terminable
+from cli.loop import run_async
+from cli.output import note, out, rendered
+from cli.progress import display, follow
+from cli.report import Format, check_target, write_report
+from cli.summary import line, standing, summary
+from config.logging import configure_logging
+from config.settings import Portal, Settings
+from jobs.control import UnknownJob, control
+from jobs.states import Event, State
+from jobs.submit import Submission, request_digest, submit
+from jobs.view import Job, read_job, to_json
+from jobs.wake import wake_lanes
+from worker.main import working
+
+#: A portal that has not answered once in this time was given with a wrong address, or is away: seconds.
+FIRST_ANSWER_S = 12.0
+
+#: The ledger of a finished run is its proof that everything is done; it goes with the state directory.
+_KEEP_DAYS = 3650.0
+
+
+def run(
+    ctx: typer.Context,
+    file: File,
+    *,
+    portal: PortalName,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="OUT.csv", help="Write the ledger there, one line per contact.")
+    ] = None,
+    column: Column = None,
+    skip_invalid: SkipInvalid = False,
+    yes: Yes = False,
+    state_dir: Annotated[Path, typer.Option("--state-dir", metavar="DIR", help="Where the ledger is kept.")] = Path(
+        ".crm-sweep"
+    ),
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Delete the contacts of a list, from start to end, without any server.
+
+    The ledger is kept in the state directory by a Redis of its own. Interrupted by Ctrl-C, a crash or a reboot, and
+    started again with the same file, portal and state directory, it carries on where it was. Started again after
+    the end, it prints the same report and deletes nothing.
+
+    Exit codes: 0 done, 1 too many contacts failed, 2 bad usage or input, 3 done but some contacts failed, 4 no such
+    portal, 5 the portal cannot be reached or lets nothing be done (the same command carries on), 130 interrupted.
+
+    Examples:
+      crm-sweep run contacts.csv --portal main --report outcome.csv
+      zcat ids.gz | crm-sweep run - --portal main --yes
+    """
+    settings = settings_of(ctx)
+    target = settings.portal(portal)
+    if report:
+        check_target(report)
+    intake = read_list(file, column=column, skip_invalid=skip_invalid)
+    submission = Submission(
+        portal=target.name,
+        ids=intake.ids,
+        job_id=f"run-{request_digest(target.name, intake.ids)[:16]}",
+        duplicates=intake.duplicates,
+        protected=protected_ids(target),
+        lanes=target.max_concurrency,
+    )
+    with terminable(), EmbeddedServer(state_dir) as server:
+        redis = settings.redis.model_copy(update={"url": server.url})
+        embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
+        if not run_async(_is_known(embedded, submission)):
+            confirm(len(intake.ids), target.name, above=_ask_above(settings, target), yes=yes)
+        with (state_dir / "worker.log").open("a", buffering=1) as log:
+            configure_logging(settings.log.model_copy(update={"format": "json"}), log)
+            job = run_async(_to_its_end(embedded, target, submission))
+        if report:
+            run_async(_report(embedded, job.id, report))
+    out(to_json(job).decode() + "\n" if as_json else rendered(summary(job)))
+    if report:
+        note(f"report: {report}")
+    return exit_code_of(job)
+
+
+def _ask_above(settings: Settings, portal: Portal) -> int:
+    # Nobody else can reach this ledger, so whoever confirms here also gives the approval that the portal wants.
+    return min(settings.confirm_above, portal.approval_above or settings.confirm_above)
+
+
+async def _is_known(settings: Settings, submission: Submission) -> bool:
+    async with redis_of(settings) as redis:
+        try:
+            await read_job(redis, submission.job_id or "")
+        except UnknownJob:
+            return False
+        return True
+
+
+async def _report(settings: Settings, job_id: str, target: Path) -> None:
+    async with redis_of(settings) as redis:
+        await write_report(redis, job_id, target, Format.CSV, None)
+
+
+async def _to_its_end(settings: Settings, portal: Portal, submission: Submission) -> Job:
+    """Drive a job to its end, from wherever it was left.
+
+    Raises:
+        Interrupted: the person stopped it; the batches in flight have been recorded.
+        JobStopped: the portal, or too many failures, stopped it.
+    """
+    async with interruptible() as stop, redis_of(settings) as redis:
+        accepted = await submit(redis, submission)
+        job = await read_job(redis, accepted.job_id)
+        if not accepted.created:
+            note(f"{line(job)}: {'nothing left to do' if job.ended else 'carrying on'}")
+        if job.ended:
+            return job
+        if job.state in {State.PAUSED, State.PAUSING}:
+            await control(redis, job.id, Event.RESUME)
+        async with working(settings):
+            await wake_lanes(redis, portal.name, portal.max_concurrency)
+            with display() as show:
+                watch = asyncio.create_task(follow(redis, job.id, show, until=_Patience(job)))
+                interrupt = asyncio.create_task(stop.wait())
+                await asyncio.wait({watch, interrupt}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                note("stopping: the batches in flight are waited for (Ctrl-C once more does not wait)")
+            interrupt.cancel()
+            watch.cancel()
+            if watch.done():
+                watch.result()
+        job = await read_job(redis, job.id)
+        if job.ended:
+            return job
+        if stop.is_set():
+            raise Interrupted(f"{line(job)}; the same command carries on")
+        raise JobStopped(f"{line(job)}; {standing(job)}; the same command carries on", job.state_reason)
+
+
+class _Patience:
+    """Says when waiting is over: the job has ended or stopped, or the portal has not answered once."""
+
+    def __init__(self, before: Job) -> None:
+        self._sent_before = before.requests.sent
+        self._until_s = time.monotonic() + FIRST_ANSWER_S
+        self._unreachable = False
+
+    def __call__(self, job: Job) -> bool:
+        if job.ended or job.state is State.PAUSED:
+            return True
+        self._unreachable = job.requests.sent == self._sent_before and (
+            self._unreachable or job.state_reason == "portal_unreachable"
+        )
+        return self._unreachable and time.monotonic() > self._until_s

@@ -1,0 +1,69 @@
+"""`crm-sweep submit`: queue a job for the workers."""
+
+from typing import Annotated
+
+import typer
+
+from cli.context import AsJson, redis_of, settings_of
+from cli.errors import ExitCode
+from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, protected_ids, read_list
+from cli.loop import run_async
+from cli.output import note, out
+from cli.summary import standing
+from config.settings import Settings
+from jobs.submit import Submission, check_job_id
+from jobs.submit import submit as submit_job
+from jobs.view import read_job, to_json
+
+
+def submit(
+    ctx: typer.Context,
+    file: File,
+    *,
+    portal: PortalName,
+    label: Annotated[str, typer.Option("--label", metavar="TEXT", help="A few words for people.")] = "",
+    job_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The job's ID; it makes submitting twice safe.")
+    ] = None,
+    column: Column = None,
+    skip_invalid: SkipInvalid = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Queue a job and print its ID as the only line on standard output.
+
+    With --id, submitting the same list again gives the same job; another list under the same ID is refused.
+
+    Examples:
+      crm-sweep submit contacts.csv --portal main --label "spring cleanup"
+      ID=$(crm-sweep submit ids.txt --portal main --yes) && crm-sweep watch "$ID"
+    """
+    settings = settings_of(ctx)
+    target = settings.portal(portal)
+    if job_id:
+        check_job_id(job_id)
+    intake = read_list(file, column=column, skip_invalid=skip_invalid)
+    submission = Submission(
+        portal=target.name,
+        ids=intake.ids,
+        job_id=job_id,
+        label=label,
+        duplicates=intake.duplicates,
+        protected=protected_ids(target),
+        needs_approval=0 < target.approval_above < len(intake.ids),
+        lanes=target.max_concurrency,
+    )
+    confirm(len(intake.ids), target.name, above=settings.confirm_above, yes=yes)
+    out(run_async(_submit(settings, submission, as_json=as_json)))
+    return ExitCode.DONE
+
+
+async def _submit(settings: Settings, submission: Submission, *, as_json: bool) -> str:
+    async with redis_of(settings) as redis:
+        accepted = await submit_job(redis, submission)
+        job = await read_job(redis, accepted.job_id)
+    if not accepted.created:
+        note(f"job {job.id} had been submitted before; it is {job.state}")
+    elif job.state_reason in {"approval", "no_worker"}:
+        note(f"{job.state}, {standing(job)}")
+    return (to_json(job).decode() if as_json else job.id) + "\n"

@@ -1,0 +1,99 @@
+"""A job in words and numbers for people: its table of outcomes, and one line about where it stands."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from jobs.advice import advice_on
+from jobs.outcomes import Outcome
+from jobs.states import State
+from jobs.view import Job
+
+#: What an outcome means, and its colour.
+_OUTCOMES: dict[Outcome, tuple[str, str]] = {
+    Outcome.DELETED: ("the portal confirmed the deletion", "green"),
+    Outcome.PRESUMED_DELETED: ("gone; the answer that would confirm it was lost", "green"),
+    Outcome.NOT_FOUND: ("no such contact for this account", "yellow"),
+    Outcome.REFUSED: ("read-only, or on an invoice", "yellow"),
+    Outcome.FAILED: ("given up; may still be there", "red"),
+    Outcome.PROTECTED: ("on the protected list, never sent", "cyan"),
+    Outcome.SKIPPED: ("cancelled before it was sent", "cyan"),
+    Outcome.PENDING: ("not decided yet", "dim"),
+}
+
+_STATES = {
+    State.COMPLETED: "green",
+    State.RUNNING: "green",
+    State.FAILED: "red",
+    State.CANCELLED: "red",
+    State.PAUSED: "yellow",
+    State.AWAITING_APPROVAL: "yellow",
+}
+
+
+def summary(job: Job) -> RenderableType:
+    """Show what became of a job: the same job always shows the same."""
+    table = Table(box=None, pad_edge=False, show_header=False, show_footer=True)
+    table.add_column("outcome", footer="total")
+    table.add_column("contacts", footer=f"{job.total:,}", justify="right")
+    table.add_column("meaning", style="dim", footer=_duplicates(job))
+    for outcome, (meaning, colour) in _OUTCOMES.items():
+        count = job.counts[outcome]
+        if count or outcome is Outcome.DELETED:
+            table.add_row(Text(outcome, style=colour), f"{count:,}", meaning)
+    lines: list[RenderableType] = [headline(job), table]
+    requests = job.requests
+    lines.append(
+        f"{requests.sent:,} calls ({requests.retried:,} retried, {requests.throttled:,} throttled), "
+        f"{job.contacts_per_second:,.1f} contacts/s"
+    )
+    return Group(*lines)
+
+
+def headline(job: Job) -> Text:
+    """Name the job and its state."""
+    label = f" ({job.label})" if job.label else ""
+    text = Text(f"job {job.id}{label} on portal {job.portal}: ")
+    return text.append(job.state, style=_STATES.get(job.state, ""))
+
+
+def standing(job: Job) -> str:
+    """Say why the job waits or stopped and what to do; empty while it moves."""
+    if not job.state_reason:
+        return ""
+    advice = advice_on(job.state_reason, job.id)
+    trouble = f" (last error: {job.last_error})" if job.last_error and job.state_reason not in _CALM else ""
+    return f"{job.state_reason}: {advice}{trouble}"
+
+
+#: Reasons that are no trouble: the last error belongs to something that is over.
+_CALM = frozenset({"operator", "approval", "starting", "rate_limit", "fair_share", "no_worker"})
+
+
+def line(job: Job) -> str:
+    """Say in one line of plain text how far a job is."""
+    parts = [f"{job.id}: {job.state}", f"{job.total - job.counts[Outcome.PENDING]:,} of {job.total:,}"]
+    parts += [f"{outcome} {job.counts[outcome]:,}" for outcome in decided(job)]
+    if job.contacts_per_second and not job.ended:
+        parts.append(f"{job.contacts_per_second:,.0f}/s")
+    if job.eta_s is not None:
+        parts.append(f"{duration(job.eta_s)} left")
+    return ", ".join(parts)
+
+
+def decided(job: Job) -> list[Outcome]:
+    """Give the final outcomes that there are so far."""
+    return [outcome for outcome, count in job.counts.items() if count and outcome is not Outcome.PENDING]
+
+
+def duration(seconds: float) -> str:
+    """Write a time span as people say it: 7s, 3m 20s, 5h 10m, 2d 4h."""
+    whole = round(seconds)
+    for unit, size, smaller, fraction in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{unit} {whole % size // fraction}{smaller}"
+    return f"{whole}s"
+
+
+def _duplicates(job: Job) -> str:
+    return f"{job.duplicates:,} duplicates left out" if job.duplicates else ""

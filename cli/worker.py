@@ -1,0 +1,40 @@
+"""`crm-sweep worker`: a worker process."""
+
+import typer
+
+from cli.context import redis_of, settings_of
+from cli.errors import ExitCode
+from cli.loop import run_async
+from config.logging import configure_logging, get_logger
+from config.settings import Settings
+from jobs.connection import check_server
+from worker.main import run_worker
+
+
+def worker(ctx: typer.Context) -> ExitCode:
+    """Run a worker: it drives the portals as long as there are jobs, and logs to standard error.
+
+    SIGTERM and Ctrl-C let the batches in flight finish (worker.shutdown_grace_s). Any number of workers may run;
+    the portals' limits hold for all of them together.
+
+    Exit codes: 0 stopped in an orderly way, 2 the configuration, or the settings of Redis, put the ledger at risk,
+    5 Redis cannot be reached at the start. Once it runs, a worker outlives an outage of Redis.
+
+    Examples:
+      crm-sweep worker
+      CRM_SWEEP_CONFIG=/etc/crm-sweep.toml CRM_SWEEP_LOG__LEVEL=debug crm-sweep worker
+    """
+    settings = settings_of(ctx)
+    configure_logging(settings.log)
+    run_async(_work(settings))
+    return ExitCode.DONE
+
+
+async def _work(settings: Settings) -> None:
+    # A worker is patient once it runs; at its start a wrong address should show at once.
+    async with redis_of(settings) as redis:
+        await check_server(redis)
+    log = get_logger()
+    log.info("worker_started", redis=settings.redis.redacted, portals=sorted(settings.portals))
+    await run_worker(settings)
+    log.info("worker_stopped")
