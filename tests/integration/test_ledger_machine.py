@@ -1,0 +1,394 @@
+"""Whatever lanes, portals and people do, and in whatever order: the ledger stays whole, and it tells the truth.
+
+A state machine drives the real scripts on a real server with a portal that is a set in memory. Lanes die at any moment,
+answers get lost before or after the deletion, deletions happen long after the answer was given up, calls are repeated,
+people pause, resume and cancel. After every step each contact ID is in exactly one place and the counts add up; at the
+end every job is finished and compared with what really happened, contact by contact.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, TypeVar
+
+from arq.connections import ArqRedis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+from pyroaring import BitMap
+
+from cli.embedded import EmbeddedServer
+from config.settings import Portal
+from jobs import keys
+from jobs.connection import connect
+from jobs.control import control
+from jobs.items import Call, Item
+from jobs.ledger import Batch, Idle, LaneLedger, Settlement, Terms, rescue
+from jobs.outcomes import Code, Outcome
+from jobs.records import Record
+from jobs.results import Line, read_results
+from jobs.states import MOVES, Event, IllegalMove, State
+from jobs.submit import Submission, submit
+from jobs.view import read_job
+from worker.answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.decide import Decider
+
+T = TypeVar("T")
+
+PORTAL = "main"
+TERMS = Terms(
+    requests_per_second=1e6, burst=1000, batch_size=7, batch_size_max=7, look_up_size=5, linger_s=0.0, max_wait_s=60.0
+)
+DECIDER = Decider(
+    Portal.model_validate({"name": PORTAL, "url": "http://127.0.0.1", "token": "t", "max_attempts": 3}),
+    uniform=lambda _low, _high: 0.0,
+)
+
+
+def failure(action: Action, *, may_have_deleted: bool, reason: str = "portal_error", sent: bool = True) -> Failure:
+    return Failure(
+        action=action, may_have_deleted=may_have_deleted, reason=reason, http_status=500, message="staged", sent=sent
+    )
+
+
+@dataclass
+class PortalModel:
+    """What the portal holds, and what it will still do."""
+
+    alive: set[int] = field(default_factory=lambda: set(range(1, 400, 2)) | set(range(2, 400, 6)))
+    read_only: set[int] = field(default_factory=lambda: set(range(5, 400, 20)))
+    invoiced: set[int] = field(default_factory=lambda: set(range(8, 400, 18)))
+    poisoned: set[int] = field(default_factory=lambda: set(range(13, 400, 60)))
+    deleted: set[int] = field(default_factory=set)
+    late: list[list[int]] = field(default_factory=list)
+
+    def delete(self, contact_ids: list[int]) -> list[int]:
+        gone = [one for one in contact_ids if one in self.alive and one not in self.read_only | self.invoiced]
+        self.alive.difference_update(gone)
+        self.deleted.update(gone)
+        return gone
+
+    def visible(self, contact_ids: list[int]) -> dict[int, Visible]:
+        def rights(one: int) -> Visible:
+            if one in self.read_only:
+                return Visible.READ_ONLY
+            return Visible.HAS_INVOICE if one in self.invoiced else Visible.DELETABLE
+
+        return {one: rights(one) for one in contact_ids if one in self.alive}
+
+
+@dataclass
+class Lane:
+    """A lane of the test, with what it holds and what came of its call."""
+
+    ledger: LaneLedger
+    token: str
+    batch: Batch | None = None
+    done: tuple[Batch, Settlement] | None = None
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """See the module's text."""
+
+    server: EmbeddedServer
+
+    jobs = Bundle("jobs")
+    lanes = Bundle("lanes")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.redis: ArqRedis = connect(self.server.url)
+        self.do(self.redis.flushdb())
+        self.portal = PortalModel()
+        self.ids: dict[str, BitMap] = {}
+        self.sent: Counter[tuple[str, int]] = Counter()
+        self.doubted: set[tuple[str, int]] = set()
+        self.tokens = 0
+
+    def do(self, work: Awaitable[T]) -> T:
+        async def wait() -> T:
+            return await work
+
+        return self.loop.run_until_complete(wait())
+
+    def teardown(self) -> None:
+        try:
+            if self.ids:
+                self.finish_everything()
+                self.compare_with_the_portal()
+        finally:
+            self.do(self.redis.aclose(close_connection_pool=True))
+            self.loop.close()
+
+    # What people and other services do
+
+    @initialize(target=jobs, ids=st.sets(st.integers(1, 420), min_size=1, max_size=60))
+    def first_job(self, ids: set[int]) -> str:
+        return self.accept(ids)
+
+    @rule(target=jobs, ids=st.sets(st.integers(1, 420), min_size=1, max_size=40))
+    def another_job(self, ids: set[int]) -> Any:
+        return self.accept(ids) if len(self.ids) < 4 else multiple()
+
+    def accept(self, ids: set[int]) -> str:
+        protected = BitMap(one for one in ids if one % 50 == 0)
+        submission = Submission(portal=PORTAL, ids=BitMap(ids), protected=protected, lanes=0)
+        job_id = self.do(submit(self.redis, submission)).job_id
+        self.ids[job_id] = BitMap(ids)
+        return job_id
+
+    @rule(job_id=jobs, event=st.sampled_from([Event.PAUSE, Event.RESUME, Event.RESUME, Event.CANCEL]))
+    def somebody_steers(self, job_id: str, event: Event) -> None:
+        before = self.do(read_job(self.redis, job_id)).state
+        try:
+            after = self.do(control(self.redis, job_id, event, lanes=0))
+        except IllegalMove:
+            assert (before, event) not in MOVES
+        else:
+            assert (before, event) in MOVES
+            assert after is self.do(read_job(self.redis, job_id)).state
+
+    # What lanes do
+
+    @rule(target=lanes)
+    def a_lane_starts(self) -> Any:
+        self.tokens += 1
+        lane = Lane(LaneLedger(self.redis, PORTAL, f"lane-{self.tokens}", 600.0), f"lane-{self.tokens}")
+        return lane if self.do(lane.ledger.acquire(4)) else multiple()
+
+    @rule(lane=lanes)
+    def it_takes_a_batch(self, lane: Lane) -> None:
+        if lane.batch or lane.done:
+            return
+        grant = self.do(lane.ledger.next_batch(TERMS))
+        if isinstance(grant, Idle):  # gave its lease back
+            assert self.do(lane.ledger.acquire(100))
+        elif isinstance(grant, Batch):
+            lane.batch = grant
+
+    @rule(lane=lanes)
+    def the_reply_was_lost_and_it_asks_again(self, lane: Lane) -> None:
+        if lane.batch and not lane.done:
+            again = self.do(lane.ledger.next_batch(TERMS))
+            assert isinstance(again, Batch)
+            assert (again.seq, again.items) == (lane.batch.seq, lane.batch.items)
+
+    @rule(
+        lane=lanes,
+        fate=st.sampled_from(
+            [
+                "answered",
+                "answered",
+                "answered",
+                "lost_after",
+                "lost_before",
+                "late",
+                "throttled",
+                "unreachable",
+                "stop",
+            ]
+        ),
+    )
+    def it_calls_the_portal(self, lane: Lane, fate: str) -> None:
+        if lane.batch is None or lane.done:
+            return
+        batch = lane.batch
+        ids = [[self.list_of(batch, item)[position] for position in item.positions] for item in batch.items]
+        if batch.call is Call.PUT and batch.state is State.CANCELLING:
+            lane.done = batch, DECIDER.drop(batch, batch.server_ms())
+        else:
+            answer = self.put(batch, ids[0], fate) if batch.call is Call.PUT else self.look_up(list(chain(*ids)), fate)
+            lane.done = batch, DECIDER.settle(batch, ids, answer, batch.server_ms())
+        lane.batch = None
+
+    def put(self, batch: Batch, ids: list[int], fate: str) -> Deleted | Failure:
+        if fate == "throttled":
+            return failure(Action.SLOW_DOWN, may_have_deleted=False, reason="rate_limit")
+        if fate == "unreachable":
+            return failure(Action.RETRY, may_have_deleted=False, reason="portal_unreachable", sent=False)
+        if fate == "stop":
+            return failure(Action.STOP, may_have_deleted=False, reason="portal_auth")
+        self.sent.update((batch.job_id, one) for one in ids)
+        if self.portal.poisoned.intersection(ids):
+            return failure(Action.SPLIT, may_have_deleted=False, reason="rejected")
+        if fate == "answered":
+            return Deleted(frozenset(self.portal.delete(ids)), unlisted_doubtful=False, http_status=200)
+        self.doubted.update((batch.job_id, one) for one in ids)
+        if fate == "lost_after":
+            self.portal.delete(ids)
+        elif fate == "late":
+            self.portal.late.append(ids)
+        return failure(Action.RETRY, may_have_deleted=True, reason="timeout")
+
+    def look_up(self, ids: list[int], fate: str) -> LookedUp | Failure:
+        if fate == "stop":
+            return failure(Action.STOP, may_have_deleted=False, reason="portal_forbidden")
+        if fate in {"lost_before", "throttled"}:
+            return failure(Action.RETRY, may_have_deleted=False)
+        asked = ids[: TERMS.look_up_size]
+        return LookedUp(self.portal.visible(asked), asked, 200)
+
+    @rule(lane=lanes, twice=st.booleans())
+    def it_records(self, lane: Lane, twice: bool) -> None:
+        if lane.done:
+            batch, settlement = lane.done
+            recorded = self.do(lane.ledger.settle(batch, settlement))
+            if twice:
+                assert not self.do(lane.ledger.settle(batch, settlement))
+            assert recorded
+            lane.done = None
+
+    @rule(lane=consumes(lanes), with_word=st.booleans())
+    def it_dies(self, lane: Lane, with_word: bool) -> None:
+        """Its lease lapses; its batch may have been sent or not, and if it is only late its record must be refused."""
+        if lane.batch is not None and lane.batch.call is Call.PUT:
+            ids = [self.list_of(lane.batch, item)[position] for item in lane.batch.items for position in item.positions]
+            self.doubted.update((lane.batch.job_id, one) for one in ids)
+        if lane.done is not None:
+            batch = lane.done[0]
+            ids = [self.list_of(batch, item)[position] for item in batch.items for position in item.positions]
+            if batch.call is Call.PUT:
+                self.doubted.update((batch.job_id, one) for one in ids)
+        self.do(self.redis.zrem(keys.leases(PORTAL), lane.token))
+        self.do(rescue(self.redis, PORTAL, 0.0))
+        if lane.done is not None and with_word:
+            assert not self.do(lane.ledger.settle(*lane.done))
+
+    @rule()
+    def a_deletion_comes_late(self) -> None:
+        if self.portal.late:
+            self.portal.delete(self.portal.late.pop(0))
+
+    # What must always hold
+
+    @invariant()
+    def every_contact_id_is_in_exactly_one_place(self) -> None:
+        for job_id, ids in self.ids.items():
+            facts = self.do(self.redis.execute_command("HMGET", keys.job(job_id), "cursor", "to_send", "skipped_from"))
+            cursor, to_send, skipped_from = int(facts[0]), int(facts[1]), facts[2]
+            places: Counter[int] = Counter(range(cursor, to_send))
+            if skipped_from is not None:
+                places.update(range(int(skipped_from), to_send))
+            for item in self.do(self.redis.execute_command("HVALS", keys.items(job_id))):
+                places.update(Item.decode(item).positions)
+            for record in self.do(self.redis.execute_command("LRANGE", keys.ledger(job_id, 0), 0, -1)):
+                places.update(Record.decode(record).positions)
+            assert places == Counter(range(to_send)), f"positions lost or doubled in a job of {len(ids)}"
+
+    @invariant()
+    def counts_add_up_and_agree_with_the_ledger(self) -> None:
+        for job_id, ids in self.ids.items():
+            job = self.do(read_job(self.redis, job_id))
+            lines = self.lines(job_id)
+            assert sum(job.counts.values()) == job.total == len(ids) == len(lines)
+            assert job.counts == dict.fromkeys(Outcome, 0) | Counter(line.code.outcome for line in lines)
+            assert [line.contact_id for line in lines] == list(ids)
+
+    # The end
+
+    def finish_everything(self) -> None:
+        for _ in range(2000):
+            for batch_of in self.do(self.redis.zrange(keys.leases(PORTAL), 0, -1)):
+                self.do(self.redis.zrem(keys.leases(PORTAL), batch_of))
+            self.doubt_what_is_claimed()
+            self.do(rescue(self.redis, PORTAL, 0.0))
+            open_jobs = [job for job in (self.do(read_job(self.redis, one)) for one in self.ids) if not job.ended]
+            if not open_jobs:
+                return
+            for job in open_jobs:
+                if job.state is State.PAUSED:
+                    self.do(control(self.redis, job.id, Event.RESUME, lanes=0))
+            self.one_lane_works_it_off()
+        raise AssertionError("the jobs do not come to an end")
+
+    def doubt_what_is_claimed(self) -> None:
+        for job_id in self.ids:
+            for data in self.do(self.redis.execute_command("HVALS", keys.items(job_id))):
+                item = Item.decode(data)
+                if item.call is Call.PUT:  # some of them are held by lanes that are gone now
+                    self.doubted.update((job_id, self.positions(job_id)[position]) for position in item.positions)
+
+    def one_lane_works_it_off(self) -> None:
+        lane = Lane(LaneLedger(self.redis, PORTAL, f"last-{self.tokens}", 600.0), f"last-{self.tokens}")
+        self.tokens += 1
+        assert self.do(lane.ledger.acquire(1))
+        for _ in range(500):
+            grant = self.do(lane.ledger.next_batch(TERMS))
+            if not isinstance(grant, Batch):
+                return
+            lane.batch = grant
+            self.it_calls_the_portal_well(lane)
+
+    def it_calls_the_portal_well(self, lane: Lane) -> None:
+        LedgerMachine.it_calls_the_portal.__wrapped__(self, lane, "answered")  # type: ignore[attr-defined]
+        assert lane.done
+        assert self.do(lane.ledger.settle(*lane.done))
+        lane.done = None
+
+    def compare_with_the_portal(self) -> None:
+        for job_id in self.ids:
+            for line in self.lines(job_id):
+                self.compare(job_id, line)
+
+    def compare(self, job_id: str, line: Line) -> None:
+        one, outcome = line.contact_id, line.code.outcome
+        others = [other for other, ids in self.ids.items() if other != job_id and one in ids]
+        match outcome:
+            case Outcome.DELETED:
+                assert one in self.portal.deleted
+            case Outcome.PRESUMED_DELETED:
+                assert one not in self.portal.alive
+                assert (job_id, one) in self.doubted, "presumed without a doubtful attempt"
+            case Outcome.NOT_FOUND:
+                assert one not in self.portal.alive
+                assert one not in self.portal.deleted or others, "not_found hides a deletion of ours"
+            case Outcome.REFUSED:
+                expected = self.portal.read_only if line.code is Code.READ_ONLY else self.portal.invoiced
+                assert one in expected
+            case Outcome.SKIPPED | Outcome.PROTECTED:
+                assert not self.sent[job_id, one], f"{outcome}, but it was sent"
+            case Outcome.FAILED:
+                assert self.sent[job_id, one] or (job_id, one) in self.doubted
+            case Outcome.PENDING:
+                raise AssertionError("an ended job has no pending contact IDs")
+
+    # Helpers
+
+    def lines(self, job_id: str) -> list[Line]:
+        async def read() -> list[Line]:
+            return [line async for lines in read_results(self.redis, job_id) for line in lines]
+
+        return self.do(read())
+
+    def list_of(self, batch: Batch, _item: Item) -> list[int]:
+        return self.positions(batch.job_id)
+
+    def positions(self, job_id: str) -> list[int]:
+        return [one for one in self.ids[job_id] if one % 50]
+
+
+def test_ledger_stays_whole_and_true_whatever_happens(server: EmbeddedServer) -> None:
+    LedgerMachine.server = server
+    run_state_machine_as_test(
+        LedgerMachine,
+        settings=settings(
+            # Minutes of it: LEDGER_MACHINE_EXAMPLES=5000
+            max_examples=int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "100")),
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
