@@ -1,5 +1,7 @@
 """Waking lanes through arq. A wake-up holds nothing but the portal's name: losing one, or one too many, is harmless."""
 
+import time
+
 from arq.connections import ArqRedis
 
 from jobs.keys import QUEUE
@@ -18,9 +20,14 @@ async def wake_lanes(redis: ArqRedis, portal: str, lanes: int, *, delay_s: float
         redis: the connection.
         portal: the portal's name.
         lanes: how many lanes to wake; those that find no lease or no work end at once.
-        delay_s: not before so many seconds from now.
+        delay_s: not before so many seconds from now; then one lane is woken, and the lifeline sees to the others.
     """
     if lanes < 1 or await redis.zcard(QUEUE) > _CROWDED:
         return
+    if delay_s > 0:
+        # Lanes that let go at the same time name the same moment; one alarm clock is enough for all of them.
+        alarm = f"wake:{portal}:{round(time.time() + delay_s)}"
+        await redis.enqueue_job(DRIVE_LANE, portal, _job_id=alarm, _defer_by=delay_s)
+        return
     for _ in range(lanes):
-        await redis.enqueue_job(DRIVE_LANE, portal, _defer_by=delay_s or None)
+        await redis.enqueue_job(DRIVE_LANE, portal)

@@ -119,6 +119,9 @@ class Fleet:
     async def look_after(self, portal_name: str) -> None:
         """Rescue the work of dead lanes of one portal, and wake lanes where there is work and room for them."""
         settings = self.settings.portals[portal_name]
+        if (await self.redis.info("server"))["uptime_in_seconds"] < self.settings.worker.lease_ttl_s + 5:
+            # The server was away, so every lease has lapsed. Lanes that are alive are about to report: let them.
+            return
         for batch in await rescue(self.redis, portal_name, RESCUE_SETTLE_S):
             get_logger(portal=portal_name).warning(
                 "batch_rescued", job_id=batch.job_id, seq=batch.seq, call=batch.call.name.lower(), size=batch.size

@@ -3,10 +3,15 @@
 import asyncio
 from typing import Any
 
+from arq.constants import in_progress_key_prefix
+
 from config.logging import get_logger
 from jobs.retention import forget_old_jobs
 from worker.fleet import Fleet
 from worker.intake import accept
+
+#: After this time without a sign of life, a request is accepted by another worker.
+_INTAKE_TTL_MS = 10_000
 
 FLEET = "fleet"
 """Where the fleet stands in arq's context."""
@@ -60,4 +65,19 @@ async def delete_contacts(ctx: dict[str, Any], **request: Any) -> str:
         ValueError: the request is wrong; arq's result says what.
     """
     fleet: Fleet = ctx[FLEET]
-    return await accept(fleet.redis, fleet.settings, ctx["job_id"], request)
+    sign_of_life = asyncio.create_task(_show_life(fleet, ctx["job_id"]))
+    try:
+        return await accept(fleet.redis, fleet.settings, ctx["job_id"], request)
+    finally:
+        sign_of_life.cancel()
+
+
+async def _show_life(fleet: Fleet, arq_job_id: str) -> None:
+    """Keep arq's own mark of this message short-lived.
+
+    arq would hand a killed worker's message to another one only after the longest time-out of all functions.
+    """
+    mark = in_progress_key_prefix + arq_job_id
+    while True:
+        await fleet.redis.pexpire(mark, _INTAKE_TTL_MS)
+        await asyncio.sleep(_INTAKE_TTL_MS / 1000 / 4)

@@ -104,29 +104,51 @@ async def run_worker(settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[Fleet]:
-    """Run a worker beside other things; leaving the block lets the batches in flight finish."""
+    """Run a worker beside other things; leaving the block lets the batches in flight finish.
+
+    Raises:
+        UnsuitableServer: Redis is set up so that the ledger would not be safe.
+        redis.exceptions.RedisError: Redis cannot be reached.
+    """
     fleet = Fleet.start(settings)
-    supervisor = asyncio.create_task(_supervise(settings, fleet))
     try:
         for warning in await check_server(fleet.redis):
             get_logger().warning("redis_not_safe", detail=warning)
-        yield fleet
+        supervisor = asyncio.create_task(_supervise(settings, fleet))
+        try:
+            yield fleet
+        finally:
+            fleet.drain.begin()
+            supervisor.cancel()
+            await asyncio.wait({supervisor})
     finally:
-        fleet.drain.begin()
-        supervisor.cancel()
-        await asyncio.wait({supervisor})
         await fleet.close()
 
 
 async def _supervise(settings: Settings, fleet: Fleet) -> None:
-    """Keep an arq worker running: its main loop dies of a connection that breaks at the wrong moment."""
-    while True:
-        worker = Worker(**worker_options(settings, fleet), handle_signals=False)
-        try:
-            await worker.async_run()
-        except (RedisError, OSError) as error:
-            get_logger().warning("arq_restarted", error=type(error).__name__)
+    """Keep an arq worker running: its main loop dies of a connection that breaks at the wrong moment.
+
+    Its lanes do not die with it. They finish their slices while the next worker takes over, which ends the former one
+    as soon as nothing of it runs any more.
+    """
+    workers: list[Worker] = []
+    try:
+        while True:
+            workers.append(Worker(**worker_options(settings, fleet), handle_signals=False))
+            try:
+                await workers[-1].async_run()
+            except (RedisError, OSError) as error:
+                get_logger().warning("arq_restarted", error=type(error).__name__)
+            for worker in [one for one in workers if all(task.done() for task in one.tasks.values())]:
+                workers.remove(worker)
+                await _end(worker)
             await asyncio.sleep(1.0)
-        finally:
-            with contextlib.suppress(*AWAY, RedisError):
-                await worker.close()
+    finally:
+        for worker in workers:
+            await _end(worker)
+
+
+async def _end(worker: Worker) -> None:
+    """Cancel what runs in an arq worker (lanes take that as a request to finish), and close its connection."""
+    with contextlib.suppress(*AWAY, RedisError):
+        await worker.close()

@@ -5,7 +5,14 @@
 --   returns  1: the lease is held   0: all leases are taken
 local leases, now = KEYS[1] .. ':leases', now_ms()
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
-if redis.call('ZCARD', leases) >= tonumber(ARGV[3]) then
+local taken = redis.call('ZCARD', leases)
+-- A batch whose lane has fallen silent may still be in flight: its place is free when it has been rescued.
+for _, holder in ipairs(redis.call('HKEYS', KEYS[1] .. ':claims')) do
+  if not redis.call('ZSCORE', leases, holder) then
+    taken = taken + 1
+  end
+end
+if taken >= tonumber(ARGV[3]) then
   return 0
 end
 redis.call('ZADD', leases, now + tonumber(ARGV[2]), ARGV[1])
