@@ -26,22 +26,21 @@ if not lapses or tonumber(lapses) <= now then
 end
 redis.call('ZADD', leases, now + tonumber(ARGV[2]), token)
 
-local learned = math.min(tonumber(redis.call('HGET', portal, 'batch_size')) or batch_size, tonumber(ARGV[10]))
+local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms')
+local learned = math.min(tonumber(pacing[1]) or batch_size, tonumber(ARGV[10]))
+local pushed_back = (tonumber(pacing[2]) or 0) > now
 
-local function deliver(claim)
+local function deliver(claim, state)
   local seq, job_id, call = claim[1], claim[2], claim[3]
-  local job = JOB .. job_id
-  local reply = { 'batch', seq, job_id, redis.call('HGET', job, 'state'), now, call, learned }
-  for index = 4, #claim do
-    reply[#reply + 1] = redis.call('HGET', job .. ':items', claim[index])
-  end
-  return reply
+  local items = redis.call('HMGET', JOB .. job_id .. ':items', unpack(claim, 4))
+  return { 'batch', seq, job_id, state, now, call, learned, unpack(items) }
 end
 
 -- A lane asks only after it settled. If it holds a claim, then the reply that gave it was lost and nothing was sent.
 local held = redis.call('HGET', claims, token)
 if held then
-  return deliver(cmsgpack.unpack(held))
+  local claim = cmsgpack.unpack(held)
+  return deliver(claim, redis.call('HGET', JOB .. claim[2], 'state'))
 end
 
 -- What the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor, to_send}.
@@ -120,8 +119,7 @@ if not chosen then
 end
 
 -- A push-back that came while the lane waited takes its turn away again.
-local push_back_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
-if not has_turn or push_back_until > now then
+if not has_turn or pushed_back then
   local wait_us, away_us = reserve(portal, clock_us, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
   if not wait_us then
     redis.call('ZREM', leases, token)
@@ -158,4 +156,4 @@ redis.call('HSET', portal, 'turn', turn)
 redis.call('ZINCRBY', active, redis.call('HGET', job, 'stride') or 1, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, call, unpack(item_ids) }
 redis.call('HSET', claims, token, cmsgpack.pack(claim))
-return deliver(claim)
+return deliver(claim, state)
