@@ -1,5 +1,6 @@
 """`crm-sweep demo`: one cleanup from end to end, every part real but the portal, and checked against its truth."""
 
+import asyncio
 import contextlib
 import csv
 import os
@@ -10,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from arq.connections import ArqRedis
 
 from cli.context import redis_of
 from cli.demo_truth import Truth, compare
@@ -22,6 +25,7 @@ from cli.output import note, out, rendered
 from cli.progress import display, follow
 from cli.summary import summary
 from config.settings import Settings, load_settings
+from jobs.keys import WORKERS
 from jobs.results import read_results
 from jobs.submit import Submission, submit
 from jobs.view import Job
@@ -59,6 +63,7 @@ batch_size_start = 100
 batch_size_max = 200
 """
 
+_START_S = 30.0
 _STOP_S = 10.0
 
 
@@ -92,6 +97,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
     portal = settings.portal("demo")
     intake = read_list(str(contacts))
     async with redis_of(settings) as redis:
+        await _worker_is_there(redis)
         accepted = await submit(
             redis,
             Submission(
@@ -118,6 +124,19 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
             f"{len(truth.alive - intake.ids):,} others are untouched\n"
         )
     return job, not disagreements
+
+
+async def _worker_is_there(redis: ArqRedis) -> None:
+    """Wait until the worker has said that it is alive.
+
+    Raises:
+        UsageError: it does not.
+    """
+    for _ in range(round(_START_S / 0.05)):
+        if await redis.zcard(WORKERS):
+            return
+        await asyncio.sleep(0.05)
+    raise UsageError("the worker did not start")
 
 
 def _write_list(target: Path) -> None:

@@ -121,9 +121,10 @@ class EmbeddedServer:
 
     def _end_leftover(self) -> None:
         """End the server of a process that was killed: it holds the data, and its address is not known any more."""
-        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        with contextlib.suppress(FileNotFoundError, PermissionError, ValueError, ProcessLookupError):
             pid = int((self.directory / "valkey.pid").read_text())
-            if str(self.directory).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            # Its working directory tells it from a stranger that has got the same process ID meanwhile.
+            if Path(f"/proc/{pid}/cwd").resolve(strict=True) == self.directory:
                 os.kill(pid, signal.SIGTERM)
                 for _ in _until(_STOP_S):
                     os.kill(pid, 0)

@@ -51,11 +51,12 @@ class JobStopped(Exception):
 
     Args:
         message: for the person.
-        reason: the job's state_reason.
+        job: as it stands now.
     """
 
-    def __init__(self, message: str, reason: str | None) -> None:
-        self.exit_code = ExitCode.UNREACHABLE if reason in PORTAL_FAULTS else ExitCode.JOB_ENDED_BADLY
+    def __init__(self, message: str, job: Job) -> None:
+        self.job = job
+        self.exit_code = ExitCode.UNREACHABLE if job.state_reason in PORTAL_FAULTS else ExitCode.JOB_ENDED_BADLY
         super().__init__(message)
 
 

@@ -1,5 +1,6 @@
 """`status`, `watch` and `list`: looking at jobs."""
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ from rich.text import Text
 from cli.context import AsJson, JobId, redis_of, settings_of
 from cli.errors import ExitCode, UsageError, exit_code_of
 from cli.loop import run_async
-from cli.output import note, out, rendered
+from cli.output import ReaderGone, note, out, rendered
 from cli.progress import display, follow
 from cli.summary import duration, standing, summary
 from config.settings import Settings
@@ -52,7 +53,8 @@ def watch(ctx: typer.Context, job_id: JobId) -> ExitCode:
       crm-sweep watch 01JD4M6Y9Q
     """
     job = run_async(_watch(settings_of(ctx), job_id))
-    out(rendered(summary(job)))
+    with contextlib.suppress(ReaderGone):
+        out(rendered(summary(job)))
     return exit_code_of(job)
 
 

@@ -2,6 +2,8 @@
 
 import inspect
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +15,7 @@ from cli.check import check
 from cli.demo import demo
 from cli.errors import ExitCode, explain
 from cli.look import list_, status, watch
-from cli.output import ReaderGone, fill_closed_streams, mute, note
+from cli.output import ReaderGone, mute, note, prepare_streams
 from cli.results import results
 from cli.run import run
 from cli.simulator import simulator
@@ -21,6 +23,7 @@ from cli.steer import approve, cancel, pause, resume
 from cli.submit import submit
 from cli.worker import worker
 from config.logging import configure_logging
+from config.masking import mask_text
 from config.settings import LogConfig
 
 app = typer.Typer(
@@ -108,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    fill_closed_streams()
+    prepare_streams()
     # Only errors, and on standard error: commands say what is to be said themselves.
     configure_logging(LogConfig(format="console", level="error"))
     try:
@@ -116,13 +119,22 @@ def _main(argv: Sequence[str] | None) -> int:
     except (ReaderGone, BrokenPipeError):
         mute(sys.stdout)
         return ExitCode.DONE
+    except SystemExit:
+        raise
     except BaseException as error:
-        explained = explain(error)
-        if explained is None:
-            raise
-        message, code = explained
+        message, code = explain(error) or _bug(error)
         note(f"crm-sweep: {message}")
+        return code
+    if code == ExitCode.INTERRUPTED:  # typer's word for Ctrl-C
+        note("crm-sweep: interrupted")
     return int(code or ExitCode.DONE)
+
+
+def _bug(error: BaseException) -> tuple[str, ExitCode]:
+    """Write down where a bug struck, without secrets, and say in which file."""
+    with tempfile.NamedTemporaryFile("w", prefix="crm-sweep-crash-", suffix=".txt", delete=False) as file:
+        file.write(mask_text(traceback.format_exc()))
+    return f"unexpected {type(error).__name__}, a bug; details: {file.name}", ExitCode.JOB_ENDED_BADLY
 
 
 if __name__ == "__main__":

@@ -2,9 +2,13 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import TextIO
 
 from rich.console import Console
+
+#: Columns of a line that nobody looks at on a terminal.
+_NEVER_WRAPPED = 10_000
 
 
 class ReaderGone(Exception):
@@ -27,6 +31,7 @@ def out(text: str) -> None:
 
 def note(text: str) -> None:
     """Write a line for the person at the terminal to standard error."""
+    text = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
@@ -40,11 +45,13 @@ def notes() -> Console:
 
 
 def rendered(renderable: object) -> str:
-    """Render for standard output: in colour on a terminal, as plain text elsewhere."""
-    console = Console(file=sys.stdout, highlight=False)
+    """Render for standard output: in colour and as wide as the terminal, or as plain lines that are never wrapped."""
+    terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, highlight=False, width=None if terminal else _NEVER_WRAPPED)
     with console.capture() as capture:
         console.print(renderable)
-    return capture.get()
+    text = capture.get()
+    return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def mute(stream: TextIO) -> None:
@@ -54,7 +61,7 @@ def mute(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-def fill_closed_streams() -> None:
+def prepare_streams() -> None:
     """Give a process that was started without its standard streams some that go nowhere.
 
     Otherwise the next file or socket opened would get their numbers, and what is printed would end up in it.
@@ -62,3 +69,6 @@ def fill_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - open until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no é must not end the work

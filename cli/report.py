@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
@@ -12,14 +11,7 @@ from redis.asyncio import Redis
 from cli.errors import UsageError
 from cli.output import out
 from jobs.outcomes import Outcome
-from jobs.results import COLUMNS, read_results
-
-
-class Format(StrEnum):
-    """How a ledger is written."""
-
-    CSV = "csv"
-    NDJSON = "ndjson"
+from jobs.results_text import Format, read_text
 
 
 async def write_report(redis: Redis, job_id: str, target: Path | None, form: Format, outcome: Outcome | None) -> int:
@@ -39,15 +31,12 @@ async def write_report(redis: Redis, job_id: str, target: Path | None, form: For
         UnknownJob: no such job; nothing was written.
         UsageError: the file cannot be written.
     """
-    count, header = 0, ",".join(COLUMNS) + "\n" if form is Format.CSV else ""
+    count = 0
     with _written(target) if target else contextlib.nullcontext() as file:
         write = file.write if file else out
-        async for lines in read_results(redis, job_id, outcome):
-            text = "".join([line.csv() for line in lines] if form is Format.CSV else [line.json() for line in lines])
-            write(header + text)
-            header = ""
-            count += len(lines)
-        write(header)
+        async for text, lines in read_text(redis, job_id, form, outcome):
+            write(text)
+            count += lines
     return count
 
 

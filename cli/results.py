@@ -9,9 +9,10 @@ from cli.context import JobId, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import note
-from cli.report import Format, check_target, write_report
+from cli.report import check_target, write_report
 from config.settings import Settings
 from jobs.outcomes import Outcome
+from jobs.results_text import Format
 
 
 def results(
@@ -35,7 +36,7 @@ def results(
         check_target(target)
     count = run_async(_write(settings_of(ctx), job_id, outcome, form, target))
     if target:
-        note(f"{count:,} lines: {target}")
+        note(f"{target}: {count:,} lines")
     return ExitCode.DONE
 
 

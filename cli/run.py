@@ -1,6 +1,7 @@
 """`crm-sweep run`: a job from its list to its report in one process, with no server but its own."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +14,14 @@ from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
 from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, protected_ids, read_list
 from cli.interrupts import interruptible, terminable
 from cli.loop import run_async
-from cli.output import note, out, rendered
+from cli.output import ReaderGone, note, out, rendered
 from cli.progress import display, follow
-from cli.report import Format, check_target, write_report
+from cli.report import check_target, write_report
 from cli.summary import line, standing, summary
 from config.logging import configure_logging
 from config.settings import Portal, Settings
 from jobs.control import UnknownJob, control
+from jobs.results_text import Format
 from jobs.states import Event, State
 from jobs.submit import Submission, request_digest, submit
 from jobs.view import Job, read_job, to_json
@@ -82,12 +84,16 @@ def run(
             confirm(len(intake.ids), target.name, above=_ask_above(settings, target), yes=yes)
         with (state_dir / "worker.log").open("a", buffering=1) as log:
             configure_logging(settings.log.model_copy(update={"format": "json"}), log)
-            job = run_async(_to_its_end(embedded, target, submission))
+            try:
+                job = run_async(_to_its_end(embedded, target, submission))
+            except JobStopped as stopped:
+                if report:
+                    run_async(_report(embedded, stopped.job.id, report))
+                raise
         if report:
             run_async(_report(embedded, job.id, report))
-    out(to_json(job).decode() + "\n" if as_json else rendered(summary(job)))
-    if report:
-        note(f"report: {report}")
+    with contextlib.suppress(ReaderGone):
+        out(to_json(job).decode() + "\n" if as_json else rendered(summary(job)))
     return exit_code_of(job)
 
 
@@ -107,7 +113,8 @@ async def _is_known(settings: Settings, submission: Submission) -> bool:
 
 async def _report(settings: Settings, job_id: str, target: Path) -> None:
     async with redis_of(settings) as redis:
-        await write_report(redis, job_id, target, Format.CSV, None)
+        lines = await write_report(redis, job_id, target, Format.CSV, None)
+    note(f"{target}: {lines:,} lines")
 
 
 async def _to_its_end(settings: Settings, portal: Portal, submission: Submission) -> Job:
@@ -143,7 +150,7 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
             return job
         if stop.is_set():
             raise Interrupted(f"{line(job)}; the same command carries on")
-        raise JobStopped(f"{line(job)}; {standing(job)}; the same command carries on", job.state_reason)
+        raise JobStopped(f"{line(job)}; {standing(job, 'start the same command again')}", job)
 
 
 class _Patience:

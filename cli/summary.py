@@ -57,11 +57,16 @@ def headline(job: Job) -> Text:
     return text.append(job.state, style=_STATES.get(job.state, ""))
 
 
-def standing(job: Job) -> str:
-    """Say why the job waits or stopped and what to do; empty while it moves."""
+def standing(job: Job, go_on: str | None = None) -> str:
+    """Say why the job waits or stopped and what to do; empty while it moves.
+
+    Args:
+        job: the job.
+        go_on: what lets it go on when it is paused; by default the command `resume`.
+    """
     if not job.state_reason:
         return ""
-    advice = advice_on(job.state_reason, job.id)
+    advice = advice_on(job.state_reason, job.id, go_on)
     trouble = f" (last error: {job.last_error})" if job.last_error and job.state_reason not in _CALM else ""
     return f"{job.state_reason}: {advice}{trouble}"
 

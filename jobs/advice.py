@@ -9,22 +9,18 @@ class Advice:
 
     Attributes:
         meaning: why the job does not move, or stopped.
-        to_do: what a person should do; empty where it goes on by itself.
+        to_do: what a person should do; empty where it goes on by itself. `{id}` stands for the job's ID, `{go_on}` for
+            what lets a paused job go on.
     """
 
     meaning: str
     to_do: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.meaning}; {self.to_do}" if self.to_do else self.meaning
-
-
-_RESUME = "then `crm-sweep resume ID`"
 
 ADVICE: dict[str, Advice] = {
     # Somebody decides.
-    "operator": Advice("somebody paused it", "`crm-sweep resume ID` goes on"),
-    "approval": Advice("it is larger than the portal's approval_above", "`crm-sweep approve ID` lets it start"),
+    "operator": Advice("somebody paused it", "to go on: {go_on}"),
+    "approval": Advice("it is larger than the portal's approval_above", "to let it start: `crm-sweep approve {id}`"),
     # It goes on by itself.
     "starting": Advice("it is about to start"),
     "rate_limit": Advice("the portal's requests_per_second lets the next call go in a moment"),
@@ -38,37 +34,38 @@ ADVICE: dict[str, Advice] = {
     ),
     # A person has to put something right.
     "portal_auth": Advice(
-        "the portal does not accept the credentials", f"replace the portal's token or password, {_RESUME}"
+        "the portal does not accept the credentials", "replace the portal's token or password, then {go_on}"
     ),
-    "portal_payment": Advice("the portal is unpaid or not active", f"renew its licence or plan, {_RESUME}"),
+    "portal_payment": Advice("the portal is unpaid or not active", "renew its licence or plan, then {go_on}"),
     "portal_forbidden": Advice(
-        "the portal refuses the account, or calls from this address", f"give it access to the CRM, {_RESUME}"
+        "the portal refuses the account, or calls from this address", "give it access to the CRM, then {go_on}"
     ),
     "portal_protocol": Advice(
         "what answers is not the portal's API, or answers what it never should",
-        f"check the portal's url (the base address, without /api), {_RESUME}",
+        "check the portal's url (the base address, without /api), then {go_on}",
     ),
     "failure_threshold": Advice(
-        "too large a part of the contacts failed", f"look at `crm-sweep results ID --outcome failed`, {_RESUME}"
+        "too large a part of the contacts failed", "find the cause in the ledger's `failed` lines, then {go_on}"
     ),
 }
 """One entry per word that `Job.state_reason` can be."""
 
-_UNKNOWN = Advice("see last_error", _RESUME.removeprefix("then "))
+_UNKNOWN = Advice("it waits for somebody", "see last_error, then {go_on}")
+
+#: Reasons that a person has to put right at the portal or in its settings before a job can go on.
+PORTAL_FAULTS = frozenset(
+    {"portal_auth", "portal_payment", "portal_forbidden", "portal_protocol", "portal_unreachable"}
+)
 
 
-def advice_on(reason: str, job_id: str = "ID") -> Advice:
-    """Give the plain words for a reason.
+def advice_on(reason: str, job_id: str, go_on: str | None = None) -> str:
+    """Say in plain words why a job does not move and what to do.
 
     Args:
         reason: `Job.state_reason`.
         job_id: put into the commands that are recommended.
+        go_on: what lets a paused job go on; by default the command `resume`.
     """
     advice = ADVICE.get(reason, _UNKNOWN)
-    return Advice(advice.meaning, advice.to_do.replace(" ID", f" {job_id}"))
-
-
-#: Reasons that a person has to put right at the portal or in its settings before a paused job can go on.
-PORTAL_FAULTS = frozenset(
-    {"portal_auth", "portal_payment", "portal_forbidden", "portal_protocol", "portal_unreachable"}
-)
+    to_do = advice.to_do.format(id=job_id, go_on=go_on or f"`crm-sweep resume {job_id}`")
+    return f"{advice.meaning}; {to_do}" if to_do else advice.meaning

@@ -1,22 +1,26 @@
 """Reading the ledger: one line per contact ID, in ascending order, a segment at a time."""
 
-from array import array
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from heapq import merge
+from functools import lru_cache
 
 from pyroaring import BitMap
 from redis.asyncio import Redis
 
 from jobs import keys
-from jobs.contact_ids import SEGMENT_SIZE, decode_segment
+from jobs.contact_ids import MAX_CONTACT_ID, SEGMENT_SIZE, decode_segment
 from jobs.control import UnknownJob
 from jobs.items import Item
 from jobs.outcomes import Code, Outcome
 from jobs.records import SegmentLedger
 
 COLUMNS = ("contact_id", "outcome", "reason", "http_status", "attempts", "at")
+
+#: What a line says beside its contact ID: code, attempts, HTTP status, time in ms.
+Fact = tuple[int, int, int, int]
+
+_CODES = {code.value: code for code in Code}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,29 @@ def iso(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Ledger lines by column, in ascending order of contact ID; index i of every column is line i.
+
+    Attributes:
+        ids: the contact IDs.
+        codes: outcomes with their reasons.
+        attempts: PUTs that held them.
+        http_statuses: statuses of the last of these; 0 where there was none.
+        at_ms: when the outcomes were recorded, Unix milliseconds; 0 while they are pending.
+    """
+
+    ids: Sequence[int]
+    codes: Sequence[int]
+    attempts: Sequence[int]
+    http_statuses: Sequence[int]
+    at_ms: Sequence[int]
+
+    def facts(self) -> Iterator[Fact]:
+        """Give everything but the contact IDs, line by line."""
+        return zip(self.codes, self.attempts, self.http_statuses, self.at_ms, strict=True)
+
+
 async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None) -> AsyncIterator[list[Line]]:
     """Read a job's ledger.
 
@@ -68,21 +95,28 @@ async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None
         outcome: only the lines with this outcome; None for all.
 
     Yields:
-        Lines in ascending order of contact ID, at most a segment (65,536) at a time, so that a ledger of any size is
+        Lines in ascending order of contact ID, about a segment (65,536) at a time, so that a ledger of any size is
         read in constant memory.
 
     Raises:
         UnknownJob: no such job.
     """
+    async for rows in read_rows(redis, job_id):
+        lines = [make_line(contact_id, fact) for contact_id, fact in zip(rows.ids, rows.facts(), strict=True)]
+        yield [line for line in lines if line.code.outcome is outcome] if outcome else lines
+
+
+async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
+    """Read a job's ledger by column, a segment at a time; arguments and errors are those of `read_results`."""
     names = ("to_send", "skipped_from", "finished_ms", "created_ms")
     facts = dict(zip(names, await redis.execute_command("HMGET", keys.job(job_id), *names), strict=True))
     if facts["to_send"] is None:
         raise UnknownJob(job_id)
     to_send = int(facts["to_send"])
     skipped_from = int(facts["skipped_from"] or to_send)
-    cancelled_at = iso(int(facts["finished_ms"] or facts["created_ms"]))
+    cancelled_ms = int(facts["finished_ms"] or facts["created_ms"])
     protected = _Protected(
-        await redis.execute_command("HGET", keys.segments(job_id), "protected"), iso(int(facts["created_ms"]))
+        await redis.execute_command("HGET", keys.segments(job_id), "protected"), int(facts["created_ms"])
     )
     waiting = await _waiting(redis, job_id)
     for segment, start in enumerate(range(0, to_send, SEGMENT_SIZE)):
@@ -94,10 +128,18 @@ async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None
         ledger = SegmentLedger.replay(len(ids), records)
         for item in waiting.get(segment, ()):
             ledger.note_item(item)
-        ledger.note_skipped(max(0, skipped_from - start))
-        lines = list(protected.join(_lines(ids, ledger, cancelled_at), up_to=ids[-1]))
-        yield [line for line in lines if line.code.outcome is outcome] if outcome else lines
-    yield [line for line in protected.rest() if outcome in {None, Outcome.PROTECTED}]
+        first_skipped = max(0, skipped_from - start)
+        ledger.note_skipped(first_skipped)
+        ledger.at_ms[first_skipped:] = [at_ms or cancelled_ms for at_ms in ledger.at_ms[first_skipped:]]
+        rows = Rows(ids, ledger.codes, ledger.attempts, ledger.http_statuses, ledger.at_ms)
+        yield protected.join(rows, up_to=ids[-1])
+    yield protected.join(Rows((), (), (), (), ()), up_to=MAX_CONTACT_ID)
+
+
+def make_line(contact_id: int, fact: Fact) -> Line:
+    """Give one line in the form in which people read it."""
+    code, attempts, http_status, at_ms = fact
+    return Line(contact_id, _CODES[code], http_status or None, attempts, _iso_or_none(at_ms))
 
 
 async def _waiting(redis: Redis, job_id: str) -> dict[int, list[Item]]:
@@ -109,41 +151,27 @@ async def _waiting(redis: Redis, job_id: str) -> dict[int, list[Item]]:
     return waiting
 
 
-def _lines(ids: "array[int]", ledger: SegmentLedger, cancelled_at: str) -> Iterator[Line]:
-    codes = {code.value: code for code in Code}
-    times: dict[int, str | None] = {0: None}
-    for contact_id, code, attempts, http_status, at_ms in zip(
-        ids, ledger.codes, ledger.attempts, ledger.http_statuses, ledger.at_ms, strict=True
-    ):
-        at = times.get(at_ms)
-        if at is None and at_ms:
-            at = times[at_ms] = iso(at_ms)
-        if code == Code.SKIPPED and at is None:
-            at = cancelled_at
-        yield Line(contact_id, codes[code], http_status or None, attempts, at)
-
-
 class _Protected:
-    """Lines of protected contact IDs, which are in no segment, on their way to the place where they belong."""
+    """Protected contact IDs, which are in no segment, on their way to the place where they belong."""
 
-    def __init__(self, data: bytes | None, at: str) -> None:
+    def __init__(self, data: bytes | None, at_ms: int) -> None:
         self._ids = BitMap.deserialize(data) if data else BitMap()
-        self._at = at
+        self._fact = (int(Code.PROTECTED), 0, 0, at_ms)
 
-    def join(self, lines: Iterator[Line], *, up_to: int) -> Iterator[Line]:
+    def join(self, rows: Rows, *, up_to: int) -> Rows:
         """Merge those up to a contact ID into lines that end there."""
-        if not self._ids:
-            return lines
-        now = self._ids & BitMap(range(up_to + 1))
+        now = self._ids & BitMap(range(up_to + 1)) if self._ids else self._ids
+        if not now:
+            return rows
         self._ids -= now
-        return merge(lines, self._lines(now), key=lambda line: line.contact_id)
+        merged = sorted([*zip(rows.ids, rows.facts(), strict=True), *((one, self._fact) for one in now)])
+        ids, facts = zip(*merged, strict=True)
+        return Rows(ids, *zip(*facts, strict=True))
 
-    def rest(self) -> Iterator[Line]:
-        """Those behind the last segment."""
-        return self._lines(self._ids)
 
-    def _lines(self, ids: BitMap) -> Iterator[Line]:
-        return (Line(contact_id, Code.PROTECTED, None, 0, self._at) for contact_id in ids)
+@lru_cache(maxsize=4096)
+def _iso_or_none(at_ms: int) -> str | None:
+    return iso(at_ms) if at_ms else None
 
 
 def _quoted(text: str | None) -> str:
