@@ -4,6 +4,8 @@ Long calls are the dangerous ones (a gateway gives up, locks are held, a crash l
 the portal's fixed cost per call and, under a rate limit, calls themselves.
 """
 
+import math
+
 #: A PUT should take about this long, in seconds.
 TARGET_S = 3.0
 
@@ -26,7 +28,9 @@ def after_answer(current: int, sent: int, took_s: float, most: int, timeout_s: f
         return min(current, most)
     target_s = min(TARGET_S, timeout_s / 4)
     ideal = sent * target_s / max(took_s, 0.001)
-    return max(1, min(round(ideal), round(current * GROWTH) + 1, most))
+    # Rounded up on the way up: with a high fixed cost, one contact more is less than half a contact in the formula.
+    wanted = math.ceil(ideal) if ideal > sent else round(ideal)
+    return max(1, min(wanted, round(current * GROWTH) + 1, most))
 
 
 def after_overload(sent: int, most: int) -> int:

@@ -166,7 +166,8 @@ def _after_put(item: Item, failure: Failure) -> Item:
 
 
 def _deleted(settlement: Settlement, item: Item, item_ids: Sequence[int], answer: Deleted, at_ms: int) -> None:
-    sent = replace(item, attempts=item.attempts + 1, http_status=answer.http_status)
+    # If those that it left out are still there and have to be given up, then because it does not delete them.
+    sent = replace(item, attempts=item.attempts + 1, http_status=answer.http_status, reason=Code.NOT_DELETED)
     if len(answer.listed) == len(item_ids):  # a subset of as many: all of them
         _record(settlement, sent, Code.DELETED, at_ms)
         return

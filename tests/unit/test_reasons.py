@@ -1,0 +1,67 @@
+"""Why a job does not move: one word, and never silence while nothing moves."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.advice import ADVICE
+from jobs.reasons import Situation, why_waiting
+from jobs.states import TERMINAL, State
+
+
+def situation(**facts: Any) -> Situation:
+    usual: dict[str, Any] = {
+        "state": State.QUEUED,
+        "stored_reason": None,
+        "inflight": 0,
+        "workers": 1,
+        "lanes": 0,
+        "push_back_ms": -1,
+        "push_back_reason": None,
+        "next_turn_ms": -1,
+    }
+    return Situation(**(usual | facts))
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"state": State.RUNNING, "inflight": 1}, None),
+        ({"state": State.RUNNING, "inflight": 1, "push_back_ms": 5}, None),
+        ({"state": State.COMPLETED}, None),
+        ({"state": State.CANCELLED, "workers": 0}, None),
+        ({"state": State.PAUSED, "stored_reason": "operator", "workers": 0}, "operator"),
+        ({"state": State.PAUSING, "stored_reason": "portal_auth", "inflight": 2}, "portal_auth"),
+        ({"state": State.AWAITING_APPROVAL, "stored_reason": "approval"}, "approval"),
+        ({"workers": 0, "push_back_ms": 5}, "no_worker"),
+        ({"push_back_ms": 5, "push_back_reason": "portal_unreachable"}, "portal_unreachable"),
+        ({"push_back_ms": 5}, "push_back"),
+        ({"next_turn_ms": 5}, "rate_limit"),
+        ({"lanes": 1}, "fair_share"),
+        ({}, "starting"),
+        ({"state": State.RUNNING}, "backoff"),
+    ],
+)
+def test_the_word_for_each_situation(facts: dict[str, Any], reason: str | None) -> None:
+    assert why_waiting(situation(**facts)) == reason
+
+
+@given(
+    st.builds(
+        Situation,
+        state=st.sampled_from(sorted(set(State) - TERMINAL)),
+        stored_reason=st.sampled_from([None, "operator", "portal_auth"]),
+        inflight=st.just(0),
+        workers=st.integers(0, 3),
+        lanes=st.integers(0, 3),
+        push_back_ms=st.integers(-10, 10),
+        push_back_reason=st.sampled_from([None, "rate_limit", "push_back", "portal_unreachable"]),
+        next_turn_ms=st.integers(-10, 10),
+    )
+)
+def test_while_nothing_moves_there_is_always_a_word_that_is_explained(moment: Situation) -> None:
+    reason = why_waiting(moment)
+    assert reason
+    assert reason in ADVICE
