@@ -100,7 +100,7 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
         raise BadSubmission("the list has no contact IDs")
     if len(submission.label) > _MAX_LABEL or not submission.label.isprintable():
         raise BadSubmission(f"label: expected at most {_MAX_LABEL} printable characters")
-    job_id = check_job_id(submission.job_id) if submission.job_id else str(ULID())
+    job_id = str(ULID()) if submission.job_id is None else check_job_id(submission.job_id)
     protected = submission.ids & submission.protected if submission.protected else BitMap()
     to_send = submission.ids - protected if protected else submission.ids
     fingerprint = await asyncio.to_thread(request_digest, submission.portal, submission.ids)
