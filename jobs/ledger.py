@@ -119,7 +119,7 @@ class Terms:
             self.batch_size,
             self.look_up_size,
             round(self.linger_s * 1000),
-            1_000_000 / self.requests_per_second,
+            self.requests_per_second,
             self.burst,
             round(self.max_wait_s * 1_000_000),
             int(has_turn),
@@ -140,6 +140,8 @@ class Settlement:
         push_back_s: nobody calls the portal for this long; None for no push-back.
         push_back_reason: `rate_limit`, `push_back` or `portal_unreachable`.
         calm: the portal answered well.
+        slow_down: the portal pushed back: cut the learned rate, from `ceiling` calls per second at most.
+        ceiling: the configured calls per second.
         batch_size: contact IDs of the next PUTs; None leaves it.
         threshold: failed share of the decided contact IDs, 0 to 1, above which the job pauses.
         threshold_from: decided contact IDs before that share is judged.
@@ -155,6 +157,8 @@ class Settlement:
     push_back_s: float | None = None
     push_back_reason: str | None = None
     calm: bool = False
+    slow_down: bool = False
+    ceiling: float = 0.0
     batch_size: int | None = None
     threshold: float = 0.5
     threshold_from: int = 1000
@@ -188,6 +192,7 @@ class Settlement:
             "push_back_ms": None if self.push_back_s is None else round(self.push_back_s * 1000),
             "push_back_reason": self.push_back_reason,
             "calm": self.calm or None,
+            "slow_down": self.ceiling if self.slow_down else None,
             "batch_size": self.batch_size,
         }
         message.update((name, value) for name, value in optional.items() if value is not None)
@@ -327,6 +332,6 @@ async def rescue(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
 
 async def reserve_turn(redis: Redis, portal: str, terms: Terms) -> Turn | Later:
     """Reserve a turn for a call that belongs to no batch, such as a log-in; wait for it before calling."""
-    limits = [1_000_000 / terms.requests_per_second, terms.burst, round(terms.max_wait_s * 1_000_000)]
+    limits = [terms.requests_per_second, terms.burst, round(terms.max_wait_s * 1_000_000)]
     reserved, wait_us = await PACE(redis, [keys.portal(portal)], limits)
     return Turn(wait_us / 1_000_000) if reserved else Later(wait_us / 1_000_000)

@@ -149,6 +149,7 @@ class Lane:
         took_s = time.monotonic() - started_s
         if isinstance(answer, Failure):
             self.push_back.note(settlement, answer, started_s)
+            settlement.ceiling = self.terms.requests_per_second
         elif not settlement.stop:
             self.push_back.calm()
         if batch.call is Call.PUT:

@@ -25,7 +25,11 @@ class PushBack:
         self._in_a_row = 0
 
     def note(self, settlement: Settlement, failure: Failure, started_s: float) -> None:
-        """Add to a settlement how long nobody calls the portal, where the failure asks for that.
+        """Add to a settlement how the portal is to be spared, where the failure asks for that.
+
+        The learned rate is cut at every push-back. Beyond that nobody calls for as long as the portal says; where it
+        does not say, a 429 alone is met by the cut, and anything else, or the next trouble in a row, by a longer and
+        longer wait.
 
         Args:
             settlement: of the batch that failed.
@@ -34,13 +38,18 @@ class PushBack:
                 trouble, which counts once.
         """
         away = not failure.sent and failure.action is Action.RETRY
-        if failure.action is not Action.SLOW_DOWN and not away and failure.retry_after_s is None:
+        settlement.slow_down = failure.action is Action.SLOW_DOWN
+        if not settlement.slow_down and not away and failure.retry_after_s is None:
             return
         if started_s >= self._last_s:
             self._in_a_row += 1
             self._last_s = time.monotonic()
-        wait_s = min(self._max_s, self._base_s * 2.0 ** (self._in_a_row - 1))
         if failure.retry_after_s is not None:
             wait_s = failure.retry_after_s
+        elif failure.http_status == 429 and self._in_a_row == 1:
+            return
+        else:
+            # Bounded before the power is taken: for a portal that is away for a day, a float could not hold it.
+            wait_s = min(self._max_s, self._base_s * 2.0 ** min(self._in_a_row - 1, 64))
         settlement.push_back_s = wait_s
         settlement.push_back_reason = failure.reason if away else "push_back"

@@ -5,7 +5,7 @@
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 ttl_ms   3 batch_size   4 look_up_size: most contact IDs of one look-up
 --            5 linger_ms: how long a small look-up may wait to be joined by others
---            6 interval_us   7 burst   8 max_wait_us   9 has_turn: 1 if the lane has waited for its reserved turn
+--            6 ceiling, calls/s   7 burst   8 max_wait_us   9 has_turn: 1 if the lane has waited for its reserved turn
 --            10 batch_size_max
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, item, item, …}   the lane holds this batch now
 --            {'turn', wait_us}    a turn is reserved: wait, then ask again with has_turn

@@ -1,7 +1,7 @@
 -- include: _job _pace
 -- Reserve one turn for a call that belongs to no batch, such as a log-in.
 --   KEYS[1]  portal hash
---   ARGV     1 interval_us   2 burst   3 max_wait_us
+--   ARGV     1 ceiling, calls/s   2 burst   3 max_wait_us
 --   returns  {1, wait_us}: the turn is reserved   {0, wait_us}: too far away, nothing reserved
 local wait_us, away_us = reserve(KEYS[1], now_us(), tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))
 if wait_us then

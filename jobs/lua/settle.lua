@@ -1,4 +1,4 @@
--- include: _job _item
+-- include: _job _item _pace
 -- Record what became of a batch, exactly once: the claim is both the permission and what is used up.
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 seq of the claim
@@ -11,6 +11,7 @@
 --              stop         state_reason, or nil                  the job must pause: a person has to act
 --              push_back_ms, push_back_reason, or nil             nobody calls the portal before
 --              calm         true, or nil                          the portal answered well: forget its troubles
+--              slow_down    ceiling in calls/s, or nil            the portal pushed back: cut the learned rate
 --              batch_size   or nil                                contact IDs of the next batches
 --              threshold    failed share of the decided ones (0 to 1) above which the job pauses
 --              threshold_from   decided contact IDs before that is judged
@@ -79,6 +80,9 @@ if batch.push_back_ms then
   local held_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
   redis.call('HSET', portal, 'push_back_until_ms', math.max(held_until, now + batch.push_back_ms))
   redis.call('HSET', portal, 'push_back_reason', batch.push_back_reason)
+end
+if batch.slow_down then
+  slow_down(portal, seq, batch.slow_down)
 end
 if batch.batch_size then
   redis.call('HSET', portal, 'batch_size', batch.batch_size)
