@@ -1,45 +1,53 @@
 # Every target does its own set-up: a fresh clone needs Python 3.11+ and make, nothing else.
+# Another interpreter: `make test PYTHON=python3.12`. A change of interpreter makes .venv anew.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Tests run in parallel; override with `make test JOBS=1` when reading their output.
+# Test processes that run side by side: a number, or auto for one per core. `make test JOBS=0` runs them one by one,
+# which reads best. ARGS go to pytest: `make test ARGS="-k ledger"`.
 JOBS   ?= auto
+ARGS   ?=
+
+# The stamp says for which Python, and with which pins, .venv was made; when either changes, it is made again.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+STAMP   := $(VENV)/.installed-$(VERSION)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
 .PHONY: help demo dev test lint format bench clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-# The stamps say which set of packages is installed; a change to the pins installs again.
-$(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("crm-sweep needs Python 3.11 or newer, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $@
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("crm-sweep needs Python 3.11 or newer, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python$(VERSION) || $(PYTHON) -m venv --clear $(VENV)
+	rm -f $(VENV)/.installed*
+	$(INSTALL) '.[dev]'
+	@touch $@
 
-$(VENV)/.installed-bench: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
-	touch $@
+$(STAMP)-bench: $(STAMP)
+	$(INSTALL) '.[dev,bench]'
+	@touch $@
 
-dev: $(VENV)/.installed ## Set up .venv with the program and the developers' tools
+dev: $(STAMP) ## Set up .venv with the program and the developers' tools
 
-demo: $(VENV)/.installed ## One cleanup of 20,000 simulated contacts, checked against the portal
+demo: $(STAMP) ## One cleanup of 20,000 simulated contacts, checked against the portal
 	$(BIN)/crm-sweep demo
 
-test: $(VENV)/.installed ## Run every test: unit, integration, acceptance
-	$(BIN)/pytest -n $(JOBS)
+test: $(STAMP) ## Run every test: unit, integration, acceptance
+	$(BIN)/pytest -n $(or $(JOBS),auto) $(ARGS)
 
-lint: $(VENV)/.installed ## Check formatting, style and types
+lint: $(STAMP) ## Check formatting, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(VENV)/.installed ## Format the code and apply safe fixes
+format: $(STAMP) ## Format the code and apply safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-bench ## Measure speed, memory and storage side by side with the peers
+bench: $(STAMP)-bench ## Measure speed, memory and storage side by side with the peers
 	$(BIN)/python -m bench
 
 clean: ## Remove everything that make created

@@ -1,0 +1,35 @@
+# One image for every role: `crm-sweep worker` by default, any other command by naming it.
+ARG PYTHON=3.12
+
+FROM python:${PYTHON}-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/crm-sweep
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY config config
+COPY jobs jobs
+COPY worker worker
+COPY cli cli
+COPY simulator simulator
+# pip itself is of no use in the image that runs.
+RUN /opt/crm-sweep/bin/pip install --constraint constraints.txt . \
+ && /opt/crm-sweep/bin/pip uninstall --yes pip
+
+FROM python:${PYTHON}-slim
+RUN groupadd --gid 10001 crm-sweep \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin crm-sweep \
+ && install --directory --owner 10001 --group 10001 /data
+COPY --from=build /opt/crm-sweep /opt/crm-sweep
+ENV PATH=/opt/crm-sweep/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+# By number, so that `runAsNonRoot` and volumes can rely on it.
+USER 10001:10001
+# Lists, reports and the state directory of `crm-sweep run` are looked for here.
+WORKDIR /data
+# The worker lets the batches in flight finish before it ends.
+STOPSIGNAL SIGTERM
+# No HEALTHCHECK: a worker answers no calls. It ends by itself when it cannot work, and `state_reason: no_worker` says
+# when none is alive.
+ENTRYPOINT ["crm-sweep"]
+CMD ["worker"]
