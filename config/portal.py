@@ -78,6 +78,18 @@ class Portal(Section):
     backoff_max_s: Annotated[float, Field(ge=0.01, le=3600, validate_default=True), Unit("s")] = 60.0
     """Upper bound of the wait before any retry; at least `backoff_base_s`."""
 
+    retry_share: Annotated[float, Field(ge=0.01, le=1)] = 0.2
+    """Largest part of the calls per second that retries may take, all workers and jobs together."""
+
+    failure_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A job pauses when a larger part of its decided contacts than this has failed; 1 is off."""
+
+    failure_threshold_from: Annotated[int, Field(ge=1), Unit("contacts")] = 1000
+    """Decided contacts of a job before `failure_threshold` is looked at."""
+
+    batch_target_s: Annotated[float, Field(ge=0.05, le=60), Unit("s")] = 3.0
+    """How long the deletion of one batch should take; batches grow and shrink towards it."""
+
     @field_validator("url")
     @classmethod
     def _normalise_url(cls, url: str) -> str:

@@ -103,6 +103,7 @@ class Terms:
         look_up_size: contact IDs of a look-up at most.
         linger_s: how long a look-up of few contact IDs may wait to be joined by others while PUTs go on.
         max_wait_s: longest wait for a turn while holding a lease.
+        retry_share: largest part of the calls that retries may take, 0 to 1.
     """
 
     requests_per_second: float
@@ -112,6 +113,7 @@ class Terms:
     look_up_size: int
     linger_s: float = 3.0
     max_wait_s: float = 20.0
+    retry_share: float = 1.0
 
     def arguments(self, *, has_turn: bool) -> list[int | float]:
         """The script's arguments, in its units."""
@@ -124,6 +126,7 @@ class Terms:
             round(self.max_wait_s * 1_000_000),
             int(has_turn),
             self.batch_size_max,
+            1_000_000 / (self.requests_per_second * self.retry_share),
         ]
 
 

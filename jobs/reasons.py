@@ -17,6 +17,8 @@ class Situation:
         lanes: lanes that drive the portal, for whatever job.
         push_back_ms: how long nobody may call the portal, negative if that is over.
         push_back_reason: why.
+        fault_ms: how long a fault of the portal still keeps everybody away, negative if that is over.
+        fault: its word.
         next_turn_ms: how far ahead the portal's next free turn is.
     """
 
@@ -28,6 +30,8 @@ class Situation:
     push_back_ms: int
     push_back_reason: str | None
     next_turn_ms: int
+    fault_ms: int = 0
+    fault: str | None = None
 
 
 def why_waiting(situation: Situation) -> str | None:
@@ -38,6 +42,8 @@ def why_waiting(situation: Situation) -> str | None:
         return None
     if situation.workers == 0:
         return "no_worker"
+    if situation.fault_ms > 0:
+        return situation.fault
     if situation.push_back_ms > 0:
         return situation.push_back_reason or "push_back"
     if situation.next_turn_ms > 0:

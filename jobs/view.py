@@ -168,6 +168,8 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         lanes=around.lanes,
         push_back_ms=int(float(pacing.get("push_back_until_ms", 0))) - now_ms,
         push_back_reason=pacing.get("push_back_reason"),
+        fault_ms=int(float(pacing.get("fault_until_ms", 0))) - now_ms,
+        fault=pacing.get("fault"),
         next_turn_ms=round(float(pacing.get("tat_us", 0)) / 1000) - now_ms,
     )
     return Job(

@@ -6,15 +6,12 @@ the portal's fixed cost per call and, under a rate limit, calls themselves.
 
 import math
 
-#: A PUT should take about this long, in seconds.
-TARGET_S = 3.0
-
 #: Grow at most by this factor at a time, shrink by it when a call took too long altogether.
 GROWTH = 1.5
 SHRINK = 0.5
 
 
-def after_answer(current: int, sent: int, took_s: float, most: int, timeout_s: float) -> int:
+def after_answer(current: int, sent: int, took_s: float, most: int, target_s: float) -> int:
     """Give the size of the next batches after a PUT that was answered.
 
     Args:
@@ -22,11 +19,10 @@ def after_answer(current: int, sent: int, took_s: float, most: int, timeout_s: f
         sent: contact IDs of this batch; one that was cut short by the end of a list says little.
         took_s: how long its answer took.
         most: the configured upper bound.
-        timeout_s: the configured time-out of a call.
+        target_s: how long a PUT should take.
     """
     if sent < current:
         return min(current, most)
-    target_s = min(TARGET_S, timeout_s / 4)
     ideal = sent * target_s / max(took_s, 0.001)
     # Rounded up on the way up: with a high fixed cost, one contact more is less than half a contact in the formula.
     wanted = math.ceil(ideal) if ideal > sent else round(ideal)

@@ -137,11 +137,11 @@ class Fleet:
         pipe.zcard(f"{portal}:active")
         pipe.zrange(f"{portal}:waiting", 0, 0, withscores=True)
         pipe.zrange(f"{portal}:leases", 0, -1, withscores=True)
-        pipe.hget(portal, "push_back_until_ms")
-        (seconds, micros), active, waiting, leases, push_back_until_ms = await pipe.execute()
+        pipe.execute_command("HMGET", portal, "push_back_until_ms", "fault_until_ms")
+        (seconds, micros), active, waiting, leases, closed_until_ms = await pipe.execute()
         now_ms = seconds * 1000 + micros // 1000
         due = active or any(due_ms <= now_ms for _, due_ms in waiting)
-        if not due or float(push_back_until_ms or 0) > now_ms:
+        if not due or any(float(until_ms or 0) > now_ms for until_ms in closed_until_ms):
             return 0
         driving = [until_ms for _, until_ms in leases if until_ms > now_ms]
         return max_concurrency - len(driving)
@@ -195,4 +195,5 @@ def terms_of(portal: Portal, look_up_size: int) -> Terms:
         batch_size=portal.batch_size_start,
         batch_size_max=portal.batch_size_max,
         look_up_size=look_up_size,
+        retry_share=portal.retry_share,
     )

@@ -152,6 +152,8 @@ class Lane:
             settlement.ceiling = self.terms.requests_per_second
         elif not settlement.stop:
             self.push_back.calm()
+        settlement.threshold = self.portal.failure_threshold
+        settlement.threshold_from = self.portal.failure_threshold_from
         if batch.call is Call.PUT:
             settlement.batch_size = self._next_size(batch, answer, took_s)
         self._log(batch, settlement, answer, took_s)
@@ -174,7 +176,9 @@ class Lane:
         most = self.portal.batch_size_max
         if isinstance(answer, Failure):
             return batch_size.after_overload(batch.size, most) if answer.shrink else None
-        size = batch_size.after_answer(batch.batch_size, batch.size, took_s, most, self.portal.request_timeout_s)
+        # Well below the time-out: a call that takes a little longer than usual must not be given up.
+        target_s = min(self.portal.batch_target_s, self.portal.request_timeout_s / 4)
+        size = batch_size.after_answer(batch.batch_size, batch.size, took_s, most, target_s)
         return size if size != batch.batch_size else None
 
     async def _keep_lease(self) -> None:

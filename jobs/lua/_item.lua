@@ -14,3 +14,8 @@ local function doubtful_item(item)
   local attempts = math.min(string.byte(item, 3) + 1, 255)
   return LOOK_UP .. string.char(1, attempts) .. string.sub(item, 4)
 end
+
+-- Whether an item is tried again after a failure, and not for the first time (see `failures` in jobs/items.py).
+local function is_retry(item)
+  return string.byte(item, 4) > 0
+end

@@ -17,6 +17,10 @@ end
 if not to then
   return { 'illegal', state }
 end
+if event == 'resume' or event == 'cancel' then
+  -- Somebody has looked at it: the portal is tried again.
+  redis.call('HDEL', portal, 'fault', 'fault_until_ms')
+end
 if event == 'resume' or event == 'approve' then
   redis.call('HDEL', job, 'state_reason')
   activate(portal, job_id)

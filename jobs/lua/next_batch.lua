@@ -6,7 +6,7 @@
 --   ARGV     1 lane token   2 ttl_ms   3 batch_size   4 look_up_size: most contact IDs of one look-up
 --            5 linger_ms: how long a small look-up may wait to be joined by others
 --            6 ceiling, calls/s   7 burst   8 max_wait_us   9 has_turn: 1 if the lane has waited for its reserved turn
---            10 batch_size_max
+--            10 batch_size_max   11 retry_interval_us: room that each retry takes
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, item, item, …}   the lane holds this batch now
 --            {'turn', wait_us}    a turn is reserved: wait, then ask again with has_turn
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back
@@ -26,9 +26,16 @@ if not lapses or tonumber(lapses) <= now then
 end
 redis.call('ZADD', leases, now + tonumber(ARGV[2]), token)
 
-local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms')
+local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'fault_until_ms', 'retry_tat_us')
 local learned = math.min(tonumber(pacing[1]) or batch_size, tonumber(ARGV[10]))
 local pushed_back = (tonumber(pacing[2]) or 0) > now
+local fault_until = tonumber(pacing[3]) or 0
+
+-- The retry budget: retries of all jobs together have a rate of their own, a small part of the portal's, so that they
+-- never become the load. A few may go at once.
+local retry_interval_us, retry_burst = tonumber(ARGV[11]), 10
+local retry_tat_us = tonumber(pacing[4]) or 0
+local retry_turn_us = math.max(clock_us, retry_tat_us - (retry_burst - 1) * retry_interval_us)
 
 local function deliver(claim, state)
   local seq, job_id, call = claim[1], claim[2], claim[3]
@@ -43,6 +50,12 @@ if held then
   return deliver(claim, redis.call('HGET', JOB .. claim[2], 'state'))
 end
 
+-- A fault of the portal or the account stops every job: nobody calls until somebody has put it right, or time has passed.
+if fault_until > now then
+  redis.call('ZREM', leases, token)
+  return { 'idle', fault_until - now }
+end
+
 -- What the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor, to_send}.
 -- Where it offers nothing: nil and whether it is to be served at all.
 local function offer(job_id)
@@ -54,6 +67,11 @@ local function offer(job_id)
   end
   local look_ups = redis.call('ZRANGE', job .. DUE[LOOK_UP], '-inf', now, 'BYSCORE', 'LIMIT', 0, 200, 'WITHSCORES')
   local put = redis.call('ZRANGE', job .. DUE[PUT], '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
+  local is_retry = put and is_retry(redis.call('HGET', job .. ':items', put))
+  if is_retry and retry_turn_us > clock_us then
+    redis.call('ZADD', job .. DUE[PUT], math.ceil(retry_turn_us / 1000), put)
+    put = nil
+  end
   local has_put = put or cursor < to_send
   if #look_ups > 0 then
     -- Every call counts against the rate, so look-ups of many batches are joined into one where that costs little.
@@ -72,7 +90,7 @@ local function offer(job_id)
     end
   end
   if put then
-    return { PUT, { put } }
+    return { PUT, { put }, is_retry = is_retry }
   end
   if cursor < to_send then
     return { PUT, nil, cursor, to_send }
@@ -132,6 +150,9 @@ end
 
 local job = JOB .. job_id
 local call, item_ids, cursor, to_send = chosen[1], chosen[2], chosen[3], chosen[4]
+if chosen.is_retry then
+  redis.call('HSET', portal, 'retry_tat_us', math.max(retry_tat_us, clock_us) + retry_interval_us)
+end
 if item_ids then
   for _, item_id in ipairs(item_ids) do
     redis.call('ZREM', job .. DUE[call], item_id)

@@ -19,6 +19,8 @@
 --   returns  {'ok', state}   recorded
 --            {'lost'}        the claim is not ours any more: rescued, or recorded by an earlier try of this very call
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
+local FAULT_LASTS = 10 * 60 * 1000
+
 local portal, token, seq = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local claims, now = portal .. ':claims', now_ms()
 local held = redis.call('HGET', claims, token)
@@ -106,6 +108,11 @@ if not stop and done >= batch.threshold_from and tonumber(facts[4] or 0) > done 
   stop = 'failure_threshold'
 end
 if stop then
+  if string.sub(stop, 1, 7) == 'portal_' then
+    -- Not this job's fault alone: the others wait too, until somebody resumes or cancels a job of the portal. If nobody
+    -- does, one of them tries again later.
+    redis.call('HSET', portal, 'fault', stop, 'fault_until_ms', now + FAULT_LASTS)
+  end
   pause(portal, job, job_id, stop, now)
 end
 return { 'ok', after_change(portal, job, job_id, now) }
