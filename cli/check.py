@@ -11,13 +11,12 @@ from redis.exceptions import RedisError
 from rich.text import Text
 
 from cli.context import AsJson, redis_of, settings_of
-from cli.errors import ExitCode, UsageError, explain
-from cli.intake import protected_ids
+from cli.errors import ExitCode, explain
 from cli.loop import run_async
 from cli.output import out, rendered
 from config.settings import ConfigError, Portal, Settings
 from jobs.connection import UnsuitableServer, check_server
-from jobs.intake import IntakeError
+from jobs.protected import BadProtectedList, load_protected
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 
@@ -110,11 +109,11 @@ async def _portal(portal: Portal) -> list[Finding]:
     about = f"portal {portal.name}"
     findings = []
     try:
-        protected = protected_ids(portal)
-    except (IntakeError, UsageError) as error:
+        protected = load_protected(portal)
+    except BadProtectedList as error:
         findings.append(Finding(about, "error", str(error), ExitCode.BAD_INPUT))
     else:
-        if protected is not None:
+        if protected:
             findings.append(Finding(about, "ok", f"{len(protected):,} protected contact IDs"))
 
     async def pace() -> None:

@@ -14,6 +14,7 @@ from jobs.connection import AWAY, UnsuitableServer
 from jobs.control import UnknownJob
 from jobs.intake import IntakeError
 from jobs.outcomes import Outcome
+from jobs.protected import BadProtectedList
 from jobs.states import IllegalMove, State
 from jobs.submit import BadSubmission, JobExists
 from jobs.view import Job
@@ -85,7 +86,17 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
     ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
     (
-        (ConfigError, UnsuitableServer, IntakeError, UsageError, BadSubmission, JobExists, IllegalMove, TyperException),
+        (
+            ConfigError,
+            UnsuitableServer,
+            BadProtectedList,
+            IntakeError,
+            UsageError,
+            BadSubmission,
+            JobExists,
+            IllegalMove,
+            TyperException,
+        ),
         ExitCode.BAD_INPUT,
     ),
     ((EmbeddedServerError, RedisError), ExitCode.UNREACHABLE),

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
-from pyroaring import BitMap
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cli.errors import UsageError
 from cli.output import note, notes
-from config.settings import Portal
 from jobs.intake import Intake, IntakeError, read_contact_ids
 
 File = Annotated[
@@ -60,25 +58,6 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
         raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad) from None
     note(_told(name, intake))
     return intake
-
-
-def protected_ids(portal: Portal) -> BitMap | None:
-    """Read the portal's list of contact IDs that are never sent; None if it has none.
-
-    Raises:
-        IntakeError: it is not a list of contact IDs.
-        UsageError: the file cannot be read. Nothing may be deleted then.
-    """
-    if portal.protected_ids_file is None:
-        return None
-    name = f"portals.{portal.name}.protected_ids_file {portal.protected_ids_file}"
-    try:
-        with portal.protected_ids_file.open("rb") as source:
-            return read_contact_ids(source).ids
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror or error}") from None
-    except IntakeError as error:
-        raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad) from None
 
 
 def confirm(count: int, portal: str, *, above: int, yes: bool) -> None:

@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cli.context import AsJson, redis_of, settings_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
-from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, protected_ids, read_list
+from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list
 from cli.interrupts import interruptible, terminable
 from cli.loop import run_async
 from cli.output import ReaderGone, note, out, rendered
@@ -74,7 +75,6 @@ def run(
         ids=intake.ids,
         job_id=f"run-{request_digest(target.name, intake.ids)[:16]}",
         duplicates=intake.duplicates,
-        protected=protected_ids(target),
         lanes=target.max_concurrency,
     )
     with terminable(), EmbeddedServer(state_dir) as server:
@@ -150,6 +150,8 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
             return job
         if stop.is_set():
             raise Interrupted(f"{line(job)}; the same command carries on")
+        if job.state is not State.PAUSED:  # given up; now that the worker has left, its absence would be the reason
+            job = msgspec.structs.replace(job, state_reason="portal_unreachable")
         raise JobStopped(f"{line(job)}; {standing(job, 'start the same command again')}", job)
 
 

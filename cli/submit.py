@@ -6,7 +6,7 @@ import typer
 
 from cli.context import AsJson, redis_of, settings_of
 from cli.errors import ExitCode
-from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, protected_ids, read_list
+from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list
 from cli.loop import run_async
 from cli.output import note, out
 from cli.summary import standing
@@ -49,7 +49,6 @@ def submit(
         job_id=job_id,
         label=label,
         duplicates=intake.duplicates,
-        protected=protected_ids(target),
         needs_approval=0 < target.approval_above < len(intake.ids),
         lanes=target.max_concurrency,
     )

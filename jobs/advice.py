@@ -29,8 +29,7 @@ ADVICE: dict[str, Advice] = {
     "push_back": Advice("the portal asked for a rest, or is overloaded; it goes on by itself"),
     "no_worker": Advice("no worker is running", "start one with `crm-sweep worker`"),
     "portal_unreachable": Advice(
-        "the portal cannot be reached; it goes on by itself when the portal is back",
-        "see that the portal runs and that its url is right",
+        "the portal cannot be reached, and is tried again now and then", "see that it runs and that its url is right"
     ),
     # A person has to put something right.
     "portal_auth": Advice(

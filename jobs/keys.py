@@ -10,7 +10,7 @@ Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} th
 | crm-sweep:workers | ZSET | `host:pid:…` → alive until (ms) | worker heartbeat | 3 heartbeats |
 | crm-sweep:staging:{token} | HASH | as job:{id}:segments | intake, before a job is accepted | 1 hour |
 | crm-sweep:job:{id} | HASH | state, n:deleted, cursor, … | create_job, lanes, control | retention |
-| crm-sweep:job:{id}:segments | HASH | `0` → roaring set of 65,536 IDs; `protected` → set | create_job | retention |
+| crm-sweep:job:{id}:segments | HASH | `0` → roaring set of 65,536 contact IDs | create_job | retention |
 | crm-sweep:job:{id}:ledger:{n} | LIST | binary record (jobs/records.py) | settle | retention |
 | crm-sweep:job:{id}:items | HASH | `7:200` → binary item (jobs/items.py) | next_batch, settle, rescue | until settled |
 | crm-sweep:job:{id}:due:put | ZSET | `7:200` → not before (ms) | settle, rescue | until taken |

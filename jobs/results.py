@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from pyroaring import BitMap
 from redis.asyncio import Redis
 
 from jobs import keys
-from jobs.contact_ids import MAX_CONTACT_ID, SEGMENT_SIZE, decode_segment
+from jobs.contact_ids import SEGMENT_SIZE, decode_segment
 from jobs.control import UnknownJob
 from jobs.items import Item
 from jobs.outcomes import Code, Outcome
@@ -108,18 +107,15 @@ async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None
 
 async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
     """Read a job's ledger by column, a segment at a time; arguments and errors are those of `read_results`."""
-    names = ("to_send", "skipped_from", "finished_ms", "created_ms")
+    names = ("total", "skipped_from", "finished_ms", "created_ms")
     facts = dict(zip(names, await redis.execute_command("HMGET", keys.job(job_id), *names), strict=True))
-    if facts["to_send"] is None:
+    if facts["total"] is None:
         raise UnknownJob(job_id)
-    to_send = int(facts["to_send"])
-    skipped_from = int(facts["skipped_from"] or to_send)
+    total = int(facts["total"])
+    skipped_from = int(facts["skipped_from"] or total)
     cancelled_ms = int(facts["finished_ms"] or facts["created_ms"])
-    protected = _Protected(
-        await redis.execute_command("HGET", keys.segments(job_id), "protected"), int(facts["created_ms"])
-    )
     waiting = await _waiting(redis, job_id)
-    for segment, start in enumerate(range(0, to_send, SEGMENT_SIZE)):
+    for segment, start in enumerate(range(0, total, SEGMENT_SIZE)):
         data = await redis.execute_command("HGET", keys.segments(job_id), str(segment))
         records = await redis.execute_command("LRANGE", keys.ledger(job_id, segment), 0, -1)
         if data is None:
@@ -131,9 +127,7 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
         first_skipped = max(0, skipped_from - start)
         ledger.note_skipped(first_skipped)
         ledger.at_ms[first_skipped:] = [at_ms or cancelled_ms for at_ms in ledger.at_ms[first_skipped:]]
-        rows = Rows(ids, ledger.codes, ledger.attempts, ledger.http_statuses, ledger.at_ms)
-        yield protected.join(rows, up_to=ids[-1])
-    yield protected.join(Rows((), (), (), (), ()), up_to=MAX_CONTACT_ID)
+        yield Rows(ids, ledger.codes, ledger.attempts, ledger.http_statuses, ledger.at_ms)
 
 
 def make_line(contact_id: int, fact: Fact) -> Line:
@@ -149,24 +143,6 @@ async def _waiting(redis: Redis, job_id: str) -> dict[int, list[Item]]:
         item = Item.decode(data)
         waiting.setdefault(item.segment, []).append(item)
     return waiting
-
-
-class _Protected:
-    """Protected contact IDs, which are in no segment, on their way to the place where they belong."""
-
-    def __init__(self, data: bytes | None, at_ms: int) -> None:
-        self._ids = BitMap.deserialize(data) if data else BitMap()
-        self._fact = (int(Code.PROTECTED), 0, 0, at_ms)
-
-    def join(self, rows: Rows, *, up_to: int) -> Rows:
-        """Merge those up to a contact ID into lines that end there."""
-        now = self._ids & BitMap(range(up_to + 1)) if self._ids else self._ids
-        if not now:
-            return rows
-        self._ids -= now
-        merged = sorted([*zip(rows.ids, rows.facts(), strict=True), *((one, self._fact) for one in now)])
-        ids, facts = zip(*merged, strict=True)
-        return Rows(ids, *zip(*facts, strict=True))
 
 
 @lru_cache(maxsize=4096)

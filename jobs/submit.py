@@ -46,7 +46,6 @@ class Submission:
         job_id: the job's ID if the caller chose one; it makes sending twice safe.
         label: free text for people, at most 200 characters.
         duplicates: how many IDs of the list stood there more than once.
-        protected: contact IDs that must never be sent.
         needs_approval: somebody has to `approve` before anything is sent.
         lanes: how many lanes may work on it at once: the portal's `max_concurrency`.
     """
@@ -56,7 +55,6 @@ class Submission:
     job_id: str | None = None
     label: str = ""
     duplicates: int = 0
-    protected: BitMap | None = None
     needs_approval: bool = False
     lanes: int = 1
 
@@ -101,21 +99,16 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
     if len(submission.label) > _MAX_LABEL or not submission.label.isprintable():
         raise BadSubmission(f"label: expected at most {_MAX_LABEL} printable characters")
     job_id = str(ULID()) if submission.job_id is None else check_job_id(submission.job_id)
-    protected = submission.ids & submission.protected if submission.protected else BitMap()
-    to_send = submission.ids - protected if protected else submission.ids
     fingerprint = await asyncio.to_thread(request_digest, submission.portal, submission.ids)
     waits = submission.needs_approval
     fields: dict[str, str | int] = {
         "portal": submission.portal,
         "label": submission.label,
         "total": len(submission.ids),
-        "to_send": len(to_send),
         "duplicates": submission.duplicates,
     }
-    if protected:
-        fields["n:protected"] = len(protected)
     staged = keys.staging(str(ULID()))
-    await _stage(redis, staged, to_send, protected)
+    await _stage(redis, staged, submission.ids)
     try:
         reply = await CREATE_JOB(
             redis,
@@ -135,7 +128,7 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
     if not created and reply[1].decode() != fingerprint:
         raise JobExists(job_id)
     if created and not waits:
-        await wake_lanes(redis, submission.portal, min(submission.lanes, len(to_send)))
+        await wake_lanes(redis, submission.portal, min(submission.lanes, len(submission.ids)))
     return Accepted(job_id, created)
 
 
@@ -144,13 +137,12 @@ def request_digest(portal: str, ids: BitMap) -> str:
     return hashlib.sha256(f"{portal}\n{digest(ids)}".encode()).hexdigest()
 
 
-async def _stage(redis: ArqRedis, staged: str, ids: BitMap, protected: BitMap) -> None:
+async def _stage(redis: ArqRedis, staged: str, ids: BitMap) -> None:
     """Write the segments under a name of their own, a few at a time, so that memory stays flat."""
-    await redis.execute_command("HSET", staged, "protected", protected.serialize())
-    await redis.expire(staged, _STAGING_S)
     pipe = redis.pipeline(transaction=False)
     for number, segment in enumerate(segments(ids)):
         pipe.execute_command("HSET", staged, str(number), segment)
+        pipe.expire(staged, _STAGING_S)
         if len(pipe) >= 16:
             await pipe.execute()
     await pipe.execute()

@@ -69,16 +69,22 @@ class Decider:
                 self._looked_up(settlement, batch, item, item_ids, seen)
         return settlement
 
-    def drop(self, batch: Batch, at_ms: int) -> Settlement:
-        """Decide what becomes of a PUT that is not sent because its job is being cancelled."""
+    def drop(self, batch: Batch, at_ms: int, *, never_sent: Code = Code.SKIPPED) -> Settlement:
+        """Decide what becomes of a PUT that is not sent, because its job is being cancelled or its IDs are protected.
+
+        What an earlier attempt may have deleted is looked up; what an earlier attempt certainly left is given up.
+
+        Args:
+            batch: what is not sent.
+            at_ms: the time to record.
+            never_sent: the outcome of contact IDs that no attempt has held.
+        """
         settlement = Settlement()
         for item in batch.items:
             if item.doubtful:
                 settlement.items.append((replace(item, call=Call.LOOK_UP), 0.0))
-            elif item.attempts:
-                _record(settlement, item, item.reason, at_ms)
             else:
-                _record(settlement, item, Code.SKIPPED, at_ms)
+                _record(settlement, item, item.reason if item.attempts else never_sent, at_ms)
         return settlement
 
     def _looked_up(

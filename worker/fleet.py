@@ -8,6 +8,7 @@ import socket
 from dataclasses import dataclass, field
 
 from arq.connections import ArqRedis
+from pyroaring import BitMap
 
 from config.logging import get_logger
 from config.settings import Portal, Settings
@@ -15,6 +16,7 @@ from jobs import keys, presence
 from jobs.connection import AWAY, connect
 from jobs.contact_ids import MAX_CONTACT_ID
 from jobs.ledger import LaneLedger, Later, Terms, rescue, reserve_turn
+from jobs.protected import load_protected
 from jobs.segments import Segments
 from jobs.wake import wake_lanes
 from worker.decide import Decider
@@ -40,6 +42,7 @@ class _Driven:
     portal: Portal
     terms: Terms
     client: PortalClient
+    protected: BitMap
     decider: Decider
     push_back: PushBack
 
@@ -67,8 +70,14 @@ class Fleet:
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
-        """Connect, and say that this worker is alive until it is closed."""
+        """Connect, and say that this worker is alive until it is closed.
+
+        Raises:
+            BadProtectedList: a list of protected contact IDs cannot be read.
+        """
         fleet = cls(settings, connect(settings.redis.url, patience_s=PATIENCE_S))
+        for portal in settings.portals.values():
+            fleet._driven[portal.name] = fleet._prepare(portal)
         fleet._heart = asyncio.create_task(fleet._beat())
         return fleet
 
@@ -87,7 +96,7 @@ class Fleet:
     async def drive(self, portal_name: str) -> Farewell:
         """Drive a portal for one slice, then see to it that somebody goes on."""
         log = get_logger(portal=portal_name)
-        driven = self._driving(portal_name)
+        driven = self._driven.get(portal_name)
         if driven is None:
             log.warning("portal_not_configured")
             return Farewell(Ending.IDLE)
@@ -100,6 +109,7 @@ class Fleet:
             terms=driven.terms,
             client=driven.client,
             segments=self._segments,
+            protected=driven.protected,
             decider=driven.decider,
             push_back=driven.push_back,
             drain=self.drain,
@@ -154,20 +164,13 @@ class Fleet:
                 get_logger().warning("redis_away")
             await asyncio.sleep(presence.BEAT_S)
 
-    def _driving(self, portal_name: str) -> _Driven | None:
-        portal = self.settings.portals.get(portal_name)
-        if portal is None:
-            return None
-        if portal_name not in self._driven:
-            self._driven[portal_name] = self._prepare(portal)
-        return self._driven[portal_name]
-
     def _prepare(self, portal: Portal) -> _Driven:
         client = PortalClient(portal, RedisTokenStore(self.redis, portal.name), lambda: self._pace(portal.name))
         return _Driven(
             portal=portal,
             terms=terms_of(portal, client.look_up_capacity(_LONGEST_LOOK_UP)),
             client=client,
+            protected=load_protected(portal),
             decider=Decider(portal, random.uniform),
             push_back=PushBack(portal.backoff_base_s, portal.backoff_max_s),
         )

@@ -11,16 +11,17 @@ import math
 import time
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from pyroaring import BitMap
 from structlog.typing import FilteringBoundLogger
 
 from config.portal import Portal
 from jobs.connection import AWAY
 from jobs.items import Call
 from jobs.ledger import Batch, Grant, Idle, LaneLedger, Later, Settlement, Terms, Turn
-from jobs.outcomes import Outcome
+from jobs.outcomes import Code, Outcome
 from jobs.segments import Segments
 from jobs.states import State
 from worker import batch_size
@@ -81,6 +82,7 @@ class Lane:
         terms: the same as the ledger wants them.
         client: calls the portal; shared by the lanes of the process.
         segments: contact IDs; shared by the lanes of the process.
+        protected: contact IDs that are never sent.
         decider: what follows from an answer.
         push_back: how long to stay away when the portal does not say; shared by the lanes of the process.
         drain: says when the worker is to stop; shared by the lanes of the process.
@@ -93,6 +95,7 @@ class Lane:
     terms: Terms
     client: PortalClient
     segments: Segments
+    protected: BitMap
     decider: Decider
     push_back: PushBack
     drain: Drain
@@ -143,6 +146,21 @@ class Lane:
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
             return self.decider.drop(batch, batch.server_ms())
         ids = [_pick(await self.segments.ids(batch.job_id, item.segment), item.positions) for item in batch.items]
+        if batch.call is Call.PUT and self.protected and self.protected.intersect(BitMap(ids[0])):
+            return await self._spare(batch, ids[0])
+        return await self._send(batch, ids)
+
+    async def _spare(self, batch: Batch, ids: list[int]) -> Settlement:
+        """Send what is not protected. This is the last place before the wire, whichever way a list came in."""
+        spared = [at for at, contact_id in enumerate(ids) if contact_id in self.protected]
+        kept = [at for at, contact_id in enumerate(ids) if contact_id not in self.protected]
+        settlement = await self._send(_part(batch, kept), [[ids[at] for at in kept]]) if kept else Settlement()
+        dropped = self.decider.drop(_part(batch, spared), batch.server_ms(), never_sent=Code.PROTECTED)
+        settlement.records += dropped.records
+        settlement.items += dropped.items
+        return settlement
+
+    async def _send(self, batch: Batch, ids: list[list[int]]) -> Settlement:
         started_s = time.monotonic()
         answer = await self._call(batch, ids)
         settlement = self.decider.settle(batch, ids, answer, batch.server_ms())
@@ -207,6 +225,12 @@ class Lane:
             self.log.warning("batch_failed", **fields, action=answer.action.value, reason=answer.reason)
         else:
             self.log.info("batch", **fields)
+
+
+def _part(batch: Batch, places: Sequence[int]) -> Batch:
+    """Give the part of a PUT that has these places in its list."""
+    [item] = batch.items
+    return replace(batch, items=(replace(item, positions=[item.positions[at] for at in places]),))
 
 
 def _pick(segment: "array[int]", positions: Sequence[int]) -> list[int]:

@@ -27,7 +27,7 @@ if event == 'resume' or event == 'approve' then
 elseif event == 'cancel' then
   redis.call('HDEL', job, 'state_reason')
   -- Everything from the cursor on was never sent. That is kept as one number, not per contact ID.
-  local facts = redis.call('HMGET', job, 'cursor', 'to_send')
+  local facts = redis.call('HMGET', job, 'cursor', 'total')
   local never_sent = tonumber(facts[2]) - tonumber(facts[1])
   if never_sent > 0 then
     redis.call('HSET', job, 'skipped_from', facts[1], 'cursor', facts[2])

@@ -2,7 +2,7 @@
 -- Accept a job, all or nothing: its list was staged before, and becomes visible in this one step.
 --   KEYS     1 job hash   2 staged segments   3 portal hash   4 index of jobs
 --   ARGV     1 job ID   2 digest of portal and list   3 state (queued or awaiting_approval)   4 state_reason or ''
---            5… further fields and values of the job hash: portal, label, total, to_send, duplicates, …
+--            5… further fields and values of the job hash: portal, label, total, duplicates, …
 --   returns  {'created'}
 --            {'exists', digest}   the ID is taken; by the same request if the digest is the same
 --   raises   NOTSTAGED: the staged list is gone (it lives for an hour)
@@ -21,7 +21,7 @@ redis.call('RENAME', staged, job .. ':segments')
 redis.call('PERSIST', job .. ':segments')
 redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
   unpack(ARGV, 5))
-redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'to_send'))
+redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'))
 if reason ~= '' then
   redis.call('HSET', job, 'state_reason', reason)
 end

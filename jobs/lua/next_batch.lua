@@ -56,12 +56,12 @@ if fault_until > now then
   return { 'idle', fault_until - now }
 end
 
--- What the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor, to_send}.
+-- What the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor, total}.
 -- Where it offers nothing: nil and whether it is to be served at all.
 local function offer(job_id)
   local job = JOB .. job_id
-  local facts = redis.call('HMGET', job, 'state', 'cursor', 'to_send')
-  local state, cursor, to_send = facts[1], tonumber(facts[2]), tonumber(facts[3])
+  local facts = redis.call('HMGET', job, 'state', 'cursor', 'total')
+  local state, cursor, total = facts[1], tonumber(facts[2]), tonumber(facts[3])
   if state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' then
     return nil, false
   end
@@ -72,7 +72,7 @@ local function offer(job_id)
     redis.call('ZADD', job .. DUE[PUT], math.ceil(retry_turn_us / 1000), put)
     put = nil
   end
-  local has_put = put or cursor < to_send
+  local has_put = put or cursor < total
   if #look_ups > 0 then
     -- Every call counts against the rate, so look-ups of many batches are joined into one where that costs little.
     local chosen, size = {}, 0
@@ -92,8 +92,8 @@ local function offer(job_id)
   if put then
     return { PUT, { put }, is_retry = is_retry }
   end
-  if cursor < to_send then
-    return { PUT, nil, cursor, to_send }
+  if cursor < total then
+    return { PUT, nil, cursor, total }
   end
   return nil, true
 end
@@ -149,7 +149,7 @@ if not has_turn or pushed_back then
 end
 
 local job = JOB .. job_id
-local call, item_ids, cursor, to_send = chosen[1], chosen[2], chosen[3], chosen[4]
+local call, item_ids, cursor, total = chosen[1], chosen[2], chosen[3], chosen[4]
 if chosen.is_retry then
   redis.call('HSET', portal, 'retry_tat_us', math.max(retry_tat_us, clock_us) + retry_interval_us)
 end
@@ -160,7 +160,7 @@ if item_ids then
 else
   -- A batch never crosses the border of a segment.
   local segment, start = math.floor(cursor / 65536), cursor % 65536
-  local count = math.min(learned, 65536 - start, to_send - cursor)
+  local count = math.min(learned, 65536 - start, total - cursor)
   local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. count
   redis.call('HSET', job .. ':items', item_id, fresh_item(segment, start, count))
   redis.call('HINCRBY', job, 'cursor', count)

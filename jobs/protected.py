@@ -1,0 +1,28 @@
+"""The protected list: contact IDs of a portal that are never sent, whoever asks for it."""
+
+from pyroaring import BitMap
+
+from config.portal import Portal
+from jobs.intake import IntakeError, read_contact_ids
+
+
+class BadProtectedList(Exception):
+    """The list cannot be read, so nothing may be deleted; the message names the setting, the file and the fault."""
+
+
+def load_protected(portal: Portal) -> BitMap:
+    """Read a portal's `protected_ids_file`, in any form that intake takes; empty where none is configured.
+
+    Raises:
+        BadProtectedList: the file cannot be read, or is not a list of contact IDs.
+    """
+    if portal.protected_ids_file is None:
+        return BitMap()
+    name = f"portals.{portal.name}.protected_ids_file {portal.protected_ids_file}"
+    try:
+        with portal.protected_ids_file.open("rb") as source:
+            return read_contact_ids(source).ids
+    except OSError as error:
+        raise BadProtectedList(f"{name} cannot be read: {error.strerror or error}") from None
+    except IntakeError as error:
+        raise BadProtectedList(f"{name}: {error.message}") from None
