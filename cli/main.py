@@ -121,7 +121,7 @@ def _main(argv: Sequence[str] | None) -> int:
         return ExitCode.DONE
     except SystemExit:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the last resort: no command ends in a traceback
         message, code = explain(error) or _bug(error)
         note(f"crm-sweep: {message}")
         return code
