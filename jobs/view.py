@@ -50,6 +50,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until the end at this pace; None where that is not known."""
     requests: Requests
     last_error: str | None
+    requests_per_second: float | None
+    """Calls per second that the portal is driven with now, the ceiling or less; None before the first call."""
     batch_size: int | None
     """Contact IDs per PUT that the portal takes well; None as long as that is not known."""
 
@@ -189,6 +191,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         eta_s=round(pending / pace, 1) if pace and state in {State.RUNNING, State.CANCELLING} else None,
         requests=Requests(*(int(facts.get(name, 0)) for name in ("sent", "retried", "throttled"))),
         last_error=facts.get("last_error"),
+        requests_per_second=round(float(pacing["rate"]), 2) if "rate" in pacing else None,
         batch_size=int(batch_size) if batch_size else None,
     )
 

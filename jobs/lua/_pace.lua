@@ -9,7 +9,7 @@
 -- back last, then faster and faster, because it may take much more by now. So most calls go out just below what the
 -- portal takes, and about one in a hundred finds out whether that is still so. Portal hash: rate_best (calls/s, the
 -- flat part), rate_depth (how deep the cut was, 0 to 1), rate_calls (calls since the cut), rate_seq (the last claim
--- before the cut). No rate_best: nothing learned, the ceiling holds.
+-- before the cut), rate (in force now, for people). No rate_best: nothing learned, the ceiling holds.
 
 -- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate or from
 -- a clock that jumped, and would hold the portal up for nothing.
@@ -44,7 +44,7 @@ local function reserve(portal, now_us, ceiling, burst, max_wait_us)
   if wait_us > max_wait_us then
     return nil, wait_us
   end
-  redis.call('HSET', portal, 'tat_us', math.max(tat_us, turn_us) + interval_us)
+  redis.call('HSET', portal, 'tat_us', math.max(tat_us, turn_us) + interval_us, 'rate', rate)
   if best and rate < ceiling then
     redis.call('HINCRBY', portal, 'rate_calls', 1)
   elseif best then
