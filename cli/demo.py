@@ -18,7 +18,7 @@ from cli.context import redis_of
 from cli.demo_truth import Truth, compare
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, UsageError, exit_code_of
-from cli.intake import read_list
+from cli.intake import read_list, tell
 from cli.interrupts import terminable, undisturbed
 from cli.loop import run_async
 from cli.output import note, out, rendered
@@ -96,6 +96,7 @@ def demo() -> ExitCode:
 async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tuple[Job, bool]:
     portal = settings.portal("demo")
     intake = read_list(str(contacts))
+    tell(contacts.name, intake)
     async with redis_of(settings) as redis:
         await _worker_is_there(redis)
         accepted = await submit(

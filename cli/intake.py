@@ -48,16 +48,24 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
         IntakeError: it is not a list of contact IDs.
         UsageError: the file cannot be read.
     """
-    name = "standard input" if file == "-" else file
+    name = _name(file)
     try:
         with _opened(file) as source, _progress(name, source) as on_progress:
-            intake = read_contact_ids(source, column=column, skip_invalid=skip_invalid, on_progress=on_progress)
+            return read_contact_ids(source, column=column, skip_invalid=skip_invalid, on_progress=on_progress)
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror or error}") from None
     except IntakeError as error:
         raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad) from None
-    note(_told(name, intake))
-    return intake
+
+
+def tell(file: str, intake: Intake) -> None:
+    """Say what was in a list."""
+    told = [f"{len(intake.ids):,} contact IDs"]
+    if intake.duplicates:
+        told.append(f"{intake.duplicates:,} duplicates left out")
+    if intake.invalid:
+        told.append(f"{intake.invalid:,} invalid values skipped")
+    note(f"{_name(file)}: {', '.join(told)}")
 
 
 def confirm(count: int, portal: str, *, above: int, yes: bool) -> None:
@@ -106,10 +114,5 @@ def _progress(name: str, source: BinaryIO) -> Iterator[Callable[[int], None] | N
         yield lambda bytes_read: progress.update(task, completed=bytes_read)
 
 
-def _told(name: str, intake: Intake) -> str:
-    told = [f"{len(intake.ids)} contact IDs"]
-    if intake.duplicates:
-        told.append(f"{intake.duplicates} duplicates left out")
-    if intake.invalid:
-        told.append(f"{intake.invalid} invalid values skipped")
-    return f"{name}: {', '.join(told)}"
+def _name(file: str) -> str:
+    return "standard input" if file == "-" else file

@@ -12,7 +12,7 @@ import typer
 from cli.context import AsJson, redis_of, settings_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
-from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list
+from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list, tell
 from cli.interrupts import interruptible, terminable
 from cli.loop import run_async
 from cli.output import ReaderGone, note, out, rendered
@@ -82,6 +82,7 @@ def run(
         embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
         if not run_async(_is_known(embedded, submission)):
             confirm(len(intake.ids), target.name, above=_ask_above(settings, target), yes=yes)
+        tell(file, intake)
         with (state_dir / "worker.log").open("a", buffering=1) as log:
             configure_logging(settings.log.model_copy(update={"format": "json"}), log)
             try:

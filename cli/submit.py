@@ -6,7 +6,7 @@ import typer
 
 from cli.context import AsJson, redis_of, settings_of
 from cli.errors import ExitCode
-from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list
+from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list, tell
 from cli.loop import run_async
 from cli.output import note, out
 from cli.summary import standing
@@ -53,7 +53,9 @@ def submit(
         lanes=target.max_concurrency,
     )
     confirm(len(intake.ids), target.name, above=settings.confirm_above, yes=yes)
-    out(run_async(_submit(settings, submission, as_json=as_json)))
+    printed = run_async(_submit(settings, submission, as_json=as_json))
+    tell(file, intake)
+    out(printed)
     return ExitCode.DONE
 
 

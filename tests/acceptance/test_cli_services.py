@@ -1,0 +1,135 @@
+"""`worker`, `check`, `simulator` and `demo` as processes."""
+
+import json
+import signal
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import redis as sync_redis
+
+from cli.embedded import EmbeddedServer
+from tests.acceptance.conftest import Home, Portal, until
+
+MakePortal = Callable[..., Portal]
+
+
+def test_worker_logs_json_and_finishes_its_batch_on_sigterm(home: Home, portal: MakePortal) -> None:
+    crm = portal("--contacts", 2000, "--base-ms", 300)
+    home.configure(main={"url": crm.url, "batch_size_start": 20, "batch_size_max": 20})
+    worker = home.start("worker")
+    job_id = home.submit("main", *range(1, 1001))
+    until(crm.has_committed)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    lines = [json.loads(line) for line in (home.directory / "worker.0.log").read_text().splitlines()]
+    assert {"worker_started", "batch", "worker_stopped"} <= {line["event"] for line in lines}
+    assert "simulator-token" not in (home.directory / "worker.0.log").read_text()
+    job = home.job(job_id)
+    assert job["counts"]["deleted"] == len(crm.contacts("deleted")) > 0
+    assert job["counts"]["presumed_deleted"] == 0
+
+
+def test_worker_refuses_a_redis_that_may_drop_the_ledger(home: Home, server: EmbeddedServer) -> None:
+    home.configure(main={"url": "http://127.0.0.1:9"})
+    client = sync_redis.Redis.from_url(server.url.get_secret_value())
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        for command in ("worker", "check"):
+            result = home.cli(command)
+            assert result.code in ({2} if command == "worker" else {2, 5})
+            assert "noeviction" in result.stdout + result.stderr
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.close()
+
+
+def test_check_finds_everything_in_order(home: Home, portal: MakePortal) -> None:
+    crm = portal()
+    home.configure(
+        main={"url": crm.url},
+        login={"url": crm.url, "username": "admin@example.com", "password": "simulator-password"},
+    )
+    result = home.cli("check")
+    assert result.code == 0, result.stdout
+    lines = result.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", "configuration:"],
+        ["ok", "redis:"],
+        ["warning", "redis:"],
+        ["ok", "portal"],
+        ["ok", "portal"],
+    ]
+    assert "noeviction" in lines[1]
+    findings = json.loads(home.cli("check", "--json").stdout)["findings"]
+    assert [finding["level"] for finding in findings] == ["ok", "ok", "warning", "ok", "ok"]
+    assert not crm.contacts("sent")
+
+
+def test_check_says_which_portal_is_wrong_and_why(home: Home, portal: MakePortal) -> None:
+    crm = portal()
+    home.configure(
+        good={"url": crm.url},
+        away={"url": "http://127.0.0.1:9"},
+        locked={"url": crm.url, "token": "wrong-secret"},
+        elsewhere={"url": f"{crm.url}/some/page"},
+    )
+    result = home.cli("check", "--json")
+    assert result.code == 5
+    portals = {finding["about"]: finding for finding in json.loads(result.stdout)["findings"]}
+    assert portals["portal good"]["level"] == "ok"
+    for name, reason in (("away", "portal_unreachable"), ("locked", "portal_auth"), ("elsewhere", "portal_protocol")):
+        assert portals[f"portal {name}"]["level"] == "error"
+        assert reason in portals[f"portal {name}"]["message"]
+    assert "wrong-secret" not in result.stdout + result.stderr
+
+
+def test_check_explains_a_configuration_that_cannot_be_used(home: Home) -> None:
+    home.configure()
+    assert home.cli("check").code == 2  # no portal
+    home.configure(more="confirm_abov = 1", main={"url": "http://127.0.0.1:9"})
+    result = home.cli("check")
+    assert result.code == 2
+    assert "confirm_abov" in result.stdout
+
+
+def test_simulator_listens_until_it_is_told_to_stop(home: Home) -> None:
+    process = home.start("simulator", "--contacts", "5")
+    log = home.directory / "simulator.0.log"
+    until(lambda: "listening on" in log.read_text())
+    url = log.read_text().split()[-1]
+    with urllib.request.urlopen(f"{url}/truth/summary", timeout=10) as answer:  # noqa: S310
+        assert json.loads(answer.read())["existed"] == 5
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_demo_agrees_with_its_portal_and_leaves_nothing(home: Home, tmp_path: Path) -> None:
+    before = own_processes()
+    result = home.cli("demo", env={"TMPDIR": str(tmp_path)})
+    assert result.code == 0, result.stderr
+    assert "agree about all 20,000 contacts" in result.stdout
+    assert own_processes() == before
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_an_interrupted_demo_leaves_nothing(home: Home, number: signal.Signals) -> None:
+    process = home.start("demo")
+    log = home.directory / "demo.0.log"
+    until(lambda: b"deleted" in log.read_bytes())
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 3
+    process.send_signal(number)
+    assert process.wait(30) == 130
+    assert "Traceback" not in log.read_text()
+    gone, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+    assert len(gone) == len(children)
+
+
+def own_processes() -> set[int]:
+    """Processes that a demo would have started."""
+    return {child.pid for child in psutil.Process().children(recursive=True)}
