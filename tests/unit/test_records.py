@@ -71,9 +71,7 @@ def test_replaying_twice_changes_nothing(made: list[Record]) -> None:
 @given(records(inside), items, inside)  # type: ignore[arg-type] # ranges and lists
 def test_an_item_shows_only_where_nothing_is_decided(record: Record, item: Item, where: list[int]) -> None:
     ledger = SegmentLedger.replay(SIZE, [record.encode()])
-    item = Item(
-        call=item.call, segment=0, positions=where, attempts=item.attempts, http_status=item.http_status
-    )
+    item = Item(call=item.call, segment=0, positions=where, attempts=item.attempts, http_status=item.http_status)
     ledger.note_item(item)
     for position in range(SIZE):
         if position in record.positions:

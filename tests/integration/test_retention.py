@@ -1,0 +1,73 @@
+"""Jobs that ended long ago are forgotten without a trace; all others are left alone."""
+
+import pytest
+from arq.connections import ArqRedis
+
+from jobs import keys
+from jobs.control import UnknownJob, control
+from jobs.retention import forget_old_jobs
+from jobs.states import Event
+from jobs.view import list_jobs, read_job
+from tests.integration.lanes import accept, answer, start_lane, take, terms
+
+
+async def finish(redis: ArqRedis, job_id: str, ids: range = range(1, 31)) -> None:
+    await accept(redis, ids, job_id=job_id)
+    ledger = await start_lane(redis, f"lane of {job_id}")
+    while not (await read_job(redis, job_id)).ended:
+        await answer(redis, ledger, await take(ledger, terms(batch_size=1000)))
+    await ledger.release()
+
+
+async def age(redis: ArqRedis, job_id: str, days: float) -> None:
+    seconds, _ = await redis.time()
+    await redis.zadd(keys.FINISHED, {job_id: round((seconds - days * 86_400) * 1000)})
+
+
+async def test_nothing_is_left_of_an_old_job(redis: ArqRedis) -> None:
+    await finish(redis, "old", range(1, 70_001))
+    await age(redis, "old", 31)
+    assert len(await redis.keys(keys.ledger("old", 0)[:-1] + "*")) == 2
+    assert await forget_old_jobs(redis, 30) == ["old"]
+    assert not [key for key in await redis.keys("*") if b"old" in key]
+    assert not (await list_jobs(redis)).jobs
+    with pytest.raises(UnknownJob):
+        await read_job(redis, "old")
+    with pytest.raises(UnknownJob):
+        await control(redis, "old", Event.PAUSE)
+
+
+async def test_younger_and_unfinished_jobs_stay(redis: ArqRedis) -> None:
+    await finish(redis, "old")
+    await finish(redis, "young")
+    await age(redis, "old", 2)
+    await age(redis, "young", 0.9)
+    await accept(redis, range(1, 31), job_id="waits")
+    assert await forget_old_jobs(redis, 1) == ["old"]
+    assert {job.id for job in (await list_jobs(redis)).jobs} == {"young", "waits"}
+    assert await forget_old_jobs(redis, 1) == []
+
+
+async def test_cancelled_jobs_are_forgotten_too(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 31), job_id="cancelled")
+    await control(redis, "cancelled", Event.CANCEL)
+    await age(redis, "cancelled", 2)
+    assert await forget_old_jobs(redis, 1) == ["cancelled"]
+
+
+async def test_many_go_a_few_at_a_time_the_oldest_first(redis: ArqRedis) -> None:
+    for n in range(45):
+        await accept(redis, [1], job_id=f"j{n:02}")
+        await control(redis, f"j{n:02}", Event.CANCEL)
+        await age(redis, f"j{n:02}", 100 - n)
+    gone = [await forget_old_jobs(redis, 1) for _ in range(4)]
+    assert [len(some) for some in gone] == [20, 20, 5, 0]
+    assert [job_id for some in gone for job_id in some] == [f"j{n:02}" for n in range(45)]
+
+
+async def test_an_id_that_is_free_again_makes_a_new_job(redis: ArqRedis) -> None:
+    await finish(redis, "monthly")
+    await age(redis, "monthly", 31)
+    await forget_old_jobs(redis, 30)
+    await accept(redis, range(500, 510), job_id="monthly")
+    assert (await read_job(redis, "monthly")).total == 10

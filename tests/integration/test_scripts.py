@@ -1,0 +1,70 @@
+"""Running scripts: by hash, in one trip, and also on a server that has forgotten them."""
+
+import pytest
+from arq.connections import ArqRedis
+from redis.exceptions import ResponseError
+
+from jobs import keys
+from jobs.ledger import ACQUIRE, NEXT_BATCH, PACE, RENEW, RESCUE, SETTLE, Batch, Settlement, rescue
+from jobs.outcomes import Outcome
+from jobs.scripts import Call, Script, run_together
+from jobs.states import lua_table
+from jobs.view import read_job
+from tests.integration.lanes import PORTAL, accept, answer, field, start_lane, take, terms
+
+ALL = [ACQUIRE, RENEW, NEXT_BATCH, SETTLE, RESCUE, PACE, Script("create_job"), Script("control")]
+
+
+@pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
+async def test_every_script_compiles_under_the_hash_that_is_sent(redis: ArqRedis, script: Script) -> None:
+    assert await redis.script_load(script.source) == script.sha
+    assert script.source.startswith(lua_table())
+
+
+async def test_a_server_that_was_restarted_in_the_middle_is_given_the_scripts_again(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 51))
+    await redis.script_flush()
+    ledger = await start_lane(redis)
+    for _ in range(4):
+        batch = await take(ledger)
+        await redis.script_flush()
+        await answer(redis, ledger, batch)
+        await redis.script_flush()
+    await rescue(redis, PORTAL, 0.0)
+    assert (await read_job(redis, job_id)).counts[Outcome.DELETED] == 40
+
+
+async def test_forgetting_between_two_scripts_of_one_trip_records_once(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 51))
+    ledger = await start_lane(redis)
+    batch = await take(ledger)
+    await redis.script_flush()
+    await redis.script_load(SETTLE.source)  # knows the first of the two, so only the second is refused at first
+    _, grant = await ledger.settle_and_next(batch, Settlement(items=[(batch.items[0], 600.0)], sent=1), terms())
+    assert isinstance(grant, Batch)
+    assert grant.seq == batch.seq + 1
+    assert (await read_job(redis, job_id)).requests.sent == 1
+    assert await field(redis, keys.job(job_id), "inflight") == b"1"
+
+
+async def test_a_refusal_raises_and_changes_nothing(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 51))
+    ledger = await start_lane(redis)
+    batch = await take(ledger)
+    before = {key: await redis.dump(key) for key in await redis.keys("*")}
+    with pytest.raises(ResponseError, match="UNBALANCED"):
+        await ledger.settle(batch, Settlement())
+    assert {key: await redis.dump(key) for key in await redis.keys("*")} == before
+    await answer(redis, ledger, batch)
+    assert (await read_job(redis, job_id)).counts[Outcome.DELETED] == 10
+
+
+async def test_an_error_of_one_script_does_not_stop_those_behind_it(redis: ArqRedis) -> None:
+    await redis.set("a text", "x")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await run_together(redis, [(ACQUIRE, ["a text"], ["t", 1000, 1]), (PACE, ["a text"], [10, 1, 0])])
+    first: Call = (PACE, ["a text"], [10, 1, 0])
+    second: Call = (ACQUIRE, [keys.portal(PORTAL)], ["t", 600_000, 1])
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await run_together(redis, [first, second])
+    assert await redis.zscore(keys.leases(PORTAL), "t")

@@ -1,0 +1,75 @@
+"""Every key that appears anywhere is in the catalogue of jobs/keys.py, and every one of the catalogue is used."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs import keys
+
+ROOT = Path(__file__).parents[2]
+LUA = sorted(path for package in ("jobs", "worker") for path in (ROOT / package).rglob("*.lua"))
+PACKAGES = ("config", "jobs", "worker", "web", "cli")
+PYTHON = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+CATALOGUE = re.findall(r"^\| (crm-sweep\S*) \|", keys.__doc__ or "", re.MULTILINE)
+
+
+def listed(key: str) -> bool:
+    """Whether the catalogue has a key, whatever stands for {id}, {name} and so on."""
+    patterns = (re.escape(entry).replace("…", ".*").replace(r"\{", "{").replace(r"\}", "}") for entry in CATALOGUE)
+    return any(re.fullmatch(re.sub(r"\{\w+\}", "[^:]+", pattern), key) for pattern in patterns)
+
+
+def test_the_catalogue_is_found() -> None:
+    assert len(CATALOGUE) >= 15
+    assert len(set(CATALOGUE)) == len(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        keys.QUEUE,
+        keys.JOBS,
+        keys.FINISHED,
+        keys.WORKERS,
+        keys.staging("t"),
+        keys.job("j"),
+        keys.segments("j"),
+        keys.ledger("j", 3),
+        keys.items("j"),
+        keys.portal("p"),
+        keys.leases("p"),
+        keys.claims("p"),
+    ],
+)
+def test_keys_that_python_makes_are_listed(key: str) -> None:
+    assert listed(key)
+
+
+@pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
+def test_keys_that_lua_makes_are_listed(path: Path) -> None:
+    source = re.sub(r"--.*", "", path.read_text())
+    for suffix in re.findall(r"'(:[a-z_:]+)'", source):
+        if suffix != ":":
+            found = {f"crm-sweep:{owner}:x{suffix}" for owner in ("job", "portal")}
+            found |= {f"crm-sweep:{owner}:x{suffix}3" for owner in ("job",)}
+            assert any(map(listed, found)), suffix
+    for whole in re.findall(r"'(crm-sweep[^']*)'", source):
+        assert listed(whole if not whole.endswith(":") else f"{whole}x"), whole
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_other_file_spells_a_key_out(path: Path) -> None:
+    if path.name != "keys.py":
+        code = re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL)
+        for key in re.findall(r"""["'](crm-sweep:[^"'\s]*)["']""", code):
+            assert listed(key), key
+
+
+def test_nothing_in_the_catalogue_is_a_leftover() -> None:
+    everything = "\n".join(path.read_text() for path in LUA + [path for path in PYTHON if path.name != "keys.py"])
+    helpers = (ROOT / "jobs" / "keys.py").read_text().partition('PREFIX = "')[2]
+    for entry in CATALOGUE:
+        last = re.sub(r"\{\w+\}|…", "", entry.rpartition(":")[2] if ":" in entry else entry) or entry.split(":")[-2]
+        assert last in everything or last in helpers, entry

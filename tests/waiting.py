@@ -1,0 +1,26 @@
+"""Waiting for something to become true, for a bounded time."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def until(condition: Callable[[], Awaitable[T] | T], timeout_s: float = 20.0, every_s: float = 0.02) -> T:
+    """Ask again and again until the answer is true, and give that answer.
+
+    Raises:
+        TimeoutError: it was not in time; the last answer is in the message.
+    """
+    end_s = time.monotonic() + timeout_s
+    while True:
+        asked = condition()
+        answer: T = await asked if inspect.isawaitable(asked) else asked
+        if answer:
+            return answer
+        if time.monotonic() > end_s:
+            raise TimeoutError(f"still {answer!r} after {timeout_s} s")
+        await asyncio.sleep(every_s)
