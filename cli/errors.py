@@ -113,7 +113,7 @@ def _in_words(error: BaseException) -> str:
         case JobExists():
             return f"{error}; choose another --id, or leave it out"
         case TyperException():
-            return f"{error.format_message()} (see --help)"
+            return f"{error.format_message() or 'a command is needed'} (see --help)"
         case AuthenticationError():
             return f"Redis does not accept the password: {_one_line(error)}; see redis.password"
         case RedisError():

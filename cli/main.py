@@ -5,34 +5,38 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cli.check import check
-from cli.demo import demo
 from cli.errors import ExitCode, explain
-from cli.look import list_, status, watch
 from cli.output import ReaderGone, mute, note, prepare_streams
-from cli.results import results
-from cli.run import run
-from cli.simulator import simulator
-from cli.steer import approve, cancel, pause, resume
-from cli.submit import submit
-from cli.worker import worker
 from config.logging import configure_logging
 from config.masking import mask_text
 from config.settings import LogConfig
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
+_ONE_SHOT, _JOBS, _SERVICES = "Without any server", "Jobs", "Services"
 
+#: Every command: where the help shows it, and the function that carries it out.
+_COMMANDS = {
+    "run": (_ONE_SHOT, "cli.run:run"),
+    "demo": (_ONE_SHOT, "cli.demo:demo"),
+    "submit": (_JOBS, "cli.submit:submit"),
+    "status": (_JOBS, "cli.look:status"),
+    "watch": (_JOBS, "cli.look:watch"),
+    "list": (_JOBS, "cli.look:list_"),
+    "results": (_JOBS, "cli.results:results"),
+    "pause": (_JOBS, "cli.steer:pause"),
+    "resume": (_JOBS, "cli.steer:resume"),
+    "cancel": (_JOBS, "cli.steer:cancel"),
+    "approve": (_JOBS, "cli.steer:approve"),
+    "worker": (_SERVICES, "cli.worker:worker"),
+    "check": (_SERVICES, "cli.check:check"),
+    "simulator": (_SERVICES, "cli.simulator:simulator"),
+}
 
 _HELP = """Delete CRM contacts in bulk from an ONLYOFFICE portal, with a ledger that tells what became of each of them.
 
@@ -58,7 +62,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(help=_reflowed(_HELP))
 def _options(
     ctx: typer.Context,
     config: Annotated[
@@ -75,30 +78,29 @@ def _options(
     ctx.obj = config
 
 
-_ONE_SHOT, _JOBS, _SERVICES = "Without any server", "Jobs", "Services"
-for _panel, _name, _command in (
-    (_ONE_SHOT, "run", run),
-    (_ONE_SHOT, "demo", demo),
-    (_JOBS, "submit", submit),
-    (_JOBS, "status", status),
-    (_JOBS, "watch", watch),
-    (_JOBS, "list", list_),
-    (_JOBS, "results", results),
-    (_JOBS, "pause", pause),
-    (_JOBS, "resume", resume),
-    (_JOBS, "cancel", cancel),
-    (_JOBS, "approve", approve),
-    (_SERVICES, "worker", worker),
-    (_SERVICES, "check", check),
-):
-    app.command(_name, help=_reflowed(_command.__doc__ or ""), rich_help_panel=_panel)(_command)
-app.command(
-    "simulator",
-    help=_reflowed(simulator.__doc__ or ""),
-    rich_help_panel=_SERVICES,
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(simulator)
+def _app(argv: Sequence[str]) -> typer.Typer:
+    """Put together the commands that a command line names, or all of them: importing them takes most of the time."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback(help=_reflowed(_HELP))(_options)
+    for name in [name for name in _COMMANDS if name in argv] or _COMMANDS:
+        panel, place = _COMMANDS[name]
+        module, _, function = place.partition(":")
+        command = getattr(import_module(module), function)
+        # The simulator reads its options itself, --help included.
+        options: dict[str, Any] = _PASSED_ON if name == "simulator" else {}
+        app.command(name, help=_reflowed(command.__doc__), rich_help_panel=panel, **options)(command)
+    return app
+
+
+_PASSED_ON = {
+    "add_help_option": False,
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -107,15 +109,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always.
     """
-    sys.exit(_main(argv))
+    sys.exit(_main(sys.argv[1:] if argv is None else argv))
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _main(argv: Sequence[str]) -> int:
     prepare_streams()
     # Only errors, and on standard error: commands say what is to be said themselves.
     configure_logging(LogConfig(format="console", level="error"))
     try:
-        code = app(args=argv, prog_name="crm-sweep", standalone_mode=False)
+        code = _app(argv)(args=argv, prog_name="crm-sweep", standalone_mode=False)
     except (ReaderGone, BrokenPipeError):
         mute(sys.stdout)
         return ExitCode.DONE

@@ -4,6 +4,7 @@ A line has `timestamp` (UTC, ISO 8601), `level` and `event` (a stable name), the
 what the call gave. Lines of libraries also have `logger`.
 """
 
+import io
 import json
 import logging
 import os
@@ -30,8 +31,10 @@ class _Output:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._write: Callable[[str], object] = sys.stderr.write
-        self._flush: Callable[[], object] = sys.stderr.flush
+        # A process may have been started without standard error; then there is nothing to write to.
+        stream = sys.stderr or io.StringIO()
+        self._write: Callable[[str], object] = stream.write
+        self._flush: Callable[[], object] = stream.flush
 
     def open(self, stream: TextIO) -> None:
         """Send all further lines to a stream, those of loggers made before included."""
