@@ -19,7 +19,7 @@ Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} th
 | crm-sweep:portal:{name}:active | ZSET | job ID → its turn | create_job, next_batch, settle | while it has work |
 | crm-sweep:portal:{name}:waiting | ZSET | job ID → when its next work is due (ms) | next_batch | while it waits |
 | crm-sweep:portal:{name}:leases | ZSET | lane token → lapses at (ms) | acquire, next_batch, renew | lease TTL |
-| crm-sweep:portal:{name}:claims | HASH | lane token → its batch (msgpack) | next_batch, settle, rescue | one batch |
+| crm-sweep:portal:{name}:claims | HASH | `token/0` → its batch (msgpack) | next_batch, settle, rescue | one batch |
 | crm-sweep:portal:{name}:token | STRING | encrypted log-in token | worker/login.py | as the portal says |
 | crm-sweep:portal:{name}:login… | STRING | log-in lock, counters, last refusal | worker/login.py | a minute or so |
 

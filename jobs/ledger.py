@@ -1,7 +1,8 @@
 """The lanes' side of the ledger: leases, batches, and recording what became of them.
 
-A lane holds at most one batch at a time, and at most one call of the portal is in flight per lease. Every method is one
-round trip and one atomic change; the scripts in jobs/lua hold the rules and the races.
+At most one call of the portal is in flight per lease. A lane may hold two batches for a moment: the one whose answer is
+being recorded, and the next one, which is in flight already. Every method is one round trip and one atomic change; the
+scripts in jobs/lua hold the rules and the races.
 """
 
 import time
@@ -34,6 +35,7 @@ class Batch:
 
     Attributes:
         seq: number of the claim, unique per portal.
+        place: which of the lane's two places holds the claim.
         job_id: the job that it belongs to.
         state: the job's state when it was taken; `cancelling` allows look-ups only.
         now_ms: the Redis server's clock at that moment.
@@ -44,6 +46,7 @@ class Batch:
     """
 
     seq: int
+    place: int
     job_id: str
     state: State
     now_ms: int
@@ -237,6 +240,7 @@ class LaneLedger:
         self._ttl_s = lease_ttl_s
         self._ttl_ms = round(lease_ttl_s * 1000)
         self._held_until_s = 0.0
+        self._free_place = 0
 
     @property
     def holds_lease(self) -> bool:
@@ -266,7 +270,7 @@ class LaneLedger:
         await self._redis.zrem(self._leases, self._token)
 
     async def next_batch(self, terms: Terms, *, has_turn: bool = False) -> Grant:
-        """Ask for a batch, or for the turn to send one.
+        """Ask for a batch, or for the turn to send one. The batch before the last one must be settled.
 
         Args:
             terms: the portal's limits.
@@ -296,10 +300,11 @@ class LaneLedger:
         return held
 
     def _settle_call(self, batch: Batch, settlement: Settlement) -> ScriptCall:
-        return SETTLE, self._keys, [self._token, batch.seq, *settlement.arguments()]
+        return SETTLE, self._keys, [f"{self._token}/{batch.place}", batch.seq, *settlement.arguments()]
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
-        return NEXT_BATCH, self._keys, [self._token, self._ttl_ms, *terms.arguments(has_turn=has_turn)]
+        arguments = [self._token, self._ttl_ms, *terms.arguments(has_turn=has_turn), self._free_place]
+        return NEXT_BATCH, self._keys, arguments
 
     def _grant(self, reply: list[Any], asked_s: float) -> Grant:
         kind = reply[0]
@@ -308,8 +313,10 @@ class LaneLedger:
         else:
             self._held_until_s = 0.0
         if kind == b"batch":
+            place, self._free_place = self._free_place, 1 - self._free_place
             return Batch(
                 seq=reply[1],
+                place=place,
                 job_id=reply[2].decode(),
                 state=State(reply[3].decode()),
                 now_ms=reply[4],

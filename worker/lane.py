@@ -20,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from config.portal import Portal
 from jobs.connection import AWAY
 from jobs.items import Call
-from jobs.ledger import Batch, Grant, Idle, LaneLedger, Later, Settlement, Terms, Turn
+from jobs.ledger import Batch, Grant, Idle, LaneLedger, Later, Lost, Settlement, Terms, Turn
 from jobs.outcomes import Code, Outcome
 from jobs.segments import Segments
 from jobs.states import State
@@ -118,53 +118,67 @@ class Lane:
 
     async def _drive(self) -> Farewell:
         until_s = time.monotonic() + self.slice_s
+        recording: asyncio.Task[None] | None = None
         grant: Grant = await self.ledger.next_batch(self.terms)
-        while True:
-            if isinstance(grant, Turn):
-                if await self.drain.within(_whole_ms(grant.wait_s)):
-                    return await self._let_go(Ending.DRAINED)
-                grant = await self.ledger.next_batch(self.terms, has_turn=True)
-            elif isinstance(grant, Batch):
-                settlement = await self._work(grant)
+        try:
+            while isinstance(grant, Turn | Batch):
+                if isinstance(grant, Turn):
+                    if await self.drain.within(_whole_ms(grant.wait_s)):
+                        return await self._let_go(Ending.DRAINED)
+                    grant = await self.ledger.next_batch(self.terms, has_turn=True)
+                    continue
+                done = await self._work(grant)
+                if recording:
+                    await recording
+                    recording = None
                 if self.drain.wanted or time.monotonic() >= until_s:
-                    await self.ledger.settle(grant, settlement)
+                    await self._record(done)
                     return await self._let_go(Ending.DRAINED if self.drain.wanted else Ending.SLICE_OVER)
-                _, grant = await self.ledger.settle_and_next(grant, settlement, self.terms)
-            elif isinstance(grant, Idle):
-                return Farewell(Ending.IDLE, grant.wait_s)
-            elif isinstance(grant, Later):
-                return Farewell(Ending.LATER, grant.wait_s)
-            else:
-                return Farewell(Ending.LOST)
+                if done.recordable_later():
+                    recording = asyncio.create_task(self._record(done))
+                    grant = await self.ledger.next_batch(self.terms)
+                else:
+                    self._log(done)
+                    _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self.terms)
+        finally:
+            if recording:
+                await recording
+        return _farewell(grant)
+
+    async def _record(self, done: "_Done") -> None:
+        await self.ledger.settle(done.batch, done.settlement)
+        self._log(done)
 
     async def _let_go(self, ending: Ending) -> Farewell:
         await self.ledger.release()
         return Farewell(ending, 0.0)
 
-    async def _work(self, batch: Batch) -> Settlement:
+    async def _work(self, batch: Batch) -> "_Done":
         """Send one batch and decide what becomes of it."""
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
-            return self.decider.drop(batch, batch.server_ms())
+            return _Done(batch, self.decider.drop(batch, batch.server_ms()))
         ids = [_pick(await self.segments.ids(batch.job_id, item.segment), item.positions) for item in batch.items]
         if batch.call is Call.PUT and self.protected and self.protected.intersect(BitMap(ids[0])):
             return await self._spare(batch, ids[0])
         return await self._send(batch, ids)
 
-    async def _spare(self, batch: Batch, ids: list[int]) -> Settlement:
+    async def _spare(self, batch: Batch, ids: list[int]) -> "_Done":
         """Send what is not protected. This is the last place before the wire, whichever way a list came in."""
         spared = [at for at, contact_id in enumerate(ids) if contact_id in self.protected]
         kept = [at for at, contact_id in enumerate(ids) if contact_id not in self.protected]
-        settlement = await self._send(_part(batch, kept), [[ids[at] for at in kept]]) if kept else Settlement()
+        done = _Done(batch, Settlement())
+        if kept:
+            done = replace(await self._send(_part(batch, kept), [[ids[at] for at in kept]]), batch=batch)
         dropped = self.decider.drop(_part(batch, spared), batch.server_ms(), never_sent=Code.PROTECTED)
-        settlement.records += dropped.records
-        settlement.items += dropped.items
-        return settlement
+        done.settlement.records += dropped.records
+        done.settlement.items += dropped.items
+        return done
 
-    async def _send(self, batch: Batch, ids: list[list[int]]) -> Settlement:
+    async def _send(self, batch: Batch, ids: list[list[int]]) -> "_Done":
         started_s = time.monotonic()
         answer = await self._call(batch, ids)
-        settlement = self.decider.settle(batch, ids, answer, batch.server_ms())
         took_s = time.monotonic() - started_s
+        settlement = self.decider.settle(batch, ids, answer, batch.server_ms())
         if isinstance(answer, Failure):
             self.push_back.note(settlement, answer, started_s)
             settlement.ceiling = self.terms.requests_per_second
@@ -174,8 +188,7 @@ class Lane:
         settlement.threshold_from = self.portal.failure_threshold_from
         if batch.call is Call.PUT:
             settlement.batch_size = self._next_size(batch, answer, took_s)
-        self._log(batch, settlement, answer, took_s)
-        return settlement
+        return _Done(batch, settlement, answer, took_s)
 
     async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
         if not self.ledger.holds_lease:
@@ -210,21 +223,48 @@ class Lane:
                 except AWAY:
                     continue
 
-    def _log(self, batch: Batch, settlement: Settlement, answer: Deleted | LookedUp | Failure, took_s: float) -> None:
-        counts = settlement.counts()
+    def _log(self, done: "_Done") -> None:
+        if done.answer is None:
+            return
+        counts = done.settlement.counts()
         fields: dict[str, object] = {
-            "job_id": batch.job_id,
-            "seq": batch.seq,
-            "call": batch.call.name.lower(),
-            "size": batch.size,
-            "took_ms": round(took_s * 1000, 1),
-            "http_status": answer.http_status,
+            "job_id": done.batch.job_id,
+            "seq": done.batch.seq,
+            "call": done.batch.call.name.lower(),
+            "size": done.batch.size,
+            "took_ms": round(done.took_s * 1000, 1),
+            "http_status": done.answer.http_status,
         }
         fields.update((outcome.value, counts[outcome]) for outcome in Outcome if outcome in counts)
-        if isinstance(answer, Failure):
-            self.log.warning("batch_failed", **fields, action=answer.action.value, reason=answer.reason)
+        if isinstance(done.answer, Failure):
+            self.log.warning("batch_failed", **fields, action=done.answer.action.value, reason=done.answer.reason)
         else:
             self.log.info("batch", **fields)
+
+
+#: A call shorter than this leaves no time to do anything beside it; one round trip is then cheaper than two.
+_LONG_CALL_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A batch that has been worked on, not yet recorded.
+
+    Attributes:
+        batch: the batch.
+        settlement: what becomes of it.
+        answer: what came of the call; None if there was none.
+        took_s: how long the call took.
+    """
+
+    batch: Batch
+    settlement: Settlement
+    answer: Deleted | LookedUp | Failure | None = None
+    took_s: float = 0.0
+
+    def recordable_later(self) -> bool:
+        """Whether the next batch may be taken before this one is recorded: only where nothing can follow from it."""
+        return self.took_s > _LONG_CALL_S and isinstance(self.answer, Deleted) and not self.settlement.items
 
 
 def _part(batch: Batch, places: Sequence[int]) -> Batch:
@@ -237,6 +277,14 @@ def _pick(segment: "array[int]", positions: Sequence[int]) -> list[int]:
     if isinstance(positions, range):
         return segment[positions.start : positions.stop].tolist()
     return [segment[position] for position in positions]
+
+
+def _farewell(grant: Idle | Later | Lost) -> Farewell:
+    if isinstance(grant, Idle):
+        return Farewell(Ending.IDLE, grant.wait_s)
+    if isinstance(grant, Later):
+        return Farewell(Ending.LATER, grant.wait_s)
+    return Farewell(Ending.LOST)
 
 
 def _whole_ms(wait_s: float) -> float:

@@ -7,8 +7,11 @@ local leases, now = KEYS[1] .. ':leases', now_ms()
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
 local taken = redis.call('ZCARD', leases)
 -- A batch whose lane has fallen silent may still be in flight: its place is free when it has been rescued.
-for _, holder in ipairs(redis.call('HKEYS', KEYS[1] .. ':claims')) do
-  if not redis.call('ZSCORE', leases, holder) then
+local silent = {}
+for _, claim_key in ipairs(redis.call('HKEYS', KEYS[1] .. ':claims')) do
+  local holder = holder_of(claim_key)
+  if not silent[holder] and not redis.call('ZSCORE', leases, holder) then
+    silent[holder] = true
     taken = taken + 1
   end
 end

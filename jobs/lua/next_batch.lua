@@ -7,6 +7,7 @@
 --            5 linger_ms: how long a small look-up may wait to be joined by others
 --            6 ceiling, calls/s   7 burst   8 max_wait_us   9 has_turn: 1 if the lane has waited for its reserved turn
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes
+--            12 place of the claim, 0 or 1: a free one, as far as the lane knows
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, item, item, …}   the lane holds this batch now
 --            {'turn', wait_us}    a turn is reserved: wait, then ask again with has_turn
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back
@@ -43,8 +44,10 @@ local function deliver(claim, state)
   return { 'batch', seq, job_id, state, now, call, learned, unpack(items) }
 end
 
--- A lane asks only after it settled. If it holds a claim, then the reply that gave it was lost and nothing was sent.
-local held = redis.call('HGET', claims, token)
+-- A lane asks for a place whose last batch it has settled. If a claim is there, then the reply that gave it was lost and
+-- nothing was sent.
+local claim_key = token .. '/' .. ARGV[12]
+local held = redis.call('HGET', claims, claim_key)
 if held then
   local claim = cmsgpack.unpack(held)
   return deliver(claim, redis.call('HGET', JOB .. claim[2], 'state'))
@@ -176,5 +179,5 @@ redis.call('HINCRBY', job, 'inflight', 1)
 redis.call('HSET', portal, 'turn', turn)
 redis.call('ZINCRBY', active, redis.call('HGET', job, 'stride') or 1, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, call, unpack(item_ids) }
-redis.call('HSET', claims, token, cmsgpack.pack(claim))
+redis.call('HSET', claims, claim_key, cmsgpack.pack(claim))
 return deliver(claim, state)

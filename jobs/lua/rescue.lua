@@ -9,13 +9,13 @@ local leases, claims = portal .. ':leases', portal .. ':claims'
 local held = redis.call('HGETALL', claims)
 local rescued = {}
 for index = 1, #held, 2 do
-  local token = held[index]
-  local lapses = redis.call('ZSCORE', leases, token)
+  local claim_key = held[index]
+  local lapses = redis.call('ZSCORE', leases, holder_of(claim_key))
   if not lapses or tonumber(lapses) <= now then
     local claim = cmsgpack.unpack(held[index + 1])
     local seq, job_id, call = claim[1], claim[2], claim[3]
     local job, size = JOB .. job_id, 0
-    redis.call('HDEL', claims, token)
+    redis.call('HDEL', claims, claim_key)
     for at = 4, #claim do
       local item_id, due = claim[at], now
       size = size + size_of(item_id)

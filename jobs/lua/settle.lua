@@ -1,7 +1,7 @@
 -- include: _job _item _pace
 -- Record what became of a batch, exactly once: the claim is both the permission and what is used up.
 --   KEYS[1]  portal hash
---   ARGV     1 lane token   2 seq of the claim
+--   ARGV     1 key of the claim: lane token/place   2 seq of the claim
 --            3 msgpack map (jobs/ledger.py, Settlement):
 --              records      {segment, …}                          of each record
 --              counts       {outcome = how many, …}               of all records
@@ -21,9 +21,9 @@
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
 local FAULT_LASTS = 10 * 60 * 1000
 
-local portal, token, seq = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local portal, claim_key, seq = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local claims, now = portal .. ':claims', now_ms()
-local held = redis.call('HGET', claims, token)
+local held = redis.call('HGET', claims, claim_key)
 local claim = held and cmsgpack.unpack(held)
 if not claim or claim[1] ~= seq then
   return { 'lost' }
@@ -47,7 +47,7 @@ if balance ~= 0 then
   return redis.error_reply('UNBALANCED claim ' .. seq .. ' of job ' .. job_id .. ': ' .. balance .. ' IDs too few')
 end
 
-redis.call('HDEL', claims, token)
+redis.call('HDEL', claims, claim_key)
 redis.call('HDEL', job .. ':items', unpack(claim, 4))
 redis.call('HINCRBY', job, 'inflight', -1)
 for index, segment in ipairs(batch.records) do

@@ -181,6 +181,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(lane=lanes)
     def the_reply_was_lost_and_it_asks_again(self, lane: Lane) -> None:
         if lane.batch and not lane.done:
+            lane.ledger._free_place = lane.batch.place
             again = self.do(lane.ledger.next_batch(TERMS))
             assert isinstance(again, Batch)
             assert (again.seq, again.items) == (lane.batch.seq, lane.batch.items)
