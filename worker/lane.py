@@ -143,7 +143,10 @@ class Lane:
         finally:
             if recording:
                 await recording
-        return _farewell(grant)
+                await self.ledger.release()
+        farewell = _farewell(grant)
+        # Whoever was woken while the last batch was being recorded found no lease, so somebody has to look again.
+        return replace(farewell, wake_in_s=0.0) if recording else farewell
 
     async def _record(self, done: "_Done") -> None:
         await self.ledger.settle(done.batch, done.settlement)

@@ -10,7 +10,7 @@
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, item, item, …}   the lane holds this batch now
 --            {'turn', wait_us}    a turn is reserved: wait, then ask again with has_turn
---            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back
+--            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
 --            {'lost'}             the lease has lapsed
 local portal, token = KEYS[1], ARGV[1]
@@ -26,6 +26,13 @@ if not lapses or tonumber(lapses) <= now then
   return { 'lost' }
 end
 redis.call('ZADD', leases, now + tonumber(ARGV[2]), token)
+
+-- Give the lease back, unless the lane is still recording its last batch: without a lease that would be rescued.
+local function let_go()
+  if redis.call('HEXISTS', claims, token .. '/' .. 1 - tonumber(ARGV[12])) == 0 then
+    redis.call('ZREM', leases, token)
+  end
+end
 
 local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'fault_until_ms', 'retry_tat_us')
 local learned = math.min(tonumber(pacing[1]) or batch_size, tonumber(ARGV[10]))
@@ -55,7 +62,7 @@ end
 
 -- A fault of the portal or the account stops every job: nobody calls until somebody has put it right, or time has passed.
 if fault_until > now then
-  redis.call('ZREM', leases, token)
+  let_go()
   return { 'idle', fault_until - now }
 end
 
@@ -134,7 +141,7 @@ repeat
 until chosen or not job_id
 
 if not chosen then
-  redis.call('ZREM', leases, token)
+  let_go()
   local soonest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')[2]
   return { 'idle', soonest and math.max(tonumber(soonest) - now, 0) or -1 }
 end
@@ -143,7 +150,7 @@ end
 if not has_turn or pushed_back then
   local wait_us, away_us = reserve(portal, clock_us, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
   if not wait_us then
-    redis.call('ZREM', leases, token)
+    let_go()
     return { 'later', away_us }
   end
   if wait_us > 0 then
