@@ -78,7 +78,7 @@ async def measure(
         enqueue_s=enqueued_at - started_at,
         settled_s=settled_at - started_at,
         cpu_s=cpu_s,
-        peak_rss_bytes=sum(_peak_rss_bytes(process) for process in _tree(workers)),
+        peak_rss_bytes=sum(peak_rss_bytes(process) for process in _tree(workers)),
     )
 
 
@@ -121,7 +121,7 @@ def _tree_cpu_s(workers: Sequence[Child]) -> float:
     return total
 
 
-def _peak_rss_bytes(process: psutil.Process) -> int:
+def peak_rss_bytes(process: psutil.Process) -> int:
     """The kernel's high-water mark where it is to be had (Linux), otherwise what is resident now."""
     try:
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():

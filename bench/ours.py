@@ -25,20 +25,27 @@ from jobs.view import read_job
 from worker.main import working
 
 PORTAL = "bench"
+TOKEN = "bench"  # noqa: S105  # for portals that are no portals
 _UNLIMITED = 1e6
+
+
+def environment_for(load: Load) -> dict[str, str]:
+    """The configuration of the load as environment variables: fixed batch size and concurrency."""
+    portal = {
+        "URL": load.portal_url,
+        "TOKEN": TOKEN,
+        "MAX_CONCURRENCY": str(load.concurrency),
+        "BATCH_SIZE_START": str(load.batch),
+        "BATCH_SIZE_MAX": str(load.batch),
+        "REQUESTS_PER_SECOND": "1000",
+    }
+    environ = {f"CRM_SWEEP_PORTALS__{PORTAL.upper()}__{name}": value for name, value in portal.items()}
+    return {"CRM_SWEEP_CONFIG": os.devnull, "CRM_SWEEP_REDIS__URL": load.redis_url, **environ}
 
 
 def settings_for(load: Load) -> Settings:
     """The settings of the worker: fixed batch size and concurrency, no rate limit to speak of."""
-    names = {
-        "URL": load.portal_url,
-        "TOKEN": "not-a-secret-of-anybody",
-        "MAX_CONCURRENCY": str(load.concurrency),
-        "BATCH_SIZE_START": str(load.batch),
-        "BATCH_SIZE_MAX": str(load.batch),
-    }
-    environ = {f"CRM_SWEEP_PORTALS__{PORTAL.upper()}__{name}": value for name, value in names.items()}
-    settings = load_settings(Path(os.devnull), environ | {"CRM_SWEEP_REDIS__URL": load.redis_url})
+    settings = load_settings(Path(os.devnull), environment_for(load))
     portal = settings.portals[PORTAL].model_copy(update={"requests_per_second": _UNLIMITED})
     return settings.model_copy(update={"portals": MappingProxyType({PORTAL: portal})})
 

@@ -145,16 +145,28 @@ async def module(
 
 @contextlib.asynccontextmanager
 async def embedded_redis() -> AsyncIterator[str]:
-    """A Valkey server without persistence on a Unix socket, so that no two runs share a port; yields its URL."""
+    """A Valkey server without persistence, of which nothing stays; yields its URL."""
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
-    socket = directory / "redis.sock"
-    command = (str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--dir", str(directory))
-    persistence_off = ("--save", "", "--appendonly", "no")
     try:
-        async with running("valkey", (*command, *persistence_off), ready="Ready to accept connections"):
-            yield f"unix://{socket}?db=0"
+        async with redis_server(directory) as (_, url):
+            yield url
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def redis_server(directory: Path, *, durable: bool = False) -> AsyncIterator[tuple[Child, str]]:
+    """A Valkey server on a Unix socket, so that no two runs share a port; yields its process and its URL.
+
+    Args:
+        directory: Where its socket is, and its data if it keeps any.
+        durable: Every change is on disk before it is answered; otherwise nothing is ever written.
+    """
+    socket = directory / "redis.sock"
+    command = (str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--dir", str(directory))
+    persistence = ("--save", "", "--appendonly", "yes" if durable else "no", "--appendfsync", "always")
+    async with running("valkey", (*command, *persistence), ready="Ready to accept connections") as server:
+        yield server, f"unix://{socket}?db=0"
 
 
 async def flush(redis_url: str) -> None:
