@@ -1,0 +1,64 @@
+"""What every section shares: how it runs, how it ends, and how its results are written."""
+
+import argparse
+import asyncio
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from bench.process import ChildError
+
+
+def positive(text: str) -> int:
+    """An option that is a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, not {text!r}")
+    return int(text)
+
+
+def run_section(work: Awaitable[None]) -> int:
+    """Run a section to its end, with every child process ended however it ends.
+
+    Returns:
+        The exit code: 0, 1 when something went wrong, 130 when interrupted.
+    """
+    try:
+        asyncio.run(_until_signalled(work))
+    except (ChildError, RuntimeError, TimeoutError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    return 0
+
+
+async def _until_signalled(work: Awaitable[None]) -> None:
+    """Turn SIGTERM and SIGHUP into a cancellation, so that every child process is ended; SIGINT is one already."""
+    task = asyncio.current_task()
+    assert task is not None
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
+    await work
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [columns, ["---", *(["--:"] * (len(columns) - 1))], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def publish(
+    title: str, tables: Sequence[str], document: Mapping[str, Any], *, command: Sequence[str], json_to: Path | None
+) -> None:
+    """Print the tables under a heading with the command, the machine and the versions; write everything as JSON."""
+    facts = report.machine()
+    told = "; ".join(f"{name} {value}" for name, value in facts.items())
+    print("\n\n".join([f"### {title}", f"`{shlex.join(command)}`  \n{told}.", *tables]))
+    if json_to:
+        whole = {"title": title, "command": list(command), "facts": facts, **document}
+        json_to.write_text(json.dumps(whole, indent=2) + "\n")
