@@ -1,0 +1,202 @@
+"""`python -m bench campaign`: one very large job, and what it asks of every part in memory.
+
+A file of different IDs in random order goes through `crm-sweep submit` to the real worker and on to a portal that
+answers at once. Measured are the peak memory of the submitter, that of the worker above an idle one, the memory of
+Redis, and how many contacts per second go through.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+
+from bench.contact_lists import DENSE_OUT_OF, SPARSE_HIGHEST, draw
+from bench.load import Load
+from bench.measure import peak_rss_bytes
+from bench.ours import PORTAL, environment_for, settings_for
+from bench.process import Child, embedded_redis, module
+from bench.redis_memory import Footprint, Peaks, footprint, watching
+from bench.rounds import MODELS, stub_portal
+from bench.section import positive, publish, run_section, table
+from bench.storage import ended
+from jobs.connection import connect
+from jobs.outcomes import Outcome
+
+_IDLE_S = 2.0
+_LOOK_S = 0.005
+_RUN_TIMEOUT_S = 1800.0
+_JOB_ID_LINE = r"^[0-9A-HJKMNP-TV-Z]{26}$"  # a ULID alone on a line
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What one campaign took."""
+
+    ids: int
+    puts: int
+    submit_s: float  #: from the start of the submitting process until it had printed the job's ID
+    run_s: float  #: from the first PUT's arrival until the portal had the last contact
+    total_s: float  #: from the start of the submitting process until the job was completed
+    submitter_rss_bytes: int
+    worker_idle_rss_bytes: int
+    worker_peak_rss_bytes: int
+    redis_peaks: Peaks
+    redis_completed: Footprint
+
+    @property
+    def worker_growth_bytes(self) -> int:
+        """How far the worker's peak is above its memory when idle."""
+        return self.worker_peak_rss_bytes - self.worker_idle_rss_bytes
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything measured."""
+        return {**dataclasses.asdict(self), "worker_growth_bytes": self.worker_growth_bytes}
+
+
+def write_list(path: Path, count: int, highest: int, *, seed: int) -> None:
+    """Write a file of different IDs in random order, one a line."""
+    with path.open("w") as file:
+        for some in draw(count, highest, seed=seed):
+            file.writelines(f"{contact_id}\n" for contact_id in some)
+
+
+async def run_campaign(load: Load, file: Path) -> Campaign:
+    """Submit a file and see the job through.
+
+    Raises:
+        RuntimeError: Not every contact was deleted in one call each.
+    """
+    redis = connect(settings_for(load).redis.url)
+    try:
+        async with module("bench.ours", load.as_argument()) as worker:
+            await asyncio.sleep(_IDLE_S)  # an idle worker has polled for a while
+            idle_rss_bytes = psutil.Process(worker.pid).memory_info().rss
+            before, started_s = await footprint(redis), time.monotonic()
+            arguments = ("submit", str(file), "--portal", PORTAL, "--yes")
+            async with module("cli", *arguments, environment=environment_for(load), ready=None) as submitter:
+                async with _peak_of(submitter) as peak:
+                    job_id = await submitter.expect(_JOB_ID_LINE, timeout_s=300)
+                submit_s = time.monotonic() - started_s
+            async with watching(redis, job_id, every_s=0.25) as peaks:
+                job = await ended(redis, job_id, timeout_s=_RUN_TIMEOUT_S)
+            total_s = time.monotonic() - started_s
+            worker_peak_rss_bytes = peak_rss_bytes(psutil.Process(worker.pid))
+            completed = await footprint(redis, job_id)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    async with aiohttp.ClientSession(load.portal_url) as session, session.get("/stats") as response:
+        stats = await response.json()
+    if not job.counts[Outcome.DELETED] == stats["contacts"] == load.contacts:
+        raise RuntimeError(f"{load.contacts} IDs: {job.counts}, and {stats['contacts']} came to the portal")
+    return Campaign(
+        ids=load.contacts,
+        puts=int(stats["puts"]),
+        submit_s=submit_s,
+        run_s=stats["last_contact_at"] - stats["first_put_at"],
+        total_s=total_s,
+        submitter_rss_bytes=peak[0],
+        worker_idle_rss_bytes=idle_rss_bytes,
+        worker_peak_rss_bytes=worker_peak_rss_bytes,
+        redis_peaks=Peaks(peaks.used.above(before), peaks.keys.above(before), peaks.samples),
+        redis_completed=completed.above(before),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _peak_of(child: Child) -> AsyncIterator[list[int]]:
+    """Watch the high-water mark of a process that will be gone before it could be asked at its end."""
+    peak, over = [0], asyncio.Event()
+
+    async def watch() -> None:
+        process = psutil.Process(child.pid)
+        while not over.is_set():
+            peak[0] = max(peak[0], peak_rss_bytes(process))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), _LOOK_S)
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield peak
+    finally:
+        over.set()
+        await watcher
+
+
+def _rows(one: Campaign) -> list[list[str]]:
+    completed = one.redis_completed
+    return [
+        ["submitter, peak RSS", f"{one.submitter_rss_bytes / 1e6:.0f} MB", "< 120 MB", ""],
+        ["submitter, start to job ID", f"{one.submit_s:.2f} s", "", ""],
+        ["idle worker, RSS", f"{one.worker_idle_rss_bytes / 1e6:.0f} MB", "", ""],
+        ["worker, peak RSS over idle", f"{one.worker_growth_bytes / 1e6:.0f} MB", "<= 64 MB", "20 MB"],
+        ["contacts per second, first PUT to last answer", f"{one.ids / one.run_s:,.0f}", "", ""],
+        ["file to completed job", f"{one.total_s:.1f} s", "", ""],
+        ["PUTs", f"{one.puts:,}", "", ""],
+        ["Redis at the peak, keys", f"{one.redis_peaks.keys.keys / one.ids:.2f} B/ID", "", ""],
+        ["Redis at the end, keys", f"{completed.keys / one.ids:.2f} B/ID", "<= 1.5 dense, 3.5 sparse", "0.5, 2.2"],
+        ["Redis at the end, server", f"{(completed.used - completed.clients) / one.ids:.2f} B/ID", "", ""],
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench campaign",
+        description=__doc__,
+        epilog="examples:\n  python -m bench campaign --ids 10000000 --json campaign.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs of the job (default: 1,000,000)")
+    parser.add_argument("--spread", choices=("dense", "sparse"), default="dense", help="of the IDs (default: dense)")
+    parser.add_argument("--batch", type=positive, default=1000, help="contacts of one PUT (default: 1000)")
+    parser.add_argument("--concurrency", type=positive, default=8, help="calls in flight (default: 8)")
+    parser.add_argument(
+        "--element-bytes",
+        type=int,
+        default=610,
+        help="size of one contact in the answer (default: 610, a whole contact; 0: the ID alone)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the list (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    return parser
+
+
+async def _campaign(options: argparse.Namespace, command: Sequence[str]) -> None:
+    highest = options.ids * DENSE_OUT_OF if options.spread == "dense" else SPARSE_HIGHEST
+    with tempfile.TemporaryDirectory(prefix="bench-campaign-") as directory:
+        file = Path(directory) / "contacts.txt"
+        print(f"writing {options.ids:,} IDs", file=sys.stderr, flush=True)
+        write_list(file, options.ids, highest, seed=options.seed)
+        async with (
+            embedded_redis() as redis_url,
+            stub_portal(MODELS["zero"], element_bytes=options.element_bytes) as portal_url,
+        ):
+            load = Load(portal_url, redis_url, options.ids, options.batch, options.concurrency)
+            measured = await run_campaign(load, file)
+    form = f"{options.element_bytes} bytes per contact" if options.element_bytes else "IDs alone"
+    publish(
+        f"A campaign of {options.ids:,} IDs, {options.spread}, batch {options.batch}, "
+        f"concurrency {options.concurrency}, {form}",
+        [table(("what", "measured", "target", "stretch"), _rows(measured))],
+        {"campaign": measured.as_json()},
+        command=command,
+        json_to=options.json,
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the section; returns the exit code."""
+    return run_section(_campaign(_parser().parse_args(argv), ("python", "-m", "bench", "campaign", *argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
