@@ -28,8 +28,17 @@ _SECTIONS = {
     "intake": Section(
         "bench.intake", "reading and sorting ID lists", ("--ids", "1000000", "--only", "dense.txt", "sparse.txt")
     ),
-    "storage": Section("bench.storage", "bytes per contact ID in Redis"),
-    "recovery": Section("bench.recovery", "what a killed worker and a restarted Redis cost"),
+    "storage": Section(
+        "bench.storage", "bytes per contact ID in Redis", ("--ids", "200000", "--batch", "200", "--others", "0", "10")
+    ),
+    "campaign": Section(
+        "bench.campaign", "memory of submitter, worker and Redis for one very large job", ("--ids", "1000000")
+    ),
+    "recovery": Section(
+        "bench.recovery",
+        "what a killed worker and a restarted Redis cost, start latency, idle CPU",
+        ("--repeats", "1", "--starts", "20"),
+    ),
 }
 
 
@@ -48,6 +57,7 @@ sections:
 examples:
   python -m bench
   python -m bench speed --model realistic --rounds 5
+  python -m bench campaign --ids 10000000 --json campaign.json
   python -m bench speed --model zero --batch 1000 --ids 600000 --concurrency 8 --rounds 5 \\
       --variants bare,raw-json,arq,arq-default-poll,saq,celery,ours --json speed.json
 """

@@ -1,0 +1,139 @@
+"""The sections on storage, campaigns and recovery measure real runs, here of the smallest size."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from arq.connections import ArqRedis
+from pyroaring import BitMap
+
+from bench.contact_lists import contact_list, draw
+from bench.process import module
+from bench.redis_memory import Footprint, Peaks, footprint
+from bench.section import table
+from bench.simulated import SimulatedPortal, simulated_portal
+from bench.storage import others
+from bench.truth_check import compare
+from jobs.submit import Submission, submit
+from tests.integration.test_bench_harness import children_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def portal() -> AsyncIterator[SimulatedPortal]:
+    async with simulated_portal() as portal:
+        yield portal
+
+
+def bench(*arguments: str, json_to: Path) -> dict[str, Any]:
+    command = (sys.executable, "-m", "bench", *arguments, "--json", str(json_to))
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("### ")
+    document: dict[str, Any] = json.loads(json_to.read_text())
+    return document
+
+
+def test_storage_counts_the_list_the_work_and_the_ledger(tmp_path: Path) -> None:
+    options = ("--ids", "3000", "--spread", "sparse", "--batch", "200", "--others", "0", "10")
+    plain, mixed = bench("storage", *options, json_to=tmp_path / "out.json")["cases"]
+    for case in (plain, mixed):
+        submitted, peak, completed = case["bytes_per_id_keys"].values()
+        assert 0 < submitted <= completed
+        assert peak > submitted
+        assert {"segments", "ledger", "facts"} <= set(case["bytes"]["completed"]["by_kind"])
+        assert case["samples"] > 0
+    assert mixed["bytes_per_id_keys"]["completed"] > plain["bytes_per_id_keys"]["completed"]
+    assert mixed["calls"] > plain["calls"]
+
+
+def test_a_campaign_goes_from_a_file_to_the_portal(tmp_path: Path) -> None:
+    measured = bench("campaign", "--ids", "5000", json_to=tmp_path / "out.json")["campaign"]
+    assert measured["ids"] == 5000
+    assert measured["puts"] >= 5
+    assert measured["submitter_rss_bytes"] > 20_000_000
+    assert measured["worker_peak_rss_bytes"] >= measured["worker_idle_rss_bytes"] > 20_000_000
+    assert measured["redis_completed"]["by_kind"]["segments"] > 0
+    assert 0 < measured["run_s"] < measured["total_s"]
+
+
+@pytest.mark.parametrize("fault", ["kill", "replace", "terminate", "redis"])
+def test_a_fault_in_the_middle_costs_time_and_no_contact(fault: str, tmp_path: Path) -> None:
+    options = ("--only", fault, "--repeats", "1", "--ids", "9000", "--down-s", "0.5")
+    [run] = bench("recovery", *options, json_to=tmp_path / "out.json")["interruptions"][fault]
+    assert run["resumed_s"] >= 0
+    assert run["held"] <= 4
+    assert run["verdict"]["lost"] == run["verdict"]["untrue"] == run["verdict"]["resent"] == 0
+    assert run["verdict"]["presumed"] <= run["held"] * 100
+
+
+def test_an_idle_system_is_timed_job_by_job(tmp_path: Path) -> None:
+    options = ("--only", "idle", "--starts", "3", "--idle-s", "0.5")
+    idle = bench("recovery", *options, json_to=tmp_path / "out.json")["idle"]
+    assert len(idle["start_ms"]) == 3
+    for start_ms, submit_ms in zip(idle["start_ms"], idle["submit_ms"], strict=True):
+        assert start_ms > 0
+        assert submit_ms > 0
+    assert idle["worker_percent"] >= 0
+
+
+async def test_the_comparison_finds_what_a_ledger_leaves_out(redis: ArqRedis, portal: SimulatedPortal) -> None:
+    await portal.reset(contacts=20)
+    accepted = await submit(redis, Submission(portal="bench", ids=BitMap(range(1, 11))))
+    untouched = await compare(redis, accepted.job_id, BitMap(range(1, 13)), portal)
+    assert (untouched.lost, untouched.untrue) == (12, 0)
+
+
+async def test_a_footprint_holds_all_keys_of_the_job_and_no_other(redis: ArqRedis) -> None:
+    first = await submit(redis, Submission(portal="bench", ids=BitMap(range(1, 100_000, 7))))
+    await submit(redis, Submission(portal="bench", ids=BitMap([1])))
+    measured = await footprint(redis, first.job_id)
+    sizes = [await redis.memory_usage(f"crm-sweep:job:{first.job_id}{rest}", samples=0) for rest in ("", ":segments")]
+    assert measured.by_kind == {"facts": sizes[0], "segments": sizes[1]}
+    assert measured.used > measured.keys == sum(sizes)
+
+
+def test_peaks_keep_the_largest_of_both_views() -> None:
+    peaks = Peaks()
+    for seen in (Footprint(100, 0, {"items": 9}), Footprint(150, 100, {"items": 30}), Footprint(90, 0, {})):
+        peaks.note(seen)
+    assert peaks.used.used == 100  # the second one is larger by the buffers of connections alone
+    assert peaks.keys.keys == 30
+
+
+def test_a_drawn_list_has_as_many_different_ids_as_asked_for_and_is_the_same_for_the_same_seed() -> None:
+    drawn = [contact_id for some in draw(150_000, 450_000, seed=3) for contact_id in some]
+    assert len(set(drawn)) == len(drawn) == 150_000
+    assert 1 <= min(drawn) < max(drawn) <= 450_000
+    assert drawn != sorted(drawn)
+    assert contact_list(150_000, 450_000, seed=3) == BitMap(drawn) != contact_list(150_000, 450_000, seed=4)
+
+
+def test_other_outcomes_are_as_many_as_asked_for_and_never_two_of_one_contact() -> None:
+    ids = contact_list(3000, 9000, seed=1)
+    missing, read_only, invoiced = others(ids, 10, seed=1)
+    assert [len(each) for each in (missing, read_only, invoiced)] == [100, 100, 100]
+    assert len(missing | read_only | invoiced) == 300
+    assert (missing | read_only | invoiced) <= ids
+
+
+def test_a_table_has_a_row_for_every_list_of_cells() -> None:
+    assert table(("what", "n"), [["a", "1"]]) == "| what | n |\n| --- | --: |\n| a | 1 |"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+async def test_no_process_outlives_an_interrupted_section(signum: signal.Signals) -> None:
+    # A long outage of Redis: the section is interrupted while it sleeps or works, with everything running.
+    async with module("bench", "recovery", "--only", "redis", "--down-s", "60", ready=None) as section:
+        tree = await children_of(psutil.Process(section.pid), 3)  # the portal, the server, the worker
+        os.kill(section.pid, signum)
+        _, alive = psutil.wait_procs(tree, timeout=20)
+    assert not alive
