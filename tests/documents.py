@@ -44,7 +44,9 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
     found: list[Block] = []
-    marker, language, content, start = "", None, [], 0
+    content: list[str] = []
+    language: str | None = None
+    marker, start = "", 0
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         fence = _FENCE.match(line)
         if fence and language is None:

@@ -42,11 +42,19 @@ def served(command: list[str], directory: Path) -> Iterator[str]:
     process = subprocess.Popen([get_binary_path(), *options, *here], stdin=subprocess.DEVNULL)
     try:
         with contextlib.closing(sync_redis.Redis(unix_socket_path=str(socket))) as client:
-            until(lambda: socket.exists() and client.ping())
+            until(lambda: answers(client))
         yield f"unix://{socket}"
     finally:
         process.kill()
         process.wait()
+
+
+def answers(client: sync_redis.Redis) -> bool:
+    """Whether a server is up."""
+    try:
+        return bool(client.ping())
+    except sync_redis.ConnectionError:
+        return False
 
 
 def environment_of(service: str, home: Home, redis_url: str, portal_url: str = "", **more: str) -> dict[str, str]:
