@@ -1,0 +1,54 @@
+"""What the command line says: time spans, one-line errors, exit codes."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from cli.errors import ExitCode, explain
+from cli.summary import duration
+from config.errors import UnknownPortal
+from jobs.control import UnknownJob
+from jobs.states import Event, IllegalMove, State
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59.4, "59s"), (59.6, "1m 0s"), (200, "3m 20s"), (18600, "5h 10m"), (187200, "2d 4h")],
+)
+def test_time_spans_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@given(st.floats(min_value=0, max_value=1e9))
+def test_a_time_span_is_off_by_less_than_its_smaller_unit(seconds: float) -> None:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    parts = re.findall(r"(\d+)([smhd])", duration(seconds))
+    told = sum(int(number) * units[unit] for number, unit in parts)
+    assert abs(told - seconds) <= units[parts[-1][1]]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (UnknownJob("x"), ExitCode.NOT_FOUND),
+        (UnknownPortal("x", []), ExitCode.NOT_FOUND),
+        (IllegalMove(State.COMPLETED, Event.PAUSE), ExitCode.BAD_INPUT),
+        (RedisConnectionError("Error 111\nconnecting"), ExitCode.UNREACHABLE),
+        (PermissionError(13, "Permission denied", "/x"), ExitCode.BAD_INPUT),
+    ],
+)
+def test_errors_become_one_line_and_an_exit_code(error: BaseException, code: ExitCode) -> None:
+    explained = explain(error)
+    assert explained is not None
+    assert explained[1] is code
+    assert explained[0]
+    assert "\n" not in explained[0]
+
+
+def test_a_bug_is_not_explained_away() -> None:
+    assert explain(ValueError("x")) is None
+    assert explain(RuntimeError("x")) is None
