@@ -18,6 +18,10 @@ class Drain:
         """Ask all lanes to let go."""
         self._wanted.set()
 
+    async def begun(self) -> None:
+        """Wait until the worker is to stop."""
+        await self._wanted.wait()
+
     async def within(self, wait_s: float) -> bool:
         """Wait, but no longer than until the worker is to stop; True if it is."""
         if wait_s < 0.25 and not self.wanted:
@@ -29,3 +33,14 @@ class Drain:
         except TimeoutError:
             return False
         return True
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end.
+
+    Once is not enough: on Python 3.11, `asyncio.wait_for` swallows a cancellation that comes in the moment in which
+    what it waits for is done, and redis-py sends every command through it.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)

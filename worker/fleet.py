@@ -20,7 +20,7 @@ from jobs.protected import load_protected
 from jobs.segments import Segments
 from jobs.wake import wake_lanes
 from worker.decide import Decider
-from worker.drain import Drain
+from worker.drain import Drain, cancel
 from worker.lane import Ending, Farewell, Lane
 from worker.portal_client import PortalClient
 from worker.push_back import PushBack
@@ -84,7 +84,7 @@ class Fleet:
     async def close(self) -> None:
         """Close all connections; lanes must have ended."""
         if self._heart:
-            self._heart.cancel()
+            await cancel(self._heart)
         for driven in self._driven.values():
             await driven.client.close()
         try:

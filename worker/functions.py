@@ -7,6 +7,7 @@ from arq.constants import in_progress_key_prefix
 
 from config.logging import get_logger
 from jobs.retention import forget_old_jobs
+from worker.drain import cancel
 from worker.fleet import Fleet
 from worker.intake import accept
 
@@ -69,7 +70,7 @@ async def delete_contacts(ctx: dict[str, Any], **request: Any) -> str:
     try:
         return await accept(fleet.redis, fleet.settings, ctx["job_id"], request)
     finally:
-        sign_of_life.cancel()
+        await cancel(sign_of_life)
 
 
 async def _show_life(fleet: Fleet, arq_job_id: str) -> None:

@@ -27,7 +27,7 @@ from jobs.states import State
 from worker import batch_size
 from worker.answers import Action, Deleted, Failure, LookedUp
 from worker.decide import Decider
-from worker.drain import Drain
+from worker.drain import Drain, cancel
 from worker.portal_client import PortalClient
 from worker.push_back import PushBack
 
@@ -114,7 +114,7 @@ class Lane:
         try:
             return await self._drive()
         finally:
-            keeper.cancel()
+            await cancel(keeper)
 
     async def _drive(self) -> Farewell:
         until_s = time.monotonic() + self.slice_s

@@ -18,6 +18,7 @@ from config.settings import Settings, load_settings
 from jobs.connection import AWAY, check_server, connect, decode_payload, encode_payload
 from jobs.keys import QUEUE
 from jobs.wake import DRIVE_LANE
+from worker.drain import cancel
 from worker.fleet import PATIENCE_S, Fleet
 from worker.functions import FLEET, delete_contacts, drive_lane, lifeline
 
@@ -42,11 +43,13 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
     async def start(ctx: dict[str, Any]) -> None:
         if FLEET not in ctx:
             ctx[FLEET] = Fleet.start(settings)
+            ctx["stopping"] = asyncio.create_task(_stop_with(ctx[FLEET], asyncio.current_task()))
             for warning in await check_server(ctx[FLEET].redis):
                 get_logger().warning("redis_not_safe", detail=warning)
 
     async def stop(ctx: dict[str, Any]) -> None:
         if ctx[FLEET] is not fleet:
+            await cancel(ctx["stopping"])
             await ctx[FLEET].close()
 
     functions: list[Function] = [
@@ -70,6 +73,13 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
         "job_deserializer": decode_payload,
         "log_results": False,
     }
+
+
+async def _stop_with(fleet: Fleet, main: asyncio.Task[None] | None) -> None:
+    """End arq's main loop for certain when its lanes were told to stop: arq's command line cancels it only once."""
+    await fleet.drain.begun()
+    if main is not None:
+        await cancel(main)
 
 
 def __getattr__(name: str) -> Any:
@@ -119,8 +129,7 @@ async def working(settings: Settings) -> AsyncIterator[Fleet]:
             yield fleet
         finally:
             fleet.drain.begin()
-            supervisor.cancel()
-            await asyncio.wait({supervisor})
+            await supervisor
     finally:
         await fleet.close()
 
@@ -133,22 +142,44 @@ async def _supervise(settings: Settings, fleet: Fleet) -> None:
     """
     workers: list[Worker] = []
     try:
-        while True:
+        while not fleet.drain.wanted:
             workers.append(Worker(**worker_options(settings, fleet), handle_signals=False))
             try:
-                await workers[-1].async_run()
+                await _run(workers[-1], fleet)
             except (RedisError, OSError) as error:
                 get_logger().warning("arq_restarted", error=type(error).__name__)
             for worker in [one for one in workers if all(task.done() for task in one.tasks.values())]:
                 workers.remove(worker)
                 await _end(worker)
-            await asyncio.sleep(1.0)
+            await fleet.drain.within(1.0)
     finally:
         for worker in workers:
             await _end(worker)
 
 
+async def _run(worker: Worker, fleet: Fleet) -> None:
+    """Run an arq worker's main loop until it dies, or until this process is to stop."""
+    main = asyncio.create_task(worker.async_run())
+    stop = asyncio.create_task(fleet.drain.begun())
+    try:
+        await asyncio.wait({main, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel(stop)
+        await cancel(main)
+    if not main.cancelled():
+        main.result()
+
+
 async def _end(worker: Worker) -> None:
-    """Cancel what runs in an arq worker (lanes take that as a request to finish), and close its connection."""
+    """Cancel what runs in an arq worker (lanes take that as a request to finish), and close its connection.
+
+    arq itself gives up waiting at the first message that was cancelled before its function ran, while lanes still
+    finish their batches; so they are waited for here.
+    """
+    running = list(worker.tasks.values())
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    worker.tasks.clear()
     with contextlib.suppress(*AWAY, RedisError):
         await worker.close()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from worker.drain import Drain
+from worker.drain import Drain, cancel
 
 
 @pytest.mark.parametrize("wait_s", [0.0, 0.01, 0.26])
@@ -36,3 +36,31 @@ async def test_a_drain_that_begins_during_a_short_wait_is_noticed_after_it() -> 
     await asyncio.sleep(0)
     drain.begin()
     assert await waiting
+
+
+async def test_cancelling_goes_on_until_the_task_has_ended() -> None:
+    """What asyncio.wait_for does to a cancellation on Python 3.11, twice."""
+
+    async def swallows() -> None:
+        for _ in range(2):
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+        await asyncio.sleep(3600)
+
+    task = asyncio.create_task(swallows())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await cancel(task)
+    assert task.cancelled()
+
+
+async def test_cancelling_what_has_ended_is_nothing() -> None:
+    async def ends() -> None:
+        return
+
+    task = asyncio.create_task(ends())
+    await task
+    await cancel(task)
+    assert not task.cancelled()
