@@ -1,5 +1,5 @@
 # One image for every role: `crm-sweep worker` by default, any other command by naming it.
-ARG PYTHON=3.12
+ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
