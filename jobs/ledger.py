@@ -118,8 +118,8 @@ class Terms:
     max_wait_s: float = 20.0
     retry_share: float = 1.0
 
-    def arguments(self, *, has_turn: bool) -> list[int | float]:
-        """The script's arguments, in its units."""
+    def arguments(self, turn_us: int) -> list[int | float]:
+        """The script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""
         return [
             self.batch_size,
             self.look_up_size,
@@ -127,7 +127,7 @@ class Terms:
             self.requests_per_second,
             self.burst,
             round(self.max_wait_s * 1_000_000),
-            int(has_turn),
+            turn_us,
             self.batch_size_max,
             1_000_000 / (self.requests_per_second * self.retry_share),
         ]
@@ -240,6 +240,7 @@ class LaneLedger:
         self._ttl_s = lease_ttl_s
         self._ttl_ms = round(lease_ttl_s * 1000)
         self._held_until_s = 0.0
+        self._turn_us = 0
         self._free_place = 0
 
     @property
@@ -274,7 +275,7 @@ class LaneLedger:
 
         Args:
             terms: the portal's limits.
-            has_turn: the lane has waited for the turn that it was given before.
+            has_turn: the lane has waited for the turn that it was given before. Much too late, it gets another one.
         """
         asked_s = time.monotonic()
         [reply] = await run_together(self._redis, [self._next_call(terms, has_turn=has_turn)])
@@ -303,7 +304,8 @@ class LaneLedger:
         return SETTLE, self._keys, [f"{self._token}/{batch.place}", batch.seq, *settlement.arguments()]
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
-        arguments = [self._token, self._ttl_ms, *terms.arguments(has_turn=has_turn), self._free_place]
+        turn_us = self._turn_us if has_turn else 0
+        arguments = [self._token, self._ttl_ms, *terms.arguments(turn_us), self._free_place]
         return NEXT_BATCH, self._keys, arguments
 
     def _grant(self, reply: list[Any], asked_s: float) -> Grant:
@@ -326,6 +328,7 @@ class LaneLedger:
                 received_s=time.monotonic(),
             )
         if kind == b"turn":
+            self._turn_us = reply[2]
             return Turn(reply[1] / 1_000_000)
         if kind == b"later":
             return Later(reply[1] / 1_000_000)

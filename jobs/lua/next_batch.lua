@@ -5,21 +5,25 @@
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 ttl_ms   3 batch_size   4 look_up_size: most contact IDs of one look-up
 --            5 linger_ms: how long a small look-up may wait to be joined by others
---            6 ceiling, calls/s   7 burst   8 max_wait_us   9 has_turn: 1 if the lane has waited for its reserved turn
+--            6 ceiling, calls/s   7 burst   8 max_wait_us   9 turn_us: the reserved turn that the lane has waited for, or 0
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, item, item, …}   the lane holds this batch now
---            {'turn', wait_us}    a turn is reserved: wait, then ask again with has_turn
+--            {'turn', wait_us, turn_us}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
 --            {'lost'}             the lease has lapsed
 local portal, token = KEYS[1], ARGV[1]
 local batch_size, look_up_size, linger = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local has_turn = ARGV[9] == '1'
 local active, waiting = portal .. ':active', portal .. ':waiting'
 local leases, claims = portal .. ':leases', portal .. ':claims'
 local clock_us = now_us()
 local now = math.floor(clock_us / 1000)
+
+-- A turn is good for a moment only. Lanes whose worker or whose Redis stood still would otherwise use theirs all at
+-- once when it goes on, and the portal would get in one blow what was meant for many seconds.
+local turn_us, most_late_us = tonumber(ARGV[9]), math.max(100000, 1000000 / tonumber(ARGV[6]))
+local has_turn = turn_us > 0 and clock_us <= turn_us + most_late_us
 
 local lapses = redis.call('ZSCORE', leases, token)
 if not lapses or tonumber(lapses) <= now then
@@ -154,7 +158,7 @@ if not has_turn or pushed_back then
     return { 'later', away_us }
   end
   if wait_us > 0 then
-    return { 'turn', wait_us }
+    return { 'turn', wait_us, clock_us + wait_us }
   end
 end
 
