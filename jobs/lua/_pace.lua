@@ -5,27 +5,28 @@
 -- arrival time of the next call), push_back_until_ms (nobody calls before).
 --
 -- The learned rate. The portal says when it is too much, never how much it takes. After a push-back the rate is cut and
--- then climbs along a cubic curve, counted in calls: fast at first, flat around the rate at which the portal pushed
--- back last, then faster and faster, because it may take much more by now. So most calls go out just below what the
--- portal takes, and about one in a hundred finds out whether that is still so. Portal hash: rate_best (calls/s, the
--- flat part), rate_depth (how deep the cut was, 0 to 1), rate_calls (calls since the cut), rate_seq (the last claim
--- before the cut), rate (in force now, for people). No rate_best: nothing learned, the ceiling holds.
+-- then climbs along a cubic curve: fast at first, flat around the rate at which the portal pushed back last, then faster
+-- and faster, because it may take much more by now. So most calls go out just below what the portal takes, and about one
+-- in a hundred finds out whether that is still so. A slow portal is not left at a hundred calls, which may be an hour:
+-- then the climb takes a minute. Portal hash: rate_best (calls/s, the flat part), rate_depth (how deep the cut was, 0 to
+-- 1), rate_climbed (how much of the way to the flat part lies behind, 1 is there), rate_seq (the last claim before the
+-- cut), rate (in force now, for people). No rate_best: nothing learned, the ceiling holds.
 
 -- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate or from
 -- a clock that jumped, and would hold the portal up for nothing.
 local MOST_RESERVED = 80
 
--- Calls from a cut until the flat part of the curve.
-local CLIMB_CALLS = 100
+-- From a cut to the flat part of the curve: so many calls, or so many seconds of driving if that is sooner.
+local CLIMB_CALLS, CLIMB_S = 100, 60
 
 -- The rate never falls below this, in calls/s: at some point a portal is not slow but away.
 local SLOWEST = 0.1
 
-local function learned_rate(best, depth, calls, ceiling)
+local function learned_rate(best, depth, climbed, ceiling)
   if not best then
     return ceiling
   end
-  local way = calls / CLIMB_CALLS - 1
+  local way = climbed - 1
   local rate = best * (1 + depth * way * way * way)
   return math.min(ceiling, math.max(rate, SLOWEST))
 end
@@ -33,7 +34,7 @@ end
 -- Gives the microseconds to wait for the reserved turn; or nil and the microseconds until a turn that is too far away
 -- to be reserved.
 local function reserve(portal, now_us, ceiling, burst, max_wait_us)
-  local facts = redis.call('HMGET', portal, 'tat_us', 'push_back_until_ms', 'rate_best', 'rate_depth', 'rate_calls')
+  local facts = redis.call('HMGET', portal, 'tat_us', 'push_back_until_ms', 'rate_best', 'rate_depth', 'rate_climbed')
   local best = tonumber(facts[3])
   local rate = learned_rate(best, tonumber(facts[4]), tonumber(facts[5]), ceiling)
   local interval_us = 1000000 / rate
@@ -46,9 +47,10 @@ local function reserve(portal, now_us, ceiling, burst, max_wait_us)
   end
   redis.call('HSET', portal, 'tat_us', math.max(tat_us, turn_us) + interval_us, 'rate', rate)
   if best and rate < ceiling then
-    redis.call('HINCRBY', portal, 'rate_calls', 1)
+    -- Time counts only as the interval of a call, so that a portal that is left alone for a night stays known.
+    redis.call('HINCRBYFLOAT', portal, 'rate_climbed', math.max(1 / CLIMB_CALLS, 1 / rate / CLIMB_S))
   elseif best then
-    redis.call('HDEL', portal, 'rate_best', 'rate_depth', 'rate_calls', 'rate_seq')
+    redis.call('HDEL', portal, 'rate_best', 'rate_depth', 'rate_climbed', 'rate_seq')
   end
   return wait_us
 end
@@ -56,15 +58,23 @@ end
 -- Cut the rate because the portal pushed the call of claim `seq` back. Calls that were under way together are pushed
 -- back together; that is one event.
 local function slow_down(portal, seq, ceiling)
-  local facts = redis.call('HMGET', portal, 'rate_best', 'rate_depth', 'rate_calls', 'rate_seq', 'seq')
+  local facts = redis.call('HMGET', portal, 'rate_best', 'rate_depth', 'rate_climbed', 'rate_seq', 'seq')
   if seq <= (tonumber(facts[4]) or 0) then
     return
   end
-  local best, calls = tonumber(facts[1]), tonumber(facts[3])
-  local rate = learned_rate(best, tonumber(facts[2]), calls, ceiling)
-  -- Pushed back again on the way up, or for the first time: far too fast, so halve it. Otherwise this was the probe at
-  -- the end of the curve, which is a little above what the portal takes.
-  local far_off = not best or calls < CLIMB_CALLS / 4
-  redis.call('HSET', portal, 'rate_best', far_off and rate or rate * 0.98, 'rate_depth', far_off and 0.5 or 0.3,
-    'rate_calls', 0, 'rate_seq', facts[5] or 0)
+  local best, climbed = tonumber(facts[1]), tonumber(facts[3])
+  local rate = learned_rate(best, tonumber(facts[2]), climbed, ceiling)
+  local depth
+  if not best or climbed < 0.1 then
+    -- For the first time, or at once after a cut: far too fast still.
+    best, depth = rate, 0.5
+  elseif climbed < 0.6 then
+    -- At a rate that it took a moment ago: calls that came closer together than they were sent, or a chance. To believe
+    -- all of it would drive the rate down without end.
+    best, depth = (best + rate) / 2 * 0.98, 0.2
+  else
+    -- The probe at the end of the curve, which is a little above what the portal takes.
+    best, depth = rate * 0.98, 0.2
+  end
+  redis.call('HSET', portal, 'rate_best', best, 'rate_depth', depth, 'rate_climbed', 0, 'rate_seq', facts[5] or 0)
 end
