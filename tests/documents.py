@@ -1,6 +1,8 @@
 """Reading our own documents, so that tests can hold them to what the program does."""
 
+import os
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,3 +92,18 @@ def first_column(page: Path, heading: str) -> list[str]:
     section = re.split(r"\n#+ ", text.split(f"# {heading}\n", 1)[1], maxsplit=1)[0]
     rows = section.partition("\n|---")[2]
     return re.findall(r"^\| `([^`]+)` \|", rows, re.MULTILINE)
+
+
+def make(*arguments: str, **variables: str) -> str:
+    """Run make as from a terminal, whatever the make that runs the tests was told; gives its output."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        ["/usr/bin/env", "make", *arguments],
+        cwd=ROOT,
+        env={name: value for name, value in clean.items() if name not in {"JOBS", "ARGS"}} | variables,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout

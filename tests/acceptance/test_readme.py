@@ -19,7 +19,7 @@ import pytest
 
 from cli.embedded import EmbeddedServer
 from tests.acceptance.conftest import PROGRAM, Home, Portal, until
-from tests.documents import ROOT, Block, blocks
+from tests.documents import ROOT, Block, blocks, make
 
 MakePortal = Callable[..., Portal]
 
@@ -120,7 +120,7 @@ def test_make_targets_exist() -> None:
     targets = [step[0].split() for block in shells(README) if block.marker == "make" for step in block.steps()]
     assert ["make", "demo"] in targets
     for words in targets:
-        subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True, timeout=TIMEOUT_S)
+        make(*words[1:], "--dry-run")
 
 
 def test_every_block_of_commands_is_run_or_says_why_not() -> None:

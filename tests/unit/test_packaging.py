@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.settings import load_settings
-from tests.documents import ROOT, blocks
+from tests.documents import ROOT, blocks, make
 
 # Comes with pre-commit, and publishes no type information.
 yaml = importlib.import_module("yaml")
@@ -129,21 +129,18 @@ def test_the_gate_runs_lint_and_then_tests() -> None:
 def test_every_make_target_says_what_it_does() -> None:
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
     phony = set(MAKEFILE.partition(".PHONY:")[2].partition("\n")[0].split())
-    shown = subprocess.run(["/usr/bin/env", "make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    shown = make()
     assert targets == phony == set(re.findall(r"^  make ([a-z]+) ", shown, re.MULTILINE))
 
 
 @pytest.mark.parametrize(("jobs", "expected"), [("", "-n auto"), ("3", "-n 3"), ("0", "-n 0")])
 def test_the_number_of_test_processes_can_be_chosen(jobs: str, expected: str) -> None:
-    environment = os.environ | {"JOBS": jobs}
-    command = ["/usr/bin/env", "make", "--dry-run", "test"]
-    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment).stdout
+    shown = make("--dry-run", "test", JOBS=jobs)
     assert f".venv/bin/pytest {expected}" in shown
 
 
 def test_a_change_of_the_pins_installs_again(tmp_path: Path) -> None:
-    command = ["/usr/bin/env", "make", "--dry-run", "-W", "constraints.txt", f"VENV={tmp_path}", "lint"]
-    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    shown = make("--dry-run", "-W", "constraints.txt", f"VENV={tmp_path}", "lint")
     assert "--editable" in shown
 
 
