@@ -1,4 +1,4 @@
-"""Positions come back as they were, and a run costs five bytes whatever its length."""
+"""Positions come back as they were, in the shortest of their forms."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.positions import HEAD_SIZE, pack, unpack
-from tests.strategies import MAX_POSITION, positions, runs, scattered
+from tests.strategies import MAX_POSITION, positions, runs
 
 
 @given(positions, st.binary(max_size=5), st.binary(max_size=5))
@@ -23,10 +23,20 @@ def test_a_run_costs_its_head_alone_and_stays_a_run(places: range) -> None:
     assert unpack(pack(list(places)))[0] == places
 
 
-@given(scattered())
-def test_a_list_costs_two_bytes_a_position(places: list[int]) -> None:
-    a_run = places[-1] - places[0] == len(places) - 1
-    assert len(pack(places)) == HEAD_SIZE + (0 if a_run else 2 * len(places))
+@given(positions)
+def test_the_form_is_never_longer_than_a_list(places: Sequence[int]) -> None:
+    assert len(pack(places)) <= HEAD_SIZE + 2 * len(places)
+
+
+@given(st.integers(2, 1000), st.sets(st.integers(1, 998), min_size=1, max_size=20))
+def test_a_missing_position_costs_two_bytes(size: int, missing: set[int]) -> None:
+    places = [place for place in range(size + 1) if place not in missing or place == size]
+    holes = size + 1 - len(places)
+    assert len(pack(places)) <= HEAD_SIZE + (2 + 2 * holes if holes else 0)
+
+
+def test_evenly_spread_positions_cost_a_bit_each() -> None:
+    assert len(pack(range(0, 1000, 2))) == HEAD_SIZE + 2 + 999 // 8 + 1
 
 
 def test_the_borders_of_a_segment_fit() -> None:
