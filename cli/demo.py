@@ -65,6 +65,7 @@ batch_size_max = 200
 
 _START_S = 30.0
 _STOP_S = 10.0
+_LIMIT_S = 180.0
 
 
 def demo() -> ExitCode:
@@ -109,8 +110,12 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
                 lanes=portal.max_concurrency,
             ),
         )
-        with display() as show:
-            job = await follow(redis, accepted.job_id, show, until=lambda job: job.ended)
+        try:
+            with display() as show:
+                async with asyncio.timeout(_LIMIT_S):
+                    job = await follow(redis, accepted.job_id, show, until=lambda job: job.ended)
+        except TimeoutError:
+            raise UsageError(f"the demo is not done after {_LIMIT_S:.0f} s: is the machine very busy?") from None
         out(rendered(summary(job)))
         truth = await Truth.read(portal_url)
         lines = [line async for part in read_results(redis, job.id) for line in part]
