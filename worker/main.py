@@ -94,7 +94,8 @@ def __getattr__(name: str) -> Any:
 async def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT; then let the batches in flight finish.
 
-    A second signal does not wait for them.
+    A second signal does not wait for them: it ends the process as if there were no handler, and what was in flight is
+    rescued by others, in doubt.
 
     Raises:
         UnsuitableServer: Redis is set up so that the ledger would not be safe.
@@ -107,6 +108,8 @@ async def run_worker(settings: Settings) -> None:
     try:
         async with working(settings):
             await stop.wait()
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(signum)
     finally:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(signum)
