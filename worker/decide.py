@@ -9,7 +9,9 @@ The rules in one place:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from pyroaring import BitMap
 
 from config.portal import Portal
 from jobs.items import Call, Item
@@ -38,10 +40,13 @@ class Decider:
     Args:
         portal: its limits on attempts and waits.
         uniform: gives a random number between two bounds (`random.uniform`); spreads retries.
+        protected: contact IDs that are never sent. A look-up meets them where a batch that held them was claimed by a
+            worker that died before it sent the others.
     """
 
     portal: Portal
     uniform: Callable[[float, float], float]
+    protected: BitMap = field(default_factory=BitMap)
 
     def settle(
         self, batch: Batch, ids: Sequence[Sequence[int]], answer: Deleted | LookedUp | Failure, at_ms: int
@@ -100,6 +105,10 @@ class Decider:
                 not_asked.append(position)
                 continue
             visible = seen.visible.get(contact_id)
+            if visible is Visible.DELETABLE and contact_id in self.protected:
+                decided.append(position)
+                codes.append(Code.PROTECTED)
+                continue
             if visible is Visible.DELETABLE:
                 there.append(position)
                 continue

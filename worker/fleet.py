@@ -165,13 +165,14 @@ class Fleet:
             await asyncio.sleep(presence.BEAT_S)
 
     def _prepare(self, portal: Portal) -> _Driven:
+        protected = load_protected(portal)
         client = PortalClient(portal, RedisTokenStore(self.redis, portal.name), lambda: self._pace(portal.name))
         return _Driven(
             portal=portal,
             terms=terms_of(portal, client.look_up_capacity(_LONGEST_LOOK_UP)),
             client=client,
-            protected=load_protected(portal),
-            decider=Decider(portal, random.uniform),
+            protected=protected,
+            decider=Decider(portal, random.uniform, protected),
             push_back=PushBack(portal.backoff_base_s, portal.backoff_max_s),
         )
 
