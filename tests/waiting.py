@@ -1,7 +1,6 @@
 """Waiting for something to become true, for a bounded time."""
 
 import asyncio
-import inspect
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -9,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], Awaitable[T] | T], timeout_s: float = 20.0, every_s: float = 0.02) -> T:
+async def until(condition: Callable[[], Awaitable[T | None]], timeout_s: float = 20.0, every_s: float = 0.02) -> T:
     """Ask again and again until the answer is true, and give that answer.
 
     Raises:
@@ -17,8 +16,7 @@ async def until(condition: Callable[[], Awaitable[T] | T], timeout_s: float = 20
     """
     end_s = time.monotonic() + timeout_s
     while True:
-        asked = condition()
-        answer: T = await asked if inspect.isawaitable(asked) else asked
+        answer = await condition()
         if answer:
             return answer
         if time.monotonic() > end_s:

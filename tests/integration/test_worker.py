@@ -15,12 +15,11 @@ from jobs.outcomes import Outcome
 from jobs.states import Event, State
 from jobs.view import read_job
 from simulator import Behaviour, World
-from tests.integration.sweeping import accept, by_outcome, check_against_truth, ended, in_state, settings_of
+from tests.integration.sweeping import MARKS, accept, by_outcome, check_against_truth, ended, in_state, settings_of
 from tests.waiting import until
 from worker.main import working
 
-#: arq closes its connection by a name that redis-py has given up.
-pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+pytestmark = MARKS
 
 
 def counts(found: dict[Outcome, Any]) -> dict[str, int]:

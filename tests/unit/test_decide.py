@@ -37,7 +37,15 @@ def item(call: Call = Call.PUT, positions: Sequence[int] = range(10), **facts: A
 
 def batch(*items: Item, state: State = State.RUNNING) -> Batch:
     return Batch(
-        seq=1, job_id="j", state=state, now_ms=0, call=items[0].call, batch_size=50, items=items, received_s=0.0
+        seq=1,
+        job_id="j",
+        state=state,
+        now_ms=0,
+        call=items[0].call,
+        batch_size=50,
+        items=items,
+        received_s=0.0,
+        place=0,
     )
 
 

@@ -1,0 +1,152 @@
+"""Workers as real processes: told to stop, killed, and with Redis killed under them. The ledger stays true."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+import simulator
+from cli.embedded import EmbeddedServer
+from jobs.connection import connect
+from jobs.outcomes import Outcome
+from jobs.states import State
+from jobs.view import read_job
+from simulator import Behaviour, World
+from tests.integration.sweeping import accept, by_outcome, check_against_truth, ended
+
+BIN = Path(sys.executable).parent
+COMMANDS = {
+    "arq": [str(BIN / "arq"), "worker.main.WorkerSettings"],
+    "crm-sweep": [str(BIN / "crm-sweep"), "worker"],
+}
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server that keeps everything, as a ledger wants it."""
+    with EmbeddedServer(tmp_path / "redis", fsync="always") as server:
+        yield server
+
+
+@pytest.fixture
+async def own_redis(own_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
+    redis = connect(own_server.url, patience_s=30)
+    yield redis
+    await redis.aclose(close_connection_pool=True)
+
+
+def environment(server: EmbeddedServer, portal: simulator.Portal) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRM_SWEEP_")}
+    return clean | {
+        "CRM_SWEEP_REDIS__URL": server.url.get_secret_value(),
+        "CRM_SWEEP_PORTALS__MAIN__URL": portal.url,
+        "CRM_SWEEP_PORTALS__MAIN__TOKEN": portal.behaviour.token,
+        "CRM_SWEEP_PORTALS__MAIN__REQUESTS_PER_SECOND": "200",
+        "CRM_SWEEP_PORTALS__MAIN__BURST": "10",
+        "CRM_SWEEP_PORTALS__MAIN__MAX_CONCURRENCY": "2",
+        "CRM_SWEEP_WORKER__LEASE_TTL_S": "2",
+        "CRM_SWEEP_WORKER__LIFELINE_S": "1",
+        "CRM_SWEEP_WORKER__POLL_DELAY_S": "0.02",
+    }
+
+
+@asynccontextmanager
+async def process(
+    command: str, server: EmbeddedServer, portal: simulator.Portal, folder: Path
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker process; killed at the end if it still runs."""
+    with (folder / f"{command}.log").open("ab") as log:
+        started = await asyncio.create_subprocess_exec(
+            *COMMANDS[command],
+            env=environment(server, portal),
+            cwd=Path(__file__).parents[2],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_told_to_stop_it_finishes_its_batches_and_another_one_goes_on(
+    own_redis: ArqRedis, own_server: EmbeddedServer, tmp_path: Path, command: str
+) -> None:
+    async with simulator.running(World(3000, read_only=30), Behaviour(base_ms=150)) as portal:
+        job_id = await accept(own_redis, range(1, 3001), lanes=2)
+        async with process(command, own_server, portal, tmp_path) as worker:
+            truth = portal.truth
+            await truth.until(lambda: len(truth.deleted) > 200 and truth.in_flight == 2, 30)
+            worker.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(20):
+                await worker.wait()
+        found = await by_outcome(own_redis, job_id)
+        assert found[Outcome.DELETED] == portal.truth.deleted, "every answer was recorded"
+        assert await own_redis.execute_command("HGET", f"crm-sweep:job:{job_id}", "inflight") == b"0"
+        portal.behaviour.change({"base_ms": 0})
+        async with process(command, own_server, portal, tmp_path):
+            assert (await ended(own_redis, job_id)).state is State.COMPLETED
+        found = await check_against_truth(own_redis, portal, job_id)
+        assert not found[Outcome.PRESUMED_DELETED]
+        assert not portal.truth.sent_again
+    assert len(found[Outcome.DELETED]) == 2970
+
+
+async def test_killed_in_the_middle_it_costs_a_lease_and_no_contact(
+    own_redis: ArqRedis, own_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    async with simulator.running(World(3000, read_only=30), Behaviour(base_ms=150)) as portal:
+        job_id = await accept(own_redis, range(1, 3001), lanes=2)
+        truth = portal.truth
+        async with process("crm-sweep", own_server, portal, tmp_path) as worker:
+            await truth.until(lambda: len(truth.deleted) > 200 and truth.in_flight == 2, 30)
+            worker.kill()
+            await worker.wait()
+        in_flight = sum(call.contact_count for call in truth.of_kind("delete")[-2:])
+        portal.behaviour.change({"base_ms": 0})
+        async with process("arq", own_server, portal, tmp_path):
+            assert (await ended(own_redis, job_id)).state is State.COMPLETED
+        found = await check_against_truth(own_redis, portal, job_id)
+    # Beside the calls in flight, their answers may have been on the way to Redis.
+    assert len(found[Outcome.PRESUMED_DELETED]) <= 2 * in_flight
+    assert len(found[Outcome.DELETED] | found[Outcome.PRESUMED_DELETED]) == 2970
+
+
+async def test_redis_killed_and_started_again_under_a_running_job(
+    own_redis: ArqRedis, own_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    async with simulator.running(World(3000, read_only=30), Behaviour(base_ms=100)) as portal:
+        job_id = await accept(own_redis, range(1, 3001), lanes=2)
+        truth = portal.truth
+        async with process("crm-sweep", own_server, portal, tmp_path) as worker:
+            await truth.until(lambda: len(truth.deleted) > 200 and truth.in_flight == 2, 30)
+            os.kill(own_server.pid, signal.SIGKILL)
+            own_server.stop()
+            own_server.start()
+            portal.behaviour.change({"base_ms": 5})
+            assert (await ended(own_redis, job_id)).state is State.COMPLETED
+            assert worker.returncode is None, "the same worker went on"
+        await check_against_truth(own_redis, portal, job_id)
+
+
+async def test_a_second_signal_does_not_wait(own_redis: ArqRedis, own_server: EmbeddedServer, tmp_path: Path) -> None:
+    async with simulator.running(World(100), Behaviour(base_ms=600_000)) as portal:
+        job_id = await accept(own_redis, range(1, 101), lanes=1)
+        async with process("crm-sweep", own_server, portal, tmp_path) as worker:
+            await portal.truth.until(lambda: portal.truth.in_flight > 0, 30)
+            worker.send_signal(signal.SIGTERM)
+
+            async with asyncio.timeout(15):
+                while worker.returncode is None:
+                    worker.send_signal(signal.SIGTERM)
+                    await asyncio.wait({asyncio.ensure_future(worker.wait())}, timeout=0.5)
+        assert (await read_job(own_redis, job_id)).counts[Outcome.PENDING] == 100
