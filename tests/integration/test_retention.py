@@ -1,11 +1,14 @@
 """Jobs that ended long ago are forgotten without a trace; all others are left alone."""
 
+from typing import Any
+
 import pytest
 from arq.connections import ArqRedis
 
 from jobs import keys
 from jobs.control import UnknownJob, control
 from jobs.retention import forget_old_jobs
+from jobs.segments import Segments
 from jobs.states import Event
 from jobs.view import list_jobs, read_job
 from tests.integration.lanes import accept, answer, start_lane, take, terms
@@ -71,3 +74,39 @@ async def test_an_id_that_is_free_again_makes_a_new_job(redis: ArqRedis) -> None
     await forget_old_jobs(redis, 30)
     await accept(redis, range(500, 510), job_id="monthly")
     assert (await read_job(redis, "monthly")).total == 10
+
+
+async def test_a_worker_that_knew_the_former_job_sends_nothing_of_its_list(redis: ArqRedis) -> None:
+    now_s = 1e9
+    segments = Segments(redis, clock=lambda: now_s)
+    await finish(redis, "monthly")
+    assert list(await segments.ids("monthly", 0)) == list(range(1, 31))
+    await age(redis, "monthly", 31)
+    await forget_old_jobs(redis, 30)
+    await accept(redis, range(500, 510), job_id="monthly")
+    now_s += 864  # the shortest retention
+    assert list(await segments.ids("monthly", 0)) == list(range(500, 510))
+
+
+async def test_segments_in_use_are_read_once_and_few_are_kept(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(20):
+        await accept(redis, [n + 1], job_id=f"j{n}")
+    read: list[str] = []
+    execute: Any = redis.execute_command
+
+    async def spy(*command: str) -> object:
+        read.append(command[1])
+        return await execute(*command)
+
+    monkeypatch.setattr(redis, "execute_command", spy)
+    segments = Segments(redis)
+    for _ in range(3):
+        assert list(await segments.ids("j0", 0)) == [1]
+    assert len(read) == 1
+    for n in range(20):
+        assert list(await segments.ids(f"j{n}", 0)) == [n + 1]
+    assert len(read) == 20
+    await segments.ids("j0", 0)
+    assert len(read) == 21, "the one that was used least lately had to go"
+    with pytest.raises(LookupError):
+        await segments.ids("nobody", 0)
