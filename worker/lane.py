@@ -42,6 +42,17 @@ INTERRUPTED = Failure(
 )
 
 
+#: What a call came to that was never made, for no fault of the portal: no attempt, no doubt, and no reason to spare it.
+NOT_SENT = Failure(
+    action=Action.GIVE_UP,
+    may_have_deleted=False,
+    reason="timeout",
+    http_status=None,
+    message="the worker stood still for longer than its lease lasts, and sent nothing",
+    sent=False,
+)
+
+
 class Ending(StrEnum):
     """Why a lane has let go."""
 
@@ -196,7 +207,7 @@ class Lane:
     async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
         if not self.ledger.holds_lease:
             # This process stood still for longer than a lease lasts, so the batch may be in other hands: do not send.
-            return INTERRUPTED
+            return NOT_SENT
         try:
             if batch.call is Call.PUT:
                 return await self.client.delete(ids[0])

@@ -19,6 +19,8 @@ from jobs.states import State
 from tests.strategies import scattered
 from worker.answers import Action, Deleted, Failure, LookedUp, Visible
 from worker.decide import Decider
+from worker.lane import NOT_SENT
+from worker.push_back import PushBack
 
 AT_MS = 1_764_000_000_000
 MAX_ATTEMPTS = 4
@@ -138,6 +140,16 @@ def test_not_getting_through_is_no_attempt_and_no_call() -> None:
     settlement = settle(batch(before), failure(reason="portal_unreachable", http_status=None, sent=False))
     assert settlement.items == [(before, 0.0)]
     assert (settlement.sent, settlement.retried, settlement.throttled) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("call", list(Call))
+def test_a_call_that_was_never_made_leaves_everything_as_it_was(call: Call) -> None:
+    before = item(call, attempts=1, failures=2)
+    settlement = settle(batch(before), NOT_SENT)
+    assert settlement.items == [(before, 0.0)]
+    assert (settlement.records, settlement.sent, settlement.retried, settlement.stop) == ([], 0, 0, None)
+    PushBack(1.0, 5.0).note(settlement, NOT_SENT, 0.0)
+    assert (settlement.push_back_s, settlement.slow_down) == (None, False)
 
 
 def test_a_stop_keeps_the_batch_for_later_and_names_the_reason() -> None:
