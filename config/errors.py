@@ -25,7 +25,7 @@ class ConfigError(Exception):
         return "\n  - ".join([f"configuration: {len(self.problems)} problems", *self.problems])
 
 
-class UnknownPortal(LookupError):  # noqa: N818 - reads as the fact it states, like LookupError's own subclasses
+class UnknownPortal(LookupError):
     """No portal of this name is configured.
 
     Attributes:

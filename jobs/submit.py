@@ -139,7 +139,8 @@ def request_digest(portal: str, ids: BitMap) -> str:
 
 async def _stage(redis: ArqRedis, staged: str, ids: BitMap) -> None:
     """Write the segments under a name of their own, a few at a time, so that memory stays flat."""
-    pipe = redis.pipeline(transaction=False)
+    # In transactions, so that no staged list is ever left without an end to its life.
+    pipe = redis.pipeline(transaction=True)
     for number, segment in enumerate(segments(ids)):
         pipe.execute_command("HSET", staged, str(number), segment)
         pipe.expire(staged, _STAGING_S)

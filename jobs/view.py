@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from redis.asyncio import Redis
@@ -112,18 +112,50 @@ async def list_jobs(
         ValueError: the cursor is not one.
     """
     found: list[Job] = []
-    offset = int(cursor or 0)
+    after = _decode_cursor(cursor)
     while True:
-        ids = [job_id.decode() for job_id in await redis.zrevrange(keys.JOBS, offset, offset + limit - 1)]
-        for job in await _read(redis, ids):
-            offset += 1
+        ids = await _newest_first(redis, after, limit)
+        for job_id, job in zip(ids, await _read(redis, [job_id for _, job_id in ids]), strict=True):
+            after = job_id
             if job and (state is None or job.state is state) and (portal is None or job.portal == portal):
                 found.append(job)
                 if len(found) == limit:
-                    more = await redis.zcard(keys.JOBS) > offset
-                    return Page(found, str(offset) if more else None)
+                    more = await _newest_first(redis, after, 1)
+                    return Page(found, _encode_cursor(after) if more else None)
         if len(ids) < limit:
             return Page(found, None)
+
+
+#: A place in the list of jobs: when a job was created (ms), and its ID. New jobs do not shift it.
+_Place: TypeAlias = tuple[int, str]
+
+
+def _encode_cursor(place: _Place) -> str:
+    return f"{place[0]}-{place[1]}"
+
+
+def _decode_cursor(cursor: str | None) -> _Place | None:
+    if cursor is None:
+        return None
+    created_ms, dash, job_id = cursor.partition("-")
+    if not (created_ms.isascii() and created_ms.isdigit() and dash and job_id):
+        raise ValueError(f"not a cursor: {cursor[:80]!r}")
+    return int(created_ms), job_id
+
+
+async def _newest_first(redis: Redis, after: _Place | None, limit: int) -> list[_Place]:
+    """Give the places of up to `limit` jobs behind `after`. Jobs of one millisecond are in descending order of ID."""
+    places: list[_Place] = []
+    skipped = 0
+    while len(places) < limit:
+        highest = "+inf" if after is None else after[0]
+        rows = await redis.zrevrangebyscore(keys.JOBS, highest, "-inf", start=skipped, num=limit + 1, withscores=True)
+        skipped += len(rows)
+        behind = ((int(created_ms), job_id.decode()) for job_id, created_ms in rows)
+        places += [place for place in behind if after is None or place < after]
+        if len(rows) <= limit:
+            break
+    return places[:limit]
 
 
 async def _read(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:

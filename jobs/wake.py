@@ -26,7 +26,7 @@ async def wake_lanes(redis: ArqRedis, portal: str, lanes: int, *, delay_s: float
         return
     if delay_s > 0:
         # Lanes that let go at the same time name the same moment; one alarm clock is enough for all of them.
-        alarm = f"wake:{portal}:{round(time.time() + delay_s)}"
+        alarm = f"wake:{portal}:{time.time() + delay_s:.1f}"
         await redis.enqueue_job(DRIVE_LANE, portal, _job_id=alarm, _defer_by=delay_s)
         return
     for _ in range(lanes):

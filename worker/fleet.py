@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from arq.connections import ArqRedis
 from pyroaring import BitMap
+from redis.exceptions import RedisError
 
 from config.logging import get_logger
 from config.settings import Portal, Settings
@@ -160,8 +161,8 @@ class Fleet:
         while True:
             try:
                 await presence.beat(self.redis, self.name)
-            except AWAY:
-                get_logger().warning("redis_away")
+            except (*AWAY, RedisError) as error:
+                get_logger().warning("redis_away", error=type(error).__name__)
             await asyncio.sleep(presence.BEAT_S)
 
     def _prepare(self, portal: Portal) -> _Driven:

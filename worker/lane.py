@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pyroaring import BitMap
+from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
 from config.portal import Portal
@@ -234,7 +235,7 @@ class Lane:
             if self.ledger.stale_in_s() < ttl_s * 0.7:
                 try:
                     await self.ledger.renew()
-                except AWAY:
+                except (*AWAY, RedisError):
                     continue
 
     def _log(self, done: "_Done") -> None:

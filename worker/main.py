@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
+from arq.connections import ArqRedis
 from arq.cron import cron
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
@@ -149,8 +150,9 @@ async def _supervise(settings: Settings, fleet: Fleet) -> None:
             workers.append(Worker(**worker_options(settings, fleet), handle_signals=False))
             try:
                 await _run(workers[-1], fleet)
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it dies of, jobs must not wait for a worker that is alive
                 get_logger().warning("arq_restarted", error=type(error).__name__)
+                await _drop_garbage(fleet.redis)
             for worker in [one for one in workers if all(task.done() for task in one.tasks.values())]:
                 workers.remove(worker)
                 await _end(worker)
@@ -158,6 +160,17 @@ async def _supervise(settings: Settings, fleet: Fleet) -> None:
     finally:
         for worker in workers:
             await _end(worker)
+
+
+async def _drop_garbage(redis: ArqRedis) -> None:
+    """Take what cannot be an arq job ID out of the queue: arq dies of it at every look."""
+    with contextlib.suppress(*AWAY, RedisError):
+        for member in await redis.zrange(QUEUE, 0, -1):
+            try:
+                member.decode()
+            except UnicodeDecodeError:
+                await redis.zrem(QUEUE, member)
+                get_logger().warning("queue_garbage_dropped", size=len(member))
 
 
 async def _run(worker: Worker, fleet: Fleet) -> None:

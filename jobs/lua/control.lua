@@ -21,6 +21,11 @@ if event == 'resume' or event == 'cancel' then
   -- Somebody has looked at it: the portal is tried again.
   redis.call('HDEL', portal, 'fault', 'fault_until_ms')
 end
+if event == 'resume' then
+  -- What failed before somebody had a look is not held against the job again.
+  local counts = redis.call('HMGET', job, 'total', 'n:pending', 'n:failed')
+  redis.call('HSET', job, 'judged_done', tonumber(counts[1]) - tonumber(counts[2]), 'judged_failed', counts[3] or 0)
+end
 if event == 'resume' or event == 'approve' then
   redis.call('HDEL', job, 'state_reason')
   activate(portal, job_id)

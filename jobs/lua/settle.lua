@@ -91,7 +91,7 @@ if batch.batch_size then
 end
 
 -- Two marks of (time, decided), the older one at least 5 s and mostly less than 10 s old, give the present throughput.
-local facts = redis.call('HMGET', job, 'total', 'n:pending', 'mark_ms', 'n:failed', 'state')
+local facts = redis.call('HMGET', job, 'total', 'n:pending', 'mark_ms', 'n:failed', 'state', 'judged_done', 'judged_failed')
 local done = tonumber(facts[1]) - tonumber(facts[2])
 if not facts[3] then
   redis.call('HSET', job, 'mark_ms', now, 'mark_done', done)
@@ -104,7 +104,10 @@ if #batch.items > 0 and (facts[5] == 'running' or facts[5] == 'cancelling') then
   activate(portal, job_id)
 end
 local stop = batch.stop
-if not stop and done >= batch.threshold_from and tonumber(facts[4] or 0) > done * batch.threshold then
+-- Since somebody had a look last, how many of how many have failed?
+local judged = done - (tonumber(facts[6]) or 0)
+local failed = (tonumber(facts[4]) or 0) - (tonumber(facts[7]) or 0)
+if not stop and judged >= batch.threshold_from and failed > judged * batch.threshold then
   stop = 'failure_threshold'
 end
 if stop then

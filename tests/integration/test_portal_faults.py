@@ -5,7 +5,8 @@ from arq.connections import ArqRedis
 from jobs import keys
 from jobs.control import control
 from jobs.ledger import Idle, LaneLedger, Settlement
-from jobs.outcomes import Outcome
+from jobs.outcomes import Code, Outcome
+from jobs.records import Record
 from jobs.states import Event, State
 from jobs.view import read_job
 from tests.integration.lanes import PORTAL, accept, answer, start_lane, take, terms
@@ -74,3 +75,32 @@ async def test_a_fault_of_one_job_holds_no_other(redis: ArqRedis) -> None:
     ledger = await start_lane(redis)
     stopped = await meet_a_fault(redis, ledger, "failure_threshold")
     assert (await take(ledger)).job_id != stopped
+
+
+async def fail_some(redis: ArqRedis, ledger: LaneLedger, size: int) -> str:
+    """Take a batch and give all of it up; gives the job's state."""
+    batch = await take(ledger, terms(batch_size=size))
+    at_ms = batch.server_ms()
+    records = [
+        (
+            item.segment,
+            Record(
+                positions=item.positions, codes=bytes([Code.REJECTED]) * size, attempts=1, http_status=400, at_ms=at_ms
+            ),
+        )
+        for item in batch.items
+    ]
+    assert await ledger.settle(batch, Settlement(records=records, sent=1, threshold=0.5, threshold_from=20))
+    return (await read_job(redis, batch.job_id)).state
+
+
+async def test_too_many_failures_pause_a_job_and_are_forgiven_by_a_resume(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 1001))
+    ledger = await start_lane(redis)
+    assert await fail_some(redis, ledger, 19) == State.RUNNING
+    assert await fail_some(redis, ledger, 1) == State.PAUSED
+    assert (await read_job(redis, job_id)).state_reason == "failure_threshold"
+    await control(redis, job_id, Event.RESUME, lanes=0)
+    ledger = await start_lane(redis, "after")
+    assert await fail_some(redis, ledger, 19) == State.RUNNING, "what failed before is held against it again"
+    assert await fail_some(redis, ledger, 1) == State.PAUSED

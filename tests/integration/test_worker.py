@@ -198,3 +198,15 @@ async def test_many_small_jobs_all_end(redis: ArqRedis, server: EmbeddedServer) 
                 await ended(redis, job_id)
         await check_against_truth(redis, portal, *jobs)
         assert not portal.truth.sent_again
+
+
+async def test_garbage_in_the_queue_stops_no_worker(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with simulator.running(World(100)) as portal, working(settings_of(server, portal)):
+        await redis.zadd(QUEUE, {b"\xff\xfe": 1})
+        job_id = await accept(redis, range(1, 101))
+        assert (await ended(redis, job_id)).state is State.COMPLETED
+        await until(lambda: _gone(redis, b"\xff\xfe"))
+
+
+async def _gone(redis: ArqRedis, member: bytes) -> bool:
+    return await redis.zscore(QUEUE, member) is None
