@@ -205,8 +205,8 @@ async def test_garbage_in_the_queue_stops_no_worker(redis: ArqRedis, server: Emb
         await redis.zadd(QUEUE, {b"\xff\xfe": 1})
         job_id = await accept(redis, range(1, 101))
         assert (await ended(redis, job_id)).state is State.COMPLETED
-        await until(lambda: _gone(redis, b"\xff\xfe"))
+        await until(lambda: _dropped(redis, b"\xff\xfe"))
 
 
-async def _gone(redis: ArqRedis, member: bytes) -> bool:
+async def _dropped(redis: ArqRedis, member: bytes) -> bool:
     return await redis.zscore(QUEUE, member) is None
