@@ -38,8 +38,8 @@ def why_waiting(situation: Situation) -> str | None:
     """Give the word for what a job waits for; None if it is moving or has ended well."""
     if situation.stored_reason:
         return situation.stored_reason
-    if situation.state in TERMINAL or situation.inflight:
-        return None
+    if situation.state in TERMINAL or (situation.inflight and situation.lanes):
+        return None  # with no lane left, what is in flight was in the hands of a worker that died
     if situation.workers == 0:
         return "no_worker"
     if situation.fault_ms > 0:

@@ -28,8 +28,10 @@ def situation(**facts: Any) -> Situation:
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        ({"state": State.RUNNING, "inflight": 1}, None),
-        ({"state": State.RUNNING, "inflight": 1, "push_back_ms": 5}, None),
+        ({"state": State.RUNNING, "inflight": 1, "lanes": 1}, None),
+        ({"state": State.RUNNING, "inflight": 1, "lanes": 1, "push_back_ms": 5}, None),
+        ({"state": State.RUNNING, "inflight": 1, "workers": 0}, "no_worker"),
+        ({"state": State.CANCELLING, "inflight": 1}, "backoff"),
         ({"state": State.COMPLETED}, None),
         ({"state": State.CANCELLED, "workers": 0}, None),
         ({"state": State.PAUSED, "stored_reason": "operator", "workers": 0}, "operator"),
