@@ -23,7 +23,7 @@ from jobs.wake import wake_lanes
 from worker.decide import Decider
 from worker.drain import Drain, cancel
 from worker.lane import Ending, Farewell, Lane
-from worker.portal_client import PortalClient
+from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
 from worker.token_store import RedisTokenStore
 
@@ -178,10 +178,18 @@ class Fleet:
         )
 
     async def _pace(self, portal_name: str) -> None:
-        """Wait for the turn of a call that belongs to no batch."""
+        """Wait for the turn of a call that belongs to no batch.
+
+        Raises:
+            NoTurn: the portal wants to be left alone for long; a batch must not be held meanwhile.
+        """
         terms = self._driven[portal_name].terms
+        # The rate alone never asks for more: `max_wait_s` of reserved turns, and the one behind them.
+        longest_s = terms.max_wait_s + max(10.0, 1 / terms.requests_per_second)
         while True:
             turn = await reserve_turn(self.redis, portal_name, terms)
+            if isinstance(turn, Later) and turn.wait_s > longest_s:
+                raise NoTurn
             await asyncio.sleep(turn.wait_s)
             if not isinstance(turn, Later):
                 return

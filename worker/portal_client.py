@@ -24,6 +24,20 @@ MAX_STRANGE_ANSWERS = 3
 LOGIN_TIMEOUT_S = 30.0
 
 
+class NoTurn(Exception):
+    """The portal takes no call for longer than anybody should wait with a batch in hand."""
+
+
+_NO_TURN = Failure(
+    action=Action.GIVE_UP,
+    may_have_deleted=False,
+    reason="push_back",
+    http_status=None,
+    message="a fresh log-in was needed while the portal took no calls; the batch waits outside",
+    sent=False,
+)
+
+
 class PortalClient:
     """One portal's API as a worker needs it; good for any number of calls at a time.
 
@@ -31,7 +45,8 @@ class PortalClient:
         portal: its settings.
         tokens: what the workers share about logging in; not used when the portal has a token.
         pace: awaited before each further request of a call: a log-in, and the call sent again after it. The first
-            request of a call is the caller's to pace.
+            request of a call is the caller's to pace. Raises `NoTurn` where that would take too long; the call then
+            was no attempt.
 
     All calls raise what redis-py raises when `tokens` cannot be reached; the portal has executed nothing then.
     """
@@ -133,6 +148,14 @@ class PortalClient:
         self, method: str, target: str, body: bytes | None = None, *, deleting: bool = False
     ) -> RawAnswer | Failure:
         """Send one authenticated request; after a 401, which executes nothing, once more with a fresh token."""
+    ) -> RawAnswer | Failure:
+        try:
+            return await self._authenticated(method, target, body, deleting=deleting)
+        except NoTurn:
+            return _NO_TURN
+
+    async def _authenticated(
+        self, method: str, target: str, body: bytes | None, *, deleting: bool
         authorization = await self._credentials.authorization()
         if isinstance(authorization, Failure):
             return replace(authorization, sent=False)

@@ -1,16 +1,21 @@
 """Races around the ledger that no other test stages: each was, or could have been, a way for it to be wrong."""
 
+import asyncio
 from typing import Any
 
 from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
+from jobs import keys
 from jobs.view import read_job
 from tests.conftest import settings_for
-from tests.integration.lanes import accept, lapse, start_lane, take
-from tests.integration.raw_portal import RawPortal
+from tests.integration.lanes import PORTAL, accept, lapse, read_items, start_lane, take
+from tests.integration.raw_portal import RawPortal, Request, raw_portal
 from tests.integration.sweeping import EAGER, MARKS
+from tests.integration.test_login import CREDENTIALS, Office
+from tests.waiting import until
+from worker.main import working
 
 pytestmark = MARKS
 
@@ -26,3 +31,29 @@ async def test_a_job_whose_only_worker_was_killed_says_so(redis: ArqRedis) -> No
     assert (await read_job(redis, job_id)).state_reason is None
     await lapse(redis, "lane")
     assert (await read_job(redis, job_id)).state_reason == "no_worker"
+
+
+async def test_a_push_back_during_a_log_in_is_not_waited_for_with_a_batch_in_hand(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    office = Office()
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.method == "PUT":  # the token has run out, and another lane has just been told to stay away for a day
+            office.revoked.add(request.headers["authorization"])
+            seconds, _ = await redis.time()
+            await redis.hset(keys.portal(PORTAL), "push_back_until_ms", (seconds + 86_400) * 1000)
+        await office(request, writer)
+
+    async with raw_portal(behave) as portal:
+        job_id = await accept(redis, range(1, 11))
+        async with working(settings_of(server, portal, **CREDENTIALS)):
+
+            async def waits() -> bool:
+                job = await read_job(redis, job_id)
+                return job.state_reason == "push_back"
+
+            await until(waits)
+            [item] = await read_items(redis, job_id)
+            assert (item.attempts, item.doubtful) == (0, False)
+    assert not await redis.keys(keys.claims(PORTAL)) + await redis.keys(keys.leases(PORTAL))
