@@ -120,9 +120,12 @@ def read_rights(body: bytes) -> Rights:
     else:
         items = envelope.response
         if items and _is_success(envelope) and _is_complete(envelope, len(items)):
-            return Rights({item.id: _visible(item.can_edit, item.can_delete) for item in items}, complete=True)
+            visible = {item.id: _visible(item.can_edit, item.can_delete) for item in items}
+            return Rights(visible, complete=len(visible) == len(items))
     loose, items_loose = _read_items(_read_fields(body))
-    return Rights(dict(map(_right, items_loose)), complete=_is_complete(loose, len(items_loose)))
+    visible = dict(map(_right, items_loose))
+    # A contact that is listed twice may stand where another one should.
+    return Rights(visible, complete=_is_complete(loose, len(visible)))
 
 
 def read_right(body: bytes) -> Rights:

@@ -89,7 +89,9 @@ class PortalClient:
         listed = frozenset(listing.ids)
         if not listed.issubset(ids):
             return self._fault(Fault.FOREIGN_ID, answer, deleting=True)
-        return Deleted(listed, unlisted_doubtful=not listing.complete, http_status=200)
+        # A contact that is listed twice may stand where another one should.
+        complete = listing.complete and len(listed) == len(listing.ids)
+        return Deleted(listed, unlisted_doubtful=not complete, http_status=200)
 
     async def look_up(self, contact_ids: Sequence[int]) -> LookedUp | Failure:
         """Ask which of these contacts the account can see, and what it may do with them.
@@ -147,8 +149,6 @@ class PortalClient:
     async def _call(
         self, method: str, target: str, body: bytes | None = None, *, deleting: bool = False
     ) -> RawAnswer | Failure:
-        """Send one authenticated request; after a 401, which executes nothing, once more with a fresh token."""
-    ) -> RawAnswer | Failure:
         try:
             return await self._authenticated(method, target, body, deleting=deleting)
         except NoTurn:
@@ -156,6 +156,8 @@ class PortalClient:
 
     async def _authenticated(
         self, method: str, target: str, body: bytes | None, *, deleting: bool
+    ) -> RawAnswer | Failure:
+        """Send one authenticated request; after a 401, which executes nothing, once more with a fresh token."""
         authorization = await self._credentials.authorization()
         if isinstance(authorization, Failure):
             return replace(authorization, sent=False)

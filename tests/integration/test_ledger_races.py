@@ -8,11 +8,12 @@ from arq.connections import ArqRedis
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
 from jobs import keys
+from jobs.outcomes import Code
 from jobs.view import read_job
 from tests.conftest import settings_for
-from tests.integration.lanes import PORTAL, accept, lapse, read_items, start_lane, take
-from tests.integration.raw_portal import RawPortal, Request, raw_portal
-from tests.integration.sweeping import EAGER, MARKS
+from tests.integration.lanes import PORTAL, accept, lapse, lines_of, read_items, start_lane, take
+from tests.integration.raw_portal import RawPortal, Request, answer, listing, raw_portal, rights
+from tests.integration.sweeping import EAGER, MARKS, ended
 from tests.integration.test_login import CREDENTIALS, Office
 from tests.waiting import until
 from worker.main import working
@@ -57,3 +58,42 @@ async def test_a_push_back_during_a_log_in_is_not_waited_for_with_a_batch_in_han
             [item] = await read_items(redis, job_id)
             assert (item.attempts, item.doubtful) == (0, False)
     assert not await redis.keys(keys.claims(PORTAL)) + await redis.keys(keys.leases(PORTAL))
+
+
+async def test_an_answer_that_lists_a_contact_twice_leaves_a_doubt(redis: ArqRedis, server: EmbeddedServer) -> None:
+    """It deleted both, and counts both, and lists one of them twice."""
+    alive = {1, 2}
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.method == "PUT":
+            alive.clear()
+            await answer(200, listing([1, 1]))(request, writer)
+        else:
+            await answer(200, rights({}))(request, writer)
+
+    async with raw_portal(behave) as portal:
+        job_id = await accept(redis, [1, 2])
+        async with working(settings_of(server, portal)):
+            await ended(redis, job_id)
+    assert [line.code for line in await lines_of(redis, job_id)] == [Code.DELETED, Code.PRESUMED_DELETED]
+
+
+async def test_a_look_up_that_lists_a_contact_twice_is_not_believed(redis: ArqRedis, server: EmbeddedServer) -> None:
+    """Two were asked about, two are counted, one is shown twice: nobody can say that the other one is gone."""
+    looked_up = 0
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal looked_up
+        if request.method == "PUT":
+            await answer(200, listing([]))(request, writer)
+            return
+        looked_up += 1
+        one = {"id": 1, "canEdit": False, "canDelete": False}
+        shown = [one, one] if looked_up == 1 else [one, {"id": 2, "canEdit": False, "canDelete": False}]
+        await answer(200, listing([1, 2], response=shown))(request, writer)
+
+    async with raw_portal(behave) as portal:
+        job_id = await accept(redis, [1, 2])
+        async with working(settings_of(server, portal)):
+            await ended(redis, job_id)
+    assert [line.code for line in await lines_of(redis, job_id)] == [Code.READ_ONLY, Code.READ_ONLY]
