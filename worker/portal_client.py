@@ -166,7 +166,7 @@ class PortalClient:
             return answer
         authorization = await self._credentials.renew(authorization)
         if isinstance(authorization, Failure):
-            return authorization
+            return replace(authorization, http_status=401)  # of this call, whatever the log-in was answered with
         await self._pace()
         return await self._send(method, target, body, authorization, deleting=deleting)
 

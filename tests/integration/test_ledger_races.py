@@ -9,11 +9,12 @@ from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
 from jobs import keys
 from jobs.outcomes import Code
+from jobs.states import State
 from jobs.view import read_job
 from tests.conftest import settings_for
 from tests.integration.lanes import PORTAL, accept, lapse, lines_of, read_items, start_lane, take
 from tests.integration.raw_portal import RawPortal, Request, answer, listing, raw_portal, rights
-from tests.integration.sweeping import EAGER, MARKS, ended
+from tests.integration.sweeping import EAGER, MARKS, ended, in_state
 from tests.integration.test_login import CREDENTIALS, Office
 from tests.waiting import until
 from worker.main import working
@@ -97,3 +98,20 @@ async def test_a_look_up_that_lists_a_contact_twice_is_not_believed(redis: ArqRe
         async with working(settings_of(server, portal)):
             await ended(redis, job_id)
     assert [line.code for line in await lines_of(redis, job_id)] == [Code.READ_ONLY, Code.READ_ONLY]
+
+
+async def test_the_status_of_a_put_is_not_that_of_the_log_in_behind_it(redis: ArqRedis, server: EmbeddedServer) -> None:
+    office = Office()
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.method == "PUT":
+            office.revoked.add(request.headers["authorization"])
+            office.password = "changed meanwhile"
+        await office(request, writer)
+
+    async with raw_portal(behave) as portal:
+        job_id = await accept(redis, [1])
+        async with working(settings_of(server, portal, **CREDENTIALS)):
+            assert (await in_state(redis, job_id, State.PAUSED)).state_reason == "portal_auth"
+            [line] = await lines_of(redis, job_id)
+    assert (line.attempts, line.http_status) == (1, 401)
