@@ -255,7 +255,8 @@ def _ttl_s(expires: object, now: float) -> float:
 def _refused(reason: str, left_s: float, status: int | None = None) -> Failure:
     message, _ = REFUSALS.get(reason, REFUSALS["wrong_password"])
     message = f"{message} (not tried again for {left_s:.0f} s, unless the configuration changes)"
-    return Failure(Action.STOP, False, "portal_auth", status, message, retry_after_s=left_s)
+    # No `retry_after_s`: only these credentials are left alone, and corrected ones must not have to wait.
+    return Failure(Action.STOP, False, "portal_auth", status, message)
 
 
 def _wait(message: str, wait_s: float) -> Failure:

@@ -8,8 +8,9 @@ from arq.connections import ArqRedis
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
 from jobs import keys
+from jobs.control import control
 from jobs.outcomes import Code
-from jobs.states import State
+from jobs.states import Event, State
 from jobs.view import read_job
 from tests.conftest import settings_for
 from tests.integration.lanes import PORTAL, accept, lapse, lines_of, read_items, start_lane, take
@@ -115,3 +116,14 @@ async def test_the_status_of_a_put_is_not_that_of_the_log_in_behind_it(redis: Ar
             assert (await in_state(redis, job_id, State.PAUSED)).state_reason == "portal_auth"
             [line] = await lines_of(redis, job_id)
     assert (line.attempts, line.http_status) == (1, 401)
+
+
+async def test_corrected_credentials_are_tried_at_once(redis: ArqRedis, server: EmbeddedServer) -> None:
+    office = Office()
+    async with raw_portal(office) as portal:
+        job_id = await accept(redis, [1])
+        async with working(settings_of(server, portal, **CREDENTIALS | {"password": "wrong"})):
+            assert (await in_state(redis, job_id, State.PAUSED)).state_reason == "portal_auth"
+        async with working(settings_of(server, portal, **CREDENTIALS)):
+            await control(redis, job_id, Event.RESUME)
+            await ended(redis, job_id, timeout_s=10)
