@@ -87,7 +87,10 @@ class RedisTokenStore:
 
     async def begin_login(self, owner: bytes) -> bool:
         """Take the turn to log in."""
-        return bool(await self._redis.set(self._lock_key, owner, nx=True, px=_ms(LOCK_TTL_S)))
+        if await self._redis.set(self._lock_key, owner, nx=True, px=_ms(LOCK_TTL_S)):
+            return True
+        # The turn may be this owner's: the reply that said so was lost, and the connection sent the command again.
+        return bool(await self._redis.get(self._lock_key) == owner)
 
     async def end_login(self, owner: bytes) -> None:
         """Give the turn back."""

@@ -19,6 +19,7 @@ from tests.integration.sweeping import EAGER, MARKS, ended, in_state
 from tests.integration.test_login import CREDENTIALS, Office
 from tests.waiting import until
 from worker.main import working
+from worker.token_store import RedisTokenStore
 
 pytestmark = MARKS
 
@@ -127,3 +128,10 @@ async def test_corrected_credentials_are_tried_at_once(redis: ArqRedis, server: 
         async with working(settings_of(server, portal, **CREDENTIALS)):
             await control(redis, job_id, Event.RESUME)
             await ended(redis, job_id, timeout_s=10)
+
+
+async def test_a_log_in_whose_turn_was_taken_twice_by_a_resent_command_goes_on(redis: ArqRedis) -> None:
+    store = RedisTokenStore(redis, "main")
+    assert await store.begin_login(b"me")
+    assert await store.begin_login(b"me"), "its first reply was lost"
+    assert not await store.begin_login(b"another")
