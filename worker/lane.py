@@ -136,6 +136,8 @@ class Lane:
             while isinstance(grant, Turn | Batch):
                 if isinstance(grant, Turn):
                     if await self.drain.within(_whole_ms(grant.wait_s)):
+                        if recording:  # without a lease it would be rescued, in doubt
+                            await recording
                         return await self._let_go(Ending.DRAINED)
                     grant = await self.ledger.next_batch(self.terms, has_turn=True)
                     continue

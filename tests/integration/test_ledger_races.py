@@ -3,18 +3,20 @@
 import asyncio
 from typing import Any
 
+import pytest
 from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
 from jobs import keys
 from jobs.control import control
-from jobs.outcomes import Code
+from jobs.ledger import LaneLedger
+from jobs.outcomes import Code, Outcome
 from jobs.states import Event, State
 from jobs.view import read_job
 from tests.conftest import settings_for
 from tests.integration.lanes import PORTAL, accept, lapse, lines_of, read_items, start_lane, take
-from tests.integration.raw_portal import RawPortal, Request, answer, listing, raw_portal, rights
+from tests.integration.raw_portal import RawPortal, Request, answer, delete_all, listing, raw_portal, rights
 from tests.integration.sweeping import EAGER, MARKS, ended, in_state
 from tests.integration.test_login import CREDENTIALS, Office
 from tests.waiting import until
@@ -135,3 +137,40 @@ async def test_a_log_in_whose_turn_was_taken_twice_by_a_resent_command_goes_on(r
     assert await store.begin_login(b"me")
     assert await store.begin_login(b"me"), "its first reply was lost"
     assert not await store.begin_login(b"another")
+
+
+async def test_a_lane_told_to_stop_keeps_its_lease_until_its_last_batch_is_recorded(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its lease the batch would be rescued as doubtful, although the portal has given its word."""
+    recording, recorded = asyncio.Event(), asyncio.Event()
+    let_go_early = False
+    settle, release = LaneLedger.settle, LaneLedger.release
+
+    async def slow_settle(self: LaneLedger, *what: Any) -> bool:
+        recording.set()
+        await fleet.drain.begun()
+        for _ in range(5):  # time enough for the lane to see that it is to stop
+            await redis.ping()
+        settled = await settle(self, *what)
+        recorded.set()
+        return settled
+
+    async def spy_release(self: LaneLedger) -> None:
+        nonlocal let_go_early
+        let_go_early |= recording.is_set() and not recorded.is_set()
+        await release(self)
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.02)  # a call this long is recorded while the next one is prepared
+        await delete_all(request, writer)
+
+    monkeypatch.setattr(LaneLedger, "settle", slow_settle)
+    monkeypatch.setattr(LaneLedger, "release", spy_release)
+    async with raw_portal(behave) as portal:
+        job_id = await accept(redis, range(1, 11))
+        settings = settings_of(server, portal, requests_per_second=0.5, burst=1, batch_size_start=5, batch_size_max=5)
+        async with working(settings) as fleet:
+            await asyncio.wait_for(recording.wait(), 20)
+    assert not let_go_early
+    assert (await read_job(redis, job_id)).counts[Outcome.DELETED] == 5
