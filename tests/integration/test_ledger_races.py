@@ -48,7 +48,8 @@ async def test_a_push_back_during_a_log_in_is_not_waited_for_with_a_batch_in_han
         if request.method == "PUT":  # the token has run out, and another lane has just been told to stay away for a day
             office.revoked.add(request.headers["authorization"])
             seconds, _ = await redis.time()
-            await redis.hset(keys.portal(PORTAL), "push_back_until_ms", (seconds + 86_400) * 1000)
+            until_ms = (seconds + 86_400) * 1000
+            await redis.execute_command("HSET", keys.portal(PORTAL), "push_back_until_ms", until_ms)
         await office(request, writer)
 
     async with raw_portal(behave) as portal:
