@@ -34,6 +34,11 @@ _SECTIONS = {
     "campaign": Section(
         "bench.campaign", "memory of submitter, worker and Redis for one very large job", ("--ids", "1000000")
     ),
+    "pacing": Section(
+        "bench.pacing",
+        "whether rates are kept, and a hidden capacity is found",
+        ("--workers", "1", "2", "--rates", "5", "50", "--seconds", "10", "--step", "15", "--bursts", "5"),
+    ),
     "recovery": Section(
         "bench.recovery",
         "what a killed worker and a restarted Redis cost, start latency, idle CPU",
