@@ -240,7 +240,7 @@ class LaneLedger:
         self._ttl_s = lease_ttl_s
         self._ttl_ms = round(lease_ttl_s * 1000)
         self._held_until_s = 0.0
-        self._turn_us = 0
+        self._turn = 0, 0
         self._free_place = 0
 
     @property
@@ -304,8 +304,8 @@ class LaneLedger:
         return SETTLE, self._keys, [f"{self._token}/{batch.place}", batch.seq, *settlement.arguments()]
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
-        turn_us = self._turn_us if has_turn else 0
-        arguments = [self._token, self._ttl_ms, *terms.arguments(turn_us), self._free_place]
+        turn_us, cuts = self._turn if has_turn else (0, 0)
+        arguments = [self._token, self._ttl_ms, *terms.arguments(turn_us), self._free_place, cuts]
         return NEXT_BATCH, self._keys, arguments
 
     def _grant(self, reply: list[Any], asked_s: float) -> Grant:
@@ -328,7 +328,7 @@ class LaneLedger:
                 received_s=time.monotonic(),
             )
         if kind == b"turn":
-            self._turn_us = reply[2]
+            self._turn = reply[2], reply[3]
             return Turn(reply[1] / 1_000_000)
         if kind == b"later":
             return Later(reply[1] / 1_000_000)

@@ -5,6 +5,10 @@ import time
 from jobs.ledger import Settlement
 from worker.answers import Action, Failure
 
+#: So many 429s in a row are met by cutting the learned rate alone. It is a small part of what it was by then, and calls
+#: are far apart anyway; waiting from the second one on would lose seconds at every step down.
+CUTS_BEFORE_WAITING = 4
+
 
 class PushBack:
     """Counts the troubles of one portal in a row, as this process sees them.
@@ -28,7 +32,7 @@ class PushBack:
         """Add to a settlement how the portal is to be spared, where the failure asks for that.
 
         The learned rate is cut at every push-back. Beyond that nobody calls for as long as the portal says; where it
-        does not say, a 429 alone is met by the cut, and anything else, or the next trouble in a row, by a longer and
+        does not say, a few 429s in a row are met by the cuts, and anything else, or one more of them, by a longer and
         longer wait.
 
         Args:
@@ -46,10 +50,11 @@ class PushBack:
             self._last_s = time.monotonic()
         if failure.retry_after_s is not None:
             wait_s = failure.retry_after_s
-        elif failure.http_status == 429 and self._in_a_row == 1:
-            return
         else:
+            waits = self._in_a_row - (CUTS_BEFORE_WAITING if failure.http_status == 429 else 0)
+            if waits < 1:
+                return
             # Bounded before the power is taken: for a portal that is away for a day, a float could not hold it.
-            wait_s = min(self._max_s, self._base_s * 2.0 ** min(self._in_a_row - 1, 64))
+            wait_s = min(self._max_s, self._base_s * 2.0 ** min(waits - 1, 64))
         settlement.push_back_s = wait_s
         settlement.push_back_reason = failure.reason if away else "push_back"

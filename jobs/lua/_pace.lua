@@ -10,7 +10,8 @@
 -- in a hundred finds out whether that is still so. A slow portal is not left at a hundred calls, which may be an hour:
 -- then the climb takes a minute. Portal hash: rate_best (calls/s, the flat part), rate_depth (how deep the cut was, 0 to
 -- 1), rate_climbed (how much of the way to the flat part lies behind, 1 is there), rate_seq (the last claim before the
--- cut), rate (in force now, for people). No rate_best: nothing learned, the ceiling holds.
+-- cut), rate_cuts (how many there have been), rate (in force at the last turn). No rate_best: nothing learned, the ceiling
+-- holds.
 
 -- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate or from
 -- a clock that jumped, and would hold the portal up for nothing.
@@ -71,10 +72,11 @@ local function slow_down(portal, seq, ceiling)
   elseif climbed < 0.6 then
     -- At a rate that it took a moment ago: calls that came closer together than they were sent, or a chance. To believe
     -- all of it would drive the rate down without end.
-    best, depth = (best + rate) / 2 * 0.98, 0.2
+    best, depth = math.min((best + rate) / 2 * 0.98, rate * 1.1), 0.2
   else
     -- The probe at the end of the curve, which is a little above what the portal takes.
     best, depth = rate * 0.98, 0.2
   end
+  redis.call('HINCRBY', portal, 'rate_cuts', 1)
   redis.call('HSET', portal, 'rate_best', best, 'rate_depth', depth, 'rate_climbed', 0, 'rate_seq', facts[5] or 0)
 end

@@ -7,9 +7,9 @@
 --            5 linger_ms: how long a small look-up may wait to be joined by others
 --            6 ceiling, calls/s   7 burst   8 max_wait_us   9 turn_us: the reserved turn that the lane has waited for, or 0
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes
---            12 place of the claim, 0 or 1: a free one, as far as the lane knows
+--            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as the turn was given with
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, item, item, …}   the lane holds this batch now
---            {'turn', wait_us, turn_us}   a turn is reserved: wait, then ask again with it
+--            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
 --            {'lost'}             the lease has lapsed
@@ -19,11 +19,6 @@ local active, waiting = portal .. ':active', portal .. ':waiting'
 local leases, claims = portal .. ':leases', portal .. ':claims'
 local clock_us = now_us()
 local now = math.floor(clock_us / 1000)
-
--- A turn is good for a moment only. Lanes whose worker or whose Redis stood still would otherwise use theirs all at
--- once when it goes on, and the portal would get in one blow what was meant for many seconds.
-local turn_us, most_late_us = tonumber(ARGV[9]), math.max(100000, 1000000 / tonumber(ARGV[6]))
-local has_turn = turn_us > 0 and clock_us <= turn_us + most_late_us
 
 local lapses = redis.call('ZSCORE', leases, token)
 if not lapses or tonumber(lapses) <= now then
@@ -38,10 +33,18 @@ local function let_go()
   end
 end
 
-local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'fault_until_ms', 'retry_tat_us')
+local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'fault_until_ms', 'retry_tat_us', 'rate',
+  'rate_cuts')
 local learned = math.min(tonumber(pacing[1]) or batch_size, tonumber(ARGV[10]))
 local pushed_back = (tonumber(pacing[2]) or 0) > now
 local fault_until = tonumber(pacing[3]) or 0
+
+-- A turn is good for a moment only, and only at the rate at which it was given. Lanes whose worker or whose Redis stood
+-- still would otherwise use theirs all at once when it goes on, and those that waited while the rate was cut would push
+-- into a portal that has just said that it is too much.
+local turn_us, cuts = tonumber(ARGV[9]), tonumber(pacing[6]) or 0
+local interval_us = 1000000 / (tonumber(pacing[5]) or tonumber(ARGV[6]))
+local has_turn = turn_us > 0 and clock_us <= turn_us + math.max(25000, interval_us) and tonumber(ARGV[13]) == cuts
 
 -- The retry budget: retries of all jobs together have a rate of their own, a small part of the portal's, so that they
 -- never become the load. A few may go at once.
@@ -158,7 +161,7 @@ if not has_turn or pushed_back then
     return { 'later', away_us }
   end
   if wait_us > 0 then
-    return { 'turn', wait_us, clock_us + wait_us }
+    return { 'turn', wait_us, clock_us + wait_us, cuts }
   end
 end
 

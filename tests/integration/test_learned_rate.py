@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 SLOWEST = 0.1
 CLIMB_CALLS, CLIMB_S = 100, 60
+CURVE = ("rate_best", "rate_depth", "rate_climbed")
 
 RATES = st.floats(0.01, 1000)
 #: A positive number is so many calls, 0 is a push-back.
@@ -70,8 +71,15 @@ class Driver:
         assert isinstance(grant, Batch)
         return grant
 
-    async def push_back(self) -> None:
-        await self.settle_pushed_back(self.ledger, await self.take())
+    async def push_back(self) -> float:
+        """Let a call be pushed back, and give the rate that the next one would have had."""
+        batch = await self.take()
+        best, depth, climbed = (float(told) if told else None for told in await facts(self.redis, *CURVE))
+        rate = self.ceiling
+        if best is not None and depth is not None and climbed is not None:
+            rate = min(max(best * (1 + depth * (climbed - 1) ** 3), SLOWEST), self.ceiling)
+        await self.settle_pushed_back(self.ledger, batch)
+        return rate
 
     async def settle_pushed_back(self, ledger: LaneLedger, batch: Batch) -> None:
         items = [(item, 0.0) for item in batch.items]
@@ -113,8 +121,7 @@ def test_the_rate_stays_between_its_bounds_and_only_falls_when_pushed_back(
         driver = await Driver(connection, ceiling).start()
         for step in history:
             if step == 0:
-                before = await driver.call()
-                await driver.push_back()
+                before = await driver.push_back()
                 cut = await driver.call()
                 assert cut < before or before <= SLOWEST * (1 + 1e-9)
                 continue
@@ -199,8 +206,19 @@ async def test_a_turn_that_comes_much_too_late_is_not_used(redis: ArqRedis) -> N
     lanes = [await start_lane(redis, str(number)) for number in range(3)]
     for lane in lanes:
         assert isinstance(await lane.next_batch(limits), Turn)
-        lane._turn_us -= 60_000_000  # what the script would see a minute later
+        lane._turn = lane._turn[0] - 60_000_000, lane._turn[1]  # what the script would see a minute later
     await forget_the_last_turn(redis)
     grants = [await lane.next_batch(limits, has_turn=True) for lane in lanes]
     assert isinstance(grants[0], Batch)
     assert [type(grant) for grant in grants[1:]] == [Turn, Turn]
+
+
+async def test_turns_that_were_given_before_a_cut_are_not_used_after_it(redis: ArqRedis) -> None:
+    driver = await Driver(redis, 1.0).start()
+    batch = await driver.take()
+    waiting = await start_lane(redis, "waiting")
+    assert isinstance(await waiting.next_batch(driver.limits), Turn)
+    await driver.settle_pushed_back(driver.ledger, batch)
+    grant = await waiting.next_batch(driver.limits, has_turn=True)
+    assert isinstance(grant, Turn)
+    assert isinstance(await waiting.next_batch(driver.limits, has_turn=True), Batch)
