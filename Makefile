@@ -14,7 +14,7 @@ STAMP   := $(VENV)/.installed-$(VERSION)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint format bench clean
+.PHONY: help demo dev test lint format bench chaos clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ format: $(STAMP) ## Format the code and apply safe fixes
 
 bench: $(STAMP)-bench ## Measure speed, memory and storage side by side with the peers
 	$(BIN)/python -m bench
+
+chaos: $(STAMP) ## Kill, freeze and lie to everything for some minutes, then check every contact
+	$(BIN)/python -m chaos $(ARGS)
 
 clean: ## Remove everything that make created
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,151 @@
+"""What the simulated portal knows of a run, gathered call by call."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyroaring import BitMap
+
+from chaos.mischief import Disturbance
+from chaos.portal import TruthClient
+
+_SETS = ("existed", "alive", "deleted", "read_only", "invoiced", "invisible", "poisoned", "sent", "confirmed")
+
+#: An answer that left the portal so shortly before or after a disturbance may not have been recorded, seconds.
+_MARGIN_S = 3.0
+
+#: Faults after which the caller still gets a whole and truthful answer.
+_HARMLESS = (None, "late")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One call about contacts, as the portal saw it. Times are Unix times in seconds.
+
+    Attributes:
+        asked, deleted, listed: contact IDs.
+        clean: a whole and truthful answer was handed to an open connection.
+    """
+
+    kind: str
+    arrived_s: float
+    answered_s: float
+    committed_s: float | None
+    asked: BitMap
+    deleted: BitMap
+    listed: BitMap
+    clean: bool
+    fault: str | None
+    delivered: bool
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The truth of one run: sets of contact IDs, and the calls.
+
+    Attributes:
+        sets: existed, alive, deleted, …: see the simulator's /truth/contacts.
+        told: were listed as deleted by an answer that reached the caller.
+        doubtful: were in a PUT without a whole and truthful answer.
+        disturbed: were in a PUT whose answer came about when something on our side was killed or stood still.
+        resent: were sent again after a whole answer had listed them.
+        summary: the simulator's own counts.
+    """
+
+    sets: dict[str, BitMap]
+    attempts: list[Attempt]
+    summary: dict[str, Any]
+    arrivals_ms: list[float]
+    told: BitMap = field(default_factory=BitMap)
+    doubtful: BitMap = field(default_factory=BitMap)
+    disturbed: BitMap = field(default_factory=BitMap)
+    resent: BitMap = field(default_factory=BitMap)
+
+    @classmethod
+    async def gather(cls, portal: TruthClient, disturbances: Iterable[Disturbance]) -> "Evidence":
+        """Ask the portal for everything; nothing may be under way any more."""
+        sets = {name: await portal.contacts(name) for name in _SETS}
+        calls: list[dict[str, Any]] = await portal.read("requests")
+        summary = await portal.read("summary")
+        attempts = await _attempts(portal, calls, summary["started_at"])
+        evidence = cls(sets, attempts, summary, sorted(call["at_ms"] for call in calls))
+        times = [(one.start_s - _MARGIN_S, one.end_s + _MARGIN_S) for one in disturbances]
+        for put in evidence.puts():
+            if put.clean or (put.delivered and put.fault == "wrong_count"):
+                evidence.told |= put.deleted if put.fault == "wrong_count" else put.listed
+            if not put.clean:
+                evidence.doubtful |= put.asked
+            if any(start_s <= put.answered_s <= end_s for start_s, end_s in times):
+                evidence.disturbed |= put.asked
+        evidence.resent = await portal.contacts("resent_after_confirmation")
+        return evidence
+
+    def puts(self) -> list[Attempt]:
+        """The deletions in order of arrival."""
+        return [attempt for attempt in self.attempts if attempt.kind == "delete"]
+
+    def commit_s(self, contact_id: int) -> float | None:
+        """When a contact was deleted."""
+        return next((put.committed_s for put in self.puts() if contact_id in put.deleted), None)
+
+    def seen_gone(self, contact_id: int, until_s: float) -> bool:
+        """Whether a look-up had told us before `until_s` that the contact is not there any more."""
+        gone_s = self.commit_s(contact_id)
+        return any(
+            attempt.kind == "look_up"
+            and attempt.clean
+            and contact_id in attempt.asked
+            and gone_s is not None
+            and attempt.arrived_s > gone_s
+            and attempt.answered_s < until_s
+            for attempt in self.attempts
+        )
+
+    def peak_in_flight(self, disturbances: Iterable[Disturbance]) -> int:
+        """The most calls about contacts that were in flight at once.
+
+        Calls whose callers gave up while the portal itself stood still are left out: it meets all of them together.
+        """
+        frozen = [(one.start_s, one.end_s + 1) for one in disturbances if one.name == "freeze portal"]
+        moments: list[tuple[float, int]] = []
+        for attempt in self.attempts:
+            if not any(start_s <= attempt.arrived_s <= end_s for start_s, end_s in frozen):
+                moments += [(attempt.arrived_s, 1), (attempt.answered_s, -1)]
+        in_flight = most = 0
+        for _, change in sorted(moments):
+            in_flight += change
+            most = max(most, in_flight)
+        return most
+
+    def busiest_second(self) -> int:
+        """The most calls that arrived within any one second."""
+        first, most = 0, 0
+        for last, at_ms in enumerate(self.arrivals_ms):
+            while at_ms - self.arrivals_ms[first] >= 1000:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+
+async def _attempts(portal: TruthClient, calls: list[dict[str, Any]], started_at: float) -> list[Attempt]:
+    limit = asyncio.Semaphore(8)
+
+    async def read(call: dict[str, Any]) -> Attempt:
+        async with limit:
+            whole = await portal.read(f"requests/{call['number']}")
+        answered_ms, committed_ms = whole["answered_at_ms"], whole["committed_at_ms"]
+        return Attempt(
+            kind=whole["kind"],
+            arrived_s=started_at + whole["at_ms"] / 1000,
+            answered_s=started_at + (whole["at_ms"] if answered_ms is None else answered_ms) / 1000,
+            committed_s=None if committed_ms is None else started_at + committed_ms / 1000,
+            asked=BitMap(whole["asked"]),
+            deleted=BitMap(whole["deleted_ids"]),
+            listed=BitMap(whole["listed"]),
+            clean=whole["status"] == 200 and whole["delivered"] and whole["fault"] in _HARMLESS,
+            fault=whole["fault"],
+            delivered=whole["delivered"],
+        )
+
+    return await asyncio.gather(*(read(call) for call in calls if call["kind"] in ("delete", "look_up")))

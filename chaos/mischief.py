@@ -1,0 +1,246 @@
+"""What goes wrong during a run, beside the portal's own faults.
+
+Processes die, freeze and come back, Redis loses the queue, people change their minds, the portal turns everybody away.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from arq.connections import ArqRedis
+from arq.constants import job_key_prefix
+from redis.exceptions import RedisError
+
+from chaos.plan import CANCELLED
+from chaos.portal import TruthClient
+from chaos.stage import Process
+from jobs.control import control
+from jobs.keys import QUEUE
+from jobs.states import Event, IllegalMove, State
+from jobs.view import read_job
+
+#: Longer than a lane's lease by default, which is 5 s.
+_LONGER_THAN_A_LEASE_S = (6.0, 11.0)
+
+#: How long a worker may take to stop after SIGTERM: its grace, and the last round trips to a Redis that may be away.
+_STOPS_WITHIN_S = 60.0
+
+#: How the portal turns everybody away; a person has to resume the jobs after most of these.
+_TURNED_AWAY = (
+    {"unpaid": "licence"},
+    {"unpaid": "tariff"},
+    {"ip_restricted": True},
+    {"module_denied": True},
+    {"suspended": True},
+    {"in_maintenance": True},
+)
+_HEALTHY = {
+    "unpaid": "",
+    "ip_restricted": False,
+    "module_denied": False,
+    "suspended": False,
+    "in_maintenance": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """A time in which an answer may have been lost on our side of the wire.
+
+    Attributes:
+        name: what happened.
+        start_s, end_s: Unix times.
+    """
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(kw_only=True)
+class Mischief:
+    """Makes things go wrong.
+
+    Attributes:
+        chance: decides what and when.
+        redis: a patient connection.
+        portal: the simulated portal's switches.
+        redis_process, portal_process, workers: the processes.
+        jobs: the jobs' IDs.
+        note: tells of every misfortune.
+    """
+
+    chance: random.Random
+    redis: ArqRedis
+    portal: TruthClient
+    redis_process: Process
+    portal_process: Process
+    workers: list[Process]
+    jobs: list[str]
+    note: Callable[[str], None]
+    counts: Counter[str] = field(default_factory=Counter)
+    disturbances: list[Disturbance] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    """Jobs that somebody has paused on purpose."""
+    _turned_away: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def inject(self, seconds: float, until: Callable[[], bool]) -> None:
+        """Make things go wrong at random moments, for so long or until there is nothing left to disturb."""
+        acts: dict[Callable[[], Awaitable[None]], int] = {
+            self.kill_worker: 5,
+            self.terminate_worker: 3,
+            self.freeze_worker: 5,
+            self.kill_redis: 2,
+            self.freeze_redis: 2,
+            self.freeze_portal: 1,
+            self.lose_the_queue: 2,
+            self.double_the_queue: 2,
+            self.pause_and_resume: 3,
+            self.turn_everybody_away: 3,
+            self.list_a_stranger: 1,
+            self.log_out_everywhere: 1,
+        }
+        end_s = time.monotonic() + seconds
+        cancel_at_s = time.monotonic() + seconds * self.chance.uniform(0.05, 0.15)
+        async with asyncio.TaskGroup() as group:
+            while time.monotonic() < end_s and not until():
+                await asyncio.sleep(min(self.chance.uniform(0.5, 5.0), seconds / 10))
+                if not self.counts["cancel a job"] and time.monotonic() >= cancel_at_s:
+                    group.create_task(self._done("cancel a job", self.cancel_one()))
+                [act] = self.chance.choices(list(acts), list(acts.values()))
+                group.create_task(self._done(act.__name__.replace("_", " "), act()))
+
+    async def _done(self, name: str, act: Awaitable[None]) -> None:
+        self.counts[name] += 1
+        self.note(name)
+        start_s = time.time()
+        await act
+        self.disturbances.append(Disturbance(name, start_s, time.time()))
+
+    async def kill_worker(self) -> None:
+        """SIGKILL; another one is started a little later."""
+        worker, pause_s = self.chance.choice(self.workers), self.chance.uniform(0.0, 4.0)
+        async with worker.lock:
+            await worker.kill()
+            await asyncio.sleep(pause_s)
+            await worker.start()
+
+    async def terminate_worker(self) -> None:
+        """SIGTERM; another one is started when it has stopped."""
+        worker = self.chance.choice(self.workers)
+        async with worker.lock:
+            worker.signal(signal.SIGTERM)
+            if not await worker.ended(_STOPS_WITHIN_S):
+                self.problems.append(f"{worker.name} did not stop within {_STOPS_WITHIN_S:.0f} s of SIGTERM")
+            await worker.stop()
+            await worker.start()
+
+    async def freeze_worker(self) -> None:
+        """SIGSTOP for longer than a lease, so that it comes back as a zombie."""
+        worker, frozen_s = self.chance.choice(self.workers), self.chance.uniform(*_LONGER_THAN_A_LEASE_S)
+        async with worker.lock:
+            worker.signal(signal.SIGSTOP)
+            await asyncio.sleep(frozen_s)
+            worker.signal(signal.SIGCONT)
+
+    async def kill_redis(self) -> None:
+        """SIGKILL, and a restart from what is on disk."""
+        away_s = self.chance.uniform(0.1, 4.0)
+        async with self.redis_process.lock:
+            await self.redis_process.kill()
+            await asyncio.sleep(away_s)
+            await self.redis_process.start()
+
+    async def freeze_redis(self) -> None:
+        """SIGSTOP for some seconds, shorter and longer than a lease."""
+        frozen_s = self.chance.uniform(1.0, 9.0)
+        async with self.redis_process.lock:
+            self.redis_process.signal(signal.SIGSTOP)
+            await asyncio.sleep(frozen_s)
+            self.redis_process.signal(signal.SIGCONT)
+
+    async def freeze_portal(self) -> None:
+        """Nobody gets an answer for a while, and then what was asked happens nevertheless."""
+        frozen_s = self.chance.uniform(1.0, 5.0)
+        async with self.portal_process.lock:
+            self.portal_process.signal(signal.SIGSTOP)
+            await asyncio.sleep(frozen_s)
+            self.portal_process.signal(signal.SIGCONT)
+
+    async def lose_the_queue(self) -> None:
+        """Every message of arq is gone."""
+        await self.redis.delete(QUEUE)
+
+    async def double_the_queue(self) -> None:
+        """Every message of arq is there twice."""
+        for message, due_ms in await self.redis.zrange(QUEUE, 0, -1, withscores=True):
+            payload = await self.redis.get(job_key_prefix + message.decode())
+            if payload is not None:
+                copy = f"{message.decode()}:copy"
+                await self.redis.set(job_key_prefix + copy, payload, px=600_000)
+                await self.redis.zadd(QUEUE, {copy: due_ms})
+
+    async def pause_and_resume(self) -> None:
+        """Somebody pauses a job, and resumes it a little later."""
+        job_id, pause_s = self.chance.choice(self.jobs), self.chance.uniform(0.5, 6.0)
+        if job_id in self.held:
+            return
+        self.held.add(job_id)
+        try:
+            await self._ask(job_id, Event.PAUSE)
+            await asyncio.sleep(pause_s)
+            await self._ask(job_id, Event.RESUME)
+        finally:
+            self.held.discard(job_id)
+
+    async def cancel_one(self) -> None:
+        """Somebody stops a job for good."""
+        await self._ask(CANCELLED, Event.CANCEL)
+
+    async def turn_everybody_away(self) -> None:
+        """The portal is unpaid, closed to us, suspended or in maintenance for a short time."""
+        how, away_s = self.chance.choice(_TURNED_AWAY), self.chance.uniform(0.5, 3.0)
+        async with self._turned_away:
+            await self.portal.write("behaviour", how)
+            await asyncio.sleep(away_s)
+            await self.portal.write("behaviour", _HEALTHY)
+
+    async def list_a_stranger(self) -> None:
+        """One answer lists a contact that nobody asked for."""
+        await self.portal.write("faults", {"fault": "foreign_id", "next_calls": 1})
+
+    async def log_out_everywhere(self) -> None:
+        """No token is valid any more."""
+        await self.portal.write("log-out-everywhere", {})
+
+    async def heal(self) -> None:
+        """Be the person who puts things right and resumes what a fault has stopped, a few seconds later each time."""
+        while True:
+            await asyncio.sleep(3.0)
+            for job_id in self.jobs:
+                if job_id not in self.held:
+                    await self._put_right(job_id)
+
+    async def _put_right(self, job_id: str) -> None:
+        job = await read_job(self.redis, job_id)
+        if job.state in {State.PAUSED, State.PAUSING}:
+            await self._ask(job_id, Event.RESUME)
+        elif job.state_reason and job.state_reason.startswith("portal_"):
+            # Another job met the fault and may have ended since: whoever looks after this one has to say that all is
+            # well again.
+            if job.state is State.CANCELLING:
+                await self._ask(job_id, Event.CANCEL)
+            else:
+                await self._ask(job_id, Event.PAUSE)
+                await self._ask(job_id, Event.RESUME)
+
+    async def _ask(self, job_id: str, event: Event) -> None:
+        # It may have ended, somebody may have been faster, or Redis died under it: then the next look asks again.
+        with contextlib.suppress(IllegalMove, RedisError):
+            await control(self.redis, job_id, event)

@@ -1,0 +1,163 @@
+"""What a chaos run consists of: the world, the lists, the settings and the faults. The seed decides everything else."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pyroaring import BitMap
+
+PORTAL = "chaos"
+
+#: The job that is cancelled in the middle.
+CANCELLED = "doomed"
+
+MAX_CONCURRENCY = 8
+BURST = 2
+REQUEST_TIMEOUT_S = 2.0
+
+#: The latest that a call of the portal may still commit after its caller has been sent away.
+LATEST_COMMIT_S = 7.0
+
+_CONFIGURATION = """\
+[redis]
+url = "{redis}"
+
+[portals.{name}]
+url = "{portal}"
+username = "admin@example.com"
+password = "simulator-password"
+requests_per_second = {rate}
+burst = {burst}
+max_concurrency = {concurrency}
+batch_size_start = 30
+batch_size_max = 60
+request_timeout_s = {timeout_s}
+backoff_base_s = 0.2
+backoff_max_s = 3.0
+# Injected faults strike everybody: a campaign of this kind has to retry a lot, and may lose many contacts in a row.
+retry_share = 0.5
+failure_threshold = 1.0
+
+[worker]
+slice_s = 5.0
+shutdown_grace_s = 6.0
+
+[log]
+format = "json"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run.
+
+    Attributes:
+        ids: contact IDs on the lists, 1 to `ids`; some more exist that no list names.
+        minutes: how long faults are injected.
+        workers: worker processes.
+        seed: decides the world, the faults and their moments.
+        fault_rate: probability, 0 to 1, with which each of the portal's faults strikes a deletion.
+    """
+
+    ids: int
+    minutes: float
+    workers: int
+    seed: int
+    fault_rate: float
+
+    @property
+    def requests_per_second(self) -> float:
+        """A ceiling with which the lists last about as long as the faults: a call settles some 15 contacts."""
+        return round(min(max(self.ids / (self.minutes * 60) / 15, 4.0), 60.0), 1)
+
+    @property
+    def bystanders(self) -> int:
+        """Contacts that no list names, with the IDs after `ids`."""
+        return max(self.ids // 50, 10)
+
+    def world(self) -> dict[str, int]:
+        """Options of the simulator."""
+        return {
+            "--contacts": self.ids + self.bystanders,
+            "--read-only": self.ids // 100,
+            "--invoiced": self.ids // 100,
+            "--invisible": self.ids // 200,
+            "--missing": self.ids // 50,
+            "--poisoned": max(self.ids // 10_000, 2),
+            "--seed": self.seed,
+            "--base-ms": 30,
+            "--per-contact-ms": 1,
+        }
+
+    def lists(self) -> dict[str, BitMap]:
+        """The jobs: two whose contacts alternate, two that overlap (one with more than a segment), one to cancel."""
+
+        def span(start: float, end: float, step: int = 1, offset: int = 0) -> BitMap:
+            return BitMap(range(1 + round(self.ids * start) + offset, 1 + round(self.ids * end), step))
+
+        return {
+            "odd": span(0.0, 0.1, 2),
+            "even": span(0.0, 0.1, 2, 1),
+            "long": span(0.1, 0.8),
+            "overlapping": span(0.75, 0.9),
+            CANCELLED: span(0.9, 1.0),
+        }
+
+    def configuration(self, redis_url: str, portal_url: str) -> str:
+        """The workers' configuration file."""
+        return _CONFIGURATION.format(
+            redis=redis_url,
+            portal=portal_url,
+            name=PORTAL,
+            rate=self.requests_per_second,
+            burst=BURST,
+            concurrency=MAX_CONCURRENCY,
+            timeout_s=REQUEST_TIMEOUT_S,
+        )
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The rules of the portal's misbehaviour that hold all the time."""
+        return list(_faults(self.fault_rate))
+
+
+def _faults(rate: float) -> Iterator[dict[str, Any]]:
+    for when in ("before", "after"):
+        yield {"fault": "reset", "when": when, "rate": rate}
+        yield {"fault": "error", "status": 500, "when": when, "rate": rate}
+        yield {"fault": "forbidden", "when": when, "rate": rate}
+        yield {"fault": "html", "when": when, "rate": rate / 2}
+        yield {"fault": "hang", "when": when, "rate": rate / 2}
+    for fault in ("cut", "deadlock", "wrong_count"):
+        yield {"fault": fault, "rate": rate}
+    yield {"fault": "late", "delay_s": 0.5, "rate": rate}
+    yield {"fault": "late", "delay_s": REQUEST_TIMEOUT_S + 1, "rate": rate / 2}
+    yield {"fault": "gateway_timeout", "delay_s": 1.5, "rate": rate}
+    yield {"fault": "gateway_timeout", "delay_s": LATEST_COMMIT_S, "rate": rate / 2}
+    # Each of these halves the rate of the fleet for a while, so they are rare or nothing would ever be sent.
+    for status in (502, 503):
+        yield {"fault": "error", "status": status, "when": "after", "rate": rate / 20}
+    yield {"fault": "unavailable", "rate": rate / 20}
+    yield {"fault": "throttle", "rate": rate / 10}
+    yield {"fault": "throttle", "retry_after_s": 1, "rate": rate / 20}
+    yield {"fault": "throttle", "retry_after_s": 1, "retry_after_form": "date", "rate": rate / 20}
+    # Look-ups fail as well, though not so often: what nobody can look up stays undecided and is given up in the end.
+    for read_fault in ("reset", "html", "hang", "forbidden", "cut", "wrong_count"):
+        yield {"fault": read_fault, "calls": ["look_up"], "rate": rate / 3}
+    yield {"fault": "error", "status": 500, "calls": ["look_up"], "rate": rate / 3}
+    yield {"fault": "late", "delay_s": 0.5, "calls": ["look_up"], "rate": rate / 3}
+
+
+def label(rule: dict[str, Any]) -> str:
+    """What a table calls a rule of the simulator."""
+    parts = [rule["fault"]]
+    if rule["fault"] == "error":
+        parts.append(str(rule["status"]))
+    if rule["fault"] in ("reset", "error", "forbidden", "html", "hang"):
+        parts.append(f"{rule['when']} the commit")
+    if rule["delay_s"]:
+        parts.append(f"by {rule['delay_s']:g} s")
+    if rule["retry_after_s"] is not None:
+        parts.append(f"Retry-After as {rule['retry_after_form']}")
+    if rule["calls"] != ["delete"]:
+        parts.append("of a look-up")
+    return " ".join(parts)

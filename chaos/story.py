@@ -1,0 +1,210 @@
+"""One run from its first process to its verdict."""
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+
+from chaos.evidence import Evidence
+from chaos.mischief import Mischief
+from chaos.plan import LATEST_COMMIT_S, MAX_CONCURRENCY, PORTAL, Plan
+from chaos.portal import TruthClient
+from chaos.stage import Process, portal_process, redis_process, worker_process
+from chaos.verdict import Ledger, Verdict, judge
+from chaos.watch import Watch
+from config.redis_url import RedisUrl
+from jobs import keys
+from jobs.connection import connect
+from jobs.submit import Submission, submit
+from simulator.chance import seeded
+
+#: A job of which nothing has changed for so long, with nobody disturbing it, is stuck.
+_STUCK_AFTER_S = 120.0
+
+#: How long the jobs may take to end at all once nothing disturbs them.
+_END_WITHIN_S = 1200.0
+
+_TELL_EVERY_S = 15.0
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a run came to."""
+
+    verdict: Verdict
+    problems: list[str]
+    rules: list[dict[str, Any]]
+    misfortunes: dict[str, int]
+    summary: dict[str, Any]
+    polls: int
+    snapshots: int
+    busiest_second: int
+    peak_in_flight: int
+    seconds: dict[str, float]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether everything was as it should be."""
+        return not self.problems and not self.verdict.disagreements
+
+
+@dataclass
+class Story:
+    """One run.
+
+    Args:
+        plan: what is to happen.
+        directory: keeps Redis' data, the configuration and the logs.
+    """
+
+    plan: Plan
+    directory: Path
+    _started_s: float = field(default_factory=time.monotonic)
+
+    async def play(self) -> Outcome:
+        """Start everything, let things go wrong, let the jobs end, compare."""
+        async with contextlib.AsyncExitStack() as stack:
+            redis_server, redis_url = redis_process(self.directory)
+            await _start(stack, redis_server)
+            simulator = portal_process(self.directory, self.plan.world())
+            await _start(stack, simulator)
+            portal_url = simulator.said.removeprefix("listening on ").strip()
+            configuration = self.directory / "crm-sweep.toml"
+            configuration.write_text(self.plan.configuration(redis_url, portal_url))
+            workers = [worker_process(self.directory, configuration, number) for number in range(self.plan.workers)]
+            for worker in workers:
+                await _start(stack, worker)
+            session = await stack.enter_async_context(
+                aiohttp.ClientSession(portal_url, timeout=aiohttp.ClientTimeout(total=120))
+            )
+            redis = await stack.enter_async_context(_connected(redis_url))
+            mischief = Mischief(
+                chance=seeded("mischief", self.plan.seed),
+                redis=redis,
+                portal=TruthClient(session),
+                redis_process=redis_server,
+                portal_process=simulator,
+                workers=workers,
+                jobs=list(self.plan.lists()),
+                note=self._note,
+            )
+            return await self._play(redis, mischief)
+
+    async def _play(self, redis: ArqRedis, mischief: Mischief) -> Outcome:
+        portal = mischief.portal
+        await portal.write("faults", self.plan.faults())
+        for job_id, ids in self.plan.lists().items():
+            await submit(redis, Submission(portal=PORTAL, ids=ids, job_id=job_id, lanes=MAX_CONCURRENCY))
+        watch = Watch(redis, mischief.jobs)
+        helpers = [asyncio.create_task(work) for work in (watch.run(), mischief.heal(), self._tell(watch))]
+        started_s = time.monotonic()
+        try:
+            await _unless_failed(mischief.inject(self.plan.minutes * 60, lambda: watch.all_ended), helpers)
+            rules = await portal.clear_faults()
+            calm_s = time.monotonic()
+            self._note("nothing goes wrong any more")
+            problems = await _unless_failed(self._let_end(watch, redis), helpers)
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+        ended_s = time.monotonic()
+        await asyncio.sleep(LATEST_COMMIT_S + 1)
+        ledgers = {job_id: Ledger.read(await watch.compare(job_id)) for job_id in mischief.jobs}
+        problems += watch.problems + mischief.problems + await leftovers(redis, mischief.jobs)
+        evidence = await Evidence.gather(portal, mischief.disturbances)
+        return Outcome(
+            verdict=judge(self.plan.lists(), ledgers, evidence),
+            problems=problems,
+            rules=rules,
+            misfortunes=dict(mischief.counts),
+            summary=evidence.summary,
+            polls=watch.polls,
+            snapshots=watch.snapshots,
+            busiest_second=evidence.busiest_second(),
+            peak_in_flight=evidence.peak_in_flight(mischief.disturbances),
+            seconds={"disturbed": calm_s - started_s, "to the end after that": ended_s - calm_s},
+        )
+
+    async def _let_end(self, watch: Watch, redis: Redis) -> list[str]:
+        """Wait until every job has ended; gives what is wrong if they do not."""
+        watch.moved_s = time.monotonic()
+        end_s = watch.moved_s + _END_WITHIN_S
+        while not watch.all_ended:
+            await asyncio.sleep(0.5)
+            now_s = time.monotonic()
+            if now_s - watch.moved_s > _STUCK_AFTER_S or now_s > end_s:
+                facts = await state_of(redis, watch.jobs)
+                (self.directory / "stuck.json").write_text(json.dumps(facts, indent=2))
+                return [f"stuck: {watch.where()}; what Redis holds of them is in stuck.json"]
+        return []
+
+    def _note(self, what: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - self._started_s:7.1f} s  {what}\n")
+        sys.stderr.flush()
+
+    async def _tell(self, watch: Watch) -> None:
+        while True:
+            await asyncio.sleep(_TELL_EVERY_S)
+            self._note(f"    {watch.where()}")
+
+
+async def _start(stack: contextlib.AsyncExitStack, process: Process) -> None:
+    stack.push_async_callback(process.stop)
+    await process.start()
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[ArqRedis]:
+    redis = connect(RedisUrl(url), patience_s=60.0)
+    try:
+        yield redis
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+async def _unless_failed(work: Any, helpers: list["asyncio.Task[None]"]) -> Any:
+    """Do the work, unless a helper fails, which must not go unnoticed."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait([task, *helpers], return_when=asyncio.FIRST_COMPLETED)
+    for helper in helpers:
+        if helper.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            helper.result()
+    return await task
+
+
+async def leftovers(redis: Redis, job_ids: list[str]) -> list[str]:
+    """Give what is left in Redis of jobs that have ended, and should not be."""
+    portal = keys.portal(PORTAL)
+    found, suspects = [], [f"{portal}:claims", f"{portal}:active", f"{portal}:waiting"]
+    for job_id in job_ids:
+        job = keys.job(job_id)
+        suspects += [f"{job}:items", f"{job}:due:put", f"{job}:due:look_up"]
+        inflight = await redis.execute_command("HGET", job, "inflight")
+        if int(inflight or 0):
+            found.append(f"job {job_id} has ended with {int(inflight)} batches in flight")
+    return found + [f"left behind: {key}" for key in suspects if await redis.exists(key)]
+
+
+async def state_of(redis: Redis, job_ids: list[str]) -> dict[str, str]:
+    """Everything that Redis holds of the jobs and their portal but the contact IDs, for a post-mortem."""
+    portal = keys.portal(PORTAL)
+    jobs = [keys.job(job_id) for job_id in job_ids]
+    hashes = [portal, *jobs, f"{portal}:claims", *(f"{job}:items" for job in jobs)]
+    zsets = [f"{portal}:{name}" for name in ("active", "waiting", "leases")] + [keys.QUEUE, keys.WORKERS]
+    zsets += [f"{job}:due:{call}" for job in jobs for call in ("put", "look_up")]
+    facts = {key: repr(await redis.execute_command("HGETALL", key)) for key in hashes}
+    facts.update({key: repr(await redis.zrange(key, 0, -1, withscores=True)) for key in zsets})
+    facts["time"] = repr(await redis.time())
+    return facts
