@@ -43,6 +43,7 @@ class Batch:
         batch_size: contact IDs of a full PUT at that moment.
         items: what is to be sent; several for a look-up, one for a PUT.
         received_s: this process's monotonic clock when the batch arrived.
+        digest: fingerprint of the job's portal and list, which tells it from a former job with the same ID.
     """
 
     seq: int
@@ -54,6 +55,7 @@ class Batch:
     batch_size: int
     items: tuple[Item, ...]
     received_s: float
+    digest: bytes = b""
 
     @property
     def size(self) -> int:
@@ -324,8 +326,9 @@ class LaneLedger:
                 now_ms=reply[4],
                 call=Call(ord(reply[5])),
                 batch_size=reply[6],
-                items=tuple(Item.decode(item) for item in reply[7:]),
+                items=tuple(Item.decode(item) for item in reply[8:]),
                 received_s=time.monotonic(),
+                digest=reply[7],
             )
         if kind == b"turn":
             self._turn = reply[2], reply[3]

@@ -174,7 +174,8 @@ class Lane:
         """Send one batch and decide what becomes of it."""
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
             return _Done(batch, self.decider.drop(batch, batch.server_ms()))
-        ids = [_pick(await self.segments.ids(batch.job_id, item.segment), item.positions) for item in batch.items]
+        segments = [await self.segments.ids(batch.job_id, batch.digest, item.segment) for item in batch.items]
+        ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
         if batch.call is Call.PUT and self.protected and self.protected.intersect(BitMap(ids[0])):
             return await self._spare(batch, ids[0])
         return await self._send(batch, ids)

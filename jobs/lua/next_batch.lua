@@ -8,7 +8,7 @@
 --            6 ceiling, calls/s   7 burst   8 max_wait_us   9 turn_us: the reserved turn that the lane has waited for, or 0
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as the turn was given with
---   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, item, item, …}   the lane holds this batch now
+--   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, item, item, …}   the lane holds this batch
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
@@ -55,7 +55,7 @@ local retry_turn_us = math.max(clock_us, retry_tat_us - (retry_burst - 1) * retr
 local function deliver(claim, state)
   local seq, job_id, call = claim[1], claim[2], claim[3]
   local items = redis.call('HMGET', JOB .. job_id .. ':items', unpack(claim, 4))
-  return { 'batch', seq, job_id, state, now, call, learned, unpack(items) }
+  return { 'batch', seq, job_id, state, now, call, learned, redis.call('HGET', JOB .. job_id, 'digest'), unpack(items) }
 end
 
 -- A lane asks for a place whose last batch it has settled. If a claim is there, then the reply that gave it was lost and
