@@ -4,6 +4,9 @@ from redis.asyncio import Redis
 
 from jobs import keys
 from jobs.contact_ids import SEGMENT_SIZE
+from jobs.scripts import Script
+
+FORGET = Script("forget")
 
 _AT_A_TIME = 20
 
@@ -18,16 +21,9 @@ async def forget_old_jobs(redis: Redis, retention_days: float) -> list[str]:
     """
     seconds, _ = await redis.time()
     before_ms = round((seconds - retention_days * 86_400) * 1000)
-    old = [
-        job_id.decode()
-        for job_id in await redis.zrangebyscore(keys.FINISHED, "-inf", before_ms, start=0, num=_AT_A_TIME)
+    old = await redis.zrangebyscore(keys.FINISHED, "-inf", before_ms, start=0, num=_AT_A_TIME)
+    return [
+        job_id
+        for job_id in map(bytes.decode, old)
+        if await FORGET(redis, [keys.job(job_id), keys.JOBS], [job_id, SEGMENT_SIZE, before_ms])
     ]
-    for job_id in old:
-        total = int(await redis.execute_command("HGET", keys.job(job_id), "total") or 0)
-        ledgers = [keys.ledger(job_id, segment) for segment in range(-(-total // SEGMENT_SIZE))]
-        pipe = redis.pipeline(transaction=True)
-        pipe.unlink(keys.job(job_id), keys.segments(job_id), keys.items(job_id), *ledgers)
-        pipe.zrem(keys.JOBS, job_id)
-        pipe.zrem(keys.FINISHED, job_id)
-        await pipe.execute()
-    return old

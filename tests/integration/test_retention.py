@@ -76,6 +76,26 @@ async def test_an_id_that_is_free_again_makes_a_new_job(redis: ArqRedis) -> None
     assert (await read_job(redis, "monthly")).total == 10
 
 
+async def test_a_new_job_is_not_forgotten_in_place_of_the_former_one(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that stood still after it had looked for old jobs, while another one forgot them."""
+    await finish(redis, "monthly")
+    await age(redis, "monthly", 31)
+    look: Any = redis.zrangebyscore
+
+    async def look_and_stand_still(*arguments: Any, **options: Any) -> Any:
+        old = await look(*arguments, **options)
+        monkeypatch.setattr(redis, "zrangebyscore", look)
+        assert await forget_old_jobs(redis, 30) == ["monthly"]
+        await accept(redis, range(500, 510), job_id="monthly")
+        return old
+
+    monkeypatch.setattr(redis, "zrangebyscore", look_and_stand_still)
+    assert await forget_old_jobs(redis, 30) == []
+    assert (await read_job(redis, "monthly")).total == 10
+
+
 async def test_a_worker_that_knew_the_former_job_sends_nothing_of_its_list(redis: ArqRedis) -> None:
     """Also where Redis was emptied a moment ago, and a service sends its next list under the usual ID."""
     segments = Segments(redis)
