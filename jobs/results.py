@@ -107,17 +107,20 @@ async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None
 
 async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
     """Read a job's ledger by column, a segment at a time; arguments and errors are those of `read_results`."""
-    names = ("total", "skipped_from", "finished_ms", "created_ms")
+    names = ("total", "skipped_from", "skipped_ms")
     facts = dict(zip(names, await redis.execute_command("HMGET", keys.job(job_id), *names), strict=True))
     if facts["total"] is None:
         raise UnknownJob(job_id)
     total = int(facts["total"])
     skipped_from = int(facts["skipped_from"] or total)
-    cancelled_ms = int(facts["finished_ms"] or facts["created_ms"])
+    skipped_ms = int(facts["skipped_ms"] or 0)
     waiting = await _waiting(redis, job_id)
     for segment, start in enumerate(range(0, total, SEGMENT_SIZE)):
-        data = await redis.execute_command("HGET", keys.segments(job_id), str(segment))
-        records = await redis.execute_command("LRANGE", keys.ledger(job_id, segment), 0, -1)
+        # In one step: a job that is forgotten in between would seem to be undecided.
+        pipe = redis.pipeline(transaction=True)
+        pipe.execute_command("HGET", keys.segments(job_id), str(segment))
+        pipe.execute_command("LRANGE", keys.ledger(job_id, segment), 0, -1)
+        data, records = await pipe.execute()
         if data is None:
             raise UnknownJob(job_id)
         ids = decode_segment(data)
@@ -126,7 +129,7 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
             ledger.note_item(item)
         first_skipped = max(0, skipped_from - start)
         ledger.note_skipped(first_skipped)
-        ledger.at_ms[first_skipped:] = [at_ms or cancelled_ms for at_ms in ledger.at_ms[first_skipped:]]
+        ledger.at_ms[first_skipped:] = [at_ms or skipped_ms for at_ms in ledger.at_ms[first_skipped:]]
         yield Rows(ids, ledger.codes, ledger.attempts, ledger.http_statuses, ledger.at_ms)
 
 

@@ -35,7 +35,7 @@ elseif event == 'cancel' then
   local facts = redis.call('HMGET', job, 'cursor', 'total')
   local never_sent = tonumber(facts[2]) - tonumber(facts[1])
   if never_sent > 0 then
-    redis.call('HSET', job, 'skipped_from', facts[1], 'cursor', facts[2])
+    redis.call('HSET', job, 'skipped_from', facts[1], 'skipped_ms', now, 'cursor', facts[2])
     redis.call('HINCRBY', job, 'n:skipped', never_sent)
     redis.call('HINCRBY', job, 'n:pending', -never_sent)
   end

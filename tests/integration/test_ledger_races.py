@@ -9,13 +9,15 @@ from arq.connections import ArqRedis
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
 from jobs import keys
-from jobs.control import control
+from jobs.control import UnknownJob, control
 from jobs.ledger import LaneLedger
 from jobs.outcomes import Code, Outcome
+from jobs.retention import forget_old_jobs
 from jobs.states import Event, State
 from jobs.view import read_job
 from tests.conftest import settings_for
 from tests.integration.lanes import PORTAL, accept, lapse, lines_of, read_items, start_lane, take
+from tests.integration.lanes import answer as record
 from tests.integration.raw_portal import RawPortal, Request, answer, delete_all, listing, raw_portal, rights
 from tests.integration.sweeping import EAGER, MARKS, ended, in_state
 from tests.integration.test_login import CREDENTIALS, Office
@@ -175,3 +177,41 @@ async def test_a_lane_told_to_stop_keeps_its_lease_until_its_last_batch_is_recor
             await asyncio.wait_for(recording.wait(), 20)
     assert not let_go_early
     assert (await read_job(redis, job_id)).counts[Outcome.DELETED] == 5
+
+
+async def test_a_ledger_read_while_its_job_is_forgotten_is_true_or_none(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await accept(redis, [1, 2, 3], job_id="old")
+    ledger = await start_lane(redis)
+    await record(redis, ledger, await take(ledger))
+    execute: Any = redis.execute_command
+
+    async def forget_in_between(*command: Any, **options: Any) -> Any:
+        reply = await execute(*command, **options)
+        if keys.segments("old") in command:
+            monkeypatch.setattr(redis, "execute_command", execute)
+            await forget_old_jobs(redis, -1)
+        return reply
+
+    monkeypatch.setattr(redis, "execute_command", forget_in_between)
+    assert {line.code for line in await lines_of(redis, "old")} == {Code.DELETED}
+    monkeypatch.undo()
+    await forget_old_jobs(redis, -1)
+    with pytest.raises(UnknownJob):
+        await lines_of(redis, "old")
+
+
+async def test_a_skipped_contact_has_the_time_of_the_cancel_at_once_and_for_good(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 21))
+    ledger = await start_lane(redis)
+    batch = await take(ledger)
+    await redis.execute_command("HINCRBY", keys.job(job_id), "created_ms", -60_000)
+    await control(redis, job_id, Event.CANCEL, lanes=0)
+    before = (await lines_of(redis, job_id))[-1]
+    assert before.code is Code.SKIPPED
+    assert before.at
+    assert before.at > (await read_job(redis, job_id)).created_at
+    await record(redis, ledger, batch)
+    assert (await read_job(redis, job_id)).state is State.CANCELLED
+    assert (await lines_of(redis, job_id))[-1] == before
