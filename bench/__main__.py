@@ -31,6 +31,9 @@ _SECTIONS = {
     "storage": Section(
         "bench.storage", "bytes per contact ID in Redis", ("--ids", "200000", "--batch", "200", "--others", "0", "10")
     ),
+    "one-shot": Section(
+        "bench.one_shot", "`crm-sweep run`, killed on its way, and its ledger afterwards", ("--ids", "100000")
+    ),
     "campaign": Section(
         "bench.campaign", "memory of submitter, worker and Redis for one very large job", ("--ids", "1000000")
     ),

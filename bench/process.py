@@ -73,6 +73,15 @@ class Child:
         await self._closed.wait()
         raise self._error("ended")
 
+    async def gone(self, timeout_s: float) -> None:
+        """Wait until the process has ended, which is what is expected of it.
+
+        Raises:
+            TimeoutError: It did not end in time.
+        """
+        async with asyncio.timeout(timeout_s):
+            await self._process.wait()
+
     async def stop(self) -> None:
         """End the whole tree: politely at first, then for certain."""
         tree = _descendants(self.pid)

@@ -9,28 +9,26 @@ from bench.simulated import SimulatedPortal
 from jobs.outcomes import Outcome
 from jobs.results import read_results
 
-_GONE = {Outcome.DELETED, Outcome.PRESUMED_DELETED}
-
 
 @dataclass(frozen=True)
 class Verdict:
     """Contact IDs by what is wrong with them; all zero in a ledger that tells the truth."""
 
     lost: int  #: without a final outcome, or not in the ledger at all
-    untrue: int  #: said to be deleted and still there, or deleted by us and said to be anything else
+    untrue: int  #: said to be deleted or gone and still to be seen, or deleted by us and said to be anything else
     resent: int  #: sent again after an answer had confirmed that they were deleted
-    presumed: int = 0  #: deleted by an attempt whose answer was lost; true, and no fault
+    presumed: int = 0  #: gone, and in an attempt whose answer was lost; true, and no fault
 
 
 async def compare(redis: Redis, job_id: str, ids: BitMap, portal: SimulatedPortal) -> Verdict:
     """Compare a job's ledger with the portal's truth, contact ID by contact ID."""
-    decided, gone, presumed = BitMap(), BitMap(), 0
+    decided, confirmed, presumed = BitMap(), BitMap(), BitMap()
     async for lines in read_results(redis, job_id):
         decided.update(line.contact_id for line in lines if line.code.outcome is not Outcome.PENDING)
-        gone.update(line.contact_id for line in lines if line.code.outcome in _GONE)
-        presumed += sum(line.code.outcome is Outcome.PRESUMED_DELETED for line in lines)
+        confirmed.update(line.contact_id for line in lines if line.code.outcome is Outcome.DELETED)
+        presumed.update(line.contact_id for line in lines if line.code.outcome is Outcome.PRESUMED_DELETED)
     deleted = await portal.contacts("deleted")
+    to_be_seen = await portal.contacts("alive") - await portal.contacts("invisible")
+    untrue = (confirmed - deleted) | (presumed & to_be_seen) | (deleted - confirmed - presumed)
     resent = await portal.contacts("resent_after_confirmation")
-    return Verdict(
-        lost=len(ids - decided), untrue=len(gone.symmetric_difference(deleted)), resent=len(resent), presumed=presumed
-    )
+    return Verdict(lost=len(ids - decided), untrue=len(untrue), resent=len(resent), presumed=len(presumed))

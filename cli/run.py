@@ -22,11 +22,13 @@ from cli.summary import line, standing, summary
 from config.logging import configure_logging
 from config.settings import Portal, Settings
 from jobs.control import UnknownJob, control
+from jobs.ledger import take_over
 from jobs.results_text import Format
 from jobs.states import Event, State
 from jobs.submit import Submission, request_digest, submit
 from jobs.view import Job, read_job, to_json
 from jobs.wake import wake_lanes
+from worker.fleet import RESCUE_SETTLE_S
 from worker.main import working
 
 #: A portal that has not answered once in this time was given with a wrong address, or is away: seconds.
@@ -134,6 +136,8 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
             return job
         if job.state in {State.PAUSED, State.PAUSING}:
             await control(redis, job.id, Event.RESUME)
+        # The state directory is ours alone, so whoever drove the portal before is dead.
+        await take_over(redis, portal.name, RESCUE_SETTLE_S)
         async with working(settings):
             await wake_lanes(redis, portal.name, portal.max_concurrency)
             with display() as show:

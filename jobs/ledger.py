@@ -346,6 +346,15 @@ async def rescue(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
     return [Rescued(job_id.decode(), seq, Call(ord(call)), size) for job_id, seq, call, size in replies]
 
 
+async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
+    """Do as `rescue` at once, where it is certain that no lane of the portal is alive any more.
+
+    Without this, the places of lanes that died with their Redis stay taken until their leases have lapsed.
+    """
+    await redis.unlink(keys.leases(portal))
+    return await rescue(redis, portal, settle_s)
+
+
 async def reserve_turn(redis: Redis, portal: str, terms: Terms) -> Turn | Later:
     """Reserve a turn for a call that belongs to no batch, such as a log-in; wait for it before calling."""
     limits = [terms.requests_per_second, terms.burst, round(terms.max_wait_s * 1_000_000)]

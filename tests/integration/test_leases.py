@@ -7,7 +7,7 @@ from arq.connections import ArqRedis
 from jobs import keys
 from jobs.control import control
 from jobs.items import Call
-from jobs.ledger import Batch, Idle, Lost, Settlement, rescue
+from jobs.ledger import Batch, Idle, Lost, Settlement, rescue, take_over
 from jobs.outcomes import Code, Outcome
 from jobs.states import Event, State
 from jobs.view import read_job
@@ -243,3 +243,16 @@ async def test_a_lost_answer_never_becomes_not_found(redis: ArqRedis) -> None:
     await answer(redis, ledger, await take(ledger))
     codes = [line.code for line in await lines_of(redis, job_id)]
     assert codes == [Code.DELETED] * 5 + [Code.PRESUMED_DELETED] * 5
+
+
+async def test_whoever_knows_that_all_lanes_are_dead_takes_over_at_once(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 31))
+    for name in ("one", "two"):
+        await take(await start_lane(redis, name))
+    newcomer = lane(redis, "newcomer")
+    assert not await newcomer.acquire(2)
+    assert sorted(batch.size for batch in await take_over(redis, PORTAL, 0.0)) == [10, 10]
+    assert await newcomer.acquire(2)
+    batch = await take(newcomer)
+    assert batch.call is Call.LOOK_UP
+    assert all(item.doubtful for item in batch.items)

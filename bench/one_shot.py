@@ -1,0 +1,201 @@
+"""`python -m bench one-shot`: `crm-sweep run` on a simulated portal, killed in the middle, and its ledger afterwards.
+
+The real command in a process of its own, with its own Redis on disk. It is killed with SIGKILL as often as asked, at
+even steps of the way, and started again with the same words each time. Measured are the peak memory of its processes,
+how long it takes from a new start until the portal hears from it, bytes per contact ID in its Redis, and whether the
+ledger agrees with the portal contact by contact.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from pyroaring import BitMap
+
+from bench.campaign import write_list
+from bench.measure import peak_rss_bytes
+from bench.ours import PORTAL, TOKEN
+from bench.process import Child, module
+from bench.redis_memory import footprint
+from bench.section import positive, publish, run_section, table
+from bench.simulated import SimulatedPortal, simulated_portal
+from bench.truth_check import Verdict, compare
+from cli.embedded import EmbeddedServer
+from jobs.connection import connect
+from jobs.intake import read_contact_ids
+from jobs.submit import request_digest
+from jobs.view import Job, read_job
+
+_LOOK_S = 0.02
+_RUN_TIMEOUT_S = 1800.0
+
+
+@dataclass
+class OneShot:
+    """What a run took, all its starts together."""
+
+    ids: int
+    peaks: dict[str, int] = field(default_factory=dict)  #: peak RSS in bytes by process
+    resumes_s: list[float] = field(default_factory=list)  #: from each new start until the portal heard from it
+    last_leg_s: float = 0.0  #: the run that came to the end, from its start until it had ended
+    redis_bytes: int = 0
+    job: Job | None = None
+    verdict: Verdict | None = None
+
+
+async def run_one_shot(directory: Path, ids: int, kills: int, batch: int, portal: SimulatedPortal) -> OneShot:
+    """Run a list of `ids` contact IDs with so many kills on the way.
+
+    Raises:
+        ChildError: The command ended before it should.
+        RuntimeError: The last start did not come to the end.
+    """
+    measured = OneShot(ids)
+    contacts, file = ids * 101 // 100, directory / "contacts.txt"
+    await portal.reset(contacts=contacts, read_only=ids // 100, invoiced=ids // 100, invisible=ids // 200)
+    write_list(file, ids, contacts, seed=1)
+    (directory / "crm-sweep.toml").write_text(_CONFIGURATION.format(url=portal.url, token=TOKEN, batch=batch))
+    state = directory / "state"
+    words = ["--config", str(directory / "crm-sweep.toml"), "run", str(file), "--portal", PORTAL, "--yes"]
+    words += ["--state-dir", str(state), "--report", str(directory / "report.csv")]
+    for kill in range(kills):
+        heard = (await portal.summary())["calls"]
+        started_s = time.monotonic()
+        async with module("cli", *words, ready=None) as child:
+            await _until_heard(portal, heard)
+            if kill:
+                measured.resumes_s.append(time.monotonic() - started_s)
+            await _until_deleted(portal, child, measured, contacts * (kill + 1) // (kills + 1) * 9 // 10)
+            psutil.Process(child.pid).kill()
+            await child.gone(_RUN_TIMEOUT_S)
+    heard, started_s = (await portal.summary())["calls"], time.monotonic()
+    async with module("cli", *words, ready=None) as child:
+        await _until_heard(portal, heard)
+        if kills:
+            measured.resumes_s.append(time.monotonic() - started_s)
+        watch = asyncio.create_task(_watch(child, measured))
+        await child.gone(_RUN_TIMEOUT_S)
+        measured.last_leg_s = time.monotonic() - started_s
+        watch.cancel()
+    await _look_into(state, file, portal, measured)
+    return measured
+
+
+async def _look_into(state: Path, file: Path, portal: SimulatedPortal, measured: OneShot) -> None:
+    with file.open("rb") as source:
+        ids: BitMap = read_contact_ids(source).ids
+    job_id = f"run-{request_digest(PORTAL, ids)[:16]}"
+    with EmbeddedServer(state) as server:
+        redis = connect(server.url)
+        try:
+            measured.job = await read_job(redis, job_id)
+            if not measured.job.ended:
+                raise RuntimeError(f"the run did not come to its end: {measured.job}")
+            measured.redis_bytes = (await footprint(redis, job_id)).keys
+            measured.verdict = await compare(redis, job_id, ids, portal)
+        finally:
+            await redis.aclose(close_connection_pool=True)
+
+
+async def _until_heard(portal: SimulatedPortal, before: int) -> None:
+    async with asyncio.timeout(120):
+        while (await portal.summary())["calls"] <= before:  # noqa: ASYNC110  # it happens in another process
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _until_deleted(portal: SimulatedPortal, child: Child, measured: OneShot, wanted: int) -> None:
+    async with asyncio.timeout(_RUN_TIMEOUT_S):
+        while (await portal.summary())["deleted"] < wanted:
+            _note_peaks(child, measured)
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _watch(child: Child, measured: OneShot) -> None:
+    while True:
+        _note_peaks(child, measured)
+        await asyncio.sleep(_LOOK_S)
+
+
+def _note_peaks(child: Child, measured: OneShot) -> None:
+    try:
+        root = psutil.Process(child.pid)
+        processes = {"crm-sweep run": root} | {one.name(): one for one in root.children(recursive=True)}
+        for name, process in processes.items():
+            measured.peaks[name] = max(measured.peaks.get(name, 0), peak_rss_bytes(process))
+    except psutil.NoSuchProcess:
+        return
+
+
+_CONFIGURATION = """
+[worker]
+lease_ttl_s = 5
+
+[portals.bench]
+url = "{url}"
+token = "{token}"
+requests_per_second = 1000
+burst = 100
+max_concurrency = 8
+batch_size_start = {batch}
+batch_size_max = {batch}
+"""
+
+
+def _rows(one: OneShot) -> list[list[str]]:
+    assert one.job
+    assert one.verdict
+    wrong = one.verdict
+    resumes = ", ".join(f"{seconds:.2f}" for seconds in one.resumes_s) or "-"
+    return [
+        *([f"{name}, peak RSS", f"{peak / 1e6:.0f} MB"] for name, peak in sorted(one.peaks.items())),
+        ["kills survived", str(len(one.resumes_s))],
+        ["start after a kill until the portal hears of it, s", resumes],
+        ["last leg, from its start to its end", f"{one.last_leg_s:.1f} s"],
+        ["Redis at the end", f"{one.redis_bytes / one.ids:.2f} B/ID"],
+        ["outcomes", ", ".join(f"{outcome} {count:,}" for outcome, count in one.job.counts.items() if count)],
+        ["contacts without an outcome · told wrong · sent again", f"{wrong.lost} · {wrong.untrue} · {wrong.resent}"],
+    ]
+
+
+async def _one_shot(options: argparse.Namespace, command: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-one-shot-") as directory:
+        async with simulated_portal() as portal:
+            print(f"{options.ids:,} IDs, {options.kills} kills", file=sys.stderr, flush=True)
+            measured = await run_one_shot(Path(directory), options.ids, options.kills, options.batch, portal)
+    publish(
+        f"crm-sweep run with {options.ids:,} IDs, batch {options.batch}, killed {options.kills} times",
+        [table(("what", "measured"), _rows(measured))],
+        {"one_shot": dataclasses.asdict(measured) | {"job": str(measured.job)}},
+        command=command,
+        json_to=options.json,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench one-shot",
+        description=__doc__,
+        epilog="examples:\n  python -m bench one-shot --ids 1000000 --kills 3",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs of the list (default: 1,000,000)")
+    parser.add_argument("--kills", type=int, default=3, help="how often it is killed on the way (default: 3)")
+    parser.add_argument("--batch", type=positive, default=1000, help="contacts of one PUT (default: 1000)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the section; returns the exit code."""
+    return run_section(_one_shot(_parser().parse_args(argv), ("python", "-m", "bench", "one-shot", *argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
