@@ -55,6 +55,14 @@ def test_storage_counts_the_list_the_work_and_the_ledger(tmp_path: Path) -> None
     assert mixed["calls"] > plain["calls"]
 
 
+def test_a_run_that_is_killed_on_its_way_ends_true(tmp_path: Path) -> None:
+    options = ("--ids", "20000", "--kills", "1", "--batch", "100")
+    measured = bench("one-shot", *options, json_to=tmp_path / "out.json")["one_shot"]
+    assert len(measured["resumes_s"]) == 1
+    assert measured["peaks"]["valkey-server"] > 0
+    assert (measured["verdict"]["lost"], measured["verdict"]["untrue"], measured["verdict"]["resent"]) == (0, 0, 0)
+
+
 def test_a_campaign_goes_from_a_file_to_the_portal(tmp_path: Path) -> None:
     measured = bench("campaign", "--ids", "5000", json_to=tmp_path / "out.json")["campaign"]
     assert measured["ids"] == 5000
