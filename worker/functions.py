@@ -17,6 +17,9 @@ _INTAKE_TTL_MS = 10_000
 FLEET = "fleet"
 """Where the fleet stands in arq's context."""
 
+STOPPING = "stopping"
+"""Where, under arq's own command line, the task stands that ends arq's main loop."""
+
 
 async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
     """Drive a portal for one slice.
@@ -30,17 +33,21 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
     """
     fleet: Fleet = ctx[FLEET]
     lane = asyncio.create_task(fleet.drive(portal))
-    try:
-        farewell = await asyncio.shield(lane)
-    except asyncio.CancelledError:
-        # arq cancels on SIGTERM. The batch in flight is finished and recorded as long as there is time; after that it
-        # is handed back. The wake-up itself stays in the queue, so another worker goes on at once.
-        fleet.drain.begin()
-        await asyncio.wait({lane}, timeout=fleet.settings.worker.shutdown_grace_s)
-        lane.cancel()
-        await asyncio.wait({lane}, timeout=5.0)
-        raise
-    return farewell.ending.value
+    while True:
+        try:
+            farewell = await asyncio.shield(lane)
+        except asyncio.CancelledError:
+            if STOPPING in ctx:  # arq's own command line has no other way to say that the worker is to stop
+                fleet.drain.begin()
+            if not fleet.drain.wanted and not lane.done():
+                continue  # arq's time-out: Redis stood still for very long, which is no reason to stop the worker
+            # arq cancels on SIGTERM. The batch in flight is finished and recorded as long as there is time; after that
+            # it is handed back. The wake-up itself stays in the queue, so another worker goes on at once.
+            await asyncio.wait({lane}, timeout=fleet.settings.worker.shutdown_grace_s)
+            lane.cancel()
+            await asyncio.wait({lane}, timeout=5.0)
+            raise
+        return farewell.ending.value
 
 
 async def lifeline(ctx: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from jobs.keys import QUEUE
 from jobs.wake import DRIVE_LANE
 from worker.drain import cancel
 from worker.fleet import PATIENCE_S, Fleet
-from worker.functions import FLEET, delete_contacts, drive_lane, lifeline
+from worker.functions import FLEET, STOPPING, delete_contacts, drive_lane, lifeline
 
 #: A lane may wait for its turn, then for an answer, and then for Redis, beyond its slice; this is far more than that.
 _LANE_TIMEOUT_S = 3600
@@ -44,13 +44,13 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
     async def start(ctx: dict[str, Any]) -> None:
         if FLEET not in ctx:
             ctx[FLEET] = Fleet.start(settings)
-            ctx["stopping"] = asyncio.create_task(_stop_with(ctx[FLEET], asyncio.current_task()))
+            ctx[STOPPING] = asyncio.create_task(_stop_with(ctx[FLEET], asyncio.current_task()))
             for warning in await check_server(ctx[FLEET].redis):
                 get_logger().warning("redis_not_safe", detail=warning)
 
     async def stop(ctx: dict[str, Any]) -> None:
         if ctx[FLEET] is not fleet:
-            await cancel(ctx["stopping"])
+            await cancel(ctx[STOPPING])
             await ctx[FLEET].close()
 
     functions: list[Function] = [

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+import worker.main
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
 from jobs import keys
@@ -215,3 +216,23 @@ async def test_a_skipped_contact_has_the_time_of_the_cancel_at_once_and_for_good
     await record(redis, ledger, batch)
     assert (await read_job(redis, job_id)).state is State.CANCELLED
     assert (await lines_of(redis, job_id))[-1] == before
+
+
+async def test_a_worker_goes_on_when_arq_has_given_up_a_lane_that_took_too_long(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.main, "_LANE_TIMEOUT_S", 0.5)
+    calls = 0
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.sleep(1.5)  # three times as long as arq waits
+        await delete_all(request, writer)
+
+    async with raw_portal(behave) as portal:
+        job_id = await accept(redis, range(1, 21))
+        async with working(settings_of(server, portal, batch_size_start=5, batch_size_max=5)):
+            job = await ended(redis, job_id, timeout_s=20)
+    assert job.counts[Outcome.DELETED] == 20
