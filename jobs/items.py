@@ -26,6 +26,9 @@ DOUBTFUL = 1
 """Flag: an attempt held these IDs of which nobody knows whether it deleted. It is never taken back, since the effect
 of a lost attempt may come late."""
 
+SEEN_REFUSED = 2
+"""Flag: the last look-up showed that the portal will not delete these IDs."""
+
 _HEAD = struct.Struct("<BBBBHBH")  # call, flags, attempts, failures, HTTP status, last reason, segment
 
 
@@ -38,6 +41,7 @@ class Item:
         segment: number of the segment.
         positions: ascending positions in the segment, at most 1000 of them.
         doubtful: some attempt that held them may have deleted them without our knowing.
+        seen_refused: the last look-up showed that the portal will not delete them; believed when it is seen again.
         attempts: PUTs that held them so far; 255 stands for 255 and more.
         failures: tries in a row that decided nothing; limits retries and spaces them.
         http_status: status of the last PUT that held them, 0 where there was none.
@@ -48,6 +52,7 @@ class Item:
     segment: int
     positions: Sequence[int]
     doubtful: bool = False
+    seen_refused: bool = False
     attempts: int = 0
     failures: int = 0
     http_status: int = 0
@@ -57,7 +62,7 @@ class Item:
         """Write the item as it is kept in Redis."""
         head = _HEAD.pack(
             self.call,
-            DOUBTFUL if self.doubtful else 0,
+            (DOUBTFUL if self.doubtful else 0) | (SEEN_REFUSED if self.seen_refused else 0),
             min(self.attempts, 255),
             min(self.failures, 255),
             self.http_status,
@@ -76,6 +81,7 @@ class Item:
             segment=segment,
             positions=positions,
             doubtful=bool(flags & DOUBTFUL),
+            seen_refused=bool(flags & SEEN_REFUSED),
             attempts=attempts,
             failures=failures,
             http_status=http_status,

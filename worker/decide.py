@@ -5,6 +5,7 @@ The rules in one place:
 - `deleted` only for contact IDs that the portal listed in its answer to our PUT;
 - an ID of which an attempt may have deleted it stays *doubtful* for ever: if it is gone, it is `presumed_deleted`;
 - an ID that a valid answer left out is looked up: gone is `not_found`, visible is `refused` or tried again;
+- a doubtful ID is `refused` only if two look-ups in a row say so;
 - an attempt that certainly had no effect is repeated, split or given up as worker/failures.py says.
 """
 
@@ -100,6 +101,7 @@ class Decider:
         codes = bytearray()
         there: list[int] = []
         not_asked: list[int] = []
+        refused: list[int] = []
         for position, contact_id in zip(item.positions, item_ids, strict=True):
             if contact_id not in seen.asked:
                 not_asked.append(position)
@@ -112,14 +114,22 @@ class Decider:
             if visible is Visible.DELETABLE:
                 there.append(position)
                 continue
+            if visible and item.doubtful and not item.seen_refused:
+                refused.append(position)
+                continue
             decided.append(position)
             codes.append(_DECIDED_BY[visible] if visible else gone)
         if decided:
             settlement.records.append((item.segment, _as_record(item, decided, bytes(codes), seen.at_ms)))
         if not_asked:
             settlement.items.append((replace(item, positions=not_asked), 0.0))
+        if refused:
+            # A look-up that runs into the end of the doubtful attempt still sees the contacts, but no rights to them any
+            # more. The next one sees that they are gone, if that was so.
+            settlement.items.append((replace(item, positions=refused, seen_refused=True), 0.0))
         if there:
-            self._try_again(settlement, batch, replace(item, call=Call.PUT, positions=there), seen.at_ms)
+            again = replace(item, call=Call.PUT, positions=there, seen_refused=False)
+            self._try_again(settlement, batch, again, seen.at_ms)
 
     def _failed(self, settlement: Settlement, batch: Batch, item: Item, failure: Failure, at_ms: int) -> None:
         if batch.call is Call.PUT:

@@ -219,7 +219,9 @@ def test_a_look_up_that_cannot_succeed_gives_up_with_the_word_of_the_put() -> No
 
 @pytest.mark.parametrize("doubtful", [False, True])
 def test_a_look_up_decides_by_what_is_visible(doubtful: bool) -> None:
-    held = item(Call.LOOK_UP, positions=[1, 3, 5, 7, 9], doubtful=doubtful, attempts=1, http_status=200)
+    held = item(
+        Call.LOOK_UP, positions=[1, 3, 5, 7, 9], doubtful=doubtful, seen_refused=doubtful, attempts=1, http_status=200
+    )
     visible = {
         FIRST + 3: Visible.READ_ONLY,
         FIRST + 5: Visible.HAS_INVOICE,
@@ -230,6 +232,25 @@ def test_a_look_up_decides_by_what_is_visible(doubtful: bool) -> None:
     assert codes(settlement) == {1: gone, 3: Code.READ_ONLY, 5: Code.HAS_INVOICE}
     again = {tuple(left.positions): (left.call, left.failures, left.doubtful) for left, _ in settlement.items}
     assert again == {(9,): (Call.LOOK_UP, 0, doubtful), (7,): (Call.PUT, 1, doubtful)}
+
+
+def test_a_doubtful_contact_is_refused_only_when_two_look_ups_in_a_row_say_so() -> None:
+    """While a deletion ends, the portal shows contacts that are about to be gone, and no rights to them any more."""
+    held = item(Call.LOOK_UP, positions=[1, 3, 5], doubtful=True, attempts=1)
+    visible = {FIRST + 1: Visible.READ_ONLY, FIRST + 3: Visible.HAS_INVOICE, FIRST + 5: Visible.DELETABLE}
+    settlement = settle(batch(held), LookedUp(visible, [FIRST + 1, FIRST + 3, FIRST + 5], 200))
+    assert not settlement.records
+    (unsure, delay_s), (again, _) = settlement.items
+    assert (unsure, delay_s) == (replace(held, positions=[1, 3], seen_refused=True), 0.0)
+    assert (again.call, again.positions, again.seen_refused) == (Call.PUT, [5], False)
+    second = settle(batch(unsure), LookedUp({FIRST + 3: Visible.HAS_INVOICE}, [FIRST + 1, FIRST + 3], 200))
+    assert codes(second) == {1: Code.PRESUMED_DELETED, 3: Code.HAS_INVOICE}
+
+
+def test_what_was_seen_refused_before_and_is_sent_again_has_to_be_seen_anew() -> None:
+    held = item(Call.LOOK_UP, positions=[1], doubtful=True, seen_refused=True, attempts=1)
+    [(again, _)] = settle(batch(held), LookedUp({FIRST + 1: Visible.DELETABLE}, [FIRST + 1], 200)).items
+    assert (again.call, again.doubtful, again.seen_refused) == (Call.PUT, True, False)
 
 
 def test_look_ups_that_were_joined_are_told_apart_again() -> None:
