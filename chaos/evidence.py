@@ -118,14 +118,15 @@ class Evidence:
             most = max(most, in_flight)
         return most
 
-    def busiest_second(self) -> int:
-        """The most calls that arrived within any one second."""
-        first, most = 0, 0
+    def busiest_second(self) -> tuple[int, float]:
+        """The most calls that arrived within any one second, and when that second ended, in seconds of the run."""
+        first, most, when_s = 0, 0, 0.0
         for last, at_ms in enumerate(self.arrivals_ms):
             while at_ms - self.arrivals_ms[first] >= 1000:
                 first += 1
-            most = max(most, last - first + 1)
-        return most
+            if last - first + 1 > most:
+                most, when_s = last - first + 1, at_ms / 1000
+        return most, when_s
 
 
 async def _attempts(portal: TruthClient, calls: list[dict[str, Any]], started_at: float) -> list[Attempt]:

@@ -67,8 +67,8 @@ class Plan:
 
     @property
     def requests_per_second(self) -> float:
-        """A ceiling with which the lists last about as long as the faults: a call settles some 15 contacts."""
-        return round(min(max(self.ids / (self.minutes * 60) / 15, 4.0), 60.0), 1)
+        """A ceiling with which the lists last about as long as the faults: a call settles some 18 contacts."""
+        return round(min(max(self.ids / (self.minutes * 60) / 18, 4.0), 60.0), 1)
 
     @property
     def bystanders(self) -> int:

@@ -48,7 +48,7 @@ def _facts(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
         (f"most calls in flight (limit {MAX_CONCURRENCY})", f"{outcome.peak_in_flight}"),
         (
             f"most calls in any second (limit {plan.requests_per_second:g} and a burst of {BURST})",
-            f"{outcome.busiest_second}",
+            f"{outcome.busiest_second[0]}, at {outcome.busiest_second[1]:.0f} s",
         ),
         ("looks at every job, the counts adding up each time", f"{outcome.polls:,}"),
         ("whole ledgers compared with the one before", f"{outcome.snapshots:,}"),

@@ -47,7 +47,7 @@ class Outcome:
     summary: dict[str, Any]
     polls: int
     snapshots: int
-    busiest_second: int
+    busiest_second: tuple[int, float]
     peak_in_flight: int
     seconds: dict[str, float]
 
