@@ -1,12 +1,17 @@
 """Races around the ledger that no other test stages: each was, or could have been, a way for it to be wrong."""
 
 import asyncio
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from redis import Redis
 
 import worker.main
+from cli import embedded
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
 from jobs import keys
@@ -236,3 +241,24 @@ async def test_a_worker_goes_on_when_arq_has_given_up_a_lane_that_took_too_long(
         async with working(settings_of(server, portal, batch_size_start=5, batch_size_max=5)):
             job = await ended(redis, job_id, timeout_s=20)
     assert job.counts[Outcome.DELETED] == 20
+
+
+def test_a_server_left_behind_that_does_not_listen_is_ended_before_another_one_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, its `run` leaves it with the data; the next one must neither hang on its socket nor write beside it."""
+    monkeypatch.setattr(embedded, "_STOP_S", 0.5)
+    lost = embedded.EmbeddedServer(tmp_path, fsync="always").start()
+    assert lost._process is not None
+    with redis_client(lost) as client:
+        client.set("kept", "yes")
+    assert lost._lock is not None
+    os.close(lost._lock)  # as if this process had been killed
+    os.kill(lost.pid, signal.SIGSTOP)
+    with embedded.EmbeddedServer(tmp_path) as server, redis_client(server) as client:
+        assert lost._process.wait(10) == -signal.SIGKILL
+        assert client.get("kept") == b"yes"
+
+
+def redis_client(server: EmbeddedServer) -> Any:
+    return Redis.from_url(server.url.get_secret_value())
