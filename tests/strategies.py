@@ -32,6 +32,7 @@ items = st.builds(
     segment=st.integers(0, 65_535),
     positions=positions,
     doubtful=st.booleans(),
+    seen_refused=st.booleans(),
     attempts=st.integers(0, 255),
     failures=st.integers(0, 255),
     http_status=st.integers(0, 999),

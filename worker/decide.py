@@ -124,8 +124,8 @@ class Decider:
         if not_asked:
             settlement.items.append((replace(item, positions=not_asked), 0.0))
         if refused:
-            # A look-up that runs into the end of the doubtful attempt still sees the contacts, but no rights to them any
-            # more. The next one sees that they are gone, if that was so.
+            # A look-up that runs into the end of the doubtful attempt still sees the contacts, but no rights to them:
+            # they are gone a moment later. The next look-up tells.
             settlement.items.append((replace(item, positions=refused, seen_refused=True), 0.0))
         if there:
             again = replace(item, call=Call.PUT, positions=there, seen_refused=False)
