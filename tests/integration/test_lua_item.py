@@ -41,7 +41,7 @@ async def test_a_fresh_item_is_the_one_that_python_would_write(
 @given(items)
 async def test_a_doubtful_item_is_the_same_with_a_doubt_and_an_attempt_more(redis: ArqRedis, item: Item) -> None:
     written = await evaluate(redis, "doubtful_item(ARGV[1])", item.encode())
-    expected = replace(item, call=Call.LOOK_UP, doubtful=True, attempts=min(item.attempts + 1, 255))
+    expected = replace(item, call=Call.LOOK_UP, doubtful=True, seen_refused=False, attempts=min(item.attempts + 1, 255))
     assert written == expected.encode()
 
 
