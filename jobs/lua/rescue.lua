@@ -6,8 +6,8 @@
 --   returns  {{job_id, seq, call, contact IDs}, …}
 local portal, now = KEYS[1], now_ms()
 local leases, claims = portal .. ':leases', portal .. ':claims'
--- The configuration knows no longer leases than a minute, so this server's clock was set back: a dead lane must not keep
--- its place until the clock has caught up. A lane that is alive renews its lease in seconds.
+-- No lease is longer than a minute (lease_ttl_s), so this server's clock was set back. A dead lane must not keep its
+-- place until the clock has caught up. A lane that is alive renews its lease in seconds.
 local longest = now + 60000
 for _, token in ipairs(redis.call('ZRANGE', leases, '(' .. longest, '+inf', 'BYSCORE')) do
   redis.call('ZADD', leases, longest, token)
