@@ -110,6 +110,7 @@ async def test_a_dead_lanes_put_becomes_a_look_up_in_doubt_with_an_attempt_more(
     look_up = await take(living)
     assert look_up.call is Call.LOOK_UP
     await answer(redis, living, look_up, visible={3: Visible.READ_ONLY, 4: Visible.DELETABLE})
+    await answer(redis, living, await take(living), visible={3: Visible.READ_ONLY})  # in doubt, so it is asked twice
     codes = {line.contact_id: line.code for line in (await lines_of(redis, job_id))[:10]}
     assert codes == dict.fromkeys(range(1, 11), Code.PRESUMED_DELETED) | {3: Code.READ_ONLY, 4: Code.PENDING}
 
