@@ -31,9 +31,9 @@ class PushBack:
     def note(self, settlement: Settlement, failure: Failure, started_s: float) -> None:
         """Add to a settlement how the portal is to be spared, where the failure asks for that.
 
-        The learned rate is cut at every push-back. Beyond that nobody calls for as long as the portal says; where it
-        does not say, a few 429s in a row are met by the cuts, and anything else, or one more of them, by a longer and
-        longer wait.
+        The learned rate is cut at every 429, and at the first of other push-backs in a row. Beyond that nobody calls
+        for as long as the portal says; where it does not say, a few 429s in a row are met by the cuts, and anything
+        else, or one more of them, by a longer and longer wait.
 
         Args:
             settlement: of the batch that failed.
@@ -42,12 +42,15 @@ class PushBack:
                 trouble, which counts once.
         """
         away = not failure.sent and failure.action is Action.RETRY
-        settlement.slow_down = failure.action is Action.SLOW_DOWN
-        if not settlement.slow_down and not away and failure.retry_after_s is None:
+        slow_down = failure.action is Action.SLOW_DOWN
+        if not slow_down and not away and failure.retry_after_s is None:
             return
         if started_s >= self._last_s:
             self._in_a_row += 1
             self._last_s = time.monotonic()
+        # A portal that stays away (503, 502) is waited for. Cutting the rate again and again would only leave it at a
+        # crawl for minutes after it is back.
+        settlement.slow_down = slow_down and (failure.http_status == 429 or self._in_a_row == 1)
         if failure.retry_after_s is not None:
             wait_s = failure.retry_after_s
         else:

@@ -88,3 +88,12 @@ def test_the_reason_tells_away_from_overloaded() -> None:
         settlement = Settlement()
         PushBack(1.0, 5.0).note(settlement, trouble, time.monotonic())
         assert settlement.push_back_reason == reason
+
+
+@pytest.mark.parametrize(("http_status", "cuts"), [(429, 5), (503, 1), (502, 1)])
+def test_a_portal_that_stays_away_is_waited_for_and_slowed_down_once(http_status: int, cuts: int) -> None:
+    push_back = PushBack(1.0, 5.0)
+    settlements = [Settlement() for _ in range(5)]
+    for settlement in settlements:
+        push_back.note(settlement, failure(Action.SLOW_DOWN, http_status=http_status), time.monotonic())
+    assert sum(settlement.slow_down for settlement in settlements) == cuts
