@@ -33,6 +33,7 @@ _COMMANDS = {
     "resume": (_JOBS, "cli.steer:resume"),
     "cancel": (_JOBS, "cli.steer:cancel"),
     "approve": (_JOBS, "cli.steer:approve"),
+    "retry-failed": (_JOBS, "cli.steer:retry_failed_"),
     "worker": (_SERVICES, "cli.worker:worker"),
     "check": (_SERVICES, "cli.check:check"),
     "simulator": (_SERVICES, "cli.simulator:simulator"),

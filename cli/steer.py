@@ -1,6 +1,7 @@
-"""`pause`, `resume`, `cancel` and `approve`: steering jobs."""
+"""`pause`, `resume`, `cancel`, `approve` and `retry-failed`: steering jobs."""
 
 import typer
+from arq.connections import ArqRedis
 
 from cli.context import JobId, redis_of, settings_of
 from cli.errors import ExitCode
@@ -8,6 +9,7 @@ from cli.loop import run_async
 from cli.output import out
 from config.settings import Settings
 from jobs.control import control
+from jobs.retry import retry_failed
 from jobs.states import Event, State
 from jobs.view import read_job
 
@@ -48,6 +50,26 @@ def approve(ctx: typer.Context, job_id: JobId) -> ExitCode:
     return _steer(ctx, job_id, Event.APPROVE)
 
 
+def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
+    """Try the contacts of a completed job that `failed` again, within the same job and ledger.
+
+    Everything else that is decided stays as it is. A contact that is gone by now becomes `presumed_deleted`, because a
+    deletion that was given up may have come late.
+
+    Examples:
+      crm-sweep retry-failed 01JD4M6Y9Q
+    """
+    state, count = run_async(_retry_failed(settings_of(ctx), job_id))
+    what = f"{count:,} contacts are tried again" if count else "no contact has failed, so nothing is tried again"
+    out(f"job {job_id} is {state}: {what}\n")
+    return ExitCode.DONE
+
+
+async def _retry_failed(settings: Settings, job_id: str) -> tuple[State, int]:
+    async with redis_of(settings) as redis:
+        return await retry_failed(redis, job_id, lanes=await _lanes(settings, redis, job_id))
+
+
 def _steer(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
     state = run_async(_control(settings_of(ctx), job_id, event))
     out(f"job {job_id} is {state}\n")
@@ -56,6 +78,10 @@ def _steer(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
 
 async def _control(settings: Settings, job_id: str, event: Event) -> State:
     async with redis_of(settings) as redis:
-        job = await read_job(redis, job_id)
-        portal = settings.portals.get(job.portal)
-        return await control(redis, job_id, event, lanes=portal.max_concurrency if portal else 1)
+        return await control(redis, job_id, event, lanes=await _lanes(settings, redis, job_id))
+
+
+async def _lanes(settings: Settings, redis: ArqRedis, job_id: str) -> int:
+    """How many lanes may work on a job, as far as this configuration knows its portal."""
+    portal = settings.portals.get((await read_job(redis, job_id)).portal)
+    return portal.max_concurrency if portal else 1

@@ -49,6 +49,8 @@ class Event(StrEnum):
     """Somebody asks to stop for good."""
     APPROVE = "approve"
     """Somebody agrees to the deletion of a large list."""
+    RETRY_FAILED = "retry_failed"
+    """Somebody asks to try the failed contact IDs again."""
     DRAINED = "drained"
     """The last batch in flight has been recorded."""
     FINISH = "finish"
@@ -73,6 +75,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (State.PAUSING, Event.FINISH): State.COMPLETED,
     (State.PAUSED, Event.RESUME): State.QUEUED,
     (State.PAUSED, Event.CANCEL): State.CANCELLING,
+    (State.COMPLETED, Event.RETRY_FAILED): State.QUEUED,
     (State.CANCELLING, Event.START): State.CANCELLING,
     (State.CANCELLING, Event.CANCEL): State.CANCELLING,
     (State.CANCELLING, Event.FINISH): State.CANCELLED,
@@ -80,7 +83,7 @@ MOVES: dict[tuple[State, Event], State] = {
 """Every legal move. What is not here is refused, with the allowed moves in the answer."""
 
 TERMINAL = frozenset({State.COMPLETED, State.CANCELLED, State.FAILED})
-"""Nothing moves a job out of these."""
+"""The job has ended: nothing moves it on but a person, by `retry_failed`."""
 
 STOPPING = frozenset({State.PAUSING, State.CANCELLING})
 """A wish that is not yet a fact."""
@@ -97,8 +100,12 @@ class IllegalMove(Exception):
     def __init__(self, state: State, event: Event) -> None:
         self.state = state
         self.event = event
-        allowed = ", ".join(allowed_events(state)) or "nothing: the job has ended"
-        super().__init__(f"a job that is {state} cannot {event}; possible now: {allowed}")
+        allowed = ", ".join(_spoken(one) for one in allowed_events(state)) or "nothing: the job has ended"
+        super().__init__(f"a job that is {state} cannot {_spoken(event)}; possible now: {allowed}")
+
+
+def _spoken(event: Event) -> str:
+    return event.replace("_", "-")  # as the command is called
 
 
 def move(state: State, event: Event) -> State:
@@ -114,8 +121,8 @@ def move(state: State, event: Event) -> State:
 
 
 def allowed_events(state: State) -> tuple[Event, ...]:
-    """Give what a person may ask of a job in this state: pause, resume, cancel, approve."""
-    asked = (Event.PAUSE, Event.RESUME, Event.CANCEL, Event.APPROVE)
+    """Give what a person may ask of a job in this state: pause, resume, cancel, approve, retry_failed."""
+    asked = (Event.PAUSE, Event.RESUME, Event.CANCEL, Event.APPROVE, Event.RETRY_FAILED)
     return tuple(event for event in asked if (state, event) in MOVES)
 
 

@@ -55,8 +55,15 @@ class Portal:
 
     def change(self, **switches: object) -> None:
         """Change how it behaves."""
-        body = json.dumps(switches).encode()
-        request = urllib.request.Request(f"{self.url}/truth/behaviour", body, method="POST")  # noqa: S310
+        self._post("behaviour", switches)
+
+    def change_world(self, **changes: object) -> None:
+        """Change which contacts there are and what they are like."""
+        self._post("world", changes)
+
+    def _post(self, route: str, changes: dict[str, object]) -> None:
+        body = json.dumps(changes).encode()
+        request = urllib.request.Request(f"{self.url}/truth/{route}", body, method="POST")  # noqa: S310
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310
             pass
 

@@ -215,3 +215,22 @@ def test_two_workers_and_many_jobs_delete_each_contact_once(home: Home, portal: 
     assert len(crm.contacts("deleted")) == 899
     assert not crm.contacts("sent_again")
     assert crm.summary()["peak_in_flight"] <= 4
+
+
+def test_what_failed_is_tried_again(home: Home, portal: MakePortal) -> None:
+    crm = portal("--contacts", 100, "--poisoned", 2)
+    home.configure(main={"url": crm.url, "max_attempts": 2, "backoff_base_s": 0.01})
+    job_id = home.cli("submit", home.ids(*range(1, 101)), "--portal", "main").stdout.strip()
+    early = home.cli("retry-failed", job_id)
+    assert early.code == 2
+    assert "cannot retry-failed; possible now: pause, cancel" in early.stderr
+    home.start("worker")
+    assert home.cli("watch", job_id).code == 3
+    assert home.job(job_id)["counts"]["failed"] == 2
+    crm.change_world(cure=list(crm.contacts("poisoned")))
+    retried = home.cli("retry-failed", job_id)
+    assert (retried.code, retried.stdout) == (0, f"job {job_id} is queued: 2 contacts are tried again\n")
+    assert home.cli("watch", job_id).code == 0
+    assert home.job(job_id)["counts"]["deleted"] == len(crm.contacts("deleted")) == 100
+    assert "nothing is tried again" in home.cli("retry-failed", job_id).stdout
+    assert home.cli("retry-failed", "nobody").code == 4

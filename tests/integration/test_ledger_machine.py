@@ -37,8 +37,9 @@ from jobs.control import control
 from jobs.items import Call, Item
 from jobs.ledger import Batch, Idle, LaneLedger, Settlement, Terms, rescue
 from jobs.outcomes import Code, Outcome
-from jobs.records import Record
+from jobs.records import SegmentLedger
 from jobs.results import Line, read_results
+from jobs.retry import retry_failed
 from jobs.states import MOVES, Event, IllegalMove, State
 from jobs.submit import Submission, submit
 from jobs.view import read_job
@@ -159,6 +160,20 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             assert (before, event) in MOVES
             assert after is self.do(read_job(self.redis, job_id)).state
+
+    @rule(job_id=jobs)
+    def somebody_tries_the_failed_ones_again(self, job_id: str) -> None:
+        before = self.do(read_job(self.redis, job_id))
+        try:
+            state, count = self.do(retry_failed(self.redis, job_id, lanes=0))
+        except IllegalMove:
+            assert before.state is not State.COMPLETED
+            return
+        assert count == before.counts[Outcome.FAILED]
+        assert state is (State.QUEUED if count else State.COMPLETED)
+        failed = {line.contact_id for line in self.lines(job_id) if line.code is Code.PENDING}
+        assert len(failed) == count
+        self.doubted.update((job_id, one) for one in failed)
 
     # What lanes do
 
@@ -287,8 +302,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 places.update(range(int(skipped_from), total))
             for item in self.do(self.redis.execute_command("HVALS", keys.items(job_id))):
                 places.update(Item.decode(item).positions)
-            for record in self.do(self.redis.execute_command("LRANGE", keys.ledger(job_id, 0), 0, -1)):
-                places.update(Record.decode(record).positions)
+            records = self.do(self.redis.execute_command("LRANGE", keys.ledger(job_id, 0), 0, -1))
+            codes = SegmentLedger.replay(total, records).codes
+            places.update(position for position, code in enumerate(codes) if code != Code.PENDING)
             assert places == Counter(range(total)), f"positions lost or doubled in a job of {len(ids)}"
 
     @invariant()

@@ -1,0 +1,96 @@
+"""Trying the failed contact IDs of a completed job again, within the same job and ledger."""
+
+from collections.abc import Iterator
+
+from arq.connections import ArqRedis
+from ulid import ULID
+
+from jobs import keys
+from jobs.control import UnknownJob
+from jobs.items import Call, Item
+from jobs.outcomes import Code, Outcome
+from jobs.records import Record
+from jobs.results import Rows, read_rows
+from jobs.scripts import Argument, Script
+from jobs.states import Event, IllegalMove, State, move
+from jobs.wake import wake_lanes
+
+RETRY_FAILED = Script("retry_failed")
+
+#: Contact IDs of one item. They failed together with others before, so they go in small groups.
+_TOGETHER = 100
+
+_FAILED = {code for code in Code if code.outcome is Outcome.FAILED}
+
+
+async def retry_failed(redis: ArqRedis, job_id: str, *, lanes: int = 1) -> tuple[State, int]:
+    """Try what has failed again; everything else that is decided stays as it is.
+
+    Args:
+        redis: the connection.
+        job_id: the ID of a completed job.
+        lanes: how many lanes to wake.
+
+    Returns:
+        The job's state now, and how many contact IDs are tried again; with none, nothing has changed.
+
+    Raises:
+        UnknownJob: no such job.
+        IllegalMove: it has not ended, or was cancelled.
+    """
+    token = str(ULID())
+    while True:
+        portal, state = await redis.execute_command("HMGET", keys.job(job_id), "portal", "state")
+        if portal is None:
+            raise UnknownJob(job_id)
+        move(State(state.decode()), Event.RETRY_FAILED)
+        groups: list[Argument] = []
+        count = segment = 0
+        async for rows in read_rows(redis, job_id):
+            for item in _failed(rows, segment):
+                count += len(item.positions)
+                groups += [segment, len(item.positions), _taken_back(item).encode(), item.encode()]
+            segment += 1
+        if not count:
+            return State(state.decode()), 0
+        job_keys = [keys.job(job_id), keys.portal(portal.decode())]
+        reply = await RETRY_FAILED(redis, job_keys, [job_id, token, count, *groups])
+        match reply[0]:
+            case b"ok":
+                await wake_lanes(redis, portal.decode(), lanes)
+                return State(reply[1].decode()), count
+            case b"unknown":
+                raise UnknownJob(job_id)
+            case b"illegal":
+                raise IllegalMove(State(reply[1].decode()), Event.RETRY_FAILED)
+        # Changed in between: somebody else has tried them again and the job has completed once more. Look anew.
+
+
+def _failed(rows: Rows, segment: int) -> Iterator[Item]:
+    """Group the failed contact IDs of a segment by what they have in common."""
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for position, (code, attempts, http_status, _) in enumerate(rows.facts()):
+        if code in _FAILED:
+            groups.setdefault((attempts, http_status, code), []).append(position)
+    for (attempts, http_status, code), positions in groups.items():
+        for start in range(0, len(positions), _TOGETHER):
+            yield Item(
+                call=Call.PUT,
+                segment=segment,
+                positions=positions[start : start + _TOGETHER],
+                # The ledger does not tell which of them an attempt may have deleted late; so all may have been.
+                doubtful=True,
+                attempts=attempts,
+                http_status=http_status,
+                reason=Code(code),
+            )
+
+
+def _taken_back(item: Item) -> Record:
+    return Record(
+        positions=item.positions,
+        codes=bytes([Code.PENDING]) * len(item.positions),
+        attempts=item.attempts,
+        http_status=item.http_status,
+        at_ms=0,
+    )

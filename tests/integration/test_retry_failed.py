@@ -1,0 +1,92 @@
+"""`retry-failed`: what has failed is tried again, everything else stays as it is."""
+
+import pytest
+from arq.connections import ArqRedis
+
+from jobs.contact_ids import SEGMENT_SIZE
+from jobs.control import UnknownJob, control
+from jobs.ledger import Batch, LaneLedger, Settlement
+from jobs.outcomes import Code, Outcome
+from jobs.records import Record
+from jobs.retry import retry_failed
+from jobs.states import Event, IllegalMove, State
+from jobs.view import read_job
+from tests.integration.lanes import accept, answer, lines_of, start_lane, take, terms
+
+
+async def decide_all(redis: ArqRedis, ledger: LaneLedger, *, failed_every: int, size: int = 1000) -> None:
+    """Work a job off: every n-th contact ID fails, the others are deleted."""
+    while True:
+        grant = await ledger.next_batch(terms(batch_size=size))
+        if not isinstance(grant, Batch):
+            return
+        at_ms = grant.server_ms()
+        records = []
+        for item in grant.items:
+            codes = bytes(Code.REJECTED if place % failed_every == 0 else Code.DELETED for place in item.positions)
+            record = Record(positions=item.positions, codes=codes, attempts=1, http_status=400, at_ms=at_ms)
+            records.append((item.segment, record))
+        assert await ledger.settle(grant, Settlement(records=records, sent=1, threshold=1.0))
+
+
+async def test_only_the_failed_ones_are_tried_again_across_segments(redis: ArqRedis) -> None:
+    total = SEGMENT_SIZE + 5_000
+    job_id = await accept(redis, range(1, total + 1))
+    await decide_all(redis, await start_lane(redis), failed_every=500)
+    before = {line.contact_id: line for line in await lines_of(redis, job_id)}
+    failed = {one for one, line in before.items() if line.code.outcome is Outcome.FAILED}
+    state, count = await retry_failed(redis, job_id, lanes=0)
+    assert (state, count) == (State.QUEUED, len(failed))
+    job = await read_job(redis, job_id)
+    assert (job.counts[Outcome.PENDING], job.counts[Outcome.FAILED], job.finished_at) == (count, 0, None)
+    sent: set[int] = set()
+    ledger = await start_lane(redis, "again")
+    while not (await read_job(redis, job_id)).ended:
+        batch = await take(ledger)
+        sent.update(SEGMENT_SIZE * item.segment + place + 1 for item in batch.items for place in item.positions)
+        await answer(redis, ledger, batch)
+    assert sent == failed
+    after = {line.contact_id: line for line in await lines_of(redis, job_id)}
+    assert all(after[one] == before[one] for one in before.keys() - failed)
+    assert {after[one].code for one in failed} == {Code.DELETED}
+    assert {after[one].attempts for one in failed} == {2}
+
+
+async def test_what_is_gone_by_now_is_presumed_deleted(redis: ArqRedis) -> None:
+    job_id = await accept(redis, [1])
+    await decide_all(redis, await start_lane(redis), failed_every=1)
+    await retry_failed(redis, job_id, lanes=0)
+    ledger = await start_lane(redis, "again")
+    await answer(redis, ledger, await take(ledger), gone=[])
+    await answer(redis, ledger, await take(ledger), visible={})
+    [line] = await lines_of(redis, job_id)
+    assert line.code is Code.PRESUMED_DELETED
+
+
+async def test_nothing_failed_changes_nothing(redis: ArqRedis) -> None:
+    job_id = await accept(redis, [1, 2])
+    ledger = await start_lane(redis)
+    await answer(redis, ledger, await take(ledger))
+    before = await read_job(redis, job_id)
+    assert await retry_failed(redis, job_id, lanes=0) == (State.COMPLETED, 0)
+    assert await read_job(redis, job_id) == before
+
+
+async def test_two_at_once_try_everything_once(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 11))
+    await decide_all(redis, await start_lane(redis), failed_every=2)
+    assert (await retry_failed(redis, job_id, lanes=0))[1] == 5
+    with pytest.raises(IllegalMove):
+        await retry_failed(redis, job_id, lanes=0)
+    assert (await read_job(redis, job_id)).counts[Outcome.PENDING] == 5
+
+
+async def test_only_a_completed_job_can_be_retried(redis: ArqRedis) -> None:
+    job_id = await accept(redis, [1])
+    with pytest.raises(IllegalMove):
+        await retry_failed(redis, job_id, lanes=0)
+    await control(redis, job_id, Event.CANCEL, lanes=0)
+    with pytest.raises(IllegalMove):
+        await retry_failed(redis, job_id, lanes=0)
+    with pytest.raises(UnknownJob):
+        await retry_failed(redis, "nobody", lanes=0)
