@@ -79,11 +79,12 @@ async def _send(redis: Redis, calls: Sequence[Call]) -> list[Any]:
 
 
 def _read(package: str, name: str) -> str:
-    body = resources.files(package).joinpath(f"{name}.lua").read_text()
+    body = resources.files(package).joinpath(f"{name}.lua").read_text("utf-8")
     first = body.split("\n", 1)[0]
     if not first.startswith(_INCLUDE):
         return body
     shared = [
-        resources.files(package).joinpath(f"{part}.lua").read_text() for part in first.removeprefix(_INCLUDE).split()
+        resources.files(package).joinpath(f"{part}.lua").read_text("utf-8")
+        for part in first.removeprefix(_INCLUDE).split()
     ]
     return "\n".join([lua_table(), *shared, body])
