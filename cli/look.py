@@ -75,14 +75,18 @@ def list_(
       crm-sweep list --state running
       crm-sweep list --portal main --json
     """
-    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
-        raise UsageError(f"--cursor {cursor!r} is not the next_cursor of a page")
-    page = run_async(_list(settings_of(ctx), state=state, portal=portal, limit=limit, cursor=cursor))
+    settings = settings_of(ctx)
+    try:
+        page = run_async(_list(settings, state=state, portal=portal, limit=limit, cursor=cursor))
+    except ValueError:
+        raise UsageError(f"--cursor {cursor!r} is not the next_cursor of a page") from None
+    if portal and not page.jobs:
+        settings.portal(portal)  # jobs outlive their portal's configuration; a name without either is a typing error
     if as_json:
         out(to_json({"jobs": page.jobs, "next_cursor": page.next_cursor}).decode() + "\n")
         return ExitCode.DONE
     if page.jobs:
-        out(rendered(_table(page.jobs)))
+        out(rendered(_table(page.jobs), fitted=False))
     else:
         note("no jobs")
     if page.next_cursor:

@@ -44,9 +44,14 @@ def notes() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def rendered(renderable: object) -> str:
-    """Render for standard output: in colour and as wide as the terminal, or as plain lines that are never wrapped."""
-    terminal = sys.stdout.isatty()
+def rendered(renderable: object, *, fitted: bool = True) -> str:
+    """Render for standard output: in colour and as wide as the terminal, or as plain lines that are never wrapped.
+
+    Args:
+        renderable: what Rich can show.
+        fitted: cut and wrap to the terminal's width; False where nothing may be cut, such as IDs to be copied.
+    """
+    terminal = fitted and sys.stdout.isatty()
     console = Console(file=sys.stdout, highlight=False, width=None if terminal else _NEVER_WRAPPED)
     with console.capture() as capture:
         console.print(renderable)

@@ -140,6 +140,7 @@ def test_list_shows_the_newest_first_by_page_and_filter(queued: Home) -> None:
     assert "no_worker" in shown[1]
     assert queued.cli("list", "--cursor", "x").code == 2
     assert queued.cli("list", "--state", "lost").code == 2
+    assert queued.cli("list", "--portal", "mian").code == 4
 
 
 def test_json_of_submit_is_the_job(queued: Home) -> None:
