@@ -60,19 +60,14 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
 
 def tell(file: str, intake: Intake) -> None:
     """Say what was in a list."""
-    told = [f"{len(intake.ids):,} contact IDs"]
-    if intake.duplicates:
-        told.append(f"{intake.duplicates:,} duplicates left out")
-    if intake.invalid:
-        told.append(f"{intake.invalid:,} invalid values skipped")
-    note(f"{_name(file)}: {', '.join(told)}")
+    note(f"{_name(file)}: {', '.join([f'{len(intake.ids):,} contact IDs', *_left_out(intake)])}")
 
 
-def confirm(count: int, portal: str, *, above: int, yes: bool) -> None:
+def confirm(intake: Intake, portal: str, *, above: int, yes: bool) -> None:
     """Let the person type the number of contacts before that many are deleted.
 
     Args:
-        count: contact IDs that would be deleted.
+        intake: the contact IDs that would be deleted.
         portal: the portal's name.
         above: no question up to so many.
         yes: it has been agreed to already.
@@ -80,16 +75,28 @@ def confirm(count: int, portal: str, *, above: int, yes: bool) -> None:
     Raises:
         UsageError: nobody agreed.
     """
+    count = len(intake.ids)
     if yes or count <= above:
         return
-    what = f"{count} contacts from portal {portal} for good"
+    what = f"{count:,} contacts from portal {portal} for good"
     if not sys.stdin.isatty():
         raise UsageError(f"this deletes {what}: without a terminal to ask at, --yes is needed; nothing was queued")
-    sys.stderr.write(f"This deletes {what}. Type the number of contacts to go ahead: ")
+    left_out = f" ({', '.join(_left_out(intake))})" if _left_out(intake) else ""
+    sys.stderr.write(f"This deletes {what}{left_out}. Type the number of contacts to go ahead: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if answer.strip().translate({ord(mark): None for mark in ",._' "}) != str(count):
-        raise UsageError(f"that is not {count}; nothing was queued")
+        raise UsageError(f"that is not {count:,}; nothing was queued")
+
+
+def _left_out(intake: Intake) -> list[str]:
+    """Say what a list holds besides the contact IDs that would be deleted."""
+    told = []
+    if intake.duplicates:
+        told.append(f"{intake.duplicates:,} duplicates left out")
+    if intake.invalid:
+        told.append(f"{intake.invalid:,} invalid values skipped")
+    return told
 
 
 @contextlib.contextmanager

@@ -54,20 +54,25 @@ async def follow(redis: Redis, job_id: str, show: Show, *, until: Callable[[Job]
 
 
 @contextlib.contextmanager
-def display() -> Iterator[Show]:
-    """Give what shows a job on standard error, in the way that suits it."""
+def display(go_on: str | None = None) -> Iterator[Show]:
+    """Give what shows a job on standard error, in the way that suits it.
+
+    Args:
+        go_on: what lets the job go on when it is paused; by default the command `resume`.
+    """
     console = notes()
     if not console.is_terminal:
-        yield _PlainLines().show
+        yield _PlainLines(go_on).show
         return
     with Live(console=console, refresh_per_second=8, transient=True) as live:
-        yield lambda job: live.update(_panel(job, console))
+        yield lambda job: live.update(_panel(job, console, go_on))
 
 
 class _PlainLines:
     """A line when the state changes, and every few seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, go_on: str | None) -> None:
+        self._go_on = go_on
         self._shown: tuple[object, ...] = ()
         self._standing = ""
         self._at_s = float("-inf")
@@ -78,7 +83,7 @@ class _PlainLines:
         now_s = time.monotonic()
         if self._shown and facts[0] == self._shown[0] and now_s - self._at_s < LINE_EVERY_S:
             return
-        waits = standing(job)
+        waits = standing(job, self._go_on)
         if facts == self._shown and waits == self._standing:
             return
         self._shown, self._at_s = facts, now_s
@@ -92,13 +97,15 @@ class _PlainLines:
 _PASSING = frozenset({"rate_limit", "starting", "fair_share", "backoff"})
 
 
-def _panel(job: Job, console: Console) -> RenderableType:
+def _panel(job: Job, console: Console, go_on: str | None) -> RenderableType:
     done = job.total - job.counts[Outcome.PENDING]
     facts = Table.grid(padding=(0, 2))
     eta = f"{duration(job.eta_s)} left" if job.eta_s is not None else ""
     bar = ProgressBar(total=max(job.total, 1), completed=done, width=min(40, console.width // 2))
     facts.add_row(bar, f"{done:,} of {job.total:,}", f"{job.contacts_per_second:,.0f}/s", eta)
-    counts = Table.grid(padding=(0, 2))
-    counts.add_row(*(f"{outcome} {job.counts[outcome]:,}" for outcome in decided(job)))
-    waits = standing(job)
+    # Text wraps on a narrow terminal, where a table would cut the names of the outcomes.
+    counts = Text(
+        "  ".join(f"{outcome} {job.counts[outcome]:,}".replace(" ", "\N{NO-BREAK SPACE}") for outcome in decided(job))
+    )
+    waits = standing(job, go_on)
     return Group(headline(job), facts, counts, Text(waits, style="yellow" if waits else ""))

@@ -18,7 +18,7 @@ from cli.loop import run_async
 from cli.output import ReaderGone, note, out, rendered
 from cli.progress import display, follow
 from cli.report import check_target, write_report
-from cli.summary import line, standing, summary
+from cli.summary import standing, standstill, summary
 from config.logging import configure_logging
 from config.settings import Portal, Settings
 from jobs.control import UnknownJob, control
@@ -33,6 +33,9 @@ from worker.main import working
 
 #: A portal that has not answered once in this time was given with a wrong address, or is away: seconds.
 FIRST_ANSWER_S = 12.0
+
+#: What lets a job go on that has stopped: there is no worker that could be told to `resume`.
+_GO_ON = "start the same command again"
 
 #: The ledger of a finished run is its proof that everything is done; it goes with the state directory.
 _KEEP_DAYS = 3650.0
@@ -83,9 +86,9 @@ def run(
         redis = settings.redis.model_copy(update={"url": server.url})
         embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
         if not run_async(_is_known(embedded, submission)):
-            confirm(len(intake.ids), target.name, above=_ask_above(settings, target), yes=yes)
+            confirm(intake, target.name, above=_ask_above(settings, target), yes=yes)
         tell(file, intake)
-        with (state_dir / "worker.log").open("a", buffering=1) as log:
+        with (state_dir / "worker.log").open("a", buffering=1, encoding="utf-8") as log:
             configure_logging(settings.log.model_copy(update={"format": "json"}), log)
             try:
                 job = run_async(_to_its_end(embedded, target, submission))
@@ -131,7 +134,7 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
         accepted = await submit(redis, submission)
         job = await read_job(redis, accepted.job_id)
         if not accepted.created:
-            note(f"{line(job)}: {'nothing left to do' if job.ended else 'carrying on'}")
+            note(standstill(job, f"{job.state}; nothing left to do" if job.ended else "carrying on"))
         if job.ended:
             return job
         if job.state in {State.PAUSED, State.PAUSING}:
@@ -140,7 +143,7 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
         await take_over(redis, portal.name, RESCUE_SETTLE_S)
         async with working(settings):
             await wake_lanes(redis, portal.name, portal.max_concurrency)
-            with display() as show:
+            with display(_GO_ON) as show:
                 watch = asyncio.create_task(follow(redis, job.id, show, until=_Patience(job)))
                 interrupt = asyncio.create_task(stop.wait())
                 await asyncio.wait({watch, interrupt}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,10 +157,11 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
         if job.ended:
             return job
         if stop.is_set():
-            raise Interrupted(f"{line(job)}; the same command carries on")
+            raise Interrupted(f"{standstill(job, 'interrupted')}; the same command carries on")
         if job.state is not State.PAUSED:  # given up; now that the worker has left, its absence would be the reason
             job = msgspec.structs.replace(job, state_reason="portal_unreachable")
-        raise JobStopped(f"{line(job)}; {standing(job, 'start the same command again')}", job)
+            raise JobStopped(f"{standstill(job, 'stopped')}; {standing(job)}; the same command carries on", job)
+        raise JobStopped(f"{standstill(job, job.state)}; {standing(job, _GO_ON)}", job)
 
 
 class _Patience:

@@ -52,7 +52,7 @@ def submit(
         needs_approval=0 < target.approval_above < len(intake.ids),
         lanes=target.max_concurrency,
     )
-    confirm(len(intake.ids), target.name, above=settings.confirm_above, yes=yes)
+    confirm(intake, target.name, above=settings.confirm_above, yes=yes)
     printed = run_async(_submit(settings, submission, as_json=as_json))
     tell(file, intake)
     out(printed)

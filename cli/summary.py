@@ -44,7 +44,8 @@ def summary(job: Job) -> RenderableType:
     lines: list[RenderableType] = [headline(job), table]
     requests = job.requests
     lines.append(
-        f"{requests.sent:,} calls ({requests.retried:,} retried, {requests.throttled:,} throttled), "
+        f"{requests.sent:,} {'call' if requests.sent == 1 else 'calls'} "
+        f"({requests.retried:,} retried, {requests.throttled:,} throttled), "
         f"{job.contacts_per_second:,.1f} contacts/s"
     )
     return Group(*lines)
@@ -75,10 +76,20 @@ def standing(job: Job, go_on: str | None = None) -> str:
 _CALM = frozenset({"operator", "approval", "starting", "rate_limit", "fair_share", "no_worker"})
 
 
+def standstill(job: Job, word: str) -> str:
+    """Say in one line of plain text how far a job is that nobody works on: without a pace, which would be of the past.
+
+    Args:
+        job: the job.
+        word: what is the matter with it.
+    """
+    parts = [f"{job.id}: {word}", f"{job.total - job.counts[Outcome.PENDING]:,} of {job.total:,}"]
+    return ", ".join(parts + [f"{outcome} {job.counts[outcome]:,}" for outcome in decided(job)])
+
+
 def line(job: Job) -> str:
     """Say in one line of plain text how far a job is."""
-    parts = [f"{job.id}: {job.state}", f"{job.total - job.counts[Outcome.PENDING]:,} of {job.total:,}"]
-    parts += [f"{outcome} {job.counts[outcome]:,}" for outcome in decided(job)]
+    parts = [standstill(job, job.state)]
     if job.contacts_per_second and not job.ended:
         parts.append(f"{job.contacts_per_second:,.0f}/s")
     if job.eta_s is not None:

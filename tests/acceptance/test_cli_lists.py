@@ -104,7 +104,7 @@ def test_on_a_terminal_the_number_of_contacts_is_to_be_typed(queued: Home, typed
     queued.running.append(process)
     os.close(theirs)
     seen = read_until(mine, "go ahead: ")
-    assert "1001 contacts from portal main" in seen
+    assert "1,001 contacts from portal main" in seen
     os.write(mine, typed.encode())
     stdout, _ = process.communicate(timeout=30)
     os.close(mine)
