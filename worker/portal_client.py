@@ -24,6 +24,10 @@ MAX_STRANGE_ANSWERS = 3
 LOGIN_TIMEOUT_S = 30.0
 
 
+#: A turn is not used any more when a log-in has come between it and the call.
+_STALE_TURN_S = 0.1
+
+
 class NoTurn(Exception):
     """The portal takes no call for longer than anybody should wait with a batch in hand."""
 
@@ -158,9 +162,12 @@ class PortalClient:
         self, method: str, target: str, body: bytes | None, *, deleting: bool
     ) -> RawAnswer | Failure:
         """Send one authenticated request; after a 401, which executes nothing, once more with a fresh token."""
+        asked_s = time.monotonic()
         authorization = await self._credentials.authorization()
         if isinstance(authorization, Failure):
             return replace(authorization, sent=False)
+        if time.monotonic() - asked_s > _STALE_TURN_S:
+            await self._pace()  # the caller's turn has passed, and those of all who waited for the same log-in
         answer = await self._send(method, target, body, authorization, deleting=deleting)
         if isinstance(answer, Failure) or answer.status != 401:
             return answer

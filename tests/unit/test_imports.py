@@ -16,7 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"web", "worker", "jobs", "config", "simulator"},
     "simulator": set(),
 }
-OURS = set(MAY_IMPORT) | {"tests", "bench"}
+OURS = set(MAY_IMPORT) | {"tests", "bench", "chaos"}
 FILES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
 
 
