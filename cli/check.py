@@ -74,7 +74,10 @@ async def _check(settings: Settings) -> list[Finding]:
 def _configuration(settings: Settings) -> Finding:
     if not settings.portals:
         return Finding(
-            "configuration", "error", "no portal is configured; add a table [portals.NAME]", ExitCode.BAD_INPUT
+            "configuration",
+            "error",
+            "no portal is configured; add a table [portals.NAME] to crm-sweep.toml, or name another file with --config",
+            ExitCode.BAD_INPUT,
         )
     return Finding("configuration", "ok", f"portals {', '.join(sorted(settings.portals))}")
 

@@ -21,11 +21,11 @@ from simulator.world import World
 _EPILOG = """\
 examples:
   # 20,000 contacts, some of them protected, on a portal that takes 50 ms and 2 ms per contact
-  python -m simulator --contacts 20000 --read-only 100 --invoiced 100 --base-ms 50 --per-contact-ms 2 --concurrency 8
+  {prog} --contacts 20000 --read-only 100 --invoiced 100 --base-ms 50 --per-contact-ms 2 --concurrency 8
   # every tenth deletion answers 500 after it was committed
-  python -m simulator --contacts 1000 --fault '{{"fault": "error", "when": "after", "rate": 0.1}}'
+  {prog} --contacts 1000 --fault '{{"fault": "error", "when": "after", "rate": 0.1}}'
   # stands 5 calls a second, after a minute only 2
-  python -m simulator --contacts 1000 --set capacity_calls_per_s=5 --set 'capacity_changes=[[60, 2]]'
+  {prog} --contacts 1000 --set capacity_calls_per_s=5 --set 'capacity_changes=[[60, 2]]'
 
 {names}
 
@@ -128,7 +128,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="A simulated ONLYOFFICE portal with contacts that can be deleted.",
-        epilog=_EPILOG.format(names=_names()),
+        epilog=_EPILOG.format(prog=prog, names=_names()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = parser.add_argument_group("where it listens")
