@@ -34,6 +34,10 @@ class Situation:
     fault: str | None = None
 
 
+MOVING = frozenset({None, "rate_limit", "fair_share", "backoff"})
+"""What a job that makes progress may say between two of its batches."""
+
+
 def why_waiting(situation: Situation) -> str | None:
     """Give the word for what a job waits for; None if it is moving or has ended well."""
     if situation.stored_reason:

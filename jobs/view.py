@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from jobs import keys
 from jobs.control import UnknownJob
 from jobs.outcomes import Outcome
-from jobs.reasons import Situation, why_waiting
+from jobs.reasons import MOVING, Situation, why_waiting
 from jobs.results import iso
 from jobs.states import TERMINAL, State
 
@@ -47,7 +47,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     contacts_per_second: float
     """Decided contact IDs per second: over the last seconds, or over its whole run when it has ended."""
     eta_s: float | None
-    """Seconds until the end at this pace; None where that is not known."""
+    """Seconds until the end at this pace; None where that is not known, as when nothing moves."""
     requests: Requests
     last_error: str | None
     requests_per_second: float | None
@@ -192,7 +192,8 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
     total = int(facts["total"])
     counts = {outcome: int(facts.get(f"n:{outcome}", 0)) for outcome in Outcome}
     pending = counts[Outcome.PENDING]
-    pace = _contacts_per_second(facts, total - pending, now_ms)
+    # Contacts that were skipped all at once are no work, and say nothing about the pace.
+    pace = _contacts_per_second(facts, total - pending - counts[Outcome.SKIPPED], now_ms)
     batch_size = pacing.get("batch_size")
     situation = Situation(
         state=state,
@@ -206,12 +207,14 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         fault=pacing.get("fault"),
         next_turn_ms=round(float(pacing.get("tat_us", 0)) / 1000) - now_ms,
     )
+    reason = why_waiting(situation)
+    moves = state in {State.RUNNING, State.CANCELLING} and reason in MOVING
     return Job(
         id=job_id,
         portal=facts["portal"],
         label=facts["label"],
         state=state,
-        state_reason=why_waiting(situation),
+        state_reason=reason,
         created_at=iso(int(facts["created_ms"])),
         started_at=_iso_or_none(facts.get("started_ms")),
         finished_at=_iso_or_none(facts.get("finished_ms")),
@@ -220,7 +223,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         counts=counts,
         progress=round((total - pending) / total, 4) if total else 1.0,
         contacts_per_second=round(pace, 1),
-        eta_s=round(pending / pace, 1) if pace and state in {State.RUNNING, State.CANCELLING} else None,
+        eta_s=round(pending / pace, 1) if pace and moves else None,
         requests=Requests(*(int(facts.get(name, 0)) for name in ("sent", "retried", "throttled"))),
         last_error=facts.get("last_error"),
         requests_per_second=round(float(pacing["rate"]), 2) if "rate" in pacing else None,

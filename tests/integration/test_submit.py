@@ -11,6 +11,7 @@ from jobs import keys
 from jobs.contact_ids import SEGMENT_SIZE
 from jobs.control import control
 from jobs.outcomes import Outcome
+from jobs.presence import beat
 from jobs.scripts import Script
 from jobs.states import Event, State
 from jobs.submit import BadSubmission, JobExists, Submission, submit
@@ -190,3 +191,19 @@ async def test_jobs_are_listed_newest_first_page_by_page(redis: ArqRedis) -> Non
     )
     assert {job.id for job in (await list_jobs(redis, portal="p1", limit=2)).jobs} <= {"j1", "j3", "j5"}
     assert not (await list_jobs(redis, state=State.RUNNING)).jobs
+
+
+async def test_no_pace_is_promised_while_nobody_works_and_none_made_of_skipped_contacts(redis: ArqRedis) -> None:
+    job_id = (await submit(redis, Submission(portal="main", ids=BitMap(range(1, 1001)), lanes=0))).job_id
+    ledger = await start_lane(redis)
+    await answer(redis, ledger, await take(ledger))
+    silent = await read_job(redis, job_id)
+    assert (silent.state_reason, silent.eta_s) == ("no_worker", None)
+    await beat(redis, "somebody")
+    await take(ledger)
+    working = await read_job(redis, job_id)
+    assert working.state_reason is None
+    assert working.eta_s is not None
+    await redis.execute_command("HINCRBY", keys.job(job_id), "started_ms", -10_000)
+    await control(redis, job_id, Event.CANCEL, lanes=0)
+    assert (await read_job(redis, job_id)).contacts_per_second <= 1.0
