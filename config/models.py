@@ -120,7 +120,7 @@ class WorkerConfig(Section):
     max_lanes: Annotated[int, Field(ge=1, le=1000), Unit("lanes")] = 64
     """Lanes in one worker process."""
 
-    lifeline_s: Annotated[int, Field(ge=1, le=30), Unit("s")] = 1
+    lifeline_s: Annotated[int, Field(ge=1, le=30), Unit("s")] = 2
     """How often to look for portals with work that nobody drives."""
 
 

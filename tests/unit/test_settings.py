@@ -37,7 +37,7 @@ def test_without_file_and_environment_everything_has_its_default() -> None:
     assert dict(settings.portals) == {}
     assert (settings.confirm_above, settings.retention_days) == (1000, 30)
     assert (settings.api.host, settings.api.port, settings.api.keys) == ("127.0.0.1", 8080, ())
-    assert (settings.worker.slice_s, settings.worker.lifeline_s) == (20, 1)
+    assert (settings.worker.slice_s, settings.worker.lifeline_s) == (20, 2)
     assert (settings.log.format, settings.log.level) == ("auto", "info")
 
 
