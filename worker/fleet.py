@@ -127,17 +127,20 @@ class Fleet:
             await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)
         return farewell
 
-    async def look_after(self, portal_name: str) -> None:
-        """Rescue the work of dead lanes of one portal, and wake lanes where there is work and room for them."""
-        settings = self.settings.portals[portal_name]
+    async def look_after_portals(self) -> None:
+        """Rescue the work of dead lanes, and wake lanes where there is work and room for them."""
         if (await self.redis.info("server"))["uptime_in_seconds"] < self.settings.worker.lease_ttl_s + 5:
             # The server was away, so every lease has lapsed. Lanes that are alive are about to report: let them.
             return
+        for portal_name, portal in self.settings.portals.items():
+            await self._look_after(portal_name, portal.max_concurrency)
+
+    async def _look_after(self, portal_name: str, max_concurrency: int) -> None:
         for batch in await rescue(self.redis, portal_name, RESCUE_SETTLE_S):
             get_logger(portal=portal_name).warning(
                 "batch_rescued", job_id=batch.job_id, seq=batch.seq, call=batch.call.name.lower(), size=batch.size
             )
-        idle_lanes = await self._idle_lanes(portal_name, settings.max_concurrency)
+        idle_lanes = await self._idle_lanes(portal_name, max_concurrency)
         await wake_lanes(self.redis, portal_name, idle_lanes)
 
     async def _idle_lanes(self, portal_name: str, max_concurrency: int) -> int:

@@ -53,8 +53,7 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
 async def lifeline(ctx: dict[str, Any]) -> None:
     """Rescue what dead lanes held, wake lanes where there is work, forget what is older than the retention."""
     fleet: Fleet = ctx[FLEET]
-    for portal in fleet.settings.portals:
-        await fleet.look_after(portal)
+    await fleet.look_after_portals()
     for job_id in await forget_old_jobs(fleet.redis, fleet.settings.retention_days):
         get_logger().info("job_forgotten", job_id=job_id)
 

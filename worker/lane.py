@@ -200,7 +200,7 @@ class Lane:
         if isinstance(answer, Failure):
             self.push_back.note(settlement, answer, started_s)
             settlement.ceiling = self.terms.requests_per_second
-        elif not settlement.stop:
+        else:
             self.push_back.calm()
         settlement.threshold = self.portal.failure_threshold
         settlement.threshold_from = self.portal.failure_threshold_from

@@ -45,8 +45,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
         if FLEET not in ctx:
             ctx[FLEET] = Fleet.start(settings)
             ctx[STOPPING] = asyncio.create_task(_stop_with(ctx[FLEET], asyncio.current_task()))
-            for warning in await check_server(ctx[FLEET].redis):
-                get_logger().warning("redis_not_safe", detail=warning)
+            await _warn_of_risks(ctx[FLEET].redis)
 
     async def stop(ctx: dict[str, Any]) -> None:
         if ctx[FLEET] is not fleet:
@@ -74,6 +73,12 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
         "job_deserializer": decode_payload,
         "log_results": False,
     }
+
+
+async def _warn_of_risks(redis: ArqRedis) -> None:
+    """Log what puts the ledger at risk on this server, or refuse it."""
+    for warning in await check_server(redis):
+        get_logger().warning("redis_not_safe", detail=warning)
 
 
 async def _stop_with(fleet: Fleet, main: asyncio.Task[None] | None) -> None:
@@ -126,8 +131,7 @@ async def working(settings: Settings) -> AsyncIterator[Fleet]:
     """
     fleet = Fleet.start(settings)
     try:
-        for warning in await check_server(fleet.redis):
-            get_logger().warning("redis_not_safe", detail=warning)
+        await _warn_of_risks(fleet.redis)
         supervisor = asyncio.create_task(_supervise(settings, fleet))
         try:
             yield fleet
