@@ -87,7 +87,7 @@ class Child:
         tree = _descendants(self.pid)
         _signal_group(self.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), _GRACE_S)
+            await self.gone(_GRACE_S)
         _signal_group(self.pid, signal.SIGKILL)
         for process in tree:  # also those that moved to a group of their own
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -59,7 +59,8 @@ class Process:
         if self._child is None:
             return True
         try:
-            await asyncio.wait_for(self._child.fail_when_ended(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._child.fail_when_ended()
         except ChildError:
             return True
         except TimeoutError:

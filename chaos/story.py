@@ -26,6 +26,7 @@ from jobs import keys
 from jobs.connection import connect
 from jobs.submit import Submission, submit
 from simulator.chance import seeded
+from worker.drain import cancel
 
 #: A job of which nothing has changed for so long, with nobody disturbing it, is stuck.
 _STUCK_AFTER_S = 120.0
@@ -115,8 +116,7 @@ class Story:
             problems = await _unless_failed(self._let_end(watch, redis), helpers)
         finally:
             for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+                await cancel(helper)
         ended_s = time.monotonic()
         await asyncio.sleep(LATEST_COMMIT_S + 1)
         ledgers = {job_id: Ledger.read(await watch.compare(job_id)) for job_id in mischief.jobs}
@@ -175,13 +175,14 @@ async def _connected(url: str) -> AsyncIterator[ArqRedis]:
 async def _unless_failed(work: Any, helpers: list["asyncio.Task[None]"]) -> Any:
     """Do the work, unless a helper fails, which must not go unnoticed."""
     task = asyncio.ensure_future(work)
-    await asyncio.wait([task, *helpers], return_when=asyncio.FIRST_COMPLETED)
-    for helper in helpers:
-        if helper.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            helper.result()
-    return await task
+    try:
+        await asyncio.wait([task, *helpers], return_when=asyncio.FIRST_COMPLETED)
+        for helper in helpers:
+            if helper.done():
+                helper.result()
+        return await task
+    finally:
+        await cancel(task)  # whoever ends the run must not meet somebody who starts its processes again
 
 
 async def leftovers(redis: Redis, job_ids: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Draining: the worker is to stop, and its lanes finish what they hold."""
 
 import asyncio
+from typing import Any
 
 
 class Drain:
@@ -35,8 +36,8 @@ class Drain:
         return True
 
 
-async def cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end.
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end; nothing to do if it has ended.
 
     Once is not enough: on Python 3.11, `asyncio.wait_for` swallows a cancellation that comes in the moment in which
     what it waits for is done, and redis-py sends every command through it.
