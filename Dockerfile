@@ -9,6 +9,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY config config
 COPY jobs jobs
 COPY worker worker
+COPY web web
 COPY cli cli
 COPY simulator simulator
 # pip itself is of no use in the image that runs.

@@ -37,6 +37,7 @@ demo: $(STAMP) ## One cleanup of 20,000 simulated contacts, checked against the 
 
 # The benchmarks are tried as well, so their peers have to be there.
 test: $(STAMP)-bench ## Run every test: unit, integration, acceptance
+	tests/tools.sh
 	$(BIN)/pytest -n $(or $(JOBS),auto) $(ARGS)
 
 lint: $(STAMP) ## Check formatting, style and types
