@@ -146,7 +146,7 @@ async def ended(redis: ArqRedis, job_id: str, *, timeout_s: float = _JOB_TIMEOUT
 
 
 async def _approve(redis: ArqRedis, job_id: str) -> None:
-    await control(redis, job_id, Event.APPROVE, lanes=_CONCURRENCY)
+    await control(redis, job_id, Event.APPROVE, by="bench", lanes=_CONCURRENCY)
 
 
 async def _warm_up(redis: ArqRedis, ids: BitMap) -> None:

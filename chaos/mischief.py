@@ -243,4 +243,4 @@ class Mischief:
     async def _ask(self, job_id: str, event: Event) -> None:
         # It may have ended, somebody may have been faster, or Redis died under it: then the next look asks again.
         with contextlib.suppress(IllegalMove, RedisError):
-            await control(self.redis, job_id, event)
+            await control(self.redis, job_id, event, by="chaos")

@@ -1,6 +1,8 @@
 """What the commands share: the settings named on the command line, the connection to Redis, common arguments."""
 
 import contextlib
+import getpass
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +15,14 @@ from jobs.connection import connect
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def operator() -> str:
+    """Name whoever runs this command, for the record of what was done to a job."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        return f"cli:{os.getuid()}"
 
 
 def settings_of(ctx: typer.Context) -> Settings:

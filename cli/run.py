@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cli.context import AsJson, redis_of, settings_of
+from cli.context import AsJson, operator, redis_of, settings_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
 from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list, tell
@@ -81,6 +81,7 @@ def run(
         job_id=f"run-{request_digest(target.name, intake.ids)[:16]}",
         duplicates=intake.duplicates,
         lanes=target.max_concurrency,
+        by=operator(),
     )
     with terminable(), EmbeddedServer(state_dir) as server:
         redis = settings.redis.model_copy(update={"url": server.url})
@@ -138,7 +139,7 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
         if job.ended:
             return job
         if job.state in {State.PAUSED, State.PAUSING}:
-            await control(redis, job.id, Event.RESUME)
+            await control(redis, job.id, Event.RESUME, by=operator())
         # The state directory is ours alone, so whoever drove the portal before is dead.
         await take_over(redis, portal.name, RESCUE_SETTLE_S)
         async with working(settings):

@@ -3,7 +3,7 @@
 import typer
 from arq.connections import ArqRedis
 
-from cli.context import JobId, redis_of, settings_of
+from cli.context import JobId, operator, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import out
@@ -67,7 +67,7 @@ def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
 async def _retry_failed(settings: Settings, job_id: str) -> tuple[State, int]:
     async with redis_of(settings) as redis:
-        return await retry_failed(redis, job_id, lanes=await _lanes(settings, redis, job_id))
+        return await retry_failed(redis, job_id, by=operator(), lanes=await _lanes(settings, redis, job_id))
 
 
 def _steer(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
@@ -78,7 +78,7 @@ def _steer(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
 
 async def _control(settings: Settings, job_id: str, event: Event) -> State:
     async with redis_of(settings) as redis:
-        return await control(redis, job_id, event, lanes=await _lanes(settings, redis, job_id))
+        return await control(redis, job_id, event, by=operator(), lanes=await _lanes(settings, redis, job_id))
 
 
 async def _lanes(settings: Settings, redis: ArqRedis, job_id: str) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.context import AsJson, redis_of, settings_of
+from cli.context import AsJson, operator, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list, tell
 from cli.loop import run_async
@@ -51,6 +51,7 @@ def submit(
         duplicates=intake.duplicates,
         needs_approval=0 < target.approval_above < len(intake.ids),
         lanes=target.max_concurrency,
+        by=operator(),
     )
     confirm(intake, target.name, above=settings.confirm_above, yes=yes)
     printed = run_async(_submit(settings, submission, as_json=as_json))

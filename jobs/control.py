@@ -18,13 +18,16 @@ class UnknownJob(LookupError):
         super().__init__(f"no such job: {job_id}")
 
 
-async def control(redis: ArqRedis, job_id: str, event: Event, *, lanes: int = 1, reason: str = "operator") -> State:
+async def control(
+    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: str = "operator"
+) -> State:
     """Ask for a pause, a resume, a cancel or an approval. It takes effect with the next batch of each lane.
 
     Args:
         redis: the connection.
         job_id: the job's ID.
         event: PAUSE, RESUME, CANCEL or APPROVE.
+        by: who asks; kept with the job.
         lanes: how many lanes to wake where the job goes on.
         reason: the state_reason of a pause.
 
@@ -38,7 +41,7 @@ async def control(redis: ArqRedis, job_id: str, event: Event, *, lanes: int = 1,
     portal = await redis.execute_command("HGET", keys.job(job_id), "portal")
     if portal is None:
         raise UnknownJob(job_id)
-    reply = await CONTROL(redis, [keys.job(job_id), keys.portal(portal.decode())], [job_id, event, reason])
+    reply = await CONTROL(redis, [keys.job(job_id), keys.portal(portal.decode())], [job_id, event, reason, by])
     if reply[0] == b"unknown":
         raise UnknownJob(job_id)
     state = State(reply[1].decode())

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 
 from redis.asyncio import Redis
@@ -13,6 +12,7 @@ from jobs.control import UnknownJob
 from jobs.items import Item
 from jobs.outcomes import Code, Outcome
 from jobs.records import SegmentLedger
+from jobs.times import iso_or_none
 
 COLUMNS = ("contact_id", "outcome", "reason", "http_status", "attempts", "at")
 
@@ -55,11 +55,6 @@ class Line:
             f"{self.contact_id},{self.code.outcome},{self.code.reason or ''},{self.http_status or ''},"
             f"{self.attempts},{self.at or ''}\n"
         )
-
-
-def iso(time_ms: int) -> str:
-    """Write a Unix time in milliseconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +131,7 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
 def make_line(contact_id: int, fact: Fact) -> Line:
     """Give one line in the form in which people read it."""
     code, attempts, http_status, at_ms = fact
-    return Line(contact_id, _CODES[code], http_status or None, attempts, _iso_or_none(at_ms))
+    return Line(contact_id, _CODES[code], http_status or None, attempts, _as_text(at_ms))
 
 
 async def _waiting(redis: Redis, job_id: str) -> dict[int, list[Item]]:
@@ -148,9 +143,7 @@ async def _waiting(redis: Redis, job_id: str) -> dict[int, list[Item]]:
     return waiting
 
 
-@lru_cache(maxsize=4096)
-def _iso_or_none(at_ms: int) -> str | None:
-    return iso(at_ms) if at_ms else None
+_as_text = lru_cache(maxsize=4096)(iso_or_none)
 
 
 def _quoted(text: str | None) -> str:

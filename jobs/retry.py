@@ -23,12 +23,13 @@ _TOGETHER = 100
 _FAILED = {code for code in Code if code.outcome is Outcome.FAILED}
 
 
-async def retry_failed(redis: ArqRedis, job_id: str, *, lanes: int = 1) -> tuple[State, int]:
+async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1) -> tuple[State, int]:
     """Try what has failed again; everything else that is decided stays as it is.
 
     Args:
         redis: the connection.
         job_id: the ID of a completed job.
+        by: who asks; kept with the job.
         lanes: how many lanes to wake.
 
     Returns:
@@ -54,7 +55,7 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, lanes: int = 1) -> tuple
         if not count:
             return State(state.decode()), 0
         job_keys = [keys.job(job_id), keys.portal(portal.decode())]
-        reply = await RETRY_FAILED(redis, job_keys, [job_id, token, count, *groups])
+        reply = await RETRY_FAILED(redis, job_keys, [job_id, token, count, by, *groups])
         match reply[0]:
             case b"ok":
                 await wake_lanes(redis, portal.decode(), lanes)

@@ -12,6 +12,7 @@ from ulid import ULID
 
 from jobs import keys
 from jobs.contact_ids import digest, segments
+from jobs.priority import Priority
 from jobs.scripts import Script
 from jobs.states import State
 from jobs.wake import wake_lanes
@@ -48,6 +49,8 @@ class Submission:
         duplicates: how many IDs of the list stood there more than once.
         needs_approval: somebody has to `approve` before anything is sent.
         lanes: how many lanes may work on it at once: the portal's `max_concurrency`.
+        priority: how often its turn comes among the other jobs of the portal.
+        by: who submits; kept with the job. Empty where that is not known.
     """
 
     portal: str
@@ -57,6 +60,8 @@ class Submission:
     duplicates: int = 0
     needs_approval: bool = False
     lanes: int = 1
+    priority: Priority = Priority.NORMAL
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +106,13 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
     job_id = str(ULID()) if submission.job_id is None else check_job_id(submission.job_id)
     fingerprint = await asyncio.to_thread(request_digest, submission.portal, submission.ids)
     waits = submission.needs_approval
-    fields: dict[str, str | int] = {
+    fields: dict[str, str | float] = {
         "portal": submission.portal,
         "label": submission.label,
         "total": len(submission.ids),
         "duplicates": submission.duplicates,
+        "priority": submission.priority,
+        "stride": submission.priority.stride,
     }
     staged = keys.staging(str(ULID()))
     await _stage(redis, staged, submission.ids)
@@ -118,6 +125,7 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
                 fingerprint,
                 State.AWAITING_APPROVAL if waits else State.QUEUED,
                 "approval" if waits else "",
+                submission.by,
                 *(part for pair in fields.items() for part in pair),
             ],
         )

@@ -8,11 +8,13 @@ import msgspec
 from redis.asyncio import Redis
 
 from jobs import keys
+from jobs.actions import Action, read_actions
 from jobs.control import UnknownJob
 from jobs.outcomes import Outcome
+from jobs.priority import Priority
 from jobs.reasons import MOVING, Situation, why_waiting
-from jobs.results import iso
 from jobs.states import TERMINAL, State
+from jobs.times import iso, iso_or_none
 
 
 class Requests(msgspec.Struct, frozen=True):
@@ -54,6 +56,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Calls per second that the portal is driven with now, the ceiling or less; None before the first call."""
     batch_size: int | None
     """Contact IDs per PUT that the portal takes well; None as long as that is not known."""
+    priority: Priority
+    """How often its turn comes among the other jobs of the portal."""
+    actions: tuple[Action, ...]
+    """What people and services did to it, the newest 20, oldest first."""
 
     @property
     def ended(self) -> bool:
@@ -216,8 +222,8 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         state=state,
         state_reason=reason,
         created_at=iso(int(facts["created_ms"])),
-        started_at=_iso_or_none(facts.get("started_ms")),
-        finished_at=_iso_or_none(facts.get("finished_ms")),
+        started_at=iso_or_none(facts.get("started_ms")),
+        finished_at=iso_or_none(facts.get("finished_ms")),
         total=total,
         duplicates=int(facts["duplicates"]),
         counts=counts,
@@ -228,6 +234,8 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         last_error=facts.get("last_error"),
         requests_per_second=round(float(pacing["rate"]), 2) if "rate" in pacing else None,
         batch_size=int(batch_size) if batch_size else None,
+        priority=Priority(facts.get("priority", Priority.NORMAL)),
+        actions=read_actions(facts.get("actions")),
     )
 
 
@@ -241,10 +249,6 @@ def _contacts_per_second(facts: dict[str, str], decided: int, now_ms: int) -> fl
     else:
         since_ms, before = int(facts["started_ms"]), 0
     return (decided - before) * 1000 / max(now_ms - since_ms, 1)
-
-
-def _iso_or_none(time_ms: str | None) -> str | None:
-    return iso(int(time_ms)) if time_ms else None
 
 
 def to_json(value: Any) -> bytes:

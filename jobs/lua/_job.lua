@@ -2,6 +2,7 @@
 -- written from jobs/states.py. All times are milliseconds on this server's clock, unless a name ends in _us.
 
 local JOB = 'crm-sweep:job:'
+local PORTAL = 'crm-sweep:portal:'
 local FINISHED = 'crm-sweep:finished'
 
 local function now_us()

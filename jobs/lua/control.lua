@@ -1,7 +1,8 @@
--- include: _job
+-- include: _job _actions
 -- Carry out what a person asked of a job, if its state allows it at this moment.
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause
+--            4 who asks
 --   returns  {'ok', state}   {'illegal', state}   {'unknown'}
 local job, portal, job_id, event = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local now = now_ms()
@@ -42,4 +43,5 @@ elseif event == 'cancel' then
   -- What was sent before and is not decided yet is still looked up.
   activate(portal, job_id)
 end
+note_action(job, ARGV[4], event, '', now)
 return { 'ok', after_change(portal, job, job_id, now) }

@@ -1,8 +1,9 @@
--- include: _job
+-- include: _job _actions
 -- Accept a job, all or nothing: its list was staged before, and becomes visible in this one step.
 --   KEYS     1 job hash   2 staged segments   3 portal hash   4 index of jobs
 --   ARGV     1 job ID   2 digest of portal and list   3 state (queued or awaiting_approval)   4 state_reason or ''
---            5… further fields and values of the job hash: portal, label, total, duplicates, …
+--            5 who submits, or '' where that is not known
+--            6… further fields and values of the job hash: portal, label, total, duplicates, …
 --   returns  {'created'}
 --            {'exists', digest}   the ID is taken; by the same request if the digest is the same
 --   raises   NOTSTAGED: the staged list is gone (it lives for an hour)
@@ -20,10 +21,13 @@ local now = now_ms()
 redis.call('RENAME', staged, job .. ':segments')
 redis.call('PERSIST', job .. ':segments')
 redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
-  unpack(ARGV, 5))
+  unpack(ARGV, 6))
 redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'))
 if reason ~= '' then
   redis.call('HSET', job, 'state_reason', reason)
+end
+if ARGV[5] ~= '' then
+  note_action(job, ARGV[5], 'submit', '', now)
 end
 redis.call('ZADD', KEYS[4], now, job_id)
 if state == 'queued' then

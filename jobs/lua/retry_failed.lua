@@ -1,9 +1,10 @@
--- include: _job _item
+-- include: _job _item _actions
 -- Try the failed contact IDs of a completed job again: their outcome is taken back and they wait for a PUT, all or none.
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 token of this request: a second try of the very same call changes nothing more
 --            3 how many contact IDs have failed, as far as the caller has read the ledger
---            4… segment, size, record that says pending again, item; for each group of contact IDs
+--            4 who asks
+--            5… segment, size, record that says pending again, item; for each group of contact IDs
 --   returns  {'ok', state}   {'illegal', state}   {'unknown'}
 --            {'changed'}     the ledger is not any more what the caller has read: read it again
 local job, portal, job_id, token = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
@@ -18,7 +19,7 @@ elseif tonumber(facts[2] or 0) ~= tonumber(ARGV[3]) then
   return { 'changed' }
 end
 local now = now_ms()
-for at = 4, #ARGV, 4 do
+for at = 5, #ARGV, 4 do
   local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. ARGV[at + 1]
   redis.call('RPUSH', job .. ':ledger:' .. ARGV[at], ARGV[at + 2])
   redis.call('HSET', job .. ':items', item_id, ARGV[at + 3])
@@ -33,4 +34,5 @@ redis.call('HDEL', job, 'finished_ms')
 redis.call('ZREM', FINISHED, job_id)
 local state = move(job, 'retry_failed')
 activate(portal, job_id)
+note_action(job, ARGV[4], 'retry-failed', ARGV[3] .. ' contacts', now)
 return { 'ok', state }

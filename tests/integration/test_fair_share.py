@@ -48,9 +48,9 @@ async def test_who_was_paused_does_not_catch_up_either(redis: ArqRedis) -> None:
     for job_id in ("one", "two"):
         await accept(redis, range(1, 1001), job_id=job_id)
     await served(redis, 10)
-    await control(redis, "two", Event.PAUSE, lanes=0)
+    await control(redis, "two", Event.PAUSE, by="test", lanes=0)
     assert set(await served(redis, 30)) == {"one"}
-    await control(redis, "two", Event.RESUME, lanes=0)
+    await control(redis, "two", Event.RESUME, by="test", lanes=0)
     shares = Counter(await served(redis, 20))
     assert abs(shares["one"] - shares["two"]) <= 2
 

@@ -166,14 +166,14 @@ async def test_a_pause_that_waited_for_the_dead_becomes_a_fact(redis: ArqRedis) 
     job_id = await accept(redis, range(1, 31))
     dead = await start_lane(redis, "dead")
     await take(dead)
-    assert await control(redis, job_id, Event.PAUSE, lanes=0) is State.PAUSING
+    assert await control(redis, job_id, Event.PAUSE, by="test", lanes=0) is State.PAUSING
     await lapse(redis, "dead")
     await rescue(redis, PORTAL, 0.0)
     job = await read_job(redis, job_id)
     assert (job.state, job.state_reason) == (State.PAUSED, "operator")
     living = await start_lane(redis, "living")
     assert isinstance(await living.next_batch(terms()), Idle)
-    await control(redis, job_id, Event.RESUME, lanes=0)
+    await control(redis, job_id, Event.RESUME, by="test", lanes=0)
     living = await start_lane(redis, "living")
     assert (await take(living)).call is Call.LOOK_UP
 
@@ -182,7 +182,7 @@ async def test_a_cancelled_job_still_accounts_for_what_a_dead_lane_sent(redis: A
     job_id = await accept(redis, range(1, 31))
     dead = await start_lane(redis, "dead")
     await take(dead)
-    assert await control(redis, job_id, Event.CANCEL, lanes=0) is State.CANCELLING
+    assert await control(redis, job_id, Event.CANCEL, by="test", lanes=0) is State.CANCELLING
     await lapse(redis, "dead")
     await rescue(redis, PORTAL, 0.0)
     living = await start_lane(redis, "living")

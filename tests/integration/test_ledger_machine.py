@@ -154,7 +154,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def somebody_steers(self, job_id: str, event: Event) -> None:
         before = self.do(read_job(self.redis, job_id)).state
         try:
-            after = self.do(control(self.redis, job_id, event, lanes=0))
+            after = self.do(control(self.redis, job_id, event, by="test", lanes=0))
         except IllegalMove:
             assert (before, event) not in MOVES
         else:
@@ -165,7 +165,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def somebody_tries_the_failed_ones_again(self, job_id: str) -> None:
         before = self.do(read_job(self.redis, job_id))
         try:
-            state, count = self.do(retry_failed(self.redis, job_id, lanes=0))
+            state, count = self.do(retry_failed(self.redis, job_id, by="test", lanes=0))
         except IllegalMove:
             assert before.state is not State.COMPLETED
             return
@@ -329,7 +329,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 return
             for job in open_jobs:
                 if job.state is State.PAUSED:
-                    self.do(control(self.redis, job.id, Event.RESUME, lanes=0))
+                    self.do(control(self.redis, job.id, Event.RESUME, by="test", lanes=0))
             self.one_lane_works_it_off()
         raise AssertionError("the jobs do not come to an end")
 

@@ -137,7 +137,7 @@ async def test_corrected_credentials_are_tried_at_once(redis: ArqRedis, server: 
         async with working(settings_of(server, portal, **CREDENTIALS | {"password": "wrong"})):
             assert (await in_state(redis, job_id, State.PAUSED)).state_reason == "portal_auth"
         async with working(settings_of(server, portal, **CREDENTIALS)):
-            await control(redis, job_id, Event.RESUME)
+            await control(redis, job_id, Event.RESUME, by="test")
             await ended(redis, job_id, timeout_s=10)
 
 
@@ -213,7 +213,7 @@ async def test_a_skipped_contact_has_the_time_of_the_cancel_at_once_and_for_good
     ledger = await start_lane(redis)
     batch = await take(ledger)
     await redis.execute_command("HINCRBY", keys.job(job_id), "created_ms", -60_000)
-    await control(redis, job_id, Event.CANCEL, lanes=0)
+    await control(redis, job_id, Event.CANCEL, by="test", lanes=0)
     before = (await lines_of(redis, job_id))[-1]
     assert before.code is Code.SKIPPED
     assert before.at

@@ -37,7 +37,7 @@ async def test_resume_lets_all_of_them_go_on(redis: ArqRedis) -> None:
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     paused = await meet_a_fault(redis, await start_lane(redis), "portal_payment")
-    await control(redis, paused, Event.RESUME, lanes=0)
+    await control(redis, paused, Event.RESUME, by="test", lanes=0)
     ledger = await start_lane(redis, "next")
     served = set()
     for _ in range(4):
@@ -51,7 +51,7 @@ async def test_cancelling_the_job_that_met_it_frees_the_others_as_well(redis: Ar
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     paused = await meet_a_fault(redis, await start_lane(redis), "portal_protocol")
-    await control(redis, paused, Event.CANCEL, lanes=0)
+    await control(redis, paused, Event.CANCEL, by="test", lanes=0)
     batch = await take(await start_lane(redis, "next"))
     assert batch.job_id != paused or batch.state is State.CANCELLING
 
@@ -100,7 +100,7 @@ async def test_too_many_failures_pause_a_job_and_are_forgiven_by_a_resume(redis:
     assert await fail_some(redis, ledger, 19) == State.RUNNING
     assert await fail_some(redis, ledger, 1) == State.PAUSED
     assert (await read_job(redis, job_id)).state_reason == "failure_threshold"
-    await control(redis, job_id, Event.RESUME, lanes=0)
+    await control(redis, job_id, Event.RESUME, by="test", lanes=0)
     ledger = await start_lane(redis, "after")
     assert await fail_some(redis, ledger, 19) == State.RUNNING, "what failed before is held against it again"
     assert await fail_some(redis, ledger, 1) == State.PAUSED

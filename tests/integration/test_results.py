@@ -25,7 +25,7 @@ async def mixed(redis: ArqRedis) -> str:
     await answer(redis, ledger, await take(ledger), gone=range(1, 6))
     await answer(redis, ledger, await take(ledger), visible={6: Visible.READ_ONLY, 7: Visible.HAS_INVOICE})
     await lose(redis, ledger, await take(ledger), LOST)
-    await control(redis, job_id, Event.CANCEL, lanes=0)
+    await control(redis, job_id, Event.CANCEL, by="test", lanes=0)
     batch = await take(ledger)
     assert (batch.call, batch.state) == (Call.LOOK_UP, State.CANCELLING)
     await answer(redis, ledger, batch, visible={20: Visible.DELETABLE})
@@ -78,7 +78,7 @@ async def test_lines_come_in_order_across_segments(redis: ArqRedis) -> None:
     large = terms(batch_size=1000)
     for _ in range(68):
         await answer(redis, ledger, await take(ledger, large))
-    await control(redis, job_id, Event.CANCEL, lanes=0)
+    await control(redis, job_id, Event.CANCEL, by="test", lanes=0)
     lines = await lines_of(redis, job_id)
     assert [line.contact_id for line in lines] == list(range(2, 2 * total + 1, 2))
     # 65 batches and a short one fill the first segment; two more are in the second.

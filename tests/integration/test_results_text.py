@@ -74,7 +74,7 @@ async def test_every_contact_id_has_one_line_in_ascending_order(redis: ArqRedis)
 
 async def test_contacts_of_a_cancelled_job_are_skipped_since_it_was_cancelled(redis: ArqRedis) -> None:
     await submit(redis, Submission(portal="main", ids=BitMap(range(1, 11)), job_id="job"))
-    await control(redis, "job", Event.CANCEL)
+    await control(redis, "job", Event.CANCEL, by="test")
     lines = [msgspec.json.decode(line) for line in (await text_of(redis, "job", Format.NDJSON))[0].splitlines()]
     assert [line["outcome"] for line in lines] == ["skipped"] * 10
     assert all(line["at"] and line["attempts"] == 0 and line["http_status"] is None for line in lines)

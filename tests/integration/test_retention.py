@@ -37,7 +37,7 @@ async def test_nothing_is_left_of_an_old_job(redis: ArqRedis) -> None:
     with pytest.raises(UnknownJob):
         await read_job(redis, "old")
     with pytest.raises(UnknownJob):
-        await control(redis, "old", Event.PAUSE)
+        await control(redis, "old", Event.PAUSE, by="test")
 
 
 async def test_younger_and_unfinished_jobs_stay(redis: ArqRedis) -> None:
@@ -53,7 +53,7 @@ async def test_younger_and_unfinished_jobs_stay(redis: ArqRedis) -> None:
 
 async def test_cancelled_jobs_are_forgotten_too(redis: ArqRedis) -> None:
     await accept(redis, range(1, 31), job_id="cancelled")
-    await control(redis, "cancelled", Event.CANCEL)
+    await control(redis, "cancelled", Event.CANCEL, by="test")
     await age(redis, "cancelled", 2)
     assert await forget_old_jobs(redis, 1) == ["cancelled"]
 
@@ -61,7 +61,7 @@ async def test_cancelled_jobs_are_forgotten_too(redis: ArqRedis) -> None:
 async def test_many_go_a_few_at_a_time_the_oldest_first(redis: ArqRedis) -> None:
     for n in range(45):
         await accept(redis, [1], job_id=f"j{n:02}")
-        await control(redis, f"j{n:02}", Event.CANCEL)
+        await control(redis, f"j{n:02}", Event.CANCEL, by="test")
         await age(redis, f"j{n:02}", 100 - n)
     gone = [await forget_old_jobs(redis, 1) for _ in range(4)]
     assert [len(some) for some in gone] == [20, 20, 5, 0]

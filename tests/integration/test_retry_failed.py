@@ -35,7 +35,7 @@ async def test_only_the_failed_ones_are_tried_again_across_segments(redis: ArqRe
     await decide_all(redis, await start_lane(redis), failed_every=500)
     before = {line.contact_id: line for line in await lines_of(redis, job_id)}
     failed = {one for one, line in before.items() if line.code.outcome is Outcome.FAILED}
-    state, count = await retry_failed(redis, job_id, lanes=0)
+    state, count = await retry_failed(redis, job_id, by="test", lanes=0)
     assert (state, count) == (State.QUEUED, len(failed))
     job = await read_job(redis, job_id)
     assert (job.counts[Outcome.PENDING], job.counts[Outcome.FAILED], job.finished_at) == (count, 0, None)
@@ -55,7 +55,7 @@ async def test_only_the_failed_ones_are_tried_again_across_segments(redis: ArqRe
 async def test_what_is_gone_by_now_is_presumed_deleted(redis: ArqRedis) -> None:
     job_id = await accept(redis, [1])
     await decide_all(redis, await start_lane(redis), failed_every=1)
-    await retry_failed(redis, job_id, lanes=0)
+    await retry_failed(redis, job_id, by="test", lanes=0)
     ledger = await start_lane(redis, "again")
     await answer(redis, ledger, await take(ledger), gone=[])
     await answer(redis, ledger, await take(ledger), visible={})
@@ -68,25 +68,25 @@ async def test_nothing_failed_changes_nothing(redis: ArqRedis) -> None:
     ledger = await start_lane(redis)
     await answer(redis, ledger, await take(ledger))
     before = await read_job(redis, job_id)
-    assert await retry_failed(redis, job_id, lanes=0) == (State.COMPLETED, 0)
+    assert await retry_failed(redis, job_id, by="test", lanes=0) == (State.COMPLETED, 0)
     assert await read_job(redis, job_id) == before
 
 
 async def test_two_at_once_try_everything_once(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 11))
     await decide_all(redis, await start_lane(redis), failed_every=2)
-    assert (await retry_failed(redis, job_id, lanes=0))[1] == 5
+    assert (await retry_failed(redis, job_id, by="test", lanes=0))[1] == 5
     with pytest.raises(IllegalMove):
-        await retry_failed(redis, job_id, lanes=0)
+        await retry_failed(redis, job_id, by="test", lanes=0)
     assert (await read_job(redis, job_id)).counts[Outcome.PENDING] == 5
 
 
 async def test_only_a_completed_job_can_be_retried(redis: ArqRedis) -> None:
     job_id = await accept(redis, [1])
     with pytest.raises(IllegalMove):
-        await retry_failed(redis, job_id, lanes=0)
-    await control(redis, job_id, Event.CANCEL, lanes=0)
+        await retry_failed(redis, job_id, by="test", lanes=0)
+    await control(redis, job_id, Event.CANCEL, by="test", lanes=0)
     with pytest.raises(IllegalMove):
-        await retry_failed(redis, job_id, lanes=0)
+        await retry_failed(redis, job_id, by="test", lanes=0)
     with pytest.raises(UnknownJob):
-        await retry_failed(redis, "nobody", lanes=0)
+        await retry_failed(redis, "nobody", by="test", lanes=0)

@@ -111,13 +111,13 @@ async def test_what_needs_approval_waits_for_it(redis: ArqRedis) -> None:
     assert not await redis.exists(keys.QUEUE)
     ledger = await start_lane(redis)
     assert (await ledger.next_batch(terms())).__class__.__name__ == "Idle"
-    assert await control(redis, job_id, Event.APPROVE) is State.QUEUED
+    assert await control(redis, job_id, Event.APPROVE, by="test") is State.QUEUED
     await take(await start_lane(redis))
 
 
 async def test_a_refusal_of_approval_skips_everything(redis: ArqRedis) -> None:
     job_id = (await submit(redis, submission(needs_approval=True))).job_id
-    assert await control(redis, job_id, Event.CANCEL) is State.CANCELLED
+    assert await control(redis, job_id, Event.CANCEL, by="test") is State.CANCELLED
     assert {line.code.outcome for line in await lines_of(redis, job_id)} == {Outcome.SKIPPED}
 
 
@@ -205,5 +205,5 @@ async def test_no_pace_is_promised_while_nobody_works_and_none_made_of_skipped_c
     assert working.state_reason is None
     assert working.eta_s is not None
     await redis.execute_command("HINCRBY", keys.job(job_id), "started_ms", -10_000)
-    await control(redis, job_id, Event.CANCEL, lanes=0)
+    await control(redis, job_id, Event.CANCEL, by="test", lanes=0)
     assert (await read_job(redis, job_id)).contacts_per_second <= 1.0

@@ -86,7 +86,7 @@ async def test_cancelling_in_the_middle_skips_the_rest_and_accounts_for_what_was
         job_id = await accept(redis, range(1, 5001))
         async with working(settings_of(server, portal)):
             await portal.truth.until(lambda: len(portal.truth.deleted) > 500)
-            assert await control(redis, job_id, Event.CANCEL) in {State.CANCELLING, State.CANCELLED}
+            assert await control(redis, job_id, Event.CANCEL, by="test") in {State.CANCELLING, State.CANCELLED}
             job = await ended(redis, job_id)
         assert job.state is State.CANCELLED
         found = await check_against_truth(redis, portal, job_id)
@@ -102,7 +102,7 @@ async def test_a_pause_is_a_fact_when_nothing_is_in_flight_and_a_resume_goes_on(
         job_id = await accept(redis, range(1, 3001))
         async with working(settings_of(server, portal)):
             await portal.truth.until(lambda: len(portal.truth.deleted) > 300)
-            assert await control(redis, job_id, Event.PAUSE) in {State.PAUSING, State.PAUSED}
+            assert await control(redis, job_id, Event.PAUSE, by="test") in {State.PAUSING, State.PAUSED}
             job = await in_state(redis, job_id, State.PAUSED)
             assert job.state_reason == "operator"
             calls = len(portal.truth.calls)
@@ -111,7 +111,7 @@ async def test_a_pause_is_a_fact_when_nothing_is_in_flight_and_a_resume_goes_on(
             await redis.enqueue_job("drive_lane", "main", _job_id="woken in vain")
             await until(lambda: _gone(redis, "woken in vain"))
             assert len(portal.truth.calls) == calls
-            await control(redis, job_id, Event.RESUME, lanes=4)
+            await control(redis, job_id, Event.RESUME, by="test", lanes=4)
             assert (await ended(redis, job_id)).state is State.COMPLETED
         found = await check_against_truth(redis, portal, job_id)
     assert counts(found) == {"deleted": 3000}

@@ -73,7 +73,7 @@ async def test_an_id_that_was_not_asked_for_stops_the_job(redis: ArqRedis, serve
             assert job.state_reason == "portal_protocol"
             assert job.last_error
             assert job.counts[Outcome.PENDING] > 0
-            await control(redis, job_id, Event.RESUME, lanes=4)
+            await control(redis, job_id, Event.RESUME, by="test", lanes=4)
             await ended(redis, job_id)
         found = await check_against_truth(redis, portal, job_id)
     assert len(found[Outcome.PRESUMED_DELETED]) > 0

@@ -45,7 +45,7 @@ async def test_a_fault_of_the_account_pauses_and_a_resume_goes_on(
             assert not job.counts[Outcome.FAILED]
             assert job.counts[Outcome.PENDING] > 0
             portal.behaviour.change(mended)
-            await control(redis, job_id, Event.RESUME, lanes=4)
+            await control(redis, job_id, Event.RESUME, by="test", lanes=4)
             assert (await ended(redis, job_id)).state is State.COMPLETED
         found = await check_against_truth(redis, portal, job_id)
     assert len(found[Outcome.DELETED]) == 1990
@@ -66,7 +66,7 @@ async def test_a_wrong_token_costs_few_calls_however_many_jobs(redis: ArqRedis, 
         async with working(settings_of(server, portal)):  # the token was replaced
             for job_id in jobs:
                 if (await read_job(redis, job_id)).state is State.PAUSED:
-                    await control(redis, job_id, Event.RESUME, lanes=4)
+                    await control(redis, job_id, Event.RESUME, by="test", lanes=4)
             for job_id in jobs:
                 await ended(redis, job_id)
         found = await check_against_truth(redis, portal, *jobs)
@@ -81,7 +81,7 @@ async def test_a_cancelled_job_does_not_hammer_a_portal_that_refuses_it(
         async with working(settings_of(server, portal)):
             await portal.truth.until(lambda: len(portal.truth.of_kind("delete")) > 5)
             portal.behaviour.change({"unpaid": "licence"})
-            await control(redis, job_id, Event.CANCEL)
+            await control(redis, job_id, Event.CANCEL, by="test")
             await in_state(redis, job_id, State.CANCELLING)
 
             async def stands() -> bool:
@@ -90,7 +90,7 @@ async def test_a_cancelled_job_does_not_hammer_a_portal_that_refuses_it(
             await until(stands)
             calls = len(portal.truth.calls)
             portal.behaviour.change({"unpaid": ""})
-            await control(redis, job_id, Event.CANCEL)
+            await control(redis, job_id, Event.CANCEL, by="test")
             job = await ended(redis, job_id)
         assert job.state is State.CANCELLED
         assert calls < 100

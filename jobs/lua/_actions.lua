@@ -1,0 +1,16 @@
+-- Shared by the scripts: keep who did what in the hash that it was done to, so that it lives as long as that. Field
+-- actions: JSON, a list of {at_ms, by, action, detail}, oldest first.
+
+local MOST_ACTIONS = 100
+
+local function note_action(key, by, action, detail, now)
+  local actions = cjson.decode(redis.call('HGET', key, 'actions') or '[]')
+  if #actions >= MOST_ACTIONS then
+    table.remove(actions, 1)
+  end
+  if detail == '' then
+    detail = nil
+  end
+  actions[#actions + 1] = { at_ms = now, by = by, action = action, detail = detail }
+  redis.call('HSET', key, 'actions', cjson.encode(actions))
+end
