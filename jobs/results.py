@@ -102,7 +102,7 @@ async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None
 
 async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
     """Read a job's ledger by column, a segment at a time; arguments and errors are those of `read_results`."""
-    names = ("total", "skipped_from", "skipped_ms")
+    names = ("digest", "total", "skipped_from", "skipped_ms")
     facts = dict(zip(names, await redis.execute_command("HMGET", keys.job(job_id), *names), strict=True))
     if facts["total"] is None:
         raise UnknownJob(job_id)
@@ -111,12 +111,14 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
     skipped_ms = int(facts["skipped_ms"] or 0)
     waiting = await _waiting(redis, job_id)
     for segment, start in enumerate(range(0, total, SEGMENT_SIZE)):
-        # In one step: a job that is forgotten in between would seem to be undecided.
+        # In one step: a job that is forgotten in between would seem to be undecided. Its ID may even be in use again,
+        # with another list.
         pipe = redis.pipeline(transaction=True)
+        pipe.execute_command("HGET", keys.job(job_id), "digest")
         pipe.execute_command("HGET", keys.segments(job_id), str(segment))
         pipe.execute_command("LRANGE", keys.ledger(job_id, segment), 0, -1)
-        data, records = await pipe.execute()
-        if data is None:
+        digest, data, records = await pipe.execute()
+        if data is None or digest != facts["digest"]:
             raise UnknownJob(job_id)
         ids = decode_segment(data)
         ledger = SegmentLedger.replay(len(ids), records)

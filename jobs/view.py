@@ -91,7 +91,7 @@ async def read_job(redis: Redis, job_id: str) -> Job:
     Raises:
         UnknownJob: no such job.
     """
-    [job] = await _read(redis, [job_id])
+    [job] = await read_jobs(redis, [job_id])
     if job is None:
         raise UnknownJob(job_id)
     return job
@@ -121,7 +121,7 @@ async def list_jobs(
     after = _decode_cursor(cursor)
     while True:
         ids = await _newest_first(redis, after, limit)
-        for job_id, job in zip(ids, await _read(redis, [job_id for _, job_id in ids]), strict=True):
+        for job_id, job in zip(ids, await read_jobs(redis, [job_id for _, job_id in ids]), strict=True):
             after = job_id
             if job and (state is None or job.state is state) and (portal is None or job.portal == portal):
                 found.append(job)
@@ -164,7 +164,8 @@ async def _newest_first(redis: Redis, after: _Place | None, limit: int) -> list[
     return places[:limit]
 
 
-async def _read(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
+async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
+    """Read some jobs in two round trips, however many they are; None for an ID that there is no job of."""
     pipe = redis.pipeline(transaction=False)
     for job_id in job_ids:
         pipe.hgetall(keys.job(job_id))

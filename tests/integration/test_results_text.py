@@ -85,3 +85,28 @@ async def test_a_ledger_without_lines_of_an_outcome_is_a_header(redis: ArqRedis)
     assert await text_of(redis, "job", Format.CSV, Outcome.FAILED) == (",".join(COLUMNS) + "\n", 0)
     with pytest.raises(UnknownJob):
         await text_of(redis, "no-such-job", Format.CSV)
+
+
+async def test_a_job_without_contacts_has_a_header_too(redis: ArqRedis) -> None:
+    await redis.execute_command("HSET", keys.job("job"), "total", "0")
+    assert await text_of(redis, "job", Format.CSV) == (",".join(COLUMNS) + "\n", 0)
+    assert await text_of(redis, "job", Format.NDJSON) == ("", 0)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_a_job_that_is_forgotten_while_it_is_read_ends_in_an_error(redis: ArqRedis, comes_back: bool) -> None:
+    """Also where its ID is in use again by then: the lists of two jobs are never mixed."""
+    total = SEGMENT_SIZE + 10
+    await submit(redis, Submission(portal="main", ids=BitMap(range(1, total + 1)), job_id="job", by="test"))
+    parts = read_text(redis, "job", Format.NDJSON)
+    counts = [(await anext(parts))[1]]
+    await redis.flushall()
+    if comes_back:
+        await submit(redis, Submission(portal="main", ids=BitMap(range(2, total + 2)), job_id="job", by="test"))
+
+    async def read_on() -> None:
+        counts.extend([count async for _, count in parts])
+
+    with pytest.raises(UnknownJob):
+        await read_on()
+    assert sum(counts) <= SEGMENT_SIZE
