@@ -13,13 +13,16 @@ Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} th
 | crm-sweep:job:{id}:segments | HASH | `0` → roaring set of 65,536 contact IDs | create_job | retention |
 | crm-sweep:job:{id}:ledger:{n} | LIST | binary record (jobs/records.py) | settle | retention |
 | crm-sweep:job:{id}:items | HASH | `7:200` → binary item (jobs/items.py) | next_batch, settle, rescue | until settled |
+| crm-sweep:job:{id}:history | LIST | `1763900000000 41000 5 200` (jobs/history.py) | settle | retention |
 | crm-sweep:job:{id}:due:put | ZSET | `7:200` → not before (ms) | settle, rescue | until taken |
 | crm-sweep:job:{id}:due:look_up | ZSET | `9:3` → not before (ms) | settle, rescue | until taken |
-| crm-sweep:portal:{name} | HASH | tat_us, push_back_until_ms, batch_size, … | next_batch, settle, pace | for good |
+| crm-sweep:portal:{name} | HASH | tat_us, push_back_until_ms, set_rate, … | next_batch, settle, set_limits | for good |
 | crm-sweep:portal:{name}:active | ZSET | job ID → its turn | create_job, next_batch, settle | while it has work |
 | crm-sweep:portal:{name}:waiting | ZSET | job ID → when its next work is due (ms) | next_batch | while it waits |
 | crm-sweep:portal:{name}:leases | ZSET | lane token → lapses at (ms) | acquire, next_batch, renew | lease TTL |
 | crm-sweep:portal:{name}:claims | HASH | `token/0` → its batch (msgpack) | next_batch, settle, rescue | one batch |
+| crm-sweep:portal:{name}:stats | HASH | `calls:put:ok` → how many, ever (jobs/stats.py) | settle | for good |
+| crm-sweep:portal:{name}:answers | LIST | JSON of one of the last 20 answers (jobs/portals.py) | settle | for good |
 | crm-sweep:portal:{name}:token | STRING | encrypted log-in token | worker/login.py | as the portal says |
 | crm-sweep:portal:{name}:login… | STRING | log-in lock, counters, last refusal | worker/login.py | a minute or so |
 
@@ -62,6 +65,11 @@ def items(job_id: str) -> str:
     return f"{job(job_id)}:items"
 
 
+def history(job_id: str) -> str:
+    """How one job went over time."""
+    return f"{job(job_id)}:history"
+
+
 def portal(name: str) -> str:
     """The pacing state of one portal. Lua derives the portal's other keys from this one."""
     return f"{PREFIX}:portal:{name}"
@@ -75,3 +83,13 @@ def leases(name: str) -> str:
 def claims(name: str) -> str:
     """What the lanes of one portal hold."""
     return f"{portal(name)}:claims"
+
+
+def stats(name: str) -> str:
+    """What one portal was asked and what came of it, counted since ever."""
+    return f"{portal(name)}:stats"
+
+
+def answers(name: str) -> str:
+    """The last answers of one portal, newest first."""
+    return f"{portal(name)}:answers"

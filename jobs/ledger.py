@@ -14,6 +14,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from jobs import keys
+from jobs.answers import Answer
 from jobs.items import Call, Item
 from jobs.outcomes import Outcome
 from jobs.records import Record
@@ -76,9 +77,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The portal takes no call for `wait_s` seconds, too long to hold a lane; the lease is given back."""
+    """The portal takes no call for `wait_s` seconds, too long to hold a lane; the lease is given back.
+
+    Calls that belong to no batch also learn the shortest time between two calls, `interval_s`.
+    """
 
     wait_s: float
+    interval_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,12 @@ class Lost:
     """The lease has lapsed: another lane may hold the work, so this one stops."""
 
 
-Grant: TypeAlias = Batch | Turn | Later | Idle | Lost
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """More lanes drive the portal than may: this one has given its lease back."""
+
+
+Grant: TypeAlias = Batch | Turn | Later | Idle | Surplus | Lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +119,9 @@ class Terms:
         linger_s: how long a look-up of few contact IDs may wait to be joined by others while PUTs go on.
         max_wait_s: longest wait for a turn while holding a lease.
         retry_share: largest part of the calls that retries may take, 0 to 1.
+        max_concurrency: calls in flight at most.
+
+    The rate and the concurrency hold where nobody has set others (jobs/portals.py).
     """
 
     requests_per_second: float
@@ -119,6 +132,7 @@ class Terms:
     linger_s: float = 3.0
     max_wait_s: float = 20.0
     retry_share: float = 1.0
+    max_concurrency: int = 1000
 
     def arguments(self, turn_us: int) -> list[int | float]:
         """The script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""
@@ -153,6 +167,7 @@ class Settlement:
         batch_size: contact IDs of the next PUTs; None leaves it.
         threshold: failed share of the decided contact IDs, 0 to 1, above which the job pauses.
         threshold_from: decided contact IDs before that share is judged.
+        answer: what came of the call, to be counted and shown; None if there was no call.
     """
 
     records: list[tuple[int, Record]] = field(default_factory=list)
@@ -170,6 +185,7 @@ class Settlement:
     batch_size: int | None = None
     threshold: float = 0.5
     threshold_from: int = 1000
+    answer: Answer | None = None
 
     def counts(self) -> dict[Outcome, int]:
         """How many contact IDs got which outcome."""
@@ -202,6 +218,7 @@ class Settlement:
             "calm": self.calm or None,
             "slow_down": self.ceiling if self.slow_down else None,
             "batch_size": self.batch_size,
+            "answer": self.answer and self.answer.counted(),
         }
         message.update((name, value) for name, value in optional.items() if value is not None)
         return [
@@ -307,7 +324,14 @@ class LaneLedger:
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
         turn_us, cuts = self._turn if has_turn else (0, 0)
-        arguments = [self._token, self._ttl_ms, *terms.arguments(turn_us), self._free_place, cuts]
+        arguments = [
+            self._token,
+            self._ttl_ms,
+            *terms.arguments(turn_us),
+            self._free_place,
+            cuts,
+            terms.max_concurrency,
+        ]
         return NEXT_BATCH, self._keys, arguments
 
     def _grant(self, reply: list[Any], asked_s: float) -> Grant:
@@ -337,7 +361,7 @@ class LaneLedger:
             return Later(reply[1] / 1_000_000)
         if kind == b"idle":
             return Idle(None if reply[1] < 0 else reply[1] / 1000)
-        return Lost()
+        return Surplus() if kind == b"surplus" else Lost()
 
 
 async def rescue(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
@@ -358,5 +382,5 @@ async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]
 async def reserve_turn(redis: Redis, portal: str, terms: Terms) -> Turn | Later:
     """Reserve a turn for a call that belongs to no batch, such as a log-in; wait for it before calling."""
     limits = [terms.requests_per_second, terms.burst, round(terms.max_wait_s * 1_000_000)]
-    reserved, wait_us = await PACE(redis, [keys.portal(portal)], limits)
-    return Turn(wait_us / 1_000_000) if reserved else Later(wait_us / 1_000_000)
+    reserved, wait_us, *interval_us = await PACE(redis, [keys.portal(portal)], limits)
+    return Turn(wait_us / 1_000_000) if reserved else Later(wait_us / 1_000_000, interval_us[0] / 1_000_000)

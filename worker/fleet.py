@@ -151,14 +151,14 @@ class Fleet:
         pipe.zcard(f"{portal}:active")
         pipe.zrange(f"{portal}:waiting", 0, 0, withscores=True)
         pipe.zrange(f"{portal}:leases", 0, -1, withscores=True)
-        pipe.execute_command("HMGET", portal, "push_back_until_ms", "fault_until_ms")
-        (seconds, micros), active, waiting, leases, closed_until_ms = await pipe.execute()
+        pipe.execute_command("HMGET", portal, "push_back_until_ms", "fault_until_ms", "set_concurrency")
+        (seconds, micros), active, waiting, leases, (*closed_until_ms, concurrency) = await pipe.execute()
         now_ms = seconds * 1000 + micros // 1000
         due = active or any(due_ms <= now_ms for _, due_ms in waiting)
         if not due or any(float(until_ms or 0) > now_ms for until_ms in closed_until_ms):
             return 0
         driving = [until_ms for _, until_ms in leases if until_ms > now_ms]
-        return max_concurrency - len(driving)
+        return int(concurrency or max_concurrency) - len(driving)
 
     async def _beat(self) -> None:
         while True:
@@ -187,11 +187,10 @@ class Fleet:
             NoTurn: the portal wants to be left alone for long; a batch must not be held meanwhile.
         """
         terms = self._driven[portal_name].terms
-        # The rate alone never asks for more: `max_wait_s` of reserved turns, and the one behind them.
-        longest_s = terms.max_wait_s + max(10.0, 1 / terms.requests_per_second)
         while True:
             turn = await reserve_turn(self.redis, portal_name, terms)
-            if isinstance(turn, Later) and turn.wait_s > longest_s:
+            # The rate alone never asks for more: `max_wait_s` of reserved turns, and the one behind them.
+            if isinstance(turn, Later) and turn.wait_s > terms.max_wait_s + max(10.0, turn.interval_s):
                 raise NoTurn
             await asyncio.sleep(turn.wait_s)
             if not isinstance(turn, Later):
@@ -212,4 +211,5 @@ def terms_of(portal: Portal, look_up_size: int) -> Terms:
         batch_size_max=portal.batch_size_max,
         look_up_size=look_up_size,
         retry_share=portal.retry_share,
+        max_concurrency=portal.max_concurrency,
     )

@@ -19,9 +19,10 @@ from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
 from config.portal import Portal
+from jobs.answers import OK, Answer
 from jobs.connection import AWAY
 from jobs.items import Call
-from jobs.ledger import Batch, Grant, Idle, LaneLedger, Later, Lost, Settlement, Terms, Turn
+from jobs.ledger import Batch, Grant, Idle, LaneLedger, Later, Lost, Settlement, Surplus, Terms, Turn
 from jobs.outcomes import Code, Outcome
 from jobs.segments import Segments
 from jobs.states import State
@@ -202,6 +203,8 @@ class Lane:
             settlement.ceiling = self.terms.requests_per_second
         else:
             self.push_back.calm()
+        if not isinstance(answer, Failure) or answer.sent:
+            settlement.answer = _counted(batch, answer, took_s)
         settlement.threshold = self.portal.failure_threshold
         settlement.threshold_from = self.portal.failure_threshold_from
         if batch.call is Call.PUT:
@@ -297,12 +300,24 @@ def _pick(segment: "array[int]", positions: Sequence[int]) -> list[int]:
     return [segment[position] for position in positions]
 
 
-def _farewell(grant: Idle | Later | Lost) -> Farewell:
+def _counted(batch: Batch, answer: Deleted | LookedUp | Failure, took_s: float) -> Answer:
+    return Answer(
+        at_ms=batch.server_ms(),
+        job_id=batch.job_id,
+        call=batch.call.name.lower(),
+        size=batch.size,
+        took_s=took_s,
+        http_status=answer.http_status,
+        result=answer.reason if isinstance(answer, Failure) else OK,
+    )
+
+
+def _farewell(grant: Idle | Later | Surplus | Lost) -> Farewell:
     if isinstance(grant, Idle):
         return Farewell(Ending.IDLE, grant.wait_s)
     if isinstance(grant, Later):
         return Farewell(Ending.LATER, grant.wait_s)
-    return Farewell(Ending.LOST)
+    return Farewell(Ending.BUSY if isinstance(grant, Surplus) else Ending.LOST)
 
 
 def _whole_ms(wait_s: float) -> float:

@@ -13,6 +13,9 @@
 -- cut), rate_cuts (how many there have been), rate (in force at the last turn). No rate_best: nothing learned, the ceiling
 -- holds.
 
+-- The limits in force. Somebody may have set others than the configured ones, for all workers at once. Portal hash:
+-- set_rate (calls/s), set_concurrency (calls in flight); neither is there as long as the configuration holds.
+
 -- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate or from
 -- a clock that jumped, and would hold the portal up for nothing.
 local MOST_RESERVED = 80
@@ -35,7 +38,9 @@ end
 -- Gives the microseconds to wait for the reserved turn; or nil and the microseconds until a turn that is too far away
 -- to be reserved.
 local function reserve(portal, now_us, ceiling, burst, max_wait_us)
-  local facts = redis.call('HMGET', portal, 'tat_us', 'push_back_until_ms', 'rate_best', 'rate_depth', 'rate_climbed')
+  local facts = redis.call('HMGET', portal, 'tat_us', 'push_back_until_ms', 'rate_best', 'rate_depth', 'rate_climbed',
+    'set_rate')
+  ceiling = tonumber(facts[6]) or ceiling
   local best = tonumber(facts[3])
   local rate = learned_rate(best, tonumber(facts[4]), tonumber(facts[5]), ceiling)
   local interval_us = 1000000 / rate
@@ -59,7 +64,8 @@ end
 -- Cut the rate because the portal pushed the call of claim `seq` back. Calls that were under way together are pushed
 -- back together; that is one event.
 local function slow_down(portal, seq, ceiling)
-  local facts = redis.call('HMGET', portal, 'rate_best', 'rate_depth', 'rate_climbed', 'rate_seq', 'seq')
+  local facts = redis.call('HMGET', portal, 'rate_best', 'rate_depth', 'rate_climbed', 'rate_seq', 'seq', 'set_rate')
+  ceiling = tonumber(facts[6]) or ceiling
   if seq <= (tonumber(facts[4]) or 0) then
     return
   end
@@ -78,5 +84,6 @@ local function slow_down(portal, seq, ceiling)
     best, depth = rate * 0.98, 0.2
   end
   redis.call('HINCRBY', portal, 'rate_cuts', 1)
+  redis.call('HINCRBY', portal .. ':stats', 'rate_cuts', 1)
   redis.call('HSET', portal, 'rate_best', best, 'rate_depth', depth, 'rate_climbed', 0, 'rate_seq', facts[5] or 0)
 end

@@ -39,6 +39,7 @@ elseif event == 'cancel' then
     redis.call('HSET', job, 'skipped_from', facts[1], 'skipped_ms', now, 'cursor', facts[2])
     redis.call('HINCRBY', job, 'n:skipped', never_sent)
     redis.call('HINCRBY', job, 'n:pending', -never_sent)
+    redis.call('HINCRBY', portal .. ':stats', 'contacts:skipped', never_sent)
   end
   -- What was sent before and is not decided yet is still looked up.
   activate(portal, job_id)

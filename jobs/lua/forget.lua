@@ -13,7 +13,7 @@ local total = tonumber(redis.call('HGET', job, 'total') or 0)
 for segment = 0, math.ceil(total / tonumber(ARGV[2])) - 1 do
   redis.call('UNLINK', job .. ':ledger:' .. segment)
 end
-redis.call('UNLINK', job, job .. ':segments', job .. ':items')
+redis.call('UNLINK', job, job .. ':segments', job .. ':items', job .. ':history')
 redis.call('ZREM', KEYS[2], job_id)
 redis.call('ZREM', FINISHED, job_id)
 return 1

@@ -6,12 +6,14 @@
 --   ARGV     1 lane token   2 ttl_ms   3 batch_size   4 look_up_size: most contact IDs of one look-up
 --            5 linger_ms: how long a small look-up may wait to be joined by others
 --            6 ceiling, calls/s   7 burst   8 max_wait_us   9 turn_us: the reserved turn that the lane has waited for, or 0
---            10 batch_size_max   11 retry_interval_us: room that each retry takes
+--            10 batch_size_max   11 retry_interval_us: room that each retry takes at the ceiling
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as the turn was given with
+--            14 max_concurrency
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, item, item, …}   the lane holds this batch
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
+--            {'surplus'}          fewer calls may be in flight than lanes hold leases; this one is given back
 --            {'lost'}             the lease has lapsed
 local portal, token = KEYS[1], ARGV[1]
 local batch_size, look_up_size, linger = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -34,7 +36,7 @@ local function let_go()
 end
 
 local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'fault_until_ms', 'retry_tat_us', 'rate',
-  'rate_cuts')
+  'rate_cuts', 'set_rate', 'set_concurrency')
 local learned = math.min(tonumber(pacing[1]) or batch_size, tonumber(ARGV[10]))
 local pushed_back = (tonumber(pacing[2]) or 0) > now
 local fault_until = tonumber(pacing[3]) or 0
@@ -49,6 +51,9 @@ local has_turn = turn_us > 0 and clock_us <= turn_us + math.max(25000, interval_
 -- The retry budget: retries of all jobs together have a rate of their own, a small part of the portal's, so that they
 -- never become the load. A few may go at once.
 local retry_interval_us, retry_burst = tonumber(ARGV[11]), 10
+if pacing[7] then
+  retry_interval_us = retry_interval_us * tonumber(ARGV[6]) / tonumber(pacing[7])
+end
 local retry_tat_us = tonumber(pacing[4]) or 0
 local retry_turn_us = math.max(clock_us, retry_tat_us - (retry_burst - 1) * retry_interval_us)
 
@@ -65,6 +70,12 @@ local held = redis.call('HGET', claims, claim_key)
 if held then
   local claim = cmsgpack.unpack(held)
   return deliver(claim, redis.call('HGET', JOB .. claim[2], 'state'))
+end
+
+-- Somebody wants fewer calls in flight than there were when this lane took its lease.
+if redis.call('ZCOUNT', leases, '(' .. now, '+inf') > (tonumber(pacing[8]) or tonumber(ARGV[14])) then
+  let_go()
+  return { 'surplus' }
 end
 
 -- A fault of the portal or the account stops every job: nobody calls until somebody has put it right, or time has passed.

@@ -1,4 +1,4 @@
--- include: _job _item _pace
+-- include: _job _item _pace _history
 -- Record what became of a batch, exactly once: the claim is both the permission and what is used up.
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim
@@ -13,6 +13,8 @@
 --              calm         true, or nil                          the portal answered well: forget its troubles
 --              slow_down    ceiling in calls/s, or nil            the portal pushed back: cut the learned rate
 --              batch_size   or nil                                contact IDs of the next batches
+--              answer       {call, result, bucket, took_ms, text}, or nil: what came of the call, for jobs/stats.py; text is
+--                           the entry of the portal's list of last answers
 --              threshold    failed share of the decided ones (0 to 1) above which the job pauses
 --              threshold_from   decided contact IDs before that is judged
 --            4… the records (decided contact IDs), then the items (undecided ones), as they are kept
@@ -20,6 +22,7 @@
 --            {'lost'}        the claim is not ours any more: rescued, or recorded by an earlier try of this very call
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
 local FAULT_LASTS = 10 * 60 * 1000
+local LAST_ANSWERS = 20
 
 local portal, claim_key, seq = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local claims, now = portal .. ':claims', now_ms()
@@ -71,6 +74,24 @@ for _, name in ipairs({ 'sent', 'retried', 'throttled' }) do
     redis.call('HINCRBY', job, name, batch[name])
   end
 end
+local stats = portal .. ':stats'
+for outcome, count in pairs(batch.counts) do
+  redis.call('HINCRBY', stats, 'contacts:' .. outcome, count)
+end
+local answer = batch.answer
+if answer then
+  local call, result, bucket, took_ms = answer[1], answer[2], answer[3], answer[4]
+  redis.call('HINCRBY', stats, 'calls:' .. call .. ':' .. result, 1)
+  redis.call('HINCRBY', stats, 'seconds:' .. call .. ':' .. bucket, 1)
+  redis.call('HINCRBY', stats, 'ms_sum:' .. call, took_ms)
+  redis.call('LPUSH', portal .. ':answers', answer[5])
+  redis.call('LTRIM', portal .. ':answers', 0, LAST_ANSWERS - 1)
+end
+for _, name in ipairs({ 'retried', 'throttled' }) do
+  if batch[name] > 0 then
+    redis.call('HINCRBY', stats, name, batch[name])
+  end
+end
 if batch.last_error then
   redis.call('HSET', job, 'last_error', batch.last_error)
 end
@@ -82,6 +103,7 @@ if batch.push_back_ms then
   local held_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
   redis.call('HSET', portal, 'push_back_until_ms', math.max(held_until, now + batch.push_back_ms))
   redis.call('HSET', portal, 'push_back_reason', batch.push_back_reason)
+  redis.call('HINCRBY', stats, 'push_backs', 1)
 end
 if batch.slow_down then
   slow_down(portal, seq, batch.slow_down)
@@ -91,13 +113,18 @@ if batch.batch_size then
 end
 
 -- Two marks of (time, decided), the older one at least 5 s and mostly less than 10 s old, give the present throughput.
-local facts = redis.call('HMGET', job, 'total', 'n:pending', 'mark_ms', 'n:failed', 'state', 'judged_done', 'judged_failed')
+local facts = redis.call('HMGET', job, 'total', 'n:pending', 'mark_ms', 'n:failed', 'state', 'judged_done', 'judged_failed',
+  'history_due_ms')
 local done = tonumber(facts[1]) - tonumber(facts[2])
 if not facts[3] then
   redis.call('HSET', job, 'mark_ms', now, 'mark_done', done)
 elseif now - tonumber(facts[3]) >= 5000 then
   local last = redis.call('HMGET', job, 'mark_ms', 'mark_done')
   redis.call('HSET', job, 'old_mark_ms', last[1], 'old_mark_done', last[2], 'mark_ms', now, 'mark_done', done)
+end
+
+if now >= (tonumber(facts[8]) or 0) then
+  note_history(portal, job, done, now)
 end
 
 if #batch.items > 0 and (facts[5] == 'running' or facts[5] == 'cancelling') then
@@ -118,4 +145,8 @@ if stop then
   end
   pause(portal, job, job_id, stop, now)
 end
-return { 'ok', after_change(portal, job, job_id, now) }
+local state = after_change(portal, job, job_id, now)
+if state == 'completed' or state == 'cancelled' then
+  note_history(portal, job, done, now)
+end
+return { 'ok', state }

@@ -1,0 +1,163 @@
+"""A portal as everybody sees it: its limits, what it is driven with now, and what it answered last."""
+
+from collections.abc import Iterable
+
+import msgspec
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+
+from config.settings import Portal
+from jobs import keys
+from jobs.actions import Action, read_actions
+from jobs.answers import LastAnswer, read_answer
+from jobs.scripts import Script
+from jobs.times import iso
+from jobs.wake import wake_lanes
+
+SET_LIMITS = Script("set_limits")
+
+#: Given to `set_limits`: back to what the configuration says.
+CONFIGURED = "default"
+
+
+class PortalView(msgspec.Struct, frozen=True, kw_only=True):
+    """A portal; written as JSON it is the public form. It never holds an address or a credential."""
+
+    name: str
+    requests_per_second: float
+    """Ceiling of all calls, as it holds now."""
+    configured_requests_per_second: float
+    """The same as the configuration has it."""
+    learned_requests_per_second: float
+    """What the portal is driven with now: the ceiling, or less after it pushed back."""
+    max_concurrency: int
+    """Calls in flight at most, as it holds now."""
+    configured_max_concurrency: int
+    """The same as the configuration has it."""
+    batch_size: int
+    """Contact IDs of the next PUT at most."""
+    push_back_until: str | None
+    """Nobody calls the portal before, because it asked for a rest; None if it takes calls."""
+    push_back_reason: str | None
+    """Why: rate_limit, push_back or portal_unreachable."""
+    fault: str | None
+    """The word for what keeps every job of the portal waiting until somebody puts it right."""
+    in_flight: int
+    """Calls that wait for an answer now."""
+    lanes: int
+    """Lanes that drive it now, each with one call in flight at most."""
+    active_jobs: int
+    """Jobs that have work for it, now or a little later."""
+    last_answers: tuple[LastAnswer, ...]
+    """The newest first, 20 at most."""
+    actions: tuple[Action, ...]
+    """Who changed its limits, the newest 20, oldest first."""
+
+
+async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalView]:
+    """Read portals, in one round trip.
+
+    Args:
+        redis: the connection.
+        portals: their settings.
+    """
+    portals = list(portals)
+    pipe = redis.pipeline(transaction=False)
+    pipe.time()
+    for portal in portals:
+        pipe.execute_command("HGETALL", keys.portal(portal.name))
+        pipe.zrange(keys.leases(portal.name), 0, -1, withscores=True)
+        pipe.execute_command("HKEYS", keys.claims(portal.name))
+        pipe.zcard(f"{keys.portal(portal.name)}:active")
+        pipe.zcard(f"{keys.portal(portal.name)}:waiting")
+        pipe.execute_command("LRANGE", keys.answers(portal.name), 0, -1)
+    (seconds, micros), *replies = await pipe.execute()
+    now_ms = seconds * 1000 + micros // 1000
+    views = []
+    for at, portal in enumerate(portals):
+        facts, leases, claims, active, waiting, answers = replies[6 * at : 6 * at + 6]
+        pacing = {name.decode(): value.decode() for name, value in facts.items()}
+        ceiling = float(pacing.get("set_rate", portal.requests_per_second))
+        push_back_ms = int(float(pacing.get("push_back_until_ms", 0)))
+        pushed_back = push_back_ms > now_ms
+        views.append(
+            PortalView(
+                name=portal.name,
+                requests_per_second=ceiling,
+                configured_requests_per_second=portal.requests_per_second,
+                learned_requests_per_second=round(learned_rate(pacing, ceiling), 3),
+                max_concurrency=int(pacing.get("set_concurrency", portal.max_concurrency)),
+                configured_max_concurrency=portal.max_concurrency,
+                batch_size=min(int(pacing.get("batch_size", portal.batch_size_start)), portal.batch_size_max),
+                push_back_until=iso(push_back_ms) if pushed_back else None,
+                push_back_reason=pacing.get("push_back_reason", "push_back") if pushed_back else None,
+                fault=pacing.get("fault") if float(pacing.get("fault_until_ms", 0)) > now_ms else None,
+                # A lane holds two claims for a moment, but never has more than one call in flight.
+                in_flight=len({claim.rpartition(b"/")[0] for claim in claims}),
+                lanes=sum(until_ms > now_ms for _, until_ms in leases),
+                active_jobs=active + waiting,
+                last_answers=tuple(map(read_answer, answers)),
+                actions=read_actions(pacing.get("actions")),
+            )
+        )
+    return views
+
+
+async def read_portal(redis: Redis, portal: Portal) -> PortalView:
+    """Do as `read_portals` for one."""
+    [view] = await read_portals(redis, [portal])
+    return view
+
+
+def learned_rate(pacing: dict[str, str], ceiling: float) -> float:
+    """Give the calls per second that a portal is driven with now.
+
+    Args:
+        pacing: the fields of the portal's hash.
+        ceiling: its ceiling, as it holds now.
+    """
+    return min(ceiling, float(pacing["rate"])) if "rate_best" in pacing and "rate" in pacing else ceiling
+
+
+async def set_limits(
+    redis: ArqRedis,
+    portal: Portal,
+    *,
+    by: str,
+    requests_per_second: float | str | None = None,
+    max_concurrency: int | str | None = None,
+) -> None:
+    """Change how hard a portal is driven, for all workers from their next call on.
+
+    Args:
+        redis: the connection.
+        portal: the portal's settings.
+        by: who asks; kept with the portal.
+        requests_per_second: the new ceiling, in the range of the setting; CONFIGURED goes back to the configuration,
+            None leaves it.
+        max_concurrency: the new number of calls in flight, likewise.
+
+    Raises:
+        ValueError: a value is out of the setting's range.
+    """
+    wanted = {"requests_per_second": requests_per_second, "max_concurrency": max_concurrency}
+    for name, value in wanted.items():
+        least, most = RANGES[name]
+        if not (value is None or value == CONFIGURED or least <= float(value) <= most):
+            raise ValueError(f"{name}: expected {least:g} to {most:g}, got {value}")
+    asked = ", ".join(f"{name} {_spoken(value)}" for name, value in wanted.items() if value is not None)
+    if not asked:
+        return
+    arguments = ["" if value is None else value for value in wanted.values()]
+    await SET_LIMITS(redis, [keys.portal(portal.name)], [*arguments, by, asked])
+    view = await read_portal(redis, portal)
+    if view.active_jobs:
+        await wake_lanes(redis, portal.name, view.max_concurrency - view.lanes)
+
+
+#: Smallest and largest value of what can be set: the ranges of the settings.
+RANGES = {"requests_per_second": (0.01, 1000.0), "max_concurrency": (1, 64)}
+
+
+def _spoken(value: float | str) -> str:
+    return "as configured" if value == CONFIGURED else f"{float(value):g}"
