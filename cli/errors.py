@@ -18,6 +18,7 @@ from jobs.protected import BadProtectedList
 from jobs.states import IllegalMove, State
 from jobs.submit import BadSubmission, JobExists
 from jobs.view import Job
+from web.address import BadAddress
 
 
 class ExitCode(IntEnum):
@@ -95,6 +96,7 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
             BadSubmission,
             JobExists,
             IllegalMove,
+            BadAddress,
             TyperException,
         ),
         ExitCode.BAD_INPUT,

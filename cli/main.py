@@ -35,6 +35,7 @@ _COMMANDS = {
     "approve": (_JOBS, "cli.steer:approve"),
     "retry-failed": (_JOBS, "cli.steer:retry_failed_"),
     "worker": (_SERVICES, "cli.worker:worker"),
+    "api": (_SERVICES, "cli.api:api"),
     "check": (_SERVICES, "cli.check:check"),
     "simulator": (_SERVICES, "cli.simulator:simulator"),
 }

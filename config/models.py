@@ -69,6 +69,12 @@ class ApiKey(Section):
     scopes: Annotated[tuple[Literal["read", "submit", "control"], ...], Field(strict=False, min_length=1)]
     """What the caller may do."""
 
+    portals: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    """Portals that the caller may see and use; all of them if it is not set."""
+
+    max_contacts: Annotated[int | None, Field(ge=1), Unit("contacts")] = None
+    """Largest job that the caller may submit; any size if it is not set."""
+
     @field_validator("key_sha256")
     @classmethod
     def _is_a_digest(cls, digest: str) -> str:
@@ -176,6 +182,16 @@ class Settings(Section):
             if key != portal.name:
                 refuse(f"the portal named {portal.name!r} under its own name", given=repr(key))
         return MappingProxyType(dict(portals))
+
+    @field_validator("api")
+    @classmethod
+    def _keys_name_configured_portals(cls, api: Api, info: ValidationInfo) -> Api:
+        known = info.data.get("portals", ())
+        for key in api.keys if "portals" in info.data else ():  # else the portals are wrong themselves
+            for name in key.portals or ():
+                if name not in known:
+                    refuse("names of configured portals", given=f"{name!r} among the portals of key {key.name!r}")
+        return api
 
     @field_serializer("portals", mode="wrap")
     def _dump_portals(self, portals: Mapping[str, Portal], dump: SerializerFunctionWrapHandler) -> Any:

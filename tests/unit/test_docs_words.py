@@ -92,8 +92,8 @@ def _returned_words(source: Path) -> Iterator[str]:
 
 def _events() -> Iterator[str]:
     """The first argument of every call like `log.info("event", …)`, outside of the simulator."""
-    for package in ("config", "jobs", "worker", "cli"):
-        for source in (ROOT / package).glob("*.py"):
+    for package in ("config", "jobs", "worker", "web", "cli"):
+        for source in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(source.read_text())):
                 if (
                     isinstance(node, ast.Call)

@@ -1,0 +1,40 @@
+"""`crm-sweep api`: the HTTP API and its page."""
+
+from typing import Annotated
+
+import typer
+
+from cli.context import settings_of
+from cli.errors import ExitCode
+from cli.loop import run_async
+from cli.output import out
+from config.logging import configure_logging
+from web.server import serve
+
+
+def api(
+    ctx: typer.Context,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="HOST", help="Address to listen on; else api.host.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to listen on, 0 for any; else api.port."),
+    ] = None,
+) -> ExitCode:
+    """Run the HTTP API and its page, print the address, and log to standard error.
+
+    Without api.keys it listens on loopback addresses only, and whoever can reach them may do everything. SIGTERM and
+    Ctrl-C let requests in progress finish. It starts, and waits, also while Redis is away.
+
+    Exit codes: 0 stopped in an orderly way, 2 the configuration is wrong, or it may or can not listen there.
+
+    Examples:
+      crm-sweep api
+      crm-sweep api --port 0
+    """
+    settings = settings_of(ctx)
+    configure_logging(settings.log)
+    address = (settings.api.host if host is None else host, settings.api.port if port is None else port)
+    run_async(serve(settings, *address, lambda url: out(f"listening on {url}\n")))
+    return ExitCode.DONE

@@ -1,0 +1,39 @@
+"""Where the server may listen, and which names are this machine alone."""
+
+from ipaddress import ip_address
+
+from config.settings import Settings
+
+
+class BadAddress(Exception):
+    """The server may or can not listen where it was told to; the message says why and what to do."""
+
+
+def check_host(settings: Settings, host: str) -> None:
+    """Make sure that an API without keys is reached from this machine only.
+
+    Raises:
+        BadAddress: it would be reached from elsewhere.
+    """
+    if not settings.api.keys and not is_loopback(host):
+        raise BadAddress(
+            f"api.host {host!r} can be reached from other machines, and there are no api.keys: whoever reaches it "
+            "could delete contacts; configure keys, or listen on 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address, without a port, is this machine's loopback."""
+    name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def without_port(host: str) -> str:
+    """Give the host in a Host header: `[::1]:8080` is `[::1]`."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host

@@ -1,0 +1,34 @@
+"""Puts the HTTP API together."""
+
+import asyncio
+
+from aiohttp import web
+from arq.connections import ArqRedis
+
+from config.settings import Settings
+from web.context import ENDING, LIMITS, REDIS, SETTINGS
+from web.guard import add_headers, announce_end, log_request, only_local
+from web.limits import Limits
+from web.operation import add_routes
+from web.operations import OPERATIONS
+from web.problems import problems
+
+
+def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) -> web.Application:
+    """Make the application: the API under /v1, the page, and what supervisors ask.
+
+    Args:
+        settings: the whole configuration.
+        redis: the connection; it stays the caller's to close.
+        limits: bounds of the server; the usual ones if not given.
+    """
+    # From the outside in: whatever goes wrong further in has become an answer when the line is written.
+    app = web.Application(middlewares=[log_request, problems, only_local])
+    app[SETTINGS] = settings
+    app[REDIS] = redis
+    app[LIMITS] = limits or Limits()
+    app[ENDING] = asyncio.Event()
+    app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(announce_end)
+    add_routes(app, OPERATIONS)
+    return app

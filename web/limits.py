@@ -1,0 +1,31 @@
+"""What one caller can cost the server: sizes, waiting times, and how much goes on at once."""
+
+from dataclasses import dataclass
+
+_MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of the server. The defaults are those in force; tests pass smaller ones."""
+
+    connection_idle_s: float = 15.0
+    """A connection is closed when it has been idle, or its request headers have been incomplete, for so long."""
+    body_silence_s: float = 30.0
+    """A body of which nothing has come for so long is given up."""
+    header_bytes: int = 8190
+    """Longest request line, and longest header."""
+    header_count: int = 64
+    """Most headers of a request."""
+    document_bytes: int = 64 * _MB
+    """Largest JSON document of a submission, unpacked."""
+    change_bytes: int = _MB
+    """Largest body of any other request."""
+    submissions: int = 8
+    """Lists that are read at the same time."""
+    submission_wait_s: float = 5.0
+    """How long a further submission waits for its turn before it is told to come back later."""
+    redis_s: float = 10.0
+    """How long a request that reads or changes a job waits for Redis."""
+    ending_s: float = 10.0
+    """How long requests may go on once the server was told to stop."""

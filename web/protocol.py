@@ -1,0 +1,44 @@
+"""One connection, where aiohttp's own manners do not do: bytes that are no HTTP request are answered like all else."""
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from config.logging import get_logger
+from web.guard import SECURITY_HEADERS, SERVER
+from web.problems import Kind, Refusal, explain
+
+_log = get_logger()
+
+
+class Protocol(web.RequestHandler):
+    """Answers with problems where there is no request that a handler could be asked about."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's signature; it may repeat what was sent
+    ) -> web.StreamResponse:
+        """Make the answer to something that is no HTTP request, or whose headers are too large."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer breaks off")
+        if isinstance(exc, LineTooLong):
+            refusal = Refusal(Kind.HEADERS_TOO_LARGE, "The address or one of the headers is too long.")
+        elif status < 500:
+            refusal = Refusal(Kind.BAD_REQUEST, "This is not an HTTP request.")
+        else:
+            _log.error("request_failed", route="", exc_info=exc)
+            refusal = Refusal(Kind.INTERNAL, "This is a bug; the server's log has the details.")
+        response = refusal.answer()
+        response.headers.update(SECURITY_HEADERS | {"Server": SERVER})
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; errors that aiohttp raises before any handler runs become problems here."""
+        if isinstance(resp, web.HTTPException) and resp.status >= 400 and (refusal := explain(resp)):
+            resp = refusal.answer()
+        return await super().finish_response(request, resp, start_time)
