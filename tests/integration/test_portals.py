@@ -11,7 +11,7 @@ from jobs import keys
 from jobs.answers import BUCKET_NAMES, Answer
 from jobs.control import control
 from jobs.history import read_history
-from jobs.ledger import Later, Settlement, Surplus, Turn, reserve_turn
+from jobs.ledger import Grant, Later, Settlement, Surplus, Turn, reserve_turn
 from jobs.portals import CONFIGURED, read_portal, set_limits
 from jobs.states import Event
 from jobs.stats import read_stats
@@ -53,7 +53,7 @@ async def test_fewer_calls_in_flight_take_lanes_back_one_by_one(redis: ArqRedis)
     lanes = [await start_lane(redis, f"lane-{number}") for number in range(3)]
     batches = [await take(one, limits) for one in lanes]
     await set_limits(redis, SLOW, by="me", max_concurrency=1)
-    grants = []
+    grants: list[Grant] = []
     for one, batch in zip(lanes, batches, strict=True):
         assert (await read_portal(redis, SLOW)).in_flight == 3 - len(grants)
         await answer(redis, one, batch)
@@ -98,7 +98,7 @@ async def test_limits_go_back_to_the_configuration(redis: ArqRedis) -> None:
 )
 async def test_limits_out_of_range_change_nothing(redis: ArqRedis, limits: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"expected .* to .*, got"):
-        await set_limits(redis, SLOW, by="me", **limits)  # type: ignore[arg-type]  # one of two keywords
+        await set_limits(redis, SLOW, by="me", **limits)
     assert not (await read_portal(redis, SLOW)).actions
 
 
