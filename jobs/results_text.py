@@ -1,7 +1,7 @@
 """The ledger as text, fast: lines that follow each other mostly differ in their contact ID alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from enum import StrEnum
 from functools import lru_cache
 from itertools import groupby
@@ -29,7 +29,7 @@ class Format(StrEnum):
 
 async def read_text(
     redis: Redis, job_id: str, form: Format, outcome: Outcome | None = None
-) -> AsyncIterator[tuple[str, int]]:
+) -> AsyncGenerator[tuple[str, int], None]:
     """Read a job's ledger as text. It is made in threads, so that whoever reads it stays responsive meanwhile.
 
     Args:

@@ -1,6 +1,6 @@
 """A job as everybody sees it: command line, API and page show the same facts, read in one round trip."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -102,6 +102,7 @@ async def list_jobs(
     *,
     state: State | None = None,
     portal: str | None = None,
+    portals: Collection[str] | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page:
@@ -111,6 +112,7 @@ async def list_jobs(
         redis: the connection.
         state: only jobs in this state.
         portal: only jobs of this portal.
+        portals: only jobs of these portals; None for all.
         limit: at most so many, 1 to 1000.
         cursor: `next_cursor` of the page before.
 
@@ -123,13 +125,17 @@ async def list_jobs(
         ids = await _newest_first(redis, after, limit)
         for job_id, job in zip(ids, await read_jobs(redis, [job_id for _, job_id in ids]), strict=True):
             after = job_id
-            if job and (state is None or job.state is state) and (portal is None or job.portal == portal):
+            if job and state in {None, job.state} and portal in {None, job.portal} and _is_of(job, portals):
                 found.append(job)
                 if len(found) == limit:
                     more = await _newest_first(redis, after, 1)
                     return Page(found, _encode_cursor(after) if more else None)
         if len(ids) < limit:
             return Page(found, None)
+
+
+def _is_of(job: Job, portals: Collection[str] | None) -> bool:
+    return portals is None or job.portal in portals
 
 
 #: A place in the list of jobs: when a job was created (ms), and its ID. New jobs do not shift it.

@@ -9,9 +9,12 @@ from config.settings import Settings
 from web.context import ENDING, LIMITS, REDIS, SETTINGS
 from web.guard import add_headers, announce_end, log_request, only_local
 from web.limits import Limits
+from web.metrics import measuring
 from web.operation import add_routes
 from web.operations import OPERATIONS
 from web.problems import problems
+from web.results import install as install_downloads
+from web.watcher import install as install_watcher
 
 
 def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) -> web.Application:
@@ -30,5 +33,8 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     app[ENDING] = asyncio.Event()
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(announce_end)
+    app.cleanup_ctx.append(measuring)
+    install_watcher(app)
+    install_downloads(app)
     add_routes(app, OPERATIONS)
     return app

@@ -29,3 +29,13 @@ class Limits:
     """How long a request that reads or changes a job waits for Redis."""
     ending_s: float = 10.0
     """How long requests may go on once the server was told to stop."""
+    event_streams: int = 1000
+    """Streams of events that are open at the same time."""
+    events_every_s: float = 0.5
+    """Time between two looks for changes, for all streams together."""
+    events_silence_s: float = 15.0
+    """A stream without events says so often that it is alive."""
+    downloads: int = 32
+    """Ledgers that are sent at the same time, each of which holds a few megabytes."""
+    reader_silence_s: float = 30.0
+    """Whoever takes so long for 64 KiB of a stream or a ledger is cut off."""

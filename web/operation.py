@@ -80,7 +80,7 @@ def add_routes(app: web.Application, operations: tuple[Operation, ...]) -> None:
     for operation in operations:
         handler = _guarded(operation)
         app.router.add_route(operation.method, operation.path, handler, expect_handler=_leave_to_the_reader)
-        if operation.method == "GET" and not operation.streams:
+        if operation.method == "GET":
             app.router.add_route("HEAD", operation.path, handler, expect_handler=_leave_to_the_reader)
 
 

@@ -1,0 +1,45 @@
+"""`GET /v1/jobs/{job_id}/events`: one job's changes, as they happen."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+from aiohttp import web
+
+from jobs.control import UnknownJob
+from jobs.view import Job, read_job
+from web.context import REDIS
+from web.jobs import job_id_of
+from web.keys import check_visible
+from web.sse import comment, event, stream
+from web.watcher import WATCHER, Change, Changes, job_change
+
+
+async def job_events(request: web.Request) -> web.StreamResponse:
+    """Send an event `job` at once and whenever the job changes, until it has ended.
+
+    A client that comes back with the last version of a job that has ended gets 204, which tells it to stop.
+
+    Raises:
+        UnknownJob: there is no such job.
+        Refusal: there are too many streams already.
+    """
+    job_id = job_id_of(request)
+    known = request.headers.get("Last-Event-ID")
+    now = job_change(check_visible(request, await read_job(request.app[REDIS], job_id)))
+    if now.last and now.version == known:
+        return web.Response(status=204)
+    return await stream(request, job_lines(job_id, request.app[WATCHER].changes(job_id, known)))
+
+
+async def job_lines(job_id: str, changes: Changes[Job]) -> AsyncGenerator[bytes, None]:
+    """Write the changes of a job as events."""
+    async with aclosing(changes):
+        try:
+            async for change in changes:
+                if isinstance(change, Change):
+                    yield event("job", change.json, change.version)
+                else:
+                    yield comment("the ledger cannot be reached, waiting" if change.away else "nothing new")
+        except UnknownJob:
+            yield event("gone", msgspec.json.encode({"id": job_id}))
