@@ -105,7 +105,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/metrics",
         name="getMetrics",
         summary="What Prometheus reads",
-        description="Counters and gauges of the whole fleet, as in docs/operations.md; every API process shows the same.",
+        description="Counters and gauges of the whole fleet, the same in every API process.",
         handler=metrics,
         answers={200: Answer(description="Prometheus' text format.", content={"text/plain": {"type": "string"}})},
         asks_redis=False,

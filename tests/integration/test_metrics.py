@@ -17,6 +17,7 @@ from jobs import keys, presence
 from jobs.backlog import read_backlog
 from jobs.connection import connect
 from jobs.control import control
+from jobs.outcomes import Outcome
 from jobs.states import Event, State
 from jobs.submit import Submission, submit
 from simulator import World
@@ -80,7 +81,7 @@ async def test_work_that_was_done_is_counted_as_the_job_counts_it(redis: ArqRedi
             job = await ended(redis, await accept(redis, range(1, 321)))
             text = await scrape(api)
     promtool_finds_nothing(text)
-    assert value(text, "contacts_total", portal="main", outcome="deleted") == job.counts["deleted"] == 290
+    assert value(text, "contacts_total", portal="main", outcome="deleted") == job.counts[Outcome.DELETED] == 290
     assert value(text, "contacts_total", portal="main", outcome="refused") == 10
     assert value(text, "contacts_total", portal="main", outcome="not_found") == 20
     calls = sum(
