@@ -35,8 +35,10 @@ from jobs import keys
 from jobs.connection import connect
 from jobs.control import control
 from jobs.items import Call, Item
-from jobs.ledger import Batch, Idle, LaneLedger, Settlement, Terms, rescue
+from jobs.ledger import Batch, Idle, LaneLedger, Lost, Settlement, Surplus, Terms, rescue
 from jobs.outcomes import Code, Outcome
+from jobs.portals import CONFIGURED, set_limits
+from jobs.priority import JobHasEnded, Priority, set_priority
 from jobs.records import SegmentLedger
 from jobs.results import Line, read_results
 from jobs.retry import retry_failed
@@ -175,6 +177,20 @@ class LedgerMachine(RuleBasedStateMachine):
         assert len(failed) == count
         self.doubted.update((job_id, one) for one in failed)
 
+    @rule(job_id=jobs, priority=st.sampled_from(Priority))
+    def somebody_changes_a_priority(self, job_id: str, priority: Priority) -> None:
+        ended = self.do(read_job(self.redis, job_id)).ended
+        try:
+            self.do(set_priority(self.redis, job_id, priority, by="test"))
+        except JobHasEnded:
+            assert ended
+        else:
+            assert self.do(read_job(self.redis, job_id)).priority is priority
+
+    @rule(concurrency=st.sampled_from([1, 2, 64, CONFIGURED]))
+    def somebody_changes_how_many_calls_may_be_in_flight(self, concurrency: int | str) -> None:
+        self.do(set_limits(self.redis, DECIDER.portal, by="test", max_concurrency=concurrency))
+
     # What lanes do
 
     @rule(target=lanes)
@@ -188,11 +204,11 @@ class LedgerMachine(RuleBasedStateMachine):
         if lane.batch or (lane.done and lane.done[1].items):
             return
         grant = self.do(lane.ledger.next_batch(TERMS))
-        if lane.done and isinstance(grant, Idle):  # it keeps its lease until the last batch is recorded
+        if lane.done and isinstance(grant, Idle | Surplus):  # it keeps its lease until the last batch is recorded
             assert not self.do(rescue(self.redis, PORTAL, 0.0))
             return
-        if isinstance(grant, Idle):  # gave its lease back
-            assert self.do(lane.ledger.acquire(100))
+        if isinstance(grant, Idle | Surplus | Lost):  # it has no lease any more
+            self.do(lane.ledger.acquire(100))
         elif isinstance(grant, Batch):
             lane.batch = grant
 
@@ -343,7 +359,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def one_lane_works_it_off(self) -> None:
         lane = Lane(LaneLedger(self.redis, PORTAL, f"last-{self.tokens}", 600.0), f"last-{self.tokens}")
         self.tokens += 1
-        assert self.do(lane.ledger.acquire(1))
+        assert self.do(lane.ledger.acquire(1)), "nobody else has a lease any more"
         for _ in range(500):
             grant = self.do(lane.ledger.next_batch(TERMS))
             if not isinstance(grant, Batch):
