@@ -21,6 +21,8 @@ ADVICE: dict[str, Advice] = {
     # Somebody decides.
     "operator": Advice("somebody paused it", "to go on: {go_on}"),
     "approval": Advice("it is larger than the portal's approval_above", "to let it start: `crm-sweep approve {id}`"),
+    # It never began.
+    "bad_request": Advice("what was asked for is wrong, so nothing was deleted", "put it right and send it anew"),
     # It goes on by itself.
     "starting": Advice("it is about to start"),
     "rate_limit": Advice("the portal's requests_per_second lets the next call go in a moment"),

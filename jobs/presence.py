@@ -20,3 +20,12 @@ async def beat(redis: Redis, worker: str) -> None:
 async def leave(redis: Redis, worker: str) -> None:
     """Say that a worker has ended."""
     await redis.zrem(keys.WORKERS, worker)
+
+
+async def is_anybody_there(redis: Redis) -> bool:
+    """Whether any worker is alive."""
+    pipe = redis.pipeline(transaction=False)
+    pipe.time()
+    pipe.zrange(keys.WORKERS, -1, -1, withscores=True)
+    (seconds, _), last = await pipe.execute()
+    return bool(last) and last[0][1] > seconds * 1000

@@ -51,6 +51,7 @@ class Submission:
         lanes: how many lanes may work on it at once: the portal's `max_concurrency`.
         priority: how often its turn comes among the other jobs of the portal.
         by: who submits; kept with the job. Empty where that is not known.
+        held: the job starts out `pausing`, because it was paused or cancelled before it was accepted.
     """
 
     portal: str
@@ -62,6 +63,7 @@ class Submission:
     lanes: int = 1
     priority: Priority = Priority.NORMAL
     by: str = ""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,19 @@ def check_job_id(job_id: str) -> str:
     return job_id
 
 
+def check_label(label: str) -> str:
+    """Give the label back if it can be one.
+
+    Raises:
+        BadSubmission: it cannot.
+    """
+    if len(label) > _MAX_LABEL or not label.isprintable():
+        raise BadSubmission(
+            f"label: given {label[:80]!r} of {len(label):,} characters, expected at most {_MAX_LABEL} printable ones"
+        )
+    return label
+
+
 async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
     """Accept a job and wake lanes for it. Nothing is half accepted: the job appears in one step, or not at all.
 
@@ -101,11 +116,10 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
     """
     if not submission.ids:
         raise BadSubmission("the list has no contact IDs")
-    if len(submission.label) > _MAX_LABEL or not submission.label.isprintable():
-        raise BadSubmission(f"label: expected at most {_MAX_LABEL} printable characters")
+    check_label(submission.label)
     job_id = str(ULID()) if submission.job_id is None else check_job_id(submission.job_id)
     fingerprint = await asyncio.to_thread(request_digest, submission.portal, submission.ids)
-    waits = submission.needs_approval
+    state, reason = _first_state(submission)
     fields: dict[str, str | float] = {
         "portal": submission.portal,
         "label": submission.label,
@@ -123,8 +137,8 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
             [
                 job_id,
                 fingerprint,
-                State.AWAITING_APPROVAL if waits else State.QUEUED,
-                "approval" if waits else "",
+                state,
+                reason,
                 submission.by,
                 *(part for pair in fields.items() for part in pair),
             ],
@@ -135,9 +149,18 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
     created = reply[0] == b"created"
     if not created and reply[1].decode() != fingerprint:
         raise JobExists(job_id)
-    if created and not waits:
+    if created and state is State.QUEUED:
         await wake_lanes(redis, submission.portal, min(submission.lanes, len(submission.ids)))
     return Accepted(job_id, created)
+
+
+def _first_state(submission: Submission) -> tuple[State, str]:
+    """Give a new job's state and state_reason."""
+    if submission.needs_approval:
+        return State.AWAITING_APPROVAL, "approval"
+    if submission.held:
+        return State.PAUSING, "operator"
+    return State.QUEUED, ""
 
 
 def request_digest(portal: str, ids: BitMap) -> str:

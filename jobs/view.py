@@ -15,6 +15,7 @@ from jobs.priority import Priority
 from jobs.reasons import MOVING, Situation, why_waiting
 from jobs.states import TERMINAL, State
 from jobs.times import iso, iso_or_none
+from jobs.unread import read_unread
 
 
 class Requests(msgspec.Struct, frozen=True):
@@ -171,11 +172,14 @@ async def _newest_first(redis: Redis, after: _Place | None, limit: int) -> list[
 
 
 async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
-    """Read some jobs in two round trips, however many they are; None for an ID that there is no job of."""
-    pipe = redis.pipeline(transaction=False)
-    for job_id in job_ids:
-        pipe.hgetall(keys.job(job_id))
-    jobs = [{name.decode(): value.decode() for name, value in facts.items()} for facts in await pipe.execute()]
+    """Read some jobs in two round trips, however many they are; None for an ID that there is no job of.
+
+    A job that was handed in with plain arq and not taken yet takes a few more.
+    """
+    jobs = await _facts_of(redis, job_ids)
+    for index, job_id in enumerate(job_ids):
+        if not jobs[index]:  # the last look is for one that a worker took between the other two
+            jobs[index] = await read_unread(redis, job_id) or (await _facts_of(redis, [job_id]))[0]
     portals = sorted({facts["portal"] for facts in jobs if facts})
     pipe = redis.pipeline(transaction=False)
     pipe.time()
@@ -197,6 +201,13 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
         _job(job_id, facts, _Surroundings(*pacing[facts["portal"]], alive, now_ms)) if facts else None
         for job_id, facts in zip(job_ids, jobs, strict=True)
     ]
+
+
+async def _facts_of(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:
+    pipe = redis.pipeline(transaction=False)
+    for job_id in job_ids:
+        pipe.hgetall(keys.job(job_id))
+    return [{name.decode(): value.decode() for name, value in facts.items()} for facts in await pipe.execute()]
 
 
 def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
@@ -234,7 +245,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         total=total,
         duplicates=int(facts["duplicates"]),
         counts=counts,
-        progress=round((total - pending) / total, 4) if total else 1.0,
+        progress=round((total - pending) / total, 4) if total else float(state in TERMINAL),
         contacts_per_second=round(pace, 1),
         eta_s=round(pending / pace, 1) if pace and moves else None,
         requests=Requests(*(int(facts.get(name, 0)) for name in ("sent", "retried", "throttled"))),

@@ -1,18 +1,27 @@
 """The functions that arq calls. Each is short, safe to repeat and safe to lose; the facts are in the ledger."""
 
 import asyncio
+import logging
 from typing import Any
 
 from arq.constants import in_progress_key_prefix
+from arq.worker import Retry
+from redis.exceptions import RedisError
 
 from config.logging import get_logger
+from jobs.arq_intake import accept
+from jobs.connection import AWAY
 from jobs.retention import forget_old_jobs
+from jobs.submit import BadSubmission, JobExists
 from worker.drain import cancel
 from worker.fleet import Fleet
-from worker.intake import accept
+from worker.messages import Message
 
 #: After this time without a sign of life, a request is accepted by another worker.
 _INTAKE_TTL_MS = 10_000
+
+#: Pause before a request is tried again that Redis did not let be written, such as when it is out of memory.
+_PUT_BACK_S = 5
 
 FLEET = "fleet"
 """Where the fleet stands in arq's context."""
@@ -58,25 +67,39 @@ async def lifeline(ctx: dict[str, Any]) -> None:
         get_logger().info("job_forgotten", job_id=job_id)
 
 
-async def delete_contacts(ctx: dict[str, Any], **request: Any) -> str:
+async def delete_contacts(ctx: dict[str, Any], message: Message) -> str:
     """Accept a deletion request from another service.
 
     Args:
         ctx: arq's context; its job ID becomes the job's ID.
-        request: `portal`, `contact_ids` and `label`, as `worker.intake.accept` checks them.
+        message: the request as it lay in Redis (worker/messages.py).
 
     Returns:
         The job's ID.
 
     Raises:
-        ValueError: the request is wrong; arq's result says what.
+        BadSubmission: the request is wrong; arq's result says what, and so does a job that has failed.
+        JobExists: the ID is taken by another request; arq's result says so.
+        arq.worker.Retry: Redis did not let the job be written, which is no reason to lose it.
     """
     fleet: Fleet = ctx[FLEET]
     sign_of_life = asyncio.create_task(_show_life(fleet, ctx["job_id"]))
     try:
-        return await accept(fleet.redis, fleet.settings, ctx["job_id"], request)
+        return await accept(fleet.redis, fleet.settings, ctx["job_id"], message.data)
+    except (BadSubmission, JobExists) as error:
+        # What was wrong may be anything that the sender typed: it stands on the job, not in the log.
+        get_logger().warning("request_refused", job_id=ctx["job_id"], error=type(error).__name__)
+        raise
+    except (*AWAY, RedisError) as error:
+        get_logger().warning("request_put_back", job_id=ctx["job_id"], error=type(error).__name__)
+        raise Retry(defer=_PUT_BACK_S) from error
     finally:
         await cancel(sign_of_life)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Say whether a line of arq is worth writing: not the traceback of a request that was refused."""
+    return not (record.exc_info and isinstance(record.exc_info[1], BadSubmission | JobExists))
 
 
 async def _show_life(fleet: Fleet, arq_job_id: str) -> None:

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,15 +17,20 @@ from redis.exceptions import RedisError
 
 from config.logging import configure_logging, get_logger
 from config.settings import Settings, load_settings
-from jobs.connection import AWAY, check_server, connect, decode_payload, encode_payload
+from jobs.arq_message import FUNCTION, KEEP_RESULT_S
+from jobs.connection import AWAY, check_server, connect, encode_payload
 from jobs.keys import QUEUE
 from jobs.wake import DRIVE_LANE
 from worker.drain import cancel
 from worker.fleet import PATIENCE_S, Fleet
-from worker.functions import FLEET, STOPPING, delete_contacts, drive_lane, lifeline
+from worker.functions import FLEET, STOPPING, delete_contacts, drive_lane, is_news, lifeline
+from worker.messages import read_message
 
 #: A lane may wait for its turn, then for an answer, and then for Redis, beyond its slice; this is far more than that.
 _LANE_TIMEOUT_S = 3600
+
+#: Reading the longest list that Redis can hold takes a minute or so. A request that is cut off here would be lost.
+_INTAKE_TIMEOUT_S = 3600
 
 #: Messages that are not lanes: requests from other services, the lifeline.
 _SPARE_JOBS = 8
@@ -42,6 +48,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
     every_s = settings.worker.lifeline_s
 
     async def start(ctx: dict[str, Any]) -> None:
+        logging.getLogger("arq.worker").addFilter(is_news)
         if FLEET not in ctx:
             ctx[FLEET] = Fleet.start(settings)
             ctx[STOPPING] = asyncio.create_task(_stop_with(ctx[FLEET], asyncio.current_task()))
@@ -55,7 +62,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
     functions: list[Function] = [
         # A wake-up is worth one try: whoever has work to do is woken again by the lifeline.
         func(drive_lane, name=DRIVE_LANE, timeout=_LANE_TIMEOUT_S, keep_result=0, max_tries=1_000_000),
-        func(delete_contacts, name="delete_contacts", timeout=300, keep_result=86_400, max_tries=100),
+        func(delete_contacts, name=FUNCTION, timeout=_INTAKE_TIMEOUT_S, keep_result=KEEP_RESULT_S, max_tries=1_000_000),
     ]
     return {
         "functions": functions,
@@ -70,7 +77,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
         "max_jobs": settings.worker.max_lanes + _SPARE_JOBS,
         "poll_delay": settings.worker.poll_delay_s,
         "job_serializer": encode_payload,
-        "job_deserializer": decode_payload,
+        "job_deserializer": read_message,
         "log_results": False,
     }
 

@@ -1,0 +1,63 @@
+"""Steering a job that another service has handed in a moment ago, before a worker took it."""
+
+import asyncio
+import time
+
+from arq.connections import ArqRedis
+
+from config.settings import Settings
+from jobs import keys
+from jobs.arq_intake import refuse, submission_of
+from jobs.arq_message import FUNCTION, find_message, finish_message, hold_message, read_message
+from jobs.arq_request import read_request
+from jobs.states import MOVES, Event, IllegalMove, State
+from jobs.submit import BadSubmission, JobExists, submit
+from jobs.times import iso
+
+#: Workers leave the message alone for so long. One that takes it all the same makes the very same job of it.
+_HOLD_MS = 10_000
+
+
+class NotDue(BadSubmission):
+    """The sender has put the job off, and what is asked would start it."""
+
+
+async def take_in(redis: ArqRedis, settings: Settings, job_id: str, event: Event | None = None) -> None:
+    """Do what a worker would do with the message that a job is still in; nothing if there is none.
+
+    Call it before a job is steered. A worker that takes the message at the same moment does no harm: whoever is first
+    makes the job, and the other one finds it.
+
+    Args:
+        redis: the connection.
+        settings: the configured portals.
+        job_id: the job's ID.
+        event: what is asked of the job. Before a pause or a cancel the job is made so that it cannot start.
+
+    Raises:
+        IllegalMove: a job that waits does not allow that; the message is left alone.
+        NotDue: the sender has put the job off, and this would start it.
+        UnknownPortal: its portal is not configured here.
+    """
+    waiting = None if await redis.exists(keys.job(job_id)) else await find_message(redis, job_id)
+    data = await read_message(redis, job_id) if waiting else None
+    request = await asyncio.to_thread(read_request, data) if data else None
+    if waiting is None or request is None or request.function != FUNCTION:
+        return
+    held = event in {Event.PAUSE, Event.CANCEL}
+    submission = None
+    if not request.problems:
+        submission = submission_of(request, settings.portal(request.portal), job_id, held=held)
+        state = State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
+        if event and (state, event) not in MOVES:
+            raise IllegalMove(state, event)
+        if not held and waiting.due_ms > time.time() * 1000:
+            raise NotDue(f"job {job_id} is put off until {iso(round(waiting.due_ms))}; until then, pause or cancel it")
+    is_ours = await hold_message(redis, job_id, _HOLD_MS)
+    answer: str | Exception = job_id
+    try:
+        await (submit(redis, submission) if submission else refuse(redis, job_id, request))
+    except (BadSubmission, JobExists) as error:
+        answer = error  # for the sender; whoever steers finds the job that there is now
+    if is_ours:
+        await finish_message(redis, job_id, request.enqueued_ms, answer)
