@@ -1,0 +1,135 @@
+"""A list that was read and counted, and waits in Redis for somebody to type its number.
+
+The draft's ID becomes the job's ID: confirming twice gives one job, and what is submitted is what was counted.
+"""
+
+import asyncio
+
+import msgspec
+from arq.connections import ArqRedis
+from pyroaring import BitMap
+from ulid import ULID
+
+from config.settings import Portal
+from jobs import keys
+from jobs.contact_ids import decode_segment, segments
+from jobs.intake import Intake
+from jobs.priority import Priority
+
+#: How long a list waits; every look at it starts the hour again.
+DRAFT_S = 3600
+
+#: Beside the segments, which have numbers for names.
+_FIELD = "draft"
+#: Segments written or read in one round trip.
+_AT_ONCE = 16
+
+
+class UnknownDraft(LookupError):
+    """The list is not there: it was confirmed or discarded, or its hour is over."""
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown before anything is queued."""
+
+    id: str
+    """The ID that the job will have."""
+    owner: str
+    """Name of the key of whoever sent the list; nobody else may confirm it."""
+    portal: str
+    label: str
+    priority: Priority
+    total: int
+    """Contact IDs without duplicates."""
+    duplicates: int
+    invalid: int
+    """Values that are no contact IDs, left out as was asked."""
+    lowest: int
+    highest: int
+    needs_approval: bool
+    """The job will wait for an approval."""
+
+
+_decode = msgspec.json.Decoder(Draft).decode
+
+
+async def keep_draft(
+    redis: ArqRedis, intake: Intake, *, portal: Portal, label: str, priority: Priority, owner: str
+) -> Draft:
+    """Keep a list for an hour. Nothing is queued."""
+    ids = intake.ids
+    draft = Draft(
+        id=str(ULID()),
+        owner=owner,
+        portal=portal.name,
+        label=label,
+        priority=priority,
+        total=len(ids),
+        duplicates=intake.duplicates,
+        invalid=intake.invalid,
+        lowest=ids.min(),
+        highest=ids.max(),
+        needs_approval=0 < portal.approval_above < len(ids),
+    )
+    key = _key(draft.id)
+    # In transactions, so that no list is ever left without an end to its life. What makes it a draft comes last.
+    pipe = redis.pipeline(transaction=True)
+    cut = segments(ids)
+    number = 0
+    while (segment := await asyncio.to_thread(next, cut, None)) is not None:
+        pipe.execute_command("HSET", key, str(number), segment)
+        pipe.expire(key, DRAFT_S)
+        number += 1
+        if number % _AT_ONCE == 0:
+            await pipe.execute()
+    pipe.execute_command("HSET", key, _FIELD, msgspec.json.encode(draft))
+    pipe.expire(key, DRAFT_S)
+    await pipe.execute()
+    return draft
+
+
+async def read_draft(redis: ArqRedis, draft_id: str, *, owner: str) -> Draft:
+    """Read what is shown of a draft.
+
+    Raises:
+        UnknownDraft: there is none of this owner.
+    """
+    pipe = redis.pipeline(transaction=False)
+    pipe.execute_command("HGET", _key(draft_id), _FIELD)
+    pipe.expire(_key(draft_id), DRAFT_S)
+    data, _ = await pipe.execute()
+    if data is None or (draft := _decode(data)).owner != owner:
+        raise UnknownDraft(draft_id)
+    return draft
+
+
+async def read_ids(redis: ArqRedis, draft: Draft) -> BitMap:
+    """Read the contact IDs of a draft, all of them or none.
+
+    Raises:
+        UnknownDraft: it is not there any more, or not whole.
+    """
+    count = await redis.execute_command("HLEN", _key(draft.id)) - 1
+    ids = BitMap()
+    for start in range(0, count, _AT_ONCE):
+        names = [str(number) for number in range(start, min(start + _AT_ONCE, count))]
+        for data in await redis.execute_command("HMGET", _key(draft.id), *names):
+            if data is None:
+                raise UnknownDraft(draft.id)
+            ids |= await asyncio.to_thread(_unpack, data)
+    if len(ids) != draft.total:
+        raise UnknownDraft(draft.id)
+    return ids
+
+
+async def discard_draft(redis: ArqRedis, draft_id: str) -> None:
+    """Forget a draft."""
+    await redis.unlink(_key(draft_id))
+
+
+def _unpack(data: bytes) -> BitMap:
+    return BitMap(decode_segment(data))
+
+
+def _key(draft_id: str) -> str:
+    return keys.staging(f"draft:{draft_id}")

@@ -1,0 +1,75 @@
+"""Screens that stay current: the parts of a screen that have changed, sent as events."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+import msgspec
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from jobs.control import UnknownJob
+from web.context import ENDING
+from web.page.session import is_open
+from web.sse import comment, event, stream
+from web.watcher import Change, Changes, T
+
+#: Between two changes shown: as often as a person can follow.
+_EVERY_S = 1.0
+#: Between two looks at a job that has ended; somebody may try its failed contacts again.
+_RARELY_S = 5.0
+
+#: HTML of parts of a screen, by the id of the element that shows it; `title` is the title of the window.
+Parts = dict[str, str]
+
+
+async def live(
+    request: web.Request, follow: Callable[[str | None], Changes[T]], render: Callable[[T], Awaitable[Parts]]
+) -> web.StreamResponse:
+    """Send the parts of a screen whenever they have changed, until the reader goes away or logs out.
+
+    Args:
+        request: what it answers.
+        follow: gives the changes of what is shown, from after a version.
+        render: makes all the parts; only those that differ from what was sent last are sent.
+    """
+    return await stream(request, _events(request, follow, render))
+
+
+async def _events(
+    request: web.Request, follow: Callable[[str | None], Changes[T]], render: Callable[[T], Awaitable[Parts]]
+) -> AsyncGenerator[bytes, None]:
+    ending = request.app[ENDING]
+    sent: Parts = {}
+    version: str | None = None
+    while not ending.is_set():
+        async with aclosing(follow(version)) as changes:
+            try:
+                async for change in changes:
+                    if not await is_open(request):
+                        yield event("ended", b"")
+                        return
+                    if isinstance(change, Change):
+                        parts = await render(change.value)
+                        version = change.version
+                        news = {name: html for name, html in parts.items() if sent.get(name) != html}
+                        sent |= news
+                        yield event("parts", msgspec.json.encode(news))
+                        await _wait(ending, _EVERY_S)
+                    else:
+                        yield event("away", b"") if change.away else comment("nothing new")
+            except UnknownJob:
+                yield event("ended", b"")
+                return
+            except (RedisError, OSError, TimeoutError):
+                yield event("away", b"")
+        await _wait(ending, _RARELY_S)
+
+
+async def _wait(ending: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not beyond the end of the server."""
+    try:
+        async with asyncio.timeout(seconds):
+            await ending.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,155 @@
+"""A new job in two steps: read and count a list, then queue it once somebody has typed the number of its contacts."""
+
+from typing import Any
+
+from aiohttp import web
+
+from jobs.control import UnknownJob
+from jobs.priority import Priority
+from jobs.submit import BadSubmission, Submission, check_label, submit
+from jobs.view import read_job
+from web.context import REDIS, SETTINGS
+from web.keys import caller, check_visible, visible_portal
+from web.page.drafts import Draft, UnknownDraft, discard_draft, keep_draft, read_draft, read_ids
+from web.page.guard import form_value
+from web.page.render import page, see_other
+from web.page.text import number, plural
+from web.page.upload import Upload, read_upload
+
+_NOTHING_GIVEN = {"portal": "", "priority": Priority.NORMAL, "label": "", "column": "", "skip_invalid": ""}
+
+#: What people put between the digits of a large number.
+_SEPARATORS = dict.fromkeys(map(ord, ",._' \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{RIGHT SINGLE QUOTATION MARK}"))
+
+
+async def show_form(request: web.Request) -> web.Response:
+    """Show the empty form."""
+    return _form(request)
+
+
+async def take_list(request: web.Request) -> web.Response:
+    """Read the list, keep it, and show what is in it."""
+    upload = await read_upload(request)
+    given = upload.fields
+    portal = visible_portal(request, given["portal"])
+    try:
+        label, priority = check_label(given["label"]), Priority(given["priority"] or Priority.NORMAL)
+    except BadSubmission as error:
+        return _form(request, upload, status=422, error=f"{error}")
+    except ValueError:
+        raise web.HTTPBadRequest from None
+    if upload.intake is None:
+        return _refuse_list(request, upload)
+    if refusal := _too_many(request, len(upload.intake.ids)):
+        return _form(request, upload, status=403, error=refusal)
+    draft = await keep_draft(
+        request.app[REDIS],
+        upload.intake,
+        portal=portal,
+        label=label,
+        priority=priority,
+        owner=caller(request).name,
+    )
+    return see_other(f"/new/{draft.id}")
+
+
+async def show_draft(request: web.Request) -> web.Response:
+    """Show what a list holds, and ask for its number."""
+    try:
+        draft = await _draft(request)
+    except UnknownDraft:
+        return await _already_queued(request)
+    return page(request, "confirm.html", draft=draft, error="")
+
+
+async def confirm(request: web.Request) -> web.Response:
+    """Queue the list if its number was typed, or forget it."""
+    redis = request.app[REDIS]
+    try:
+        draft = await _draft(request)
+        if form_value(request, "do") == "discard":
+            await discard_draft(redis, draft.id)
+            return see_other("/new")
+        if form_value(request, "count").strip().translate(_SEPARATORS) != str(draft.total):
+            error = f"That is not {number(draft.total)}. Nothing was queued."
+            return page(request, "confirm.html", status=422, draft=draft, error=error)
+        if refusal := _too_many(request, draft.total):
+            return page(request, "confirm.html", status=403, draft=draft, error=refusal)
+        portal = visible_portal(request, draft.portal)
+        ids = await read_ids(redis, draft)
+    except UnknownDraft:
+        return await _already_queued(request)
+    accepted = await submit(
+        redis,
+        Submission(
+            portal=portal.name,
+            ids=ids,
+            job_id=draft.id,
+            label=draft.label,
+            duplicates=draft.duplicates,
+            needs_approval=draft.needs_approval or 0 < portal.approval_above < draft.total,
+            lanes=portal.max_concurrency,
+            priority=draft.priority,
+            by=caller(request).name,
+        ),
+    )
+    await discard_draft(redis, draft.id)
+    return _to_job(accepted.job_id, "submitted" if accepted.created else "submitted-before")
+
+
+async def _draft(request: web.Request) -> Draft:
+    return await read_draft(request.app[REDIS], request.match_info["draft_id"], owner=caller(request).name)
+
+
+async def _already_queued(request: web.Request) -> web.Response:
+    """Show the job, if there is one: the second of two quick clicks comes here."""
+    try:
+        job = check_visible(request, await read_job(request.app[REDIS], request.match_info["draft_id"]))
+    except UnknownJob:
+        error = "That list is not kept any more, and was not queued. Read it again."
+        return _form(request, status=404, error=error)
+    return _to_job(job.id, "submitted-before")
+
+
+def _to_job(job_id: str, did: str) -> web.Response:
+    return see_other(f"/jobs/{job_id}?did={did}")
+
+
+def _too_many(request: web.Request, total: int) -> str:
+    """Say why the caller may not submit so many contacts; empty if it may."""
+    most = caller(request).max_contacts
+    if most is None or total <= most:
+        return ""
+    return (
+        f"The list has {plural(total, 'contact')}, and this key may submit {number(most)} at most. Nothing was queued."
+    )
+
+
+def _refuse_list(request: web.Request, upload: Upload) -> web.Response:
+    error = upload.error
+    bad_lines = error.bad_lines if error else ()
+    return _form(
+        request,
+        upload,
+        status=422,
+        error=f"{error.message if error else 'There is no list'}. Nothing was queued.",
+        bad_lines=bad_lines,
+        more_bad=error.total_bad - len(bad_lines) if error else 0,
+    )
+
+
+def _form(
+    request: web.Request, upload: Upload | None = None, *, status: int = 200, error: str = "", **told: Any
+) -> web.Response:
+    settings = request.app[SETTINGS]
+    return page(
+        request,
+        "new.html",
+        status=status,
+        error=error,
+        bad_lines=told.get("bad_lines", ()),
+        more_bad=told.get("more_bad", 0),
+        given=upload.fields if upload else _NOTHING_GIVEN,
+        portals=[name for name in settings.portals if caller(request).sees(name)],
+        max_body_mb=settings.api.max_body_mb,
+    )

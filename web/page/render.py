@@ -1,0 +1,91 @@
+"""From a template and its values to an answer of the page, with the headers that every answer of the page has."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import jinja2
+from aiohttp import web
+
+from jobs.outcomes import Outcome
+from web.page import text, words
+from web.page.assets import asset_url
+from web.page.bars import outcome_bar
+from web.page.session import visitor_of
+
+#: Nothing is loaded from elsewhere, nothing runs inline, nobody frames the page, and forms go nowhere else.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+SECURITY_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not no-referrer: browsers would then send `Origin: null` with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    # What stands on the page is for the person who asked, and of this moment.
+    "Cache-Control": "no-store",
+}
+
+
+@cache
+def templates() -> jinja2.Environment:
+    """Build the environment of the templates, once."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("web", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "code_marks": text.code_marks,
+        "path": text.path_part,
+        "number": text.number,
+        "pace": text.pace,
+        "duration": text.duration,
+        "share": text.share,
+        "down_percent": text.down_percent,
+    }
+    environment.globals |= {
+        "asset": asset_url,
+        "plural": text.plural,
+        "outcome_bar": outcome_bar,
+        "STATES": words.STATES,
+        "OUTCOMES": words.OUTCOMES,
+        "VERBS": words.VERBS,
+        "PRIORITIES": words.PRIORITIES,
+        "path_word": words.path_word,
+        "Outcome": Outcome,
+    }
+    return environment
+
+
+def fragment(request: web.Request, template: str, **values: Any) -> str:
+    """Render a template, or a part of one, for whoever asks."""
+    visitor = visitor_of(request)
+    return templates().get_template(template).render(visitor=visitor, here=request.path, **values)
+
+
+def page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
+    """Answer with a screen.
+
+    Args:
+        request: what it answers.
+        template: name of the template.
+        status: of the answer.
+        values: what the template shows, beside `visitor` and `here`, which every template has.
+    """
+    body = fragment(request, template, **values)
+    return web.Response(text=body, status=status, content_type="text/html", headers=SECURITY_HEADERS)
+
+
+def see_other(location: str) -> web.Response:
+    """Answer a form: look there now. Loading that again sends nothing twice."""
+    return web.Response(status=303, headers={**SECURITY_HEADERS, "Location": location})

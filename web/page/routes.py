@@ -1,0 +1,40 @@
+"""Every address of the page, in one table: method, path, what it needs, and who answers."""
+
+from aiohttp import web
+
+from web.keys import Scope
+from web.page import jobs, ledger, login, new, portals, steer
+from web.page.assets import serve_asset
+from web.page.guard import Handler, guarded
+from web.page.throttle import LoginThrottle
+
+_ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
+    ("GET", "/", "read", jobs.show_jobs),
+    ("GET", "/events", "read", jobs.jobs_events),
+    ("GET", "/jobs/{job_id}", "read", jobs.show_job),
+    ("GET", "/jobs/{job_id}/events", "read", jobs.job_events),
+    ("GET", "/jobs/{job_id}/ledger", "read", ledger.show_ledger),
+    ("GET", "/jobs/{job_id}/cancel", "control", steer.ask_to_cancel),
+    ("POST", "/jobs/{job_id}/{verb:pause|resume|cancel|approve|retry-failed|priority}", "control", steer.steer),
+    ("GET", "/new", "submit", new.show_form),
+    ("POST", "/new", "submit", new.take_list),
+    ("GET", "/new/{draft_id}", "submit", new.show_draft),
+    ("POST", "/new/{draft_id}", "submit", new.confirm),
+    ("GET", "/portals", "read", portals.show_portals),
+    ("GET", "/portals/events", "read", portals.portals_events),
+    ("POST", "/portals/{name}", "control", portals.change_limits),
+    ("GET", "/login", None, login.show_login),
+    ("POST", "/login", None, login.log_in),
+    ("POST", "/logout", None, login.log_out),
+)
+
+#: These read their form themselves, as it arrives.
+_READS_BODY = {("POST", "/new")}
+
+
+def add_page(app: web.Application) -> None:
+    """Make the page reachable in an application that has its settings, Redis and watcher."""
+    app[login.THROTTLE] = LoginThrottle()
+    for method, path, scope, handler in _ROUTES:
+        app.router.add_route(method, path, guarded(handler, scope, reads_body=(method, path) in _READS_BODY))
+    app.router.add_get("/static/{name}", serve_asset)

@@ -1,0 +1,74 @@
+"""Where a job stands, for a person: why it waits, what to do about it, what may be asked of it, when it may be done."""
+
+from dataclasses import dataclass
+
+from jobs.advice import ADVICE
+from jobs.outcomes import Outcome
+from jobs.reasons import MOVING
+from jobs.states import MOVES, Event, State, allowed_events
+from jobs.view import Job
+from jobs.why import Eta
+from web.page.session import Visitor
+from web.page.text import duration
+from web.page.words import STATES, VERBS
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Why a job does not move.
+
+    Attributes:
+        title: the reason in plain words.
+        to_do: what a person should do; empty where it goes on by itself.
+    """
+
+    title: str
+    to_do: str
+
+
+#: What the page says instead of the command line's advice.
+_TO_DO = {"operator": "Press Resume to go on.", "approval": "Press Approve to let it start."}
+
+
+def standing_of(job: Job) -> Standing | None:
+    """Say why a job waits or stopped; None while it moves."""
+    reason = job.state_reason
+    if reason is None or (job.state is State.RUNNING and reason in MOVING):
+        return None
+    advice = ADVICE.get(reason)
+    if advice is None:
+        return Standing("It waits for somebody", "See the last error, then press Resume.")
+    to_do = _TO_DO.get(reason) or advice.to_do.format(id=job.id, go_on="press Resume")
+    return Standing(_sentence(advice.meaning), _sentence(to_do))
+
+
+def waits_for(job: Job) -> str:
+    """Say in a few words why a job waits, for a line in the list; empty while it moves."""
+    standing = standing_of(job)
+    return standing.title if standing else ""
+
+
+def announcement(job: Job) -> str:
+    """Say what a screen reader should tell by itself: the state, and no more than that."""
+    waits = waits_for(job)
+    return f"{STATES[job.state].label}. {waits}." if waits else f"{STATES[job.state].label}."
+
+
+def offered(job: Job, visitor: Visitor) -> list[Event]:
+    """Give the verbs to show as buttons: allowed by the table, of any effect, and for this visitor."""
+    if not visitor.may("control"):
+        return []
+    allowed = [event for event in allowed_events(job.state) if MOVES[job.state, event] is not job.state]
+    if not job.counts[Outcome.FAILED] and Event.RETRY_FAILED in allowed:
+        allowed.remove(Event.RETRY_FAILED)
+    return [event for event in VERBS if event in allowed]
+
+
+def eta_text(eta: Eta) -> str:
+    """Write when a job may be done: a range, or one span where both ends read alike."""
+    earliest, latest = duration(eta.earliest_s), duration(eta.latest_s)
+    return f"about {earliest}" if earliest == latest else f"{earliest} to {latest}"
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]

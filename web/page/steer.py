@@ -1,0 +1,59 @@
+"""The buttons of a job: pause, resume, cancel, approve, retry-failed, and its priority."""
+
+from aiohttp import web
+
+from jobs.control import control
+from jobs.priority import JobHasEnded, Priority, set_priority
+from jobs.retry import retry_failed
+from jobs.states import Event, IllegalMove
+from jobs.view import Job, read_job
+from web.context import REDIS, SETTINGS
+from web.keys import caller, check_visible
+from web.page.guard import form_value
+from web.page.jobs import job_page
+from web.page.render import page, see_other
+from web.page.text import path_part
+from web.page.words import path_word
+
+
+async def steer(request: web.Request) -> web.Response:
+    """Carry out what a button asks for, and show the job again."""
+    job, verb = await _job(request), request.match_info["verb"]
+    try:
+        return see_other(f"/jobs/{path_part(job.id)}?did={await _carry_out(request, job, verb)}")
+    except (IllegalMove, JobHasEnded) as error:
+        # Somebody else was faster, or it has ended meanwhile: say so beside how it stands now.
+        now = await read_job(request.app[REDIS], job.id)
+        return await job_page(request, now, status=409, error=f"Nothing has changed: {error}.")
+
+
+async def ask_to_cancel(request: web.Request) -> web.Response:
+    """Ask before a job is stopped for good."""
+    return page(request, "cancel.html", job=await _job(request))
+
+
+async def _job(request: web.Request) -> Job:
+    return check_visible(request, await read_job(request.app[REDIS], request.match_info["job_id"]))
+
+
+async def _carry_out(request: web.Request, job: Job, verb: str) -> str:
+    """Do it, and give the word for what was done."""
+    redis, by = request.app[REDIS], caller(request).name
+    portal = request.app[SETTINGS].portals.get(job.portal)
+    lanes = portal.max_concurrency if portal else 1
+    if verb == "priority":
+        await set_priority(redis, job.id, _priority(form_value(request, "priority")), by=by)
+        return verb
+    event = next(event for event in Event if path_word(event) == verb)
+    if event is Event.RETRY_FAILED:
+        _, count = await retry_failed(redis, job.id, by=by, lanes=lanes)
+        return verb if count else "nothing-failed"
+    await control(redis, job.id, event, by=by, lanes=lanes)
+    return verb
+
+
+def _priority(word: str) -> Priority:
+    try:
+        return Priority(word)
+    except ValueError:
+        raise web.HTTPBadRequest from None

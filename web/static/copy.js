@@ -1,0 +1,12 @@
+// Buttons that copy a text; they show only where the browser can.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  button.hidden = false;
+  const label = button.firstChild;
+  const usual = label.textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    label.textContent = "Copied";
+    setTimeout(() => { label.textContent = usual; }, 1500);
+  });
+}
