@@ -20,6 +20,7 @@ from web.encoding import wants_gzip
 from web.jobs import job_id_of
 from web.keys import check_visible
 from web.problems import Kind, Refusal
+from web.reading import query_of
 from web.sending import ReaderStalled, cut, send
 
 _MEDIA_TYPES = {Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
@@ -96,15 +97,8 @@ async def job_results(request: web.Request) -> web.StreamResponse:
         UnknownJob: there is no such job.
         Refusal: a parameter is wrong, or there are too many downloads already.
     """
-    query = _query(request)
+    query = query_of(request, ResultsQuery)
     return await stream_results(request, job_id_of(request), query.format, query.outcome)
-
-
-def _query(request: web.Request) -> ResultsQuery:
-    try:
-        return msgspec.convert(dict(request.query), ResultsQuery, strict=False)
-    except msgspec.ValidationError as error:
-        raise Refusal(Kind.UNKNOWN_PARAMETER, str(error)) from None
 
 
 async def stream_results(
@@ -158,9 +152,10 @@ async def _pieces(
     async with aclosing(read_text(request.app[REDIS], job_id, form, outcome)) as texts:
         while True:
             async with turn:
-                text, _ = await anext(texts, (None, 0))
-                if text is None:
+                part = await anext(texts, None)
+                if part is None:
                     break
+                text, _ = part
                 data = text.encode() if gzip is None else await asyncio.to_thread(_pack, gzip, text)
             yield data
     if gzip is not None:
