@@ -19,8 +19,11 @@ from redis.exceptions import RedisError
 from chaos.plan import CANCELLED
 from chaos.portal import TruthClient
 from chaos.stage import Process
+from config.settings import Portal
 from jobs.control import control
 from jobs.keys import QUEUE
+from jobs.portals import CONFIGURED, set_limits
+from jobs.priority import JobHasEnded, Priority, set_priority
 from jobs.states import Event, IllegalMove, State
 from jobs.view import read_job
 
@@ -70,6 +73,7 @@ class Mischief:
         chance: decides what and when.
         redis: a patient connection.
         portal: the simulated portal's switches.
+        portal_settings: the limits with which the workers drive it.
         redis_process, portal_process, workers: the processes.
         jobs: the jobs' IDs.
         note: tells of every misfortune.
@@ -78,6 +82,7 @@ class Mischief:
     chance: random.Random
     redis: ArqRedis
     portal: TruthClient
+    portal_settings: Portal
     redis_process: Process
     portal_process: Process
     workers: list[Process]
@@ -89,6 +94,7 @@ class Mischief:
     held: set[str] = field(default_factory=set)
     """Jobs that somebody has paused on purpose."""
     _turned_away: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _limits: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def inject(self, seconds: float, until: Callable[[], bool]) -> None:
         """Make things go wrong at random moments, for so long or until there is nothing left to disturb."""
@@ -102,6 +108,8 @@ class Mischief:
             self.lose_the_queue: 2,
             self.double_the_queue: 2,
             self.pause_and_resume: 3,
+            self.change_a_priority: 3,
+            self.change_the_limits: 3,
             self.turn_everybody_away: 3,
             self.list_a_stranger: 1,
             self.log_out_everywhere: 1,
@@ -198,6 +206,31 @@ class Mischief:
             await self._ask(job_id, Event.RESUME)
         finally:
             self.held.discard(job_id)
+
+    async def change_a_priority(self) -> None:
+        """Somebody finds a job more or less urgent than it was."""
+        job_id, priority = self.chance.choice(self.jobs), self.chance.choice(list(Priority))
+        with contextlib.suppress(JobHasEnded, RedisError):
+            await set_priority(self.redis, job_id, priority, by="chaos")
+
+    async def change_the_limits(self) -> None:
+        """Somebody spares the portal for a while: fewer calls per second, fewer at once."""
+        portal, spared_s = self.portal_settings, self.chance.uniform(1.0, 8.0)
+        rate = portal.requests_per_second * self.chance.uniform(0.3, 1.0)
+        async with self._limits:
+            await self._limit(round(rate, 2), self.chance.randint(1, portal.max_concurrency))
+            await asyncio.sleep(spared_s)
+            await self._limit(CONFIGURED, CONFIGURED)
+
+    async def _limit(self, requests_per_second: float | str, max_concurrency: int | str) -> None:
+        with contextlib.suppress(RedisError):
+            await set_limits(
+                self.redis,
+                self.portal_settings,
+                by="chaos",
+                requests_per_second=requests_per_second,
+                max_concurrency=max_concurrency,
+            )
 
     async def cancel_one(self) -> None:
         """Somebody stops a job for good."""

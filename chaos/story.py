@@ -22,6 +22,7 @@ from chaos.stage import Process, portal_process, redis_process, worker_process
 from chaos.verdict import Ledger, Verdict, judge
 from chaos.watch import Watch
 from config.redis_url import RedisUrl
+from config.settings import load_settings
 from jobs import keys
 from jobs.connection import connect
 from jobs.submit import Submission, submit
@@ -92,6 +93,7 @@ class Story:
                 chance=seeded("mischief", self.plan.seed),
                 redis=redis,
                 portal=TruthClient(session),
+                portal_settings=load_settings(configuration, {}).portal(PORTAL),
                 redis_process=redis_server,
                 portal_process=simulator,
                 workers=workers,
