@@ -10,10 +10,12 @@ from web.context import ENDING, LIMITS, REDIS, SETTINGS
 from web.guard import add_headers, announce_end, log_request, only_local
 from web.limits import Limits
 from web.metrics import measuring
+from web.openapi import DOCUMENT, write_document
 from web.operation import add_routes
 from web.operations import OPERATIONS
 from web.problems import problems
 from web.results import install as install_downloads
+from web.submission import INTAKES, Intakes
 from web.watcher import install as install_watcher
 
 
@@ -29,8 +31,10 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     app = web.Application(middlewares=[log_request, problems, only_local])
     app[SETTINGS] = settings
     app[REDIS] = redis
-    app[LIMITS] = limits or Limits()
+    app[LIMITS] = limits = limits or Limits()
+    app[INTAKES] = Intakes(limits.submissions, limits.submission_wait_s)
     app[ENDING] = asyncio.Event()
+    app[DOCUMENT] = write_document(OPERATIONS, keys=bool(settings.api.keys))
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(announce_end)
     app.cleanup_ctx.append(measuring)

@@ -2,12 +2,29 @@
 
 from aiohttp import web
 
-from jobs.control import UnknownJob
-from jobs.submit import BadSubmission, check_job_id
-from jobs.view import read_job
+from config.errors import UnknownPortal
+from jobs.control import UnknownJob, control
+from jobs.priority import set_priority
+from jobs.retry import retry_failed
+from jobs.states import Event, State
+from jobs.view import Job, list_jobs, read_job
+from jobs.why import explain
 from web.answers import as_json
-from web.context import REDIS
-from web.keys import check_visible
+from web.context import REDIS, SETTINGS
+from web.keys import caller, check_visible
+from web.models import JobChange, JobList, JobsQuery
+from web.operation import Handler
+from web.problems import Kind, Refusal, Wrong
+from web.reading import json_of, query_of
+
+#: What a person may ask of a job, as the addresses call it.
+VERBS: dict[str, Event] = {
+    "pause": Event.PAUSE,
+    "resume": Event.RESUME,
+    "cancel": Event.CANCEL,
+    "approve": Event.APPROVE,
+    "retry-failed": Event.RETRY_FAILED,
+}
 
 
 def job_id_of(request: web.Request) -> str:
@@ -17,12 +34,86 @@ def job_id_of(request: web.Request) -> str:
         UnknownJob: no job can have such an ID.
     """
     job_id = request.match_info["job_id"]
-    try:
-        return check_job_id(job_id)
-    except BadSubmission:
-        raise UnknownJob(job_id[:80]) from None
+    if ":" in job_id:  # between the parts of a key in Redis: what belongs to a job is not a job
+        raise UnknownJob(job_id[:80])
+    return job_id
+
+
+async def visible_job(request: web.Request) -> Job:
+    """Read the job in the address.
+
+    Raises:
+        UnknownJob: there is none, or none that the caller may see.
+    """
+    return check_visible(request, await read_job(request.app[REDIS], job_id_of(request)))
 
 
 async def get_job(request: web.Request) -> web.Response:
     """Answer a job."""
-    return as_json(check_visible(request, await read_job(request.app[REDIS], job_id_of(request))))
+    return as_json(await visible_job(request))
+
+
+async def get_why(request: web.Request) -> web.Response:
+    """Answer what holds a job back."""
+    job = await visible_job(request)
+    return as_json(await explain(request.app[REDIS], request.app[SETTINGS], job.id))
+
+
+async def get_jobs(request: web.Request) -> web.Response:
+    """Answer a page of jobs."""
+    query = query_of(request, JobsQuery)
+    try:
+        page = await _visible_page(request, query)
+    except ValueError:
+        wrong = Wrong(where="query.cursor", why="expected next_cursor of the page before")
+        raise Refusal(Kind.UNKNOWN_PARAMETER, f"{wrong.where}: {wrong.why}.", more={"errors": (wrong,)}) from None
+    return as_json(page)
+
+
+async def _visible_page(request: web.Request, query: JobsQuery) -> JobList:
+    """Read a page of the jobs that the caller may see."""
+    redis, known, settings = request.app[REDIS], caller(request), request.app[SETTINGS]
+    state, portal, cursor = query.state or None, query.portal or None, query.cursor or None
+    if portal is not None and not known.sees(portal):
+        raise UnknownPortal(portal, filter(known.sees, settings.portals))
+    page = await list_jobs(redis, state=state, portal=portal, portals=known.portals, limit=query.limit, cursor=cursor)
+    if portal is not None and not page.jobs and portal not in settings.portals:
+        # Jobs outlive the configuration of their portal; a name without either is a typing error.
+        raise UnknownPortal(portal, filter(known.sees, settings.portals))
+    return JobList(page.jobs, page.next_cursor)
+
+
+def steer(verb: str) -> Handler:
+    """Make the handler for one of `VERBS`."""
+    event = VERBS[verb]
+
+    async def handler(request: web.Request) -> web.Response:
+        job = await visible_job(request)
+        await act(request, job, event)
+        return as_json(await read_job(request.app[REDIS], job.id))
+
+    return handler
+
+
+async def act(request: web.Request, job: Job, event: Event) -> State:
+    """Ask something of a job, in the caller's name.
+
+    Raises:
+        UnknownJob: it has been forgotten meanwhile.
+        IllegalMove: its state does not allow that.
+    """
+    redis, by = request.app[REDIS], caller(request).name
+    portal = request.app[SETTINGS].portals.get(job.portal)
+    lanes = portal.max_concurrency if portal else 1
+    if event is Event.RETRY_FAILED:
+        state, _ = await retry_failed(redis, job.id, by=by, lanes=lanes)
+        return state
+    return await control(redis, job.id, event, by=by, lanes=lanes)
+
+
+async def change_job(request: web.Request) -> web.Response:
+    """Change a job's priority."""
+    job = await visible_job(request)
+    change = await json_of(request, JobChange)
+    await set_priority(request.app[REDIS], job.id, change.priority, by=caller(request).name)
+    return as_json(await read_job(request.app[REDIS], job.id))

@@ -4,17 +4,127 @@ To add one: write its handler (see `web.operation`) in a file of its own, and gi
 operations (the page and its files) are made with a function `routes(app)`, called in `web.app`.
 """
 
+from typing import Annotated
+
+from msgspec import Meta
+
+from jobs.portals import PortalView
 from jobs.results import COLUMNS
 from jobs.view import Job
+from jobs.why import Why
 from web.events import job_events
 from web.health import Alive, Readiness, healthz, readyz
-from web.jobs import get_job
+from web.jobs import change_job, get_job, get_jobs, get_why, steer
 from web.metrics import metrics
+from web.models import JobChange, JobDocument, JobList, JobParameters, JobsQuery, PortalChange
+from web.openapi import openapi
 from web.operation import JSON, Answer, Operation
+from web.portals import PortalList, change_portal, get_portal, get_portals
 from web.problems import Kind
 from web.results import LedgerLine, ResultsQuery, job_results
+from web.submission import create_job
+
+_SAME_JOB = {"job_id": "$response.body#/id"}
+
+#: Where an answer that is a job leads.
+_JOB_LINKS = {
+    "getJob": _SAME_JOB,
+    "changeJob": _SAME_JOB,
+    "pauseJob": _SAME_JOB,
+    "resumeJob": _SAME_JOB,
+    "cancelJob": _SAME_JOB,
+    "approveJob": _SAME_JOB,
+    "retryFailed": _SAME_JOB,
+    "explainJob": _SAME_JOB,
+    "getResults": _SAME_JOB,
+    "getPortal": {"name": "$response.body#/portal"},
+}
+
+_JOB = Answer(description="The job as it stands now.", content={JSON: Job}, links=_JOB_LINKS)
+_PORTAL = Answer(description="The portal as it stands now.", content={JSON: PortalView})
+
+
+def _verb(verb: str, name: str, summary: str, description: str) -> Operation:
+    return Operation(
+        method="POST",
+        path=f"/v1/jobs/{{job_id}}/{verb}",
+        name=name,
+        scope="control",
+        summary=summary,
+        description=description,
+        handler=steer(verb),
+        answers={200: _JOB},
+        problems=(Kind.ILLEGAL_MOVE,),
+    )
+
+
+def _list_of(first_line: str, line: str) -> dict[str, str]:
+    """Describe a list of contact IDs, one a line."""
+    return {"type": "string", "pattern": f"^{first_line}({line})+$"}
+
+
+_ID = "[1-9][0-9]{0,8}"
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="POST",
+        path="/v1/jobs",
+        name="createJob",
+        scope="submit",
+        summary="Submit a list of contact IDs",
+        description=(
+            "As a JSON document, or the list alone with the parameters in the address: one ID a line, a CSV with a "
+            "header, or NDJSON of integers or objects; of any size up to `api.max_body_mb`, streamed. Plain or gzip. "
+            "A list is accepted as a whole or not at all; duplicates are left out and counted. `id`, or the header "
+            "Idempotency-Key, makes it safe to send twice. With a JSON document the parameters of the address may be "
+            "left out; where both say something, it must be the same. A list alone needs `portal` in the address. "
+            "Lists above `approval_above` of the portal wait for approval."
+        ),
+        handler=create_job,
+        query=JobParameters,
+        headers={"Idempotency-Key": "The job's ID; instead of `id`."},
+        bodies={
+            JSON: JobDocument,
+            "text/plain": _list_of("", f"{_ID}\n"),
+            "text/csv": _list_of("contact_id\n", f"{_ID}\n"),
+            "application/x-ndjson": _list_of("", f"{_ID}\n"),
+        },
+        answers={
+            status: Answer(
+                description=description,
+                content={JSON: Job},
+                headers={
+                    "Location": "Address of the job.",
+                    "Skipped-Invalid": "How many values were dropped because of `skip_invalid`.",
+                },
+                links=_JOB_LINKS,
+            )
+            for status, description in (
+                (200, "The same request had been accepted before; this is its job."),
+                (202, "Accepted."),
+            )
+        },
+        problems=(
+            Kind.TOO_MANY_CONTACTS,
+            Kind.UNKNOWN_PORTAL,
+            Kind.JOB_EXISTS,
+            Kind.INVALID_LIST,
+            Kind.TOO_BUSY,
+        ),
+        streams=True,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs",
+        name="listJobs",
+        scope="read",
+        summary="List jobs",
+        description="Newest first. A key that is restricted to portals sees the jobs of these.",
+        handler=get_jobs,
+        query=JobsQuery,
+        answers={200: Answer(description="A page of jobs.", content={JSON: JobList})},
+        problems=(Kind.UNKNOWN_PORTAL,),
+    ),
     Operation(
         method="GET",
         path="/v1/jobs/{job_id}",
@@ -23,7 +133,46 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Look at a job",
         description="Cheap, whatever the size of the job: made for polling.",
         handler=get_job,
-        answers={200: Answer(description="The job.", content={JSON: Job})},
+        answers={200: _JOB},
+    ),
+    Operation(
+        method="PATCH",
+        path="/v1/jobs/{job_id}",
+        name="changeJob",
+        scope="control",
+        summary="Change a job's priority",
+        description="Takes effect with the next batch.",
+        handler=change_job,
+        bodies={JSON: JobChange},
+        answers={200: _JOB},
+        problems=(Kind.ILLEGAL_MOVE,),
+    ),
+    _verb(
+        "pause", "pauseJob", "Pause a job", "No new batch starts; those in flight are recorded, then it is `paused`."
+    ),
+    _verb("resume", "resumeJob", "Let a paused job go on", "Also one that a fault of the portal has stopped."),
+    _verb(
+        "cancel",
+        "cancelJob",
+        "Stop a job for good",
+        "Contacts that were never sent become `skipped`; what was sent is accounted for, then it is `cancelled`.",
+    ),
+    _verb("approve", "approveJob", "Agree to a large job", "For jobs larger than `approval_above` of their portal."),
+    _verb(
+        "retry-failed",
+        "retryFailed",
+        "Try the failed contacts of a completed job again",
+        "Within the same job and ledger; everything else that is decided stays as it is. Without any, nothing changes.",
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/why",
+        name="explainJob",
+        scope="read",
+        summary="Why is it slow?",
+        description="What holds the job back now, what the portal answered last, and when it may end.",
+        handler=get_why,
+        answers={200: Answer(description="The explanation.", content={JSON: Why})},
     ),
     Operation(
         method="GET",
@@ -78,6 +227,44 @@ OPERATIONS: tuple[Operation, ...] = (
         },
         problems=(Kind.TOO_BUSY,),
         streams=True,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/portals",
+        name="listPortals",
+        scope="read",
+        summary="List portals",
+        handler=get_portals,
+        answers={200: Answer(description="The configured portals, by name.", content={JSON: PortalList})},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/portals/{name}",
+        name="getPortal",
+        scope="read",
+        summary="Look at a portal",
+        handler=get_portal,
+        answers={200: _PORTAL},
+    ),
+    Operation(
+        method="PATCH",
+        path="/v1/portals/{name}",
+        name="changePortal",
+        scope="control",
+        summary="Change how hard a portal is driven",
+        description="Live, for every worker, from its next call on; null goes back to the configured value.",
+        handler=change_portal,
+        bodies={JSON: Annotated[PortalChange, Meta(extra_json_schema={"minProperties": 1})]},
+        answers={200: _PORTAL},
+    ),
+    Operation(
+        method="GET",
+        path="/openapi.json",
+        name="getDocument",
+        summary="This document",
+        handler=openapi,
+        answers={200: Answer(description="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
+        asks_redis=False,
     ),
     Operation(
         method="GET",

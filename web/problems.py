@@ -17,7 +17,7 @@ from jobs.connection import AWAY
 from jobs.control import UnknownJob
 from jobs.intake import IntakeError
 from jobs.priority import JobHasEnded
-from jobs.states import TERMINAL, IllegalMove, State, allowed_events
+from jobs.states import IllegalMove, State, allowed_events
 from jobs.submit import BadSubmission, JobExists
 
 CONTENT_TYPE = "application/problem+json"
@@ -36,6 +36,7 @@ class Kind(Enum):
 
     BAD_REQUEST = ("bad-request", 400, "The request cannot be read")
     UNKNOWN_PARAMETER = ("bad-parameter", 400, "A parameter of the address is unknown or wrong")
+    BAD_JSON = ("bad-json", 400, "The body is not valid JSON")
     BAD_BODY = ("bad-body", 400, "The body is incomplete or damaged")
     NO_KEY = ("unauthorized", 401, "A valid key is needed")
     MISSING_SCOPE = ("insufficient-scope", 403, "The key does not allow this")
@@ -183,8 +184,7 @@ def spoken(state: State) -> tuple[str, ...]:
 
 
 def _illegal(detail: str, state: State) -> Refusal:
-    verbs = spoken(state) if state in TERMINAL else (*spoken(state), "priority")
-    return Refusal(Kind.ILLEGAL_MOVE, detail, more={"state": state, "allowed": verbs})
+    return Refusal(Kind.ILLEGAL_MOVE, detail, more={"state": state, "allowed": spoken(state)})
 
 
 def _redis_away(error: BaseException) -> Refusal:

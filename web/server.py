@@ -64,8 +64,8 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
                 lambda: Protocol(server, loop=loop, **options), host, port, backlog=_BACKLOG, reuse_address=True
             )
         except OSError as error:
-            named = error.errno is not None and error.errno > 0  # the loop writes words of its own around the system's
-            why = os.strerror(error.errno) if named else error.strerror or str(error)
+            number = error.errno or 0  # the loop writes words of its own around the system's
+            why = os.strerror(number) if number > 0 else error.strerror or str(error)
             raise BadAddress(f"cannot listen on {host} port {port}: {why.lower()}") from None
         yield _address(listener.sockets[0])
     finally:

@@ -1,0 +1,116 @@
+"""Bodies of requests as they arrive: piece by piece, unpacked, with bounds on size and on silence."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import ClientError, web
+
+from jobs.intake_bytes import PackingError, PlainText
+from web.context import LIMITS
+from web.problems import Kind, Refusal
+
+#: Handed on at a time: little enough to stay in memory, enough to be worth a thread.
+_BLOCK_BYTES = 512 << 10
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ENCODINGS = {"": False, "identity": False, "gzip": True, "x-gzip": True}
+
+
+async def read_plain(request: web.Request, limit: int, take: Callable[[bytes], object]) -> None:
+    """Read a body to its end as plain text. Gzip is recognised by its header field or by itself.
+
+    Args:
+        request: the request.
+        limit: most bytes, of the text as well as of what is sent.
+        take: called with the text in pieces of at most a megabyte, in a thread, so that other requests go on.
+
+    Raises:
+        Refusal: it is too large, too slow, incomplete, or packed in a way that is not known.
+    """
+    text = _Text(limit, take, packed=_is_packed(request))
+    async for block in _blocks(request, limit):
+        await asyncio.to_thread(text.feed, block)
+    await asyncio.to_thread(text.close)
+
+
+class _Text:
+    """Unpacks a body, and counts what comes out."""
+
+    def __init__(self, limit: int, take: Callable[[bytes], object], *, packed: bool) -> None:
+        self._limit = limit
+        self._take = take
+        self._packed = packed
+        self._plain = PlainText()
+        self._start = b""
+        self._length = 0
+
+    def feed(self, block: bytes) -> None:
+        if self._packed and len(self._start) < len(_GZIP_MAGIC):
+            self._start += block[: len(_GZIP_MAGIC)]
+            if not _GZIP_MAGIC.startswith(self._start[: len(_GZIP_MAGIC)]):
+                raise Refusal(Kind.BAD_BODY, "Content-Encoding says gzip, and the body is something else.")
+        try:
+            for piece in self._plain.feed(block):
+                self._pass_on(piece)
+        except PackingError as error:
+            raise Refusal(Kind.BAD_BODY, f"{error}.") from None
+
+    def close(self) -> None:
+        try:
+            for piece in self._plain.close():
+                self._pass_on(piece)
+        except PackingError as error:
+            raise Refusal(Kind.BAD_BODY, f"{error}.") from None
+
+    def _pass_on(self, piece: bytes) -> None:
+        if self._length < len(_GZIP_MAGIC) and piece.startswith(_GZIP_MAGIC):
+            # Whoever reads the text would unpack it once more, without this bound.
+            raise Refusal(Kind.BAD_BODY, "The body is packed twice.")
+        self._length += len(piece)
+        if self._length > self._limit:
+            raise _too_large(self._limit, "unpacked ")
+        self._take(piece)
+
+
+async def _blocks(request: web.Request, limit: int) -> AsyncIterator[bytes]:
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    silence_s = request.app[LIMITS].body_silence_s
+    if request.headers.get("Expect"):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # this was no answer yet
+    block = bytearray()
+    length = 0
+    while True:
+        try:
+            async with asyncio.timeout(silence_s):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            raise Refusal(Kind.SLOW_BODY, f"Nothing of the body has come for {silence_s:g} s.") from None
+        except (web.RequestPayloadError, ClientError, OSError):
+            raise Refusal(Kind.BAD_BODY, "The body ends before its end; nothing was accepted.") from None
+        if not chunk:
+            break
+        length += len(chunk)
+        if length > limit:
+            raise _too_large(limit)
+        block += chunk
+        if len(block) >= _BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
+def _is_packed(request: web.Request) -> bool:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    try:
+        return _ENCODINGS[encoding]
+    except KeyError:
+        raise Refusal(
+            Kind.WRONG_MEDIA_TYPE, "The only Content-Encoding read here is gzip.", headers={"Accept-Encoding": "gzip"}
+        ) from None
+
+
+def _too_large(limit: int, what: str = "") -> Refusal:
+    return Refusal(Kind.TOO_LARGE, f"The {what}body may have at most {limit:,} bytes.")

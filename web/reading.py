@@ -1,0 +1,75 @@
+"""From what a request holds to values that are right: parameters, small JSON bodies, and what is wrong with them."""
+
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from web.body import read_plain
+from web.context import LIMITS
+from web.problems import Kind, Refusal, Wrong
+
+T = TypeVar("T")
+
+
+def query_of(request: web.Request, kind: type[T]) -> T:
+    """Read the parameters behind the question mark.
+
+    Args:
+        request: the request.
+        kind: a struct; each field is a parameter.
+
+    Raises:
+        Refusal: one is unknown, wrong, or there twice.
+    """
+    given: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in given:
+            raise _bad_parameter(f"query.{name[:80]}", "it stands there more than once")
+        given[name] = value
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        where, why = _place("query", error)
+        raise _bad_parameter(where, why) from None
+
+
+async def json_of(request: web.Request, kind: type[T]) -> T:
+    """Read a small JSON document.
+
+    Raises:
+        Refusal: it is none, is too large or incomplete, or says something impossible.
+    """
+    if request.content_type != "application/json":
+        raise Refusal(Kind.WRONG_MEDIA_TYPE, "Send a JSON document, with Content-Type: application/json.")
+    body = bytearray()
+    await read_plain(request, request.app[LIMITS].change_bytes, body.extend)
+    return decode(bytes(body), kind)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """Decode a JSON document.
+
+    Raises:
+        Refusal: it is no JSON, or says something impossible.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        where, why = _place("body", error)
+        raise Refusal(Kind.INVALID, f"{where}: {why}.", more={"errors": (Wrong(where=where, why=why),)}) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Refusal(Kind.BAD_JSON, f"The body is not valid JSON: {why}.") from None
+
+
+def _bad_parameter(where: str, why: str) -> Refusal:
+    return Refusal(Kind.UNKNOWN_PARAMETER, f"{where}: {why}.", more={"errors": (Wrong(where=where, why=why),)})
+
+
+def _place(root: str, error: msgspec.ValidationError) -> tuple[str, str]:
+    """Take the place out of a message such as "Expected `int`, got `str` - at `$.limit`"."""
+    why, at, path = str(error).rpartition(" - at `$")
+    if not at:
+        return root, str(error)
+    return f"{root}{path.removesuffix('`')}", why
