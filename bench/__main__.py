@@ -37,6 +37,11 @@ _SECTIONS = {
     "campaign": Section(
         "bench.campaign", "memory of submitter, worker and Redis for one very large job", ("--ids", "1000000")
     ),
+    "api": Section(
+        "bench.api",
+        "status polls beside a bare handler, and a list that is streamed in",
+        ("--rounds", "2", "--seconds", "2"),
+    ),
     "pacing": Section(
         "bench.pacing",
         "whether rates are kept, and a hidden capacity is found",

@@ -55,6 +55,16 @@ def test_storage_counts_the_list_the_work_and_the_ledger(tmp_path: Path) -> None
     assert mixed["calls"] > plain["calls"]
 
 
+def test_the_api_is_polled_beside_a_bare_handler_and_takes_a_list(tmp_path: Path) -> None:
+    options = ("--rounds", "1", "--seconds", "1", "--clients", "2", "--ids", "20000")
+    measured = bench("api", *options, json_to=tmp_path / "out.json")
+    for rounds in measured["polls"].values():
+        assert [one["polls"] > 0 < one["p50_ms"] <= one["p99_ms"] for one in rounds] == [True]
+    intake = measured["intake"]
+    assert 0 < intake["accepted_s"] <= intake["completed_s"]
+    assert 0 < intake["api_idle_rss_bytes"] <= intake["api_peak_rss_bytes"]
+
+
 def test_a_run_that_is_killed_on_its_way_ends_true(tmp_path: Path) -> None:
     options = ("--ids", "20000", "--kills", "1", "--batch", "100")
     measured = bench("one-shot", *options, json_to=tmp_path / "out.json")["one_shot"]
