@@ -219,7 +219,7 @@ class Watcher:
         topic = topics.setdefault(key, _Topic())
         topic.watchers += 1
         try:
-            if topic.latest is None:
+            if topic.watchers == 1:  # further ones wait for its answer, or for the next look at all
                 await self._noting_absence(look(topic))
             self._keep_looking()
             version, told_away = last_version, False
