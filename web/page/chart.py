@@ -8,16 +8,8 @@ from datetime import datetime
 from jobs.history import Sample
 from web.page.text import duration, number, pace
 
-#: The inner box of a plot in its own units, without the margins for labels.
-WIDTH, HEIGHT = 640, 150
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A line of the scale: where it stands in the box, and its text."""
-
-    at: float
-    text: str
+#: The box of a plot in its own units; it is stretched to the room that there is, its lines are not.
+WIDTH, HEIGHT = 600, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +21,8 @@ class Plot:
         title: what it shows, with its unit.
         line: path of the line.
         area: path of the area below it.
-        across: ticks of the value axis; `at` is a y coordinate.
-        along: ticks of the time axis; `at` is an x coordinate.
+        scale: labels of the values, from the top of the box in even steps down to its floor.
+        times: labels of the times, from left to right in even steps.
         latest: the newest value as text.
         text: the whole in a sentence, for those who do not see it.
     """
@@ -39,8 +31,8 @@ class Plot:
     title: str
     line: str
     area: str
-    across: tuple[Tick, ...]
-    along: tuple[Tick, ...]
+    scale: tuple[str, ...]
+    times: tuple[str, ...]
     latest: str
     text: str
 
@@ -80,8 +72,8 @@ def _plot(name: str, title: str, seconds: Sequence[float], values: Sequence[floa
         title=title,
         line=line,
         area=f"{line}L{WIDTH} {HEIGHT}L0 {HEIGHT}Z",
-        across=tuple(Tick(HEIGHT - HEIGHT * part / 2, pace(top * part / 2)) for part in range(3)),
-        along=tuple(Tick(WIDTH * part / 2, duration(span * part / 2)) for part in range(3)),
+        scale=tuple(pace(top * part) for part in (1, 0.5, 0)),
+        times=tuple(duration(span * part) for part in (0, 0.5, 1)),
         latest=pace(values[-1]),
         text=(
             f"{title} over {duration(span)}: {pace(values[-1])} at the end, "

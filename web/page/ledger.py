@@ -12,7 +12,7 @@ from web.page.render import page
 from web.results import stream_results
 
 #: Lines of the table.
-_SHOWN = 200
+_SHOWN = 100
 #: Segments (65,536 contact IDs each) that are looked through for them: a second of work at most.
 _SEGMENTS = 64
 

@@ -63,6 +63,8 @@ async def _events(
                 return
             except (RedisError, OSError, TimeoutError):
                 yield event("away", b"")
+        # A job that has ended is silent: only a write tells that the reader has gone.
+        yield comment("nothing new")
         await _wait(ending, _RARELY_S)
 
 

@@ -61,6 +61,7 @@ def templates() -> jinja2.Environment:
         "OUTCOMES": words.OUTCOMES,
         "VERBS": words.VERBS,
         "PRIORITIES": words.PRIORITIES,
+        "ACTIONS": words.ACTIONS,
         "path_word": words.path_word,
         "Outcome": Outcome,
     }

@@ -27,19 +27,22 @@ class Standing:
 
 
 #: What the page says instead of the command line's advice.
+_TITLES = {"approval": "Somebody has to approve it first"}
 _TO_DO = {"operator": "Press Resume to go on.", "approval": "Press Approve to let it start."}
 
 
 def standing_of(job: Job) -> Standing | None:
     """Say why a job waits or stopped; None while it moves."""
     reason = job.state_reason
+    if reason == "operator" and (by := _who_paused(job)):
+        return Standing(f"{by} paused it", _TO_DO[reason])
     if reason is None or (job.state is State.RUNNING and reason in MOVING):
         return None
     advice = ADVICE.get(reason)
     if advice is None:
         return Standing("It waits for somebody", "See the last error, then press Resume.")
     to_do = _TO_DO.get(reason) or advice.to_do.format(id=job.id, go_on="press Resume")
-    return Standing(_sentence(advice.meaning), _sentence(to_do))
+    return Standing(_TITLES.get(reason) or _sentence(advice.meaning), _sentence(to_do))
 
 
 def waits_for(job: Job) -> str:
@@ -68,6 +71,10 @@ def eta_text(eta: Eta) -> str:
     """Write when a job may be done: a range, or one span where both ends read alike."""
     earliest, latest = duration(eta.earliest_s), duration(eta.latest_s)
     return f"about {earliest}" if earliest == latest else f"{earliest} to {latest}"
+
+
+def _who_paused(job: Job) -> str:
+    return next((action.by for action in reversed(job.actions) if action.action == "pause"), "")
 
 
 def _sentence(words: str) -> str:

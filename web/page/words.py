@@ -103,6 +103,18 @@ VERBS: dict[Event, VerbWords] = {
     Event.CANCEL: VerbWords("Cancel…", "It stops for good: nothing that was not sent will be."),
 }
 
+#: What stands in the record of who did what, behind the name.
+ACTIONS: dict[str, str] = {
+    "submit": "submitted it",
+    "pause": "paused it",
+    "resume": "resumed it",
+    "cancel": "cancelled it",
+    "approve": "approved it",
+    "retry-failed": "had the failed ones tried again",
+    "priority": "set the priority",
+    "limits": "set the limits",
+}
+
 PRIORITIES: dict[Priority, str] = {
     Priority.URGENT: "Urgent",
     Priority.NORMAL: "Normal",

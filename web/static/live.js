@@ -1,44 +1,74 @@
 // Keeps the screen current: the server sends the parts that have changed, each under the id of its element.
 const screen = document.querySelector("[data-live]");
 const offline = document.getElementById("offline");
+const RETRY_MS = 5000;
+
+// What has come for an element while somebody was choosing from a list in it; shown when they leave it.
+const held = new Map();
 
 function show(id, html) {
   const element = document.getElementById(id);
   if (!element) return;
-  const held = document.activeElement;
-  const inside = held && held !== element && element.contains(held) ? held : null;
-  // A list that somebody is choosing from, or a button they are about to press, stays under their fingers.
-  if (inside?.tagName === "SELECT") return;
-  const path = inside?.id || inside?.getAttribute("href");
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  if (focused?.tagName === "SELECT") {
+    held.set(id, html);
+    return;
+  }
+  held.delete(id);
+  const place = focused && { id: focused.id, href: focused.getAttribute("href") };
   element.innerHTML = html;
-  if (path) {
-    const again = [...element.querySelectorAll("[id], [href]")].find((one) => one.id === path || one.getAttribute("href") === path);
-    (again ?? element.querySelector("button, a[href]"))?.focus({ preventScroll: true });
+  if (place) {
+    // The keyboard stays where it was, or as near as the new content has something to hold it.
+    const targets = [...element.querySelectorAll("a[href], button, select, [tabindex]")];
+    const same = targets.find((one) => (place.id ? one.id === place.id : place.href && one.getAttribute("href") === place.href));
+    (same ?? targets[0])?.focus({ preventScroll: true });
   }
   element.dispatchEvent(new CustomEvent("page:changed", { bubbles: true }));
 }
 
-function follow(address) {
-  const source = new EventSource(address);
+document.addEventListener("focusout", () => setTimeout(() => held.forEach((html, id) => show(id, html))));
+
+function say(text) {
+  offline.hidden = !text;
+  if (offline.textContent !== text) offline.textContent = text;
+}
+
+let source = null;
+let timer = 0;
+
+function follow() {
+  clearTimeout(timer);
+  source?.close();
+  source = new EventSource(screen.dataset.live);
   source.addEventListener("parts", (event) => {
+    say("");
     const { title, ...parts } = JSON.parse(event.data);
     if (title) document.title = title;
     for (const [id, html] of Object.entries(parts)) show(id, html);
   });
-  source.addEventListener("open", () => { offline.hidden = true; });
-  source.addEventListener("error", () => {
-    offline.hidden = false;
-    // The server refused for good, as when the session has ended: the page itself tells what to do.
-    if (source.readyState === EventSource.CLOSED) {
-      offline.textContent = "Not live any more. Load the page again to go on.";
-    }
+  source.addEventListener("away", () => say("Not live: the ledger cannot be reached. Trying again…"));
+  source.addEventListener("ended", () => {
+    stop();
+    say("Not live any more: load the page again.");
   });
-  return source;
+  source.addEventListener("error", () => {
+    say("Not live: the connection is lost. Trying again…");
+    // After an answer that is no stream, such as 503, browsers give up; a server that starts again answers so.
+    if (source?.readyState === EventSource.CLOSED) timer = setTimeout(follow, RETRY_MS);
+  });
 }
 
-if (screen) {
-  let source = follow(screen.dataset.live);
-  // A page kept for the back button must not hold its connection.
-  addEventListener("pagehide", () => source.close());
-  addEventListener("pageshow", (event) => { if (event.persisted) source = follow(screen.dataset.live); });
+function stop() {
+  clearTimeout(timer);
+  source?.close();
+  source = null;
+}
+
+if (screen?.dataset.live) {
+  // Browsers hold few connections to one server: a tab that nobody sees gives its own back.
+  const whenSeen = () => (document.hidden ? stop() : follow());
+  document.addEventListener("visibilitychange", whenSeen);
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", (event) => { if (event.persisted) whenSeen(); });
+  whenSeen();
 }
