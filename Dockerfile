@@ -28,9 +28,11 @@ ENV PATH=/opt/crm-sweep/bin:$PATH \
 USER 10001:10001
 # Lists, reports and the state directory of `crm-sweep run` are looked for here.
 WORKDIR /data
+# `crm-sweep api` listens here; a worker listens nowhere.
+EXPOSE 8080
 # The worker lets the batches in flight finish before it ends.
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: a worker answers no calls. It ends by itself when it cannot work, and `state_reason: no_worker` says
-# when none is alive.
+# when none is alive. The API is asked for /readyz (docker-compose.yml).
 ENTRYPOINT ["crm-sweep"]
 CMD ["worker"]

@@ -1,6 +1,8 @@
 """What ships, and how it is checked: the image, the compose file, the hooks and the gate agree with the project."""
 
+import hashlib
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -9,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from cli.main import _app
 from config.settings import load_settings
+from simulator.__main__ import parse
 from tests.documents import ROOT, blocks, make
 
 # Comes with pre-commit, and publishes no type information.
@@ -85,8 +91,48 @@ def test_our_containers_have_no_more_rights_than_they_need(name: str) -> None:
 
 def test_real_and_demo_jobs_never_meet() -> None:
     urls = {name: _environment(name).get("CRM_SWEEP_REDIS__URL") for name in OURS}
-    assert urls["worker"] != urls["demo-worker"] == urls["demo-job"]
-    assert all(service.get("profiles") == ["demo"] for name, service in OURS.items() if name != "worker")
+    assert urls["worker"] == urls["api"]
+    assert urls["worker"] != urls["demo-worker"] == urls["demo-job"] == urls["demo-api"]
+    assert {name for name, service in OURS.items() if service.get("profiles") != ["demo"]} == {"worker", "api"}
+
+
+def test_what_is_published_is_published_to_this_machine_alone() -> None:
+    published = {name: ports for name, service in SERVICES.items() if (ports := service.get("ports"))}
+    assert set(published) == {"api", "demo-api", "prometheus", "grafana"}
+    for [port] in published.values():
+        address = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", port)
+        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", address), port
+    assert len({re.sub(r".*?(\d+)\}?:\d+$", r"\1", port) for [port] in published.values()}) == len(published)
+
+
+@pytest.mark.parametrize("name", ["api", "demo-api"])
+def test_the_api_is_reached_where_the_image_says_and_asked_whether_it_is_ready(name: str) -> None:
+    service = SERVICES[name]
+    [exposed] = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
+    assert service["command"] == ["api", "--host", "0.0.0.0", "--port", exposed]  # noqa: S104 - in a container
+    assert service["ports"][0].endswith(f":{exposed}")
+    kind, program, option, script = service["healthcheck"]["test"]
+    assert (kind, program, option) == ("CMD", "python", "-c")
+    assert f"http://127.0.0.1:{exposed}/readyz" in script
+
+
+def test_the_key_of_the_demo_opens_the_demo_alone() -> None:
+    [key] = json.loads(_environment("demo-api")["CRM_SWEEP_API__KEYS"])
+    assert key["key_sha256"] == hashlib.sha256(b"demo-key").hexdigest()
+    assert "key_sha256" not in str(SERVICES["api"])
+    portals = {name.split("__")[1] for name in _environment("demo-api") if "PORTALS" in name}
+    assert portals == {"DEMO"}
+
+
+@pytest.mark.parametrize("name", [name for name, service in OURS.items() if "command" in service])
+def test_every_command_of_the_compose_file_is_one_that_the_program_takes(name: str) -> None:
+    command, *options = SERVICES[name]["command"]
+    if command == "simulator":
+        parse(options)
+        return
+    group = get_command(_app([command]))
+    assert isinstance(group, TyperGroup)
+    group.commands[command].make_context(command, options)
 
 
 def test_everything_that_services_refer_to_is_defined() -> None:
@@ -95,6 +141,10 @@ def test_everything_that_services_refer_to_is_defined() -> None:
         assert set(service.get("secrets", [])) <= COMPOSE["secrets"].keys()
         assert {config["source"] for config in service.get("configs", [])} <= COMPOSE["configs"].keys()
         assert {volume.partition(":")[0] for volume in service.get("volumes", [])} <= COMPOSE["volumes"].keys()
+    used = {config["source"] for service in SERVICES.values() for config in service.get("configs", [])}
+    assert used == COMPOSE["configs"].keys()
+    files = {(ROOT / config["file"]) for config in COMPOSE["configs"].values()}
+    assert all(file.is_file() for file in files - {ROOT / "crm-sweep.toml"})
     assert SERVICES["redis"].get("ports") is None
 
 
