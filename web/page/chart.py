@@ -83,8 +83,8 @@ def _plot(name: str, title: str, seconds: Sequence[float], values: Sequence[floa
 
 
 def round_up(value: float) -> float:
-    """Give the next good end of a scale at or above `value`: 1, 2, 4, 5 or 10 times a power of ten."""
+    """Give the next good end of a scale at or above `value`: 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 4, 5, 10) if step * power >= value * (1 - 1e-9))
+    return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= value * (1 - 1e-9))

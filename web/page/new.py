@@ -15,6 +15,7 @@ from web.page.guard import form_value
 from web.page.render import page, see_other
 from web.page.text import number, plural
 from web.page.upload import Upload, read_upload
+from web.submission import INTAKES
 
 _NOTHING_GIVEN = {"portal": "", "priority": Priority.NORMAL, "label": "", "column": "", "skip_invalid": ""}
 
@@ -29,7 +30,13 @@ async def show_form(request: web.Request) -> web.Response:
 
 async def take_list(request: web.Request) -> web.Response:
     """Read the list, keep it, and show what is in it."""
-    upload = await read_upload(request)
+    async with request.app[INTAKES].place():
+        # Whoever sends a hundred megabytes should not learn only then that there is nowhere to put them.
+        await request.app[REDIS].ping()
+        return await _take(request, await read_upload(request))
+
+
+async def _take(request: web.Request, upload: Upload) -> web.Response:
     given = upload.fields
     portal = visible_portal(request, given["portal"])
     try:

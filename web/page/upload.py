@@ -1,12 +1,13 @@
 """The form with a list of contact IDs, read as it arrives: a list of any size in the same memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from jobs.intake import Intake, IntakeError, IntakeParser
+from jobs.intake_bytes import PackingError, PlainText
 from web.context import LIMITS, SETTINGS
 from web.page.guard import check_form
 from web.problems import Kind, Refusal
@@ -69,7 +70,7 @@ class _Reader:
         self._most_mb = most_mb
         self._left = most_mb * _MB
         self._silence_s = request.app[LIMITS].body_silence_s
-        self._parser: IntakeParser | None = None
+        self._list: _List | None = None
         #: The field that holds the list.
         self._source = ""
 
@@ -103,20 +104,19 @@ class _Reader:
                 if self._source:
                     raise Refusal(Kind.INVALID, "There is a file and a pasted list: send one of them.")
                 self._source = name
-                fields = self.upload.fields
-                self._parser = IntakeParser(
-                    column=fields["column"] or None, skip_invalid=fields["skip_invalid"] == "yes"
-                )
-            if self._parser is not None and self.upload.error is None:
-                # After an error the rest is only read so that the browser gets to see the answer.
-                self.upload.error = await asyncio.to_thread(_feed, self._parser, chunk)
+                self._list = _List(self.upload.fields, self._most_mb)
+            if self._list is not None and self.upload.error is None:
+                try:
+                    await asyncio.to_thread(self._list.feed, chunk)
+                except IntakeError as error:  # the rest is only read so that the browser gets to see the answer
+                    self.upload.error = error
 
     async def _close(self) -> None:
-        if self._parser is None:
+        if self._list is None:
             self.upload.error = IntakeError("Choose a file, or paste a list")
         elif self.upload.error is None:
             try:
-                self.upload.intake = await asyncio.to_thread(self._parser.close)
+                self.upload.intake = await asyncio.to_thread(self._list.close)
             except IntakeError as error:
                 self.upload.error = error
 
@@ -140,12 +140,48 @@ class _Reader:
         return data.decode("utf-8", "replace").strip()
 
 
-def _feed(parser: IntakeParser, chunk: bytes) -> IntakeError | None:
-    try:
-        parser.feed(chunk)
-    except IntakeError as error:
-        return error
-    return None
+class _List:
+    """Unpacks a list and parses it, with a bound on what comes out: a small file may hold a great deal of nothing.
+
+    Args:
+        fields: of the form; they say how the list is read.
+        most_mb: the largest list, unpacked.
+    """
+
+    def __init__(self, fields: dict[str, str], most_mb: int) -> None:
+        self._plain = PlainText()
+        self._parser = IntakeParser(column=fields["column"] or None, skip_invalid=fields["skip_invalid"] == "yes")
+        self._most_mb = most_mb
+        self._length = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Read on.
+
+        Raises:
+            IntakeError: it cannot be read any further.
+        """
+        self._take(self._plain.feed(chunk))
+
+    def close(self) -> Intake:
+        """End the list.
+
+        Raises:
+            IntakeError: it is not a list of contact IDs, or not a whole one.
+        """
+        self._take(self._plain.close())
+        return self._parser.close()
+
+    def _take(self, pieces: Iterable[bytes]) -> None:
+        try:
+            for piece in pieces:
+                if not self._length and piece.startswith(b"\x1f\x8b"):
+                    raise IntakeError("The list is packed twice")
+                self._length += len(piece)
+                if self._length > self._most_mb * _MB:
+                    raise IntakeError(f"Unpacked, the list is larger than {self._most_mb} MB")
+                self._parser.feed(piece)
+        except PackingError as error:
+            raise IntakeError(f"{error}") from None
 
 
 def _too_large(max_body_mb: int) -> Refusal:
