@@ -13,6 +13,8 @@ class Limits:
     """A connection is closed when it has been idle, or its request headers have been incomplete, for so long."""
     body_silence_s: float = 30.0
     """A body of which nothing has come for so long is given up."""
+    lingering_s: float = 5.0
+    """What comes after an answer that did not need the whole body is taken for so long, so that the answer is read."""
     header_bytes: int = 8190
     """Longest request line, and longest header."""
     header_count: int = 64

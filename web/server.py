@@ -51,6 +51,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         # aiohttp starts this clock with the connection, and anew after each answer: it ends idle connections and
         # those whose headers never come to an end.
         "keepalive_timeout": limits.connection_idle_s,
+        "lingering_time": limits.lingering_s,
         "max_line_size": limits.header_bytes,
         "max_field_size": limits.header_bytes,
         "max_headers": limits.header_count,

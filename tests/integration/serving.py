@@ -21,10 +21,14 @@ class Api:
     Attributes:
         url: its base address, `http://127.0.0.1:PORT`.
         client: for requests to it; paths are enough.
+        settings: what it was started with.
+        redis: the connection that it uses.
     """
 
     url: str
     client: aiohttp.ClientSession
+    settings: Settings
+    redis: ArqRedis
 
     @property
     def port(self) -> int:
@@ -54,4 +58,4 @@ async def serving(
     headers = {"Authorization": f"Bearer {key}"} if key else None
     app = make_app(settings, redis, limits or Limits(ending_s=2.0))
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession(url, headers=headers) as client:
-        yield Api(url, client)
+        yield Api(url, client, settings, redis)
