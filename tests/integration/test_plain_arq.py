@@ -9,16 +9,21 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 from arq.constants import job_key_prefix, result_key_prefix
+from redis.exceptions import ResponseError
 
 import simulator
 from cli.embedded import EmbeddedServer
+from jobs.arq_intake import accept
 from jobs.control import UnknownJob
 from jobs.keys import QUEUE
 from jobs.outcomes import Outcome
-from jobs.view import read_job
+from jobs.priority import Priority
+from jobs.states import State
+from jobs.view import list_jobs, read_job
 from simulator import World
 from tests.integration.sweeping import MARKS, check_against_truth, ended, settings_of
 from tests.waiting import until
+from worker import functions
 from worker.main import working
 
 pytestmark = MARKS
@@ -111,11 +116,13 @@ async def test_the_same_id_twice_stays_one_job_and_another_list_is_refused(
         ({"portal": "main", "contact_ids": [2147483648]}, "contact_ids[0]"),
         ({"portal": "main", "contact_ids": "1,2"}, "contact_ids"),
         ({"portal": "main", "contact_ids": [1], "label": 5}, "label"),
+        ({"portal": "main", "contact_ids": [1], "priority": "fast"}, "priority"),
+        ({"portal": "main", "contact_ids": [1], "ctx": {}}, "ctx"),
         ({"portal": "main", "contact_ids": [1], "url": "http://x"}, "url"),
         ({"contact_ids": [1]}, "portal"),
     ],
 )
-async def test_bad_arguments_are_told_and_nothing_is_sent(
+async def test_bad_arguments_become_a_failed_job_that_tells_and_nothing_is_sent(
     redis: ArqRedis, server: EmbeddedServer, arguments: dict[str, Any], word: str
 ) -> None:
     async with simulator.running(World(10)) as portal, working(settings_of(server, portal)):
@@ -123,7 +130,83 @@ async def test_bad_arguments_are_told_and_nothing_is_sent(
         kept = await result(redis, job_id)
         assert kept["s"] is False
         assert word in kept["r"]
+        job = await read_job(redis, job_id)
+        assert (job.state, job.state_reason, job.total, job.ended) == (State.FAILED, "bad_request", 0, True)
+        assert word in (job.last_error or "")
+        assert [one.id for one in (await list_jobs(redis)).jobs] == [job_id]
         assert not portal.truth.calls
+
+
+async def test_a_priority_can_be_asked_for(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with simulator.running(World(10)) as portal, working(settings_of(server, portal)):
+        job_id = await call(server, portal="main", contact_ids=[1], priority="background")
+        assert (await result(redis, job_id))["s"] is True
+        assert (await ended(redis, job_id)).priority is Priority.BACKGROUND
+
+
+@pytest.mark.parametrize("job_id", ["ticket 4711", "main:segments", "x" * 65, "ümlaut"])
+async def test_an_id_that_cannot_be_a_jobs_is_told_under_another_one(
+    redis: ArqRedis, server: EmbeddedServer, job_id: str
+) -> None:
+    async with simulator.running(World(10)) as portal, working(settings_of(server, portal)):
+        await call(server, job_id, portal="main", contact_ids=[1])
+        kept = await result(redis, job_id)
+        [job] = (await list_jobs(redis)).jobs
+        assert (job.state, job.portal) == (State.FAILED, "main")
+        assert "job ID" in (job.last_error or "")
+        assert kept["s"] is False
+        assert not portal.truth.calls
+    with pytest.raises(UnknownJob):
+        await read_job(redis, job_id)
+
+
+async def test_garbage_in_the_queue_becomes_failed_jobs_and_holds_up_nobody(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    usual: dict[str, Any] = {
+        "t": None,
+        "f": "delete_contacts",
+        "a": [],
+        "k": {"portal": "main", "contact_ids": [1]},
+        "et": 5,
+    }
+    garbage = {
+        "empty": b"{}",
+        "time": json.dumps(usual | {"et": "soon"}).encode(),
+        "far": json.dumps(usual | {"et": 10**18}).encode(),
+        "function": json.dumps(usual | {"f": ["delete_contacts"]}).encode(),
+        "named": json.dumps(usual | {"k": [1]}).encode(),
+        "position": json.dumps(usual | {"a": ["main", [1]]}).encode(),
+        "wake-up": json.dumps(usual | {"f": "drive_lane", "a": 7}).encode(),
+    }
+    async with simulator.running(World(10)) as portal, working(settings_of(server, portal)):
+        for job_id, data in garbage.items():
+            await redis.set(job_key_prefix + job_id, data)
+            await redis.zadd(QUEUE, {job_id: 1})
+        job_id = await call(server, portal="main", contact_ids=[1, 2])
+        assert (await ended(redis, job_id)).counts[Outcome.DELETED] == 2
+        for job_id in garbage:
+            assert (await ended(redis, job_id)).state is State.FAILED
+            assert (await result(redis, job_id))["s"] is False
+        assert len(portal.truth.of_kind("delete")) == 1
+
+
+async def test_a_request_that_redis_does_not_take_is_tried_again(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(functions, "_PUT_BACK_S", 0.1)
+    refusals = iter([ResponseError("OOM command not allowed when used memory > 'maxmemory'")] * 3)
+
+    async def accept_late(*arguments: Any) -> str:
+        for refusal in refusals:
+            raise refusal
+        return await accept(*arguments)
+
+    monkeypatch.setattr(functions, "accept", accept_late)
+    async with simulator.running(World(10)) as portal, working(settings_of(server, portal)):
+        job_id = await call(server, portal="main", contact_ids=[1, 2])
+        assert (await ended(redis, job_id)).counts[Outcome.DELETED] == 2
+        assert (await result(redis, job_id))["s"] is True
 
 
 async def test_a_pickle_is_never_loaded(redis: ArqRedis, server: EmbeddedServer, tmp_path: Any) -> None:
@@ -145,5 +228,6 @@ async def test_a_pickle_is_never_loaded(redis: ArqRedis, server: EmbeddedServer,
 
         await until(gone)
     assert not opened.exists()
-    with pytest.raises(UnknownJob):
-        await read_job(redis, "trap")
+    job = await read_job(redis, "trap")
+    assert (job.state, job.total) == (State.FAILED, 0)
+    assert "pickle" in (job.last_error or "")

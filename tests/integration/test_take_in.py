@@ -1,0 +1,236 @@
+"""Steering a job that no worker has taken yet, also when one takes it at that very moment."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
+
+import simulator
+from cli.embedded import EmbeddedServer
+from config.errors import UnknownPortal
+from config.settings import Portal, Settings
+from jobs import keys
+from jobs.arq_intake import accept
+from jobs.arq_message import hold_message
+from jobs.control import UnknownJob, control
+from jobs.keys import QUEUE
+from jobs.outcomes import Outcome
+from jobs.priority import Priority, set_priority
+from jobs.retention import forget_old_jobs
+from jobs.states import Event, IllegalMove, State
+from jobs.submit import submit
+from jobs.take_in import NotDue, take_in
+from jobs.view import list_jobs, read_job
+from simulator import World
+from tests.conftest import settings_for
+from tests.integration.sweeping import MARKS, ended, settings_of
+from tests.waiting import until
+from worker.main import working
+
+pytestmark = MARKS
+
+
+@pytest.fixture
+def settings(server: EmbeddedServer) -> Settings:
+    return settings_for(server, Portal.model_validate({"name": "main", "url": "http://127.0.0.1:9", "token": "t"}))
+
+
+async def hand_in(redis: ArqRedis, job_id: str = "mine", *, later_s: float | None = None, **arguments: Any) -> None:
+    request = {"portal": "main", "contact_ids": [1, 2, 3]} | arguments
+    assert await redis.enqueue_job("delete_contacts", _job_id=job_id, _defer_by=later_s, **request)
+
+
+async def steer(redis: ArqRedis, settings: Settings, event: Event, job_id: str = "mine") -> State:
+    await take_in(redis, settings, job_id, event)
+    return await control(redis, job_id, event, by="tests")
+
+
+async def result(redis: ArqRedis, job_id: str = "mine") -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(await redis.get(result_key_prefix + job_id))
+    return kept
+
+
+async def test_paused_before_a_worker_took_it_nothing_is_sent_until_it_is_resumed(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    async with simulator.running(World(10)) as portal:
+        settings = settings_of(server, portal)
+        await hand_in(redis)
+        assert await steer(redis, settings, Event.PAUSE) is State.PAUSED
+        job = await read_job(redis, "mine")
+        assert (job.state_reason, job.total) == ("operator", 3)
+        assert [(action.by, action.action) for action in job.actions] == [("arq", "submit"), ("tests", "pause")]
+        async with working(settings):
+            await hand_in(redis, "other", contact_ids=[7])
+            await ended(redis, "other")
+            assert set(portal.truth.sent) == {7}
+            await control(redis, "mine", Event.RESUME, by="tests")
+            assert (await ended(redis, "mine")).counts[Outcome.DELETED] == 3
+
+
+async def test_cancelled_before_a_worker_took_it_nothing_is_ever_sent(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with simulator.running(World(10)) as portal:
+        settings = settings_of(server, portal)
+        await hand_in(redis)
+        assert await steer(redis, settings, Event.CANCEL) is State.CANCELLED
+        assert (await read_job(redis, "mine")).counts[Outcome.SKIPPED] == 3
+        await redis.zadd(keys.FINISHED, {"mine": 1})
+        assert await forget_old_jobs(redis, 1) == ["mine"]  # the workers were away for longer than the retention
+        async with working(settings):
+            await hand_in(redis, "other", contact_ids=[7])
+            await ended(redis, "other")
+            with pytest.raises(UnknownJob):
+                await read_job(redis, "mine")
+            assert set(portal.truth.sent) == {7}
+
+
+async def test_the_sender_is_told_by_arq_that_it_was_accepted(redis: ArqRedis, settings: Settings) -> None:
+    await hand_in(redis)
+    await steer(redis, settings, Event.PAUSE)
+    kept = await result(redis)
+    assert (kept["s"], kept["r"], kept["id"], kept["q"]) == (True, "mine", "mine", QUEUE)
+    assert not await redis.exists(job_key_prefix + "mine", in_progress_key_prefix + "mine")
+    assert await redis.zscore(QUEUE, "mine") is None
+
+
+async def test_approved_before_a_worker_took_it(redis: ArqRedis, settings: Settings) -> None:
+    portal = settings.portals["main"].model_copy(update={"approval_above": 2})
+    settings = settings.model_copy(update={"portals": {"main": portal}})
+    await hand_in(redis)
+    with pytest.raises(IllegalMove, match="awaiting_approval cannot pause"):
+        await steer(redis, settings, Event.PAUSE)
+    assert await redis.zscore(QUEUE, "mine") is not None, "left alone"
+    assert await steer(redis, settings, Event.APPROVE) is State.QUEUED
+
+
+@pytest.mark.parametrize("event", [Event.RESUME, Event.APPROVE, Event.RETRY_FAILED])
+async def test_what_a_job_that_waits_does_not_allow_leaves_the_message_alone(
+    redis: ArqRedis, settings: Settings, event: Event
+) -> None:
+    await hand_in(redis)
+    with pytest.raises(IllegalMove, match="queued"):
+        await take_in(redis, settings, "mine", event)
+    assert not await redis.exists(keys.job("mine"))
+    assert await redis.zscore(QUEUE, "mine") is not None
+
+
+async def test_a_priority_given_before_a_worker_took_it(redis: ArqRedis, settings: Settings) -> None:
+    await hand_in(redis)
+    await take_in(redis, settings, "mine")
+    await set_priority(redis, "mine", Priority.URGENT, by="tests")
+    assert (await read_job(redis, "mine")).priority is Priority.URGENT
+
+
+async def test_a_job_that_was_put_off_is_not_started_by_steering_it(redis: ArqRedis, settings: Settings) -> None:
+    await hand_in(redis, later_s=3600)
+    with pytest.raises(NotDue, match="put off until"):
+        await take_in(redis, settings, "mine")
+    assert not await redis.exists(keys.job("mine"))
+    assert await steer(redis, settings, Event.CANCEL) is State.CANCELLED
+
+
+async def test_a_request_that_is_wrong_fails_as_it_would_with_a_worker(redis: ArqRedis, settings: Settings) -> None:
+    await hand_in(redis, contact_ids=[0])
+    with pytest.raises(IllegalMove, match="failed"):
+        await steer(redis, settings, Event.CANCEL)
+    assert "contact_ids[0]" in ((await read_job(redis, "mine")).last_error or "")
+    kept = await result(redis)
+    assert kept["s"] is False
+    assert "contact_ids[0]" in kept["r"]
+
+
+async def test_a_portal_that_is_not_configured_here_may_be_configured_elsewhere(
+    redis: ArqRedis, settings: Settings
+) -> None:
+    await hand_in(redis, portal="elsewhere")
+    with pytest.raises(UnknownPortal):
+        await steer(redis, settings, Event.CANCEL)
+    assert await redis.zscore(QUEUE, "mine") is not None
+
+
+async def test_what_is_no_message_of_ours_is_left_alone(redis: ArqRedis, settings: Settings) -> None:
+    await redis.enqueue_job("drive_lane", "main", _job_id="lane")
+    for job_id in ("lane", "nothing", "not an ID"):
+        with pytest.raises(UnknownJob):
+            await steer(redis, settings, Event.CANCEL, job_id)
+    assert await redis.zscore(QUEUE, "lane") is not None
+
+
+@pytest.mark.parametrize("worker_first", [True, False])
+async def test_a_worker_that_takes_the_message_at_the_same_moment_makes_the_same_job(
+    redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch, worker_first: bool
+) -> None:
+    """The worker has marked the message as its own before the caller could, and reads it before it is gone."""
+    await hand_in(redis)
+    data = await redis.get(job_key_prefix + "mine")
+    await redis.set(in_progress_key_prefix + "mine", b"1", px=3_610_000)
+
+    async def submit_in_the_middle(*arguments: Any) -> Any:
+        if worker_first:
+            assert await accept(redis, settings, "mine", data) == "mine"
+        return await submit(*arguments)
+
+    monkeypatch.setattr("jobs.take_in.submit", submit_in_the_middle)
+    state = await steer(redis, settings, Event.PAUSE)
+    assert state is State.PAUSED
+    assert await redis.zscore(QUEUE, "mine") is not None, "the message is the worker's"
+    assert await accept(redis, settings, "mine", data) == "mine"
+    assert (await read_job(redis, "mine")).state is State.PAUSED
+    assert len((await list_jobs(redis)).jobs) == 1
+
+
+async def test_another_request_under_the_same_id_stands(
+    redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came through another door between two looks."""
+    await hand_in(redis)
+    data = await redis.get(job_key_prefix + "mine")
+
+    async def hold_too_late(*arguments: Any) -> bool:
+        await accept(redis, settings, "mine", data.replace(b"[1,2,3]", b"[7]"))
+        return await hold_message(*arguments)
+
+    monkeypatch.setattr("jobs.take_in.hold_message", hold_too_late)
+    assert await steer(redis, settings, Event.PAUSE) is State.PAUSED
+    assert (await read_job(redis, "mine")).total == 1
+    assert (await result(redis))["s"] is False
+    assert "exists already" in (await result(redis))["r"]
+
+
+async def test_a_caller_that_dies_on_the_way_leaves_nothing_running(
+    redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hand_in(redis)
+
+    async def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jobs.take_in.finish_message", die)
+    with pytest.raises(KeyboardInterrupt):
+        await take_in(redis, settings, "mine", Event.CANCEL)
+    assert (await read_job(redis, "mine")).state is State.PAUSING
+    assert 0 < await redis.pttl(in_progress_key_prefix + "mine") <= 10_000
+    assert await control(redis, "mine", Event.CANCEL, by="tests") is State.CANCELLED
+
+
+async def test_many_callers_and_a_worker_at_once_make_one_job(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with simulator.running(World(300)) as portal:
+        settings = settings_of(server, portal, batch_size_max=10, batch_size_start=10)
+        async with working(settings):
+            for n in range(5):
+                await hand_in(redis, f"j{n}", contact_ids=list(range(1 + 60 * n, 61 + 60 * n)))
+                await asyncio.gather(
+                    *(steer(redis, settings, Event.CANCEL, f"j{n}") for _ in range(3)), return_exceptions=True
+                )
+            for n in range(5):
+                job = await ended(redis, f"j{n}")
+                assert (job.state in {State.CANCELLED, State.COMPLETED}, job.total) == (True, 60)
+
+            async def read() -> bool:
+                return not await redis.exists(*(job_key_prefix + f"j{n}" for n in range(5)))
+
+            await until(read)
+        assert len((await list_jobs(redis)).jobs) == 5

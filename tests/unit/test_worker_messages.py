@@ -1,0 +1,67 @@
+"""What arq is given of its queue: well-formed messages, whatever lies there."""
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+from arq.jobs import deserialize_job_raw
+from arq.utils import args_to_string, ms_to_datetime
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.connection import encode_payload
+from worker.messages import Message, read_message
+
+WAKE_UP: dict[str, Any] = {"t": None, "f": "drive_lane", "a": ["main"], "k": {}, "et": 5}
+
+
+def read(data: bytes) -> Any:
+    """Read a message as arq's worker does, with what it does to the parts before a function is called."""
+    function, args, kwargs, _, enqueued_ms = deserialize_job_raw(data, deserializer=read_message)
+    hash(function)
+    ms_to_datetime(enqueued_ms)
+    assert len(args_to_string(tuple(args), kwargs)) < 200
+    encode_payload({"a": args, "k": kwargs})
+    return function, args, kwargs, enqueued_ms
+
+
+def test_messages_of_our_own_are_read_as_they_are() -> None:
+    assert read(json.dumps(WAKE_UP).encode()) == ("drive_lane", ["main"], {}, 5)
+
+
+def test_a_request_stays_as_it_is_and_is_short_in_log_and_result() -> None:
+    data = json.dumps(WAKE_UP | {"f": "delete_contacts", "k": {"contact_ids": list(range(1, 10_000))}}).encode()
+    function, [message], kwargs, enqueued_ms = read(data)
+    assert (function, kwargs, enqueued_ms) == ("delete_contacts", {}, 5)
+    assert message.data == data
+    assert len(encode_payload([message])) < 40
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pickle.dumps(WAKE_UP),
+        b"garbage",
+        json.dumps(WAKE_UP | {"et": "soon"}).encode(),
+        json.dumps(WAKE_UP | {"et": 10**18}).encode(),
+        json.dumps(WAKE_UP | {"a": 5}).encode(),
+        json.dumps(WAKE_UP | {"k": [1]}).encode(),
+        json.dumps(WAKE_UP | {"f": ["drive_lane"]}).encode(),
+    ],
+    ids=lambda data: repr(data[:60]),
+)
+def test_what_arq_would_die_of_becomes_a_request_that_can_be_refused(data: bytes) -> None:
+    function, [message], kwargs, _ = read(data)
+    assert (function, kwargs) == ("delete_contacts", {})
+    assert isinstance(message, Message)
+    assert message.data == data
+
+
+def test_a_number_of_tries_that_the_sender_made_up_does_not_count() -> None:
+    assert read_message(json.dumps(WAKE_UP | {"t": 10**9}).encode())["t"] is None
+
+
+@given(st.binary())
+def test_nothing_makes_it_fail(data: bytes) -> None:
+    read(data)
