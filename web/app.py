@@ -8,11 +8,13 @@ from arq.connections import ArqRedis
 from config.settings import Settings
 from web.context import ENDING, LIMITS, REDIS, SETTINGS
 from web.guard import add_headers, announce_end, log_request, only_local
+from web.job_reader import READER, JobReader
 from web.limits import Limits
 from web.metrics import measuring
 from web.openapi import DOCUMENT, write_document
 from web.operation import add_routes
 from web.operations import OPERATIONS
+from web.page.routes import add_page
 from web.problems import problems
 from web.results import install as install_downloads
 from web.submission import INTAKES, Intakes
@@ -31,6 +33,7 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     app = web.Application(middlewares=[log_request, problems, only_local])
     app[SETTINGS] = settings
     app[REDIS] = redis
+    app[READER] = JobReader(redis)
     app[LIMITS] = limits = limits or Limits()
     app[INTAKES] = Intakes(limits.submissions, limits.submission_wait_s)
     app[ENDING] = asyncio.Event()
@@ -41,4 +44,5 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     install_watcher(app)
     install_downloads(app)
     add_routes(app, OPERATIONS)
+    add_page(app)
     return app

@@ -11,6 +11,7 @@ from jobs.view import Job, list_jobs, read_job
 from jobs.why import explain
 from web.answers import as_json
 from web.context import REDIS, SETTINGS
+from web.job_reader import READER
 from web.keys import caller, check_visible
 from web.models import JobChange, JobList, JobsQuery
 from web.operation import Handler
@@ -45,7 +46,7 @@ async def visible_job(request: web.Request) -> Job:
     Raises:
         UnknownJob: there is none, or none that the caller may see.
     """
-    return check_visible(request, await read_job(request.app[REDIS], job_id_of(request)))
+    return check_visible(request, await request.app[READER].read(job_id_of(request)))
 
 
 async def get_job(request: web.Request) -> web.Response:
