@@ -34,6 +34,11 @@ T = TypeVar("T")
 #: Jobs read in one pipeline: some milliseconds of work, between which other requests have their turn.
 _AT_ONCE = 100
 
+#: A look that takes longer is one that waits for Redis to come back.
+_PATIENCE_S = 2.0
+
+_LONGEST_PAUSE_S = 2.0
+
 _log = get_logger()
 
 
@@ -255,8 +260,8 @@ class Watcher:
         """Read all topics again and again, until there are none."""
         took_s = 0.0
         while True:
-            # Where there is much to read, it takes a fifth of the time at most.
-            await asyncio.sleep(max(self._limits.events_every_s, 4 * took_s))
+            # Where there is much to read, that shall not take all the time.
+            await asyncio.sleep(max(self._limits.events_every_s, min(4 * took_s, _LONGEST_PAUSE_S)))
             if not self._jobs and not self._lists:
                 return
             started = perf_counter()
@@ -282,16 +287,22 @@ class Watcher:
 
     async def _noting_absence(self, look: Awaitable[None]) -> None:
         """Look, and when Redis does not answer say so to all who wait instead of ending their streams."""
+        alarm = asyncio.get_running_loop().call_later(_PATIENCE_S, self._note_absence)
         try:
             await look
         except (RedisError, OSError):
-            if not self._away:
-                self._away = True
-                self._wake_all()
+            self._note_absence()
         except Exception:  # noqa: BLE001 - a bug in reading one job must not silence the streams of all others
             _log.exception("watcher_failed")
         else:
             self._away = False
+        finally:
+            alarm.cancel()
+
+    def _note_absence(self) -> None:
+        if not self._away:
+            self._away = True
+            self._wake_all()
 
     def _wake_all(self) -> None:
         topics: list[_Topic[Any]] = [*self._jobs.values(), *self._lists.values()]
