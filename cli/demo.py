@@ -10,12 +10,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
 
+import typer
 from arq.connections import ArqRedis
 
 from cli.children import die_with_parent
-from cli.context import redis_of
+from cli.context import operator, redis_of
 from cli.demo_truth import Truth, compare
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, UsageError, exit_code_of
@@ -36,19 +37,19 @@ LISTED = 20_000
 BYSTANDERS = 500
 MISSING, READ_ONLY, INVOICED, DUPLICATES = 300, 120, 180, 250
 
-_PORTAL = {
-    "--contacts": LISTED + BYSTANDERS,
-    "--missing": MISSING,
-    "--read-only": READ_ONLY,
-    "--invoiced": INVOICED,
-    "--base-ms": 60,
-    "--per-contact-ms": 2,
-    "--jitter": 0.3,
-    "--concurrency": 8,
-    "--seed": 1,
+_PORTAL = [
+    *("--contacts", str(LISTED + BYSTANDERS)),
+    *("--missing", str(MISSING)),
+    *("--read-only", str(READ_ONLY)),
+    *("--invoiced", str(INVOICED)),
+    *("--base-ms", "60"),
+    *("--per-contact-ms", "2"),
+    *("--jitter", "0.3"),
+    *("--concurrency", "8"),
+    *("--seed", "1"),
     # Now and then the portal deletes and then answers 500, as the real one does.
-    "--fault": '{"fault": "error", "when": "after", "rate": 0.03}',
-}
+    *("--fault", '{"fault": "error", "when": "after", "rate": 0.03}'),
+]
 
 _CONFIGURATION = """\
 [redis]
@@ -69,27 +70,38 @@ _STOP_S = 10.0
 _LIMIT_S = 180.0
 
 
-def demo() -> ExitCode:
+def demo(
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Keep everything running afterwards, to try the page, until Ctrl-C.")
+    ] = False,
+) -> ExitCode:
     """Clean up 20,000 contacts of a simulated portal, and check the ledger against it. Takes about 20 seconds.
 
-    Needs nothing: starts a Redis, a simulated portal and a worker of its own in a temporary directory, and leaves
-    nothing behind. Exit code 0 only if the ledger and the portal agree about every contact.
+    Needs nothing: starts a Redis, a simulated portal, a worker and the API with its page in a temporary directory, and
+    leaves nothing behind. Exit code 0 only if the ledger and the portal agree about every contact.
 
     Examples:
       crm-sweep demo
+      crm-sweep demo --stay
     """
     with terminable(), contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(_temporary_directory()))
         server = stack.enter_context(EmbeddedServer(directory / "redis"))
-        portal_url = stack.enter_context(_portal())
+        portal_url = stack.enter_context(_listening("simulator", *_PORTAL))
         configuration = directory / "crm-sweep.toml"
         configuration.write_text(_CONFIGURATION.format(redis=server.url.get_secret_value(), portal=portal_url))
         settings = load_settings(configuration, {})
         stack.enter_context(_worker(configuration, directory / "worker.log"))
+        page = stack.enter_context(_listening("--config", str(configuration), "api", "--port", "0"))
         note(f"a simulated portal with {LISTED + BYSTANDERS - MISSING:,} contacts, a Redis and a worker are running")
+        note(f"watch it in a browser: {page}")
         contacts = directory / "contacts.csv"
         _write_list(contacts)
         job, agreed = run_async(_clean_up(settings, contacts, portal_url))
+        if stay:
+            note(f"everything stays up for you to try, until Ctrl-C: {page}")
+            with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
+                run_async(_until_interrupted())
     if not agreed:
         return ExitCode.JOB_ENDED_BADLY
     return exit_code_of(job)
@@ -109,6 +121,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
                 label="spring cleanup",
                 duplicates=intake.duplicates,
                 lanes=portal.max_concurrency,
+                by=operator(),
             ),
         )
         try:
@@ -170,14 +183,18 @@ def _temporary_directory() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _portal() -> Iterator[str]:
-    options = [str(part) for option in _PORTAL.items() for part in option]
-    with _process("simulator", *options, stdout=subprocess.PIPE) as process:
+def _listening(*arguments: str) -> Iterator[str]:
+    """Run a server of this very program; gives the address on which it says that it listens."""
+    with _process(*arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         first_line = process.stdout.readline().decode() if process.stdout else ""
         _, _, url = first_line.partition("listening on ")
         if not url:
-            raise UsageError("the simulated portal did not start")
+            raise UsageError(f"`crm-sweep {' '.join(arguments[:3])} …` did not start")
         yield url.strip()
+
+
+async def _until_interrupted() -> None:
+    await asyncio.Event().wait()
 
 
 @contextlib.contextmanager
@@ -188,7 +205,7 @@ def _worker(configuration: Path, log: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _process(
-    *arguments: str, stdout: int | None = None, stderr: IO[bytes] | None = None
+    *arguments: str, stdout: int | None = None, stderr: IO[bytes] | int | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a command of this very program while the block lasts."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CRM_SWEEP_")}

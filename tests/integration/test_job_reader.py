@@ -8,21 +8,19 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.control import UnknownJob, control
 from jobs.states import Event, State
-from jobs.view import Job
+from jobs.view import Job, read_jobs
 from tests.integration.lanes import accept
-from web import job_reader
 from web.job_reader import JobReader
 
 
 async def test_polls_that_come_together_share_one_read(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[list[str]] = []
-    read_jobs = job_reader.read_jobs
 
     async def counted(connection: ArqRedis, job_ids: list[str]) -> list[Job | None]:
         reads.append(job_ids)
         return await read_jobs(connection, job_ids)
 
-    monkeypatch.setattr(job_reader, "read_jobs", counted)
+    monkeypatch.setattr("web.job_reader.read_jobs", counted)
     one, other = await accept(redis, range(1, 11)), await accept(redis, range(1, 21))
     reader = JobReader(redis)
     jobs = await asyncio.gather(*(reader.read(job_id) for job_id in [one, other] * 50))
@@ -34,7 +32,7 @@ async def test_a_poll_is_never_answered_with_a_read_that_began_before_it(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = await accept(redis, range(1, 11))
-    read_jobs, has_read, go_on = job_reader.read_jobs, asyncio.Event(), asyncio.Event()
+    has_read, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(connection: ArqRedis, job_ids: list[str]) -> list[Job | None]:
         jobs = await read_jobs(connection, job_ids)
@@ -42,7 +40,7 @@ async def test_a_poll_is_never_answered_with_a_read_that_began_before_it(
         await go_on.wait()
         return jobs
 
-    monkeypatch.setattr(job_reader, "read_jobs", slow)
+    monkeypatch.setattr("web.job_reader.read_jobs", slow)
     reader = JobReader(redis)
     before = asyncio.create_task(reader.read(job_id))
     await has_read.wait()
@@ -74,7 +72,7 @@ async def test_everybody_who_waits_is_told_what_went_wrong(redis: ArqRedis, monk
         raise RedisConnectionError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(job_reader, "read_jobs", away)
+        patched.setattr("web.job_reader.read_jobs", away)
         told = await asyncio.gather(*(reader.read(job_id) for _ in range(3)), return_exceptions=True)
         assert [type(one) for one in told] == [RedisConnectionError] * 3
     assert (await reader.read(job_id)).id == job_id
