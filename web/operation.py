@@ -98,7 +98,7 @@ def _guarded(operation: Operation) -> Handler:
         limits = request.app[LIMITS]
         if (request.content_length or 0) > limits.change_bytes:
             raise Refusal(Kind.TOO_LARGE, f"The body may have at most {limits.change_bytes:,} bytes.")
-        async with asyncio.timeout(limits.redis_s):
+        async with asyncio.timeout(limits.redis_s if operation.asks_redis else None):
             return await handler(request)
 
     return guarded

@@ -26,7 +26,7 @@ class Protocol(web.RequestHandler):
         if isinstance(exc, LineTooLong):
             refusal = Refusal(Kind.HEADERS_TOO_LARGE, "The address or one of the headers is too long.")
         elif status < 500:
-            refusal = Refusal(Kind.BAD_REQUEST, "This is not an HTTP request.")
+            refusal = Refusal(Kind.BAD_REQUEST, "This is not an HTTP request that can be read here.")
         else:
             _log.error("request_failed", route="", exc_info=exc)
             refusal = Refusal(Kind.INTERNAL, "This is a bug; the server's log has the details.")

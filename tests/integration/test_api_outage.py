@@ -1,0 +1,75 @@
+"""The API while Redis is away: it says so at once, lives on, and goes on by itself."""
+
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from arq.connections import ArqRedis
+from pydantic import SecretStr
+
+from cli.embedded import EmbeddedServer
+from config.settings import Portal
+from jobs.connection import connect
+from tests.conftest import settings_for
+from tests.integration.serving import Api, serving
+from tests.waiting import until
+from web.limits import Limits
+
+BODY = {"portal": "main", "contact_ids": [1]}
+
+
+@contextlib.asynccontextmanager
+async def api_of(server: EmbeddedServer) -> AsyncIterator[Api]:
+    portal = Portal(name="main", url="http://crm", token=SecretStr("secret-token"))
+    redis: ArqRedis = connect(server.url, patience_s=0)
+    try:
+        async with serving(settings_for(server, portal), redis, limits=Limits(redis_s=1.0, ending_s=1.0)) as api:
+            yield api
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+async def test_an_outage_is_told_and_outlived(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path) as server:
+        async with api_of(server) as api:
+            job = await api.json("POST", "/v1/jobs", status=202, json=BODY)
+            server.stop()
+            for method, path, body in (
+                ("GET", f"/v1/jobs/{job['id']}", None),
+                ("GET", "/v1/jobs", None),
+                ("GET", "/v1/portals", None),
+                ("POST", "/v1/jobs", BODY),
+                ("POST", f"/v1/jobs/{job['id']}/pause", None),
+            ):
+                async with api.client.request(method, path, json=body) as answer:
+                    problem = await answer.json(content_type="application/problem+json")
+                    assert (answer.status, problem["type"]) == (503, "urn:crm-sweep:problem:redis-away")
+                    assert int(answer.headers["Retry-After"]) > 0
+                    assert str(tmp_path) not in str(problem)
+            ready = await api.json("GET", "/readyz", status=503)
+            assert not ready["ready"]
+            assert await api.json("GET", "/healthz") == {"status": "ok"}
+            with EmbeddedServer(tmp_path):
+
+                async def back() -> bool:
+                    async with api.client.get("/readyz") as answer:
+                        return answer.status == 200
+
+                await until(back)
+                assert await api.json("GET", f"/v1/jobs/{job['id']}") == job
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path) as server:
+        async with api_of(server) as api:
+            job = await api.json("POST", "/v1/jobs", status=202, json=BODY)
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                problem = await api.json("GET", f"/v1/jobs/{job['id']}", status=503)
+                assert problem["type"] == "urn:crm-sweep:problem:redis-away"
+                assert not (await api.json("GET", "/readyz", status=503))["ready"]
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            assert await api.json("GET", f"/v1/jobs/{job['id']}") == job
