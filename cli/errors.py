@@ -14,6 +14,7 @@ from jobs.connection import AWAY, UnsuitableServer
 from jobs.control import UnknownJob
 from jobs.intake import IntakeError
 from jobs.outcomes import Outcome
+from jobs.priority import JobHasEnded
 from jobs.protected import BadProtectedList
 from jobs.states import IllegalMove, State
 from jobs.submit import BadSubmission, JobExists
@@ -96,6 +97,7 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
             BadSubmission,
             JobExists,
             IllegalMove,
+            JobHasEnded,
             BadAddress,
             TyperException,
         ),

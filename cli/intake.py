@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from cli.errors import UsageError
 from cli.output import note, notes
 from jobs.intake import Intake, IntakeError, read_contact_ids
+from jobs.priority import Priority
 
 File = Annotated[
     str,
@@ -32,6 +33,9 @@ Column = Annotated[
 ]
 SkipInvalid = Annotated[
     bool, typer.Option("--skip-invalid", help="Drop and count what is not a contact ID, instead of refusing the list.")
+]
+WantedPriority = Annotated[
+    Priority, typer.Option("--priority", help="How often the job's turn comes among the others of its portal.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed above confirm_above without a terminal.")]
 

@@ -18,9 +18,12 @@ from jobs.outcomes import Outcome
 from jobs.states import State
 from jobs.view import Job, Page, list_jobs, read_job, to_json
 
+#: How many of the last actions `status` shows; `--json` has more.
+_ACTIONS = 5
+
 
 def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:
-    """Show a job once: its state, why it waits and what to do, its counts.
+    """Show a job once: its state, why it waits and what to do, its counts, who did what to it last.
 
     Examples:
       crm-sweep status 01JD4M6Y9Q
@@ -34,9 +37,10 @@ def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCo
     if not job.ended:
         eta = f", {duration(job.eta_s)} left" if job.eta_s is not None else ""
         out(f"{job.progress:.1%} decided{eta}\n")
-    waits = standing(job)
-    if waits:
-        out(waits + "\n")
+    _tell_standing(job)
+    for action in job.actions[-_ACTIONS:]:
+        detail = f" {action.detail}" if action.detail else ""
+        out(f"{action.at.replace('T', ' ')[:19]} UTC  {action.by}: {action.action}{detail}\n")
     return ExitCode.DONE
 
 
@@ -55,6 +59,7 @@ def watch(ctx: typer.Context, job_id: JobId) -> ExitCode:
     job = run_async(_watch(settings_of(ctx), job_id))
     with contextlib.suppress(ReaderGone):
         out(rendered(summary(job)))
+        _tell_standing(job)
     return exit_code_of(job)
 
 
@@ -92,6 +97,13 @@ def list_(
     if page.next_cursor:
         note(f"there are more: --cursor {page.next_cursor}")
     return ExitCode.DONE
+
+
+def _tell_standing(job: Job) -> None:
+    """Say why a job waits, or why it failed, and what to do."""
+    waits = standing(job)
+    if waits:
+        out(waits + "\n")
 
 
 async def _read(settings: Settings, job_id: str) -> Job:

@@ -18,7 +18,7 @@ from config.logging import configure_logging
 from config.masking import mask_text
 from config.settings import LogConfig
 
-_ONE_SHOT, _JOBS, _SERVICES = "Without any server", "Jobs", "Services"
+_ONE_SHOT, _JOBS, _PORTALS, _SERVICES = "Without any server", "Jobs", "Portals", "Services"
 
 #: Every command: where the help shows it, and the function that carries it out.
 _COMMANDS = {
@@ -34,6 +34,10 @@ _COMMANDS = {
     "cancel": (_JOBS, "cli.steer:cancel"),
     "approve": (_JOBS, "cli.steer:approve"),
     "retry-failed": (_JOBS, "cli.steer:retry_failed_"),
+    "priority": (_JOBS, "cli.steer:priority"),
+    "why": (_JOBS, "cli.why:why"),
+    "portals": (_PORTALS, "cli.portals:portals"),
+    "limits": (_PORTALS, "cli.portals:limits"),
     "worker": (_SERVICES, "cli.worker:worker"),
     "api": (_SERVICES, "cli.api:api"),
     "check": (_SERVICES, "cli.check:check"),

@@ -12,7 +12,7 @@ import typer
 from cli.context import AsJson, operator, redis_of, settings_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
-from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list, tell
+from cli.intake import Column, File, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
 from cli.interrupts import interruptible, terminable
 from cli.loop import run_async
 from cli.output import ReaderGone, note, out, rendered
@@ -23,6 +23,7 @@ from config.logging import configure_logging
 from config.settings import Portal, Settings
 from jobs.control import UnknownJob, control
 from jobs.ledger import take_over
+from jobs.priority import Priority
 from jobs.results_text import Format
 from jobs.states import Event, State
 from jobs.submit import Submission, request_digest, submit
@@ -51,6 +52,7 @@ def run(
     ] = None,
     column: Column = None,
     skip_invalid: SkipInvalid = False,
+    priority: WantedPriority = Priority.NORMAL,
     yes: Yes = False,
     state_dir: Annotated[Path, typer.Option("--state-dir", metavar="DIR", help="Where the ledger is kept.")] = Path(
         ".crm-sweep"
@@ -81,6 +83,7 @@ def run(
         job_id=f"run-{request_digest(target.name, intake.ids)[:16]}",
         duplicates=intake.duplicates,
         lanes=target.max_concurrency,
+        priority=priority,
         by=operator(),
     )
     with terminable(), EmbeddedServer(state_dir) as server:

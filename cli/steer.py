@@ -1,4 +1,6 @@
-"""`pause`, `resume`, `cancel`, `approve` and `retry-failed`: steering jobs."""
+"""`pause`, `resume`, `cancel`, `approve`, `retry-failed` and `priority`: steering jobs."""
+
+from typing import Annotated
 
 import typer
 from arq.connections import ArqRedis
@@ -9,8 +11,10 @@ from cli.loop import run_async
 from cli.output import out
 from config.settings import Settings
 from jobs.control import control
+from jobs.priority import Priority, set_priority
 from jobs.retry import retry_failed
 from jobs.states import Event, State
+from jobs.take_in import take_in
 from jobs.view import read_job
 
 
@@ -65,8 +69,35 @@ def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
     return ExitCode.DONE
 
 
+def priority(
+    ctx: typer.Context,
+    job_id: JobId,
+    wanted: Annotated[
+        Priority, typer.Argument(metavar="PRIORITY", help="urgent, normal or background.", show_default=False)
+    ],
+) -> ExitCode:
+    """Change how often a job's turn comes among the others of its portal, from its next batch on.
+
+    An urgent job has ten turns for each one of a normal job, and that one ten for each one of a background job.
+
+    Examples:
+      crm-sweep priority 01JD4M6Y9Q urgent
+      crm-sweep priority 01JD4M6Y9Q background
+    """
+    run_async(_set_priority(settings_of(ctx), job_id, wanted))
+    out(f"job {job_id} is {wanted} now\n")
+    return ExitCode.DONE
+
+
+async def _set_priority(settings: Settings, job_id: str, wanted: Priority) -> None:
+    async with redis_of(settings) as redis:
+        await take_in(redis, settings, job_id)
+        await set_priority(redis, job_id, wanted, by=operator())
+
+
 async def _retry_failed(settings: Settings, job_id: str) -> tuple[State, int]:
     async with redis_of(settings) as redis:
+        await take_in(redis, settings, job_id, Event.RETRY_FAILED)
         return await retry_failed(redis, job_id, by=operator(), lanes=await _lanes(settings, redis, job_id))
 
 
@@ -78,6 +109,7 @@ def _steer(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
 
 async def _control(settings: Settings, job_id: str, event: Event) -> State:
     async with redis_of(settings) as redis:
+        await take_in(redis, settings, job_id, event)
         return await control(redis, job_id, event, by=operator(), lanes=await _lanes(settings, redis, job_id))
 
 

@@ -6,11 +6,12 @@ import typer
 
 from cli.context import AsJson, operator, redis_of, settings_of
 from cli.errors import ExitCode
-from cli.intake import Column, File, PortalName, SkipInvalid, Yes, confirm, read_list, tell
+from cli.intake import Column, File, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
 from cli.loop import run_async
 from cli.output import note, out
 from cli.summary import standing
 from config.settings import Settings
+from jobs.priority import Priority
 from jobs.submit import Submission, check_job_id
 from jobs.submit import submit as submit_job
 from jobs.view import read_job, to_json
@@ -27,15 +28,18 @@ def submit(
     ] = None,
     column: Column = None,
     skip_invalid: SkipInvalid = False,
+    priority: WantedPriority = Priority.NORMAL,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Queue a job and print its ID as the only line on standard output.
 
-    With --id, submitting the same list again gives the same job; another list under the same ID is refused.
+    With --id, submitting the same list again gives the same job; another list under the same ID is refused. An urgent
+    job has ten turns at its portal for each one of a normal job, and that one ten for each one of a background job.
 
     Examples:
       crm-sweep submit contacts.csv --portal main --label "spring cleanup"
+      crm-sweep submit everything.csv --portal main --priority background --yes
       ID=$(crm-sweep submit ids.txt --portal main --yes) && crm-sweep watch "$ID"
     """
     settings = settings_of(ctx)
@@ -51,6 +55,7 @@ def submit(
         duplicates=intake.duplicates,
         needs_approval=0 < target.approval_above < len(intake.ids),
         lanes=target.max_concurrency,
+        priority=priority,
         by=operator(),
     )
     confirm(intake, target.name, above=settings.confirm_above, yes=yes)

@@ -1,0 +1,70 @@
+"""`crm-sweep why`: what holds a job back now."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import typer
+
+from cli.context import AsJson, JobId, redis_of, settings_of
+from cli.errors import ExitCode
+from cli.loop import run_async
+from cli.output import out
+from cli.portals import drive
+from cli.summary import duration
+from config.settings import Settings
+from jobs.portals import PortalView
+from jobs.view import to_json
+from jobs.why import Why, explain
+
+
+def why(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:
+    """Say what holds a job back now, what its portal answered last, and when it may be done.
+
+    The one thing that binds is named: the portal's rate or concurrency, a rest that the portal asked for, other jobs,
+    a pause, a fault. The end is told as a range, from the slowest to the fastest pace that the job had so far.
+
+    Examples:
+      crm-sweep why 01JD4M6Y9Q
+      crm-sweep why 01JD4M6Y9Q --json | jq .constraint
+    """
+    found = run_async(_explain(settings_of(ctx), job_id))
+    out(to_json(found).decode() + "\n" if as_json else "".join(f"{line}\n" for line in lines_of(found)))
+    return ExitCode.DONE
+
+
+async def _explain(settings: Settings, job_id: str) -> Why:
+    async with redis_of(settings) as redis:
+        return await explain(redis, settings, job_id)
+
+
+def lines_of(found: Why) -> Iterator[str]:
+    """Write an explanation for people."""
+    yield f"job {found.id} is {found.state}"
+    yield f"{found.constraint}: {found.explanation}" if found.constraint else found.explanation
+    if found.until:
+        yield f"until: {_clock(found.until)}"
+    if found.share is not None:
+        yield f"share: {found.share:.0%} of the portal's turns"
+    if found.eta:
+        earliest, latest = duration(found.eta.earliest_s), duration(found.eta.latest_s)
+        yield f"done in: {earliest if earliest == latest else f'{earliest} to {latest}'}"
+    if found.portal:
+        yield f"portal: {drive(found.portal)}"
+        yield from _answers(found.portal)
+
+
+def _answers(portal: PortalView) -> Iterator[str]:
+    """Sum the last answers up, and tell the newest in full."""
+    if not portal.last_answers:
+        return
+    results = Counter(answer.result for answer in portal.last_answers)
+    yield f"last answers: {', '.join(f'{count} {result}' for result, count in results.most_common())}"
+    newest = portal.last_answers[0]
+    status = f", HTTP {newest.http_status}" if newest.http_status else ""
+    what = f"{newest.call.replace('_', '-')} of {newest.size:,} {'contact' if newest.size == 1 else 'contacts'}"
+    took = f"took {newest.took_ms / 1000:.2f} s, at {_clock(newest.at)}"
+    yield f"the newest: {what}, {newest.result}{status}, {took}"
+
+
+def _clock(at: str) -> str:
+    return at.replace("T", " ")[:19] + " UTC"
