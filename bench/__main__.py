@@ -42,6 +42,11 @@ _SECTIONS = {
         "status polls beside a bare handler, and a list that is streamed in",
         ("--rounds", "2", "--seconds", "2"),
     ),
+    "fair-share": Section(
+        "bench.fair_share",
+        "small jobs while a campaign of millions is under way",
+        ("--ids", "1000000", "--jobs", "3"),
+    ),
     "pacing": Section(
         "bench.pacing",
         "whether rates are kept, and a hidden capacity is found",
@@ -57,7 +62,7 @@ _SECTIONS = {
 
 def _usage() -> str:
     sections = "\n".join(
-        f"  {name:9} {section.summary}{'' if _is_there(section) else '  (not there yet)'}"
+        f"  {name:10} {section.summary}{'' if _is_there(section) else '  (not there yet)'}"
         for name, section in _SECTIONS.items()
     )
     return f"""usage: python -m bench [SECTION [options]]

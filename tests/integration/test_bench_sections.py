@@ -65,6 +65,13 @@ def test_the_api_is_polled_beside_a_bare_handler_and_takes_a_list(tmp_path: Path
     assert 0 < intake["api_idle_rss_bytes"] <= intake["api_peak_rss_bytes"]
 
 
+def test_small_jobs_are_measured_beside_a_campaign(tmp_path: Path) -> None:
+    options = ("--ids", "100000", "--jobs", "1", "--contacts", "10")
+    measured = bench("fair-share", *options, json_to=tmp_path / "out.json")["small_jobs"]
+    assert [one["priority"] for one in measured] == ["normal", "urgent", "normal", "background"]
+    assert all(took_s > 0 for one in measured for took_s in one["took_s"])
+
+
 def test_a_run_that_is_killed_on_its_way_ends_true(tmp_path: Path) -> None:
     options = ("--ids", "20000", "--kills", "1", "--batch", "100")
     measured = bench("one-shot", *options, json_to=tmp_path / "out.json")["one_shot"]

@@ -1,0 +1,139 @@
+"""`python -m bench fair-share`: how long a small job takes while a campaign of millions is under way.
+
+The campaign keeps every lane of the portal busy; small jobs are submitted one after the other, each when the one before
+has ended. Measured is the time from the submission of each until its last contact is decided, beside what the same job
+takes on an idle portal.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from arq.connections import ArqRedis
+from pyroaring import BitMap
+
+from bench.load import Load
+from bench.ours import PORTAL, settings_for
+from bench.process import embedded_redis, module
+from bench.rounds import MODELS, stub_portal
+from bench.section import positive, publish, run_section, table
+from jobs.connection import connect
+from jobs.outcomes import Outcome
+from jobs.priority import Priority
+from jobs.submit import Submission, submit
+from jobs.view import read_job
+
+_LOOK_S = 0.01
+
+
+@dataclass(frozen=True)
+class SmallJobs:
+    """How long small jobs took, one after the other."""
+
+    beside: str  #: what else the portal was busy with
+    priority: Priority
+    took_s: list[float]  #: from the submission until the job had ended
+
+
+async def small_jobs(
+    redis: ArqRedis, *, beside: str, priority: Priority, count: int, contacts: int, first_id: int
+) -> SmallJobs:
+    """Submit small jobs and see each through."""
+    took_s = []
+    for number in range(count):
+        start = first_id + number * contacts
+        started_s = time.monotonic()
+        accepted = await submit(
+            redis,
+            Submission(portal=PORTAL, ids=BitMap(range(start, start + contacts)), lanes=1, priority=priority),
+        )
+        while not (await read_job(redis, accepted.job_id)).ended:  # noqa: ASYNC110  # the end is news in Redis
+            await asyncio.sleep(_LOOK_S)
+        took_s.append(time.monotonic() - started_s)
+    return SmallJobs(beside, priority, took_s)
+
+
+async def run(options: argparse.Namespace) -> list[SmallJobs]:
+    """Measure on an idle portal, then beside the campaign.
+
+    Raises:
+        RuntimeError: the campaign ended too early for that.
+    """
+    async with embedded_redis() as redis_url, stub_portal(MODELS["realistic"], element_bytes=0) as portal_url:
+        load = Load(portal_url, redis_url, options.ids, 200, options.concurrency)
+        redis = connect(settings_for(load).redis.url)
+        try:
+            async with module("bench.ours", load.as_argument()):
+
+                async def some(beside: str, priority: Priority) -> SmallJobs:
+                    first_id = options.ids + 1
+                    return await small_jobs(
+                        redis,
+                        beside=beside,
+                        priority=priority,
+                        count=options.jobs,
+                        contacts=options.contacts,
+                        first_id=first_id,
+                    )
+
+                idle = await some("nothing", Priority.NORMAL)
+                ids = BitMap(range(1, options.ids + 1))
+                campaign = await submit(redis, Submission(portal=PORTAL, ids=ids, lanes=load.concurrency))
+                await _under_way(redis, campaign.job_id, 10 * load.batch)
+                beside = f"a campaign of {options.ids:,}"
+                measured = [idle, *[await some(beside, priority) for priority in Priority]]
+                if (await read_job(redis, campaign.job_id)).ended:
+                    raise RuntimeError("the campaign ended before the small jobs did")
+        finally:
+            await redis.aclose(close_connection_pool=True)
+    return measured
+
+
+async def _under_way(redis: ArqRedis, job_id: str, deleted: int) -> None:
+    while (await read_job(redis, job_id)).counts[Outcome.DELETED] < deleted:  # noqa: ASYNC110  # news in Redis, too
+        await asyncio.sleep(_LOOK_S)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench fair-share",
+        description=__doc__,
+        epilog="examples:\n  python -m bench fair-share --ids 10000000 --jobs 20",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--ids", type=positive, default=10_000_000, help="of the campaign (default: 10,000,000)")
+    parser.add_argument("--jobs", type=positive, default=10, help="small jobs of each kind (default: 10)")
+    parser.add_argument("--contacts", type=positive, default=100, help="of a small job (default: 100)")
+    parser.add_argument("--concurrency", type=positive, default=4, help="calls in flight (default: 4)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    return parser
+
+
+async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
+    measured = await run(options)
+    rows = [
+        [f"{one.priority}, beside {one.beside}", f"{statistics.median(one.took_s):.2f}", f"{max(one.took_s):.2f}"]
+        for one in measured
+    ]
+    publish(
+        f"Small jobs of {options.contacts} contacts, {options.concurrency} calls in flight, 50 ms + 2 ms per contact",
+        [table(("priority of the small job", "median s", "longest s"), rows)],
+        {"small_jobs": [dataclasses.asdict(one) for one in measured]},
+        command=command,
+        json_to=options.json,
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the section; returns the exit code."""
+    return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "fair-share", *argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
