@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 from redis.exceptions import RedisError
+from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_contextvars
 
 from config.logging import get_logger
 from config.settings import Portal, Settings
@@ -77,6 +78,8 @@ class Fleet:
             BadProtectedList: a list of protected contact IDs cannot be read.
         """
         fleet = cls(settings, connect(settings.redis.url, patience_s=PATIENCE_S))
+        # Every task of this worker begins after this and takes it along.
+        bind_contextvars(worker=fleet.name)
         for portal in settings.portals.values():
             fleet._driven[portal.name] = fleet._prepare(portal)
         fleet._heart = asyncio.create_task(fleet._beat())
@@ -93,10 +96,15 @@ class Fleet:
         except AWAY:
             get_logger().warning("redis_away_at_shutdown")
         await self.redis.aclose(close_connection_pool=True)
+        unbind_contextvars("worker")
 
     async def drive(self, portal_name: str) -> Farewell:
         """Drive a portal for one slice, then see to it that somebody goes on."""
-        log = get_logger(portal=portal_name)
+        with bound_contextvars(portal=portal_name):
+            return await self._drive(portal_name)
+
+    async def _drive(self, portal_name: str) -> Farewell:
+        log = get_logger()
         driven = self._driven.get(portal_name)
         if driven is None:
             log.warning("portal_not_configured")

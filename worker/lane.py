@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from pyroaring import BitMap
 from redis.exceptions import RedisError
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from config.portal import Portal
@@ -142,6 +143,8 @@ class Lane:
                         return await self._let_go(Ending.DRAINED)
                     grant = await self.ledger.next_batch(self.terms, has_turn=True)
                     continue
+                # The line about this batch may be written while the next one is under way: its task takes this along.
+                bind_contextvars(job_id=grant.job_id)
                 done = await self._work(grant)
                 if recording:
                     await recording
@@ -156,6 +159,7 @@ class Lane:
                     self._log(done)
                     _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self.terms)
         finally:
+            unbind_contextvars("job_id")
             if recording:
                 await recording
                 await self.ledger.release()
@@ -249,7 +253,6 @@ class Lane:
             return
         counts = done.settlement.counts()
         fields: dict[str, object] = {
-            "job_id": done.batch.job_id,
             "seq": done.batch.seq,
             "call": done.batch.call.name.lower(),
             "size": done.batch.size,
@@ -257,6 +260,7 @@ class Lane:
             "http_status": done.answer.http_status,
         }
         fields.update((outcome.value, counts[outcome]) for outcome in Outcome if outcome in counts)
+        fields["undecided"] = done.batch.size - sum(counts.values())
         if isinstance(done.answer, Failure):
             self.log.warning("batch_failed", **fields, action=done.answer.action.value, reason=done.answer.reason)
         else:
