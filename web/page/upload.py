@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BodyPartReader, ClientError, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from jobs.intake import Intake, IntakeError, IntakeParser
 from jobs.intake_bytes import PackingError, PlainText
@@ -51,7 +52,8 @@ async def read_upload(request: web.Request) -> Upload:
         await reader.read()
     except TimeoutError:
         raise Refusal(Kind.SLOW_BODY, "The form did not arrive in time. Nothing was queued.") from None
-    except (ValueError, AssertionError):  # how aiohttp says that the parts are not well-formed
+    except (ClientError, HttpProcessingError, ValueError, AssertionError, OSError):
+        # In this many ways aiohttp says that the parts are not well-formed, or break off.
         raise Refusal(Kind.BAD_BODY, "The form is incomplete or damaged. Nothing was queued.") from None
     return reader.upload
 
