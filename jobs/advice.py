@@ -30,6 +30,10 @@ ADVICE: dict[str, Advice] = {
     "backoff": Advice("some contacts are tried again after a short wait"),
     "push_back": Advice("the portal asked for a rest, or is overloaded; it goes on by itself"),
     "no_worker": Advice("no worker is running", "start one with `crm-sweep worker`"),
+    "portal_not_configured": Advice(
+        "no worker that is running has the portal in its configuration",
+        "add it, or correct its name, and restart the workers; the job goes on by itself",
+    ),
     "portal_unreachable": Advice(
         "the portal cannot be reached, and is tried again now and then", "see that it runs and that its url is right"
     ),

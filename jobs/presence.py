@@ -1,4 +1,6 @@
-"""Which workers are alive, so that a job can say that nobody is there to work on it."""
+"""Which workers are alive, and which portals they know: so that a job can say that nobody is there to work on it."""
+
+from collections.abc import Iterable
 
 from redis.asyncio import Redis
 
@@ -8,12 +10,23 @@ from jobs import keys
 BEAT_S = 5.0
 
 
-async def beat(redis: Redis, worker: str) -> None:
-    """Say that a worker is alive; forget those that have been silent for long."""
+async def beat(redis: Redis, worker: str, portals: Iterable[str]) -> None:
+    """Say that a worker is alive; forget those that have been silent for long.
+
+    Args:
+        redis: the connection.
+        worker: its name, unique among all workers.
+        portals: the portals in its configuration.
+    """
     seconds, _ = await redis.time()
+    until_ms, long_ago_ms = round((seconds + 3 * BEAT_S) * 1000), (seconds - 3600) * 1000
     pipe = redis.pipeline(transaction=False)
-    pipe.zadd(keys.WORKERS, {worker: round((seconds + 3 * BEAT_S) * 1000)})
-    pipe.zremrangebyscore(keys.WORKERS, "-inf", (seconds - 3600) * 1000)
+    # Portals first: a worker that is seen has said what it knows.
+    pipe.zremrangebyscore(keys.KNOWN_PORTALS, "-inf", long_ago_ms)
+    if known := dict.fromkeys(portals, until_ms):
+        pipe.zadd(keys.KNOWN_PORTALS, known)
+    pipe.zremrangebyscore(keys.WORKERS, "-inf", long_ago_ms)
+    pipe.zadd(keys.WORKERS, {worker: until_ms})
     await pipe.execute()
 
 

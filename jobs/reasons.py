@@ -14,6 +14,7 @@ class Situation:
         stored_reason: the reason that was recorded when somebody, or a fault, stopped it.
         inflight: batches of this job in flight.
         workers: workers that are alive.
+        is_known: whether one of them is configured for the portal.
         lanes: lanes that drive the portal, for whatever job.
         push_back_ms: how long nobody may call the portal, negative if that is over.
         push_back_reason: why.
@@ -30,6 +31,7 @@ class Situation:
     push_back_ms: int
     push_back_reason: str | None
     next_turn_ms: int
+    is_known: bool = True
     fault_ms: int = 0
     fault: str | None = None
 
@@ -46,6 +48,8 @@ def why_waiting(situation: Situation) -> str | None:
         return None  # with no lane left, what is in flight was in the hands of a worker that died
     if situation.workers == 0:
         return "no_worker"
+    if not situation.is_known:
+        return "portal_not_configured"
     if situation.fault_ms > 0:
         return situation.fault
     if situation.push_back_ms > 0:

@@ -78,11 +78,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:
-    """What is the same for all jobs of a portal: its pacing, its lanes, the workers alive, the time."""
+    """What is the same for all jobs of a portal: its pacing, its lanes, the workers alive, whether one knows it, the time."""
 
     pacing: dict[str, str]
     lanes: int
     workers: int
+    is_known: bool
     now_ms: int
 
 
@@ -184,12 +185,14 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
     pipe = redis.pipeline(transaction=False)
     pipe.time()
     pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
+    pipe.zrange(keys.KNOWN_PORTALS, 0, -1, withscores=True)
     for portal in portals:
         pipe.hgetall(keys.portal(portal))
         pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
-    (seconds, micros), workers, *rest = await pipe.execute()
+    (seconds, micros), workers, known, *rest = await pipe.execute()
     now_ms = seconds * 1000 + micros // 1000
     alive = sum(until > now_ms for _, until in workers)
+    served = {portal.decode() for portal, until in known if until > now_ms}
     pacing = {
         portal: (
             {name.decode(): value.decode() for name, value in rest[2 * index].items()},
@@ -198,7 +201,7 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
         for index, portal in enumerate(portals)
     }
     return [
-        _job(job_id, facts, _Surroundings(*pacing[facts["portal"]], alive, now_ms)) if facts else None
+        _job(job_id, facts, _Surroundings(*pacing[facts["portal"]], alive, facts["portal"] in served, now_ms)) if facts else None
         for job_id, facts in zip(job_ids, jobs, strict=True)
     ]
 
@@ -224,6 +227,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         stored_reason=facts.get("state_reason"),
         inflight=int(facts["inflight"]),
         workers=around.workers,
+        is_known=around.is_known,
         lanes=around.lanes,
         push_back_ms=int(float(pacing.get("push_back_until_ms", 0))) - now_ms,
         push_back_reason=pacing.get("push_back_reason"),

@@ -107,6 +107,7 @@ _BY_REASON = {
     "failure_threshold": "pause",
     "approval": "approval",
     "no_worker": "no_worker",
+    "portal_not_configured": "no_worker",
     "starting": "starting",
     "backoff": "backoff",
     "fair_share": "fair_share",

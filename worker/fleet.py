@@ -171,7 +171,7 @@ class Fleet:
     async def _beat(self) -> None:
         while True:
             try:
-                await presence.beat(self.redis, self.name)
+                await presence.beat(self.redis, self.name, self.settings.portals)
             except (*AWAY, RedisError) as error:
                 get_logger().warning("redis_away", error=type(error).__name__)
             await asyncio.sleep(presence.BEAT_S)

@@ -125,7 +125,7 @@ async def test_ended_jobs_are_counted_without_being_read(redis: ArqRedis) -> Non
     await redis.zadd(keys.JOBS, {f"old-{number}": number for number in range(5000)})
     await redis.zadd(keys.FINISHED, {f"old-{number}": number for number in range(5000)})
     await submit(redis, Submission(portal="main", ids=BitMap([1, 2]), job_id="new"))
-    await presence.beat(redis, "somebody")
+    await presence.beat(redis, "somebody", ["main"])
     before = (await redis.info("commandstats")).get("cmdstat_hmget", {}).get("calls", 0)
     backlog = await read_backlog(redis)
     after = (await redis.info("commandstats"))["cmdstat_hmget"]["calls"]
@@ -154,7 +154,7 @@ async def test_nothing_secret_and_no_text_from_outside_is_shown(redis: ArqRedis,
     await submit(redis, job)
     await submit(redis, Submission(portal="elsewhere", ids=BitMap([1]), job_id="stray"))
     await put(redis, keys.stats("main"), **{'calls:put:Ann "Lee"\n# HELP x': 2, "calls:put:new_word": 3})
-    await presence.beat(redis, "host-name:1:aa")
+    await presence.beat(redis, "host-name:1:aa", ["main"])
     async with serving(settings, redis) as api:
         text = await scrape(api)
     promtool_finds_nothing(text)

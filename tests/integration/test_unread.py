@@ -53,7 +53,7 @@ async def test_it_is_shown_as_queued_with_what_it_asks_for(redis: ArqRedis) -> N
 
 async def test_with_a_worker_alive_it_is_about_to_start(redis: ArqRedis) -> None:
     await hand_in(redis)
-    await presence.beat(redis, "somebody")
+    await presence.beat(redis, "somebody", ["main"])
     assert (await read_job(redis, "mine")).state_reason == "starting"
     await presence.leave(redis, "somebody")
     assert (await read_job(redis, "mine")).state_reason == "no_worker"

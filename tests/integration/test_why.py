@@ -32,7 +32,7 @@ async def why(redis: ArqRedis, job_id: str) -> Why:
 
 async def drive(redis: ArqRedis, *, took_s: float, slow_down: bool = False, lanes: int = 2) -> None:
     """Let lanes take a batch each, after one that the portal answered within `took_s`."""
-    await presence.beat(redis, "worker")
+    await presence.beat(redis, "worker", ["main"])
     limits = terms(batch_size=10)
     drivers = [lane(redis, f"lane-{number}") for number in range(lanes)]
     for one in drivers:
@@ -108,7 +108,7 @@ async def test_a_push_back_is_told_with_its_end(redis: ArqRedis) -> None:
 async def test_what_stops_a_job_comes_first(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 5001))
     assert (await why(redis, job_id)).constraint == "no_worker"
-    await presence.beat(redis, "worker")
+    await presence.beat(redis, "worker", ["main"])
     assert (await why(redis, job_id)).constraint == "starting"
     await control(redis, job_id, Event.PAUSE, by="me", lanes=0)
     told = await why(redis, job_id)
@@ -120,7 +120,7 @@ async def test_what_stops_a_job_comes_first(redis: ArqRedis) -> None:
 
 
 async def test_a_fault_of_the_portal_is_told(redis: ArqRedis) -> None:
-    await presence.beat(redis, "worker")
+    await presence.beat(redis, "worker", ["main"])
     job_id = await accept(redis, range(1, 5001))
     one = lane(redis)
     assert await one.acquire(1)
@@ -150,7 +150,7 @@ async def test_nobody_knows_why_an_unknown_job_waits(redis: ArqRedis) -> None:
 
 async def test_the_eta_is_a_range(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 5001))
-    await presence.beat(redis, "worker")
+    await presence.beat(redis, "worker", ["main"])
     one = lane(redis)
     assert await one.acquire(1)
     await answer(redis, one, await take(one))
