@@ -1,0 +1,191 @@
+"""The arithmetic and the words of the page: bars, plots, numbers, tries, and one word for everything there is."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.advice import ADVICE
+from jobs.history import Sample
+from jobs.outcomes import Outcome
+from jobs.priority import Priority
+from jobs.states import Event, State, allowed_events
+from web.page.bars import LEAST, WIDTH, outcome_bar
+from web.page.chart import HEIGHT, plots, round_up
+from web.page.chart import WIDTH as PLOT_WIDTH
+from web.page.text import THIN, code_marks, down_percent, duration, number, pace, path_part, plural, share
+from web.page.throttle import REFILL_S, TRIES, LoginThrottle
+from web.page.words import ACTIONS, OUTCOMES, PRIORITIES, STATES, VERBS, Tone, done_text, path_word
+
+CSS = (Path(__file__).parents[2] / "web" / "static" / "page.css").read_text()
+
+
+class TestWords:
+    def test_every_state_outcome_and_priority_has_its_words(self) -> None:
+        assert set(STATES) == set(State)
+        assert set(OUTCOMES) == set(Outcome)
+        assert set(PRIORITIES) == set(Priority)
+
+    def test_every_verb_that_a_state_allows_has_a_button(self) -> None:
+        assert {event for state in State for event in allowed_events(state)} == set(VERBS)
+        assert all(done_text(path_word(event)) for event in VERBS)
+        assert path_word(Event.RETRY_FAILED) in ACTIONS
+
+    def test_every_outcome_and_every_tone_has_one_colour_in_either_scheme(self) -> None:
+        light, dark = CSS.split("@media (prefers-color-scheme: dark)")[:2]
+        dark = dark.split("\n}\n")[0]
+        for outcome in Outcome:
+            assert f".o-{outcome} {{ --of: var(--{outcome}); }}" in CSS
+            for scheme in (light, dark):
+                assert len(re.findall(rf"--{outcome}: #", scheme)) == 1, outcome
+        for tone in Tone:
+            assert f".{tone} {{ --tone-ink: var(--{tone}-ink); --tone-ground: var(--{tone}-ground); }}" in CSS
+
+    def test_outcomes_can_be_told_apart(self) -> None:
+        for scheme in CSS.split("@media (prefers-color-scheme: dark)")[:2]:
+            colours = [re.search(rf"--{outcome}: (#\w+)", scheme) for outcome in Outcome]
+            assert len({colour.group(1) for colour in colours if colour}) == len(Outcome)
+
+    def test_the_page_knows_every_reason(self) -> None:
+        assert all(advice.meaning for advice in ADVICE.values())
+
+
+class TestBars:
+    @given(st.dictionaries(st.sampled_from(list(Outcome)), st.integers(0, 10**9)))
+    def test_segments_follow_each_other_and_what_is_there_shows(self, counts: dict[Outcome, int]) -> None:
+        full = dict.fromkeys(Outcome, 0) | counts
+        bar = outcome_bar(full)
+        decided = {outcome for outcome, count in full.items() if count} - {Outcome.PENDING}
+        assert {segment.outcome for segment in bar.segments} == decided
+        end = 0
+        for segment in bar.segments:
+            assert segment.x == end
+            assert segment.width >= LEAST
+            end += segment.width
+        assert end <= WIDTH
+        if decided:
+            assert (end == WIDTH) is (not full[Outcome.PENDING]), "full only when nothing is pending"
+
+    @given(st.integers(0, 10**6), st.integers(0, 10**6))
+    def test_a_wider_segment_has_more_contacts(self, deleted: int, failed: int) -> None:
+        counts = dict.fromkeys(Outcome, 0) | {Outcome.DELETED: deleted, Outcome.FAILED: failed}
+        widths = {segment.outcome: segment.width for segment in outcome_bar(counts).segments}
+        if widths.get(Outcome.DELETED, 0) > widths.get(Outcome.FAILED, 0) + 1:
+            assert deleted > failed
+
+    def test_the_text_says_the_same(self) -> None:
+        counts = dict.fromkeys(Outcome, 0) | {Outcome.DELETED: 1, Outcome.PENDING: 1999}
+        assert outcome_bar(counts).text == (
+            f"1 contact deleted (<0.1{THIN}%), 1{THIN}999 contacts pending (>99.9{THIN}%)"
+        )
+        assert outcome_bar(dict.fromkeys(Outcome, 0)).text == "no contacts"
+
+
+def samples(*rows: tuple[float, int, float, int]) -> list[Sample]:
+    start = datetime(2026, 11, 23, tzinfo=UTC)
+    return [
+        Sample((start + timedelta(seconds=at_s)).isoformat().replace("+00:00", "Z"), decided, rate, size)
+        for at_s, decided, rate, size in rows
+    ]
+
+
+class TestPlots:
+    def test_there_is_nothing_to_see_before_the_second_sample(self) -> None:
+        assert plots([]) == plots(samples((0, 0, 1, 50))) == []
+        assert plots(samples((5, 0, 1, 50), (5, 9, 1, 50))) == []
+
+    def test_throughput_is_what_was_decided_in_between(self) -> None:
+        throughput, rate, batch = plots(samples((0, 0, 5, 50), (10, 1000, 4, 100), (20, 1500, 2.5, 100)))
+        assert (throughput.latest, rate.latest, batch.latest) == ("50", "2.5", "100")
+        assert throughput.scale == ("100", "50", "0")
+        assert throughput.times == (f"0{THIN}s", f"10{THIN}s", f"20{THIN}s")
+        assert throughput.line == "M0.0 0.0L300.0 0.0L600.0 50.0"
+        assert "between 50 and 100" in throughput.text
+
+    @given(
+        st.lists(
+            st.tuples(st.floats(0, 1e6), st.integers(0, 10**9), st.floats(0, 1000), st.integers(0, 1000)), max_size=30
+        )
+    )
+    def test_every_point_lies_in_the_box(self, rows: list[tuple[float, int, float, int]]) -> None:
+        for plot in plots(samples(*sorted(rows))):
+            for x, y in re.findall(r"([-\d.]+) ([-\d.]+)", plot.line):
+                assert 0 <= float(x) <= PLOT_WIDTH
+                assert 0 <= float(y) <= HEIGHT
+
+    @given(st.floats(1e-6, 1e12))
+    def test_a_scale_ends_at_or_little_above_the_highest_value(self, value: float) -> None:
+        assert value * (1 - 1e-6) <= round_up(value) <= value * 2.0001
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("value", "text"), [(0, "0"), (812.4, "812"), (3.5, "3.5"), (0.25, "0.25"), (12.34, "12.3"), (20.0, "20")]
+    )
+    def test_rates_have_as_many_digits_as_say_something(self, value: float, text: str) -> None:
+        assert pace(value) == text
+
+    @given(st.integers(0, 10**12))
+    def test_a_number_keeps_its_digits(self, value: int) -> None:
+        assert number(value).replace(THIN, "") == str(value)
+
+    @given(st.integers(0, 10**9), st.integers(1, 10**9))
+    def test_a_share_is_zero_or_whole_only_when_it_is(self, part: int, more: int) -> None:
+        whole = part + more
+        assert share(part, whole) != f"100{THIN}%"
+        assert (share(part, whole) == f"0{THIN}%") is (part == 0)
+        assert share(whole, whole) == f"100{THIN}%"
+
+    @pytest.mark.parametrize(("progress", "shown"), [(0, 0), (0.004, 0), (0.42, 42), (0.9999, 99), (1.0, 100)])
+    def test_nothing_unfinished_has_a_hundred_per_cent(self, progress: float, shown: int) -> None:
+        assert down_percent(progress) == shown
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"),
+        [(0, "0 s"), (59.6, "1 m"), (200, "3 m 20 s"), (3600, "1 h"), (18600, "5 h 10 m"), (187_200, "2 d 4 h")],
+    )
+    def test_spans_are_written_as_people_say_them(self, seconds: float, text: str) -> None:
+        assert duration(seconds).replace(THIN, " ") == text
+
+    def test_words_agree_with_their_numbers(self) -> None:
+        assert (plural(1, "contact"), plural(2, "contact"), plural(0, "entry", "entries")) == (
+            "1 contact",
+            "2 contacts",
+            "0 entries",
+        )
+
+    @given(st.text())
+    def test_code_marks_let_no_markup_through(self, message: str) -> None:
+        shown = str(code_marks(message)).replace("<code>", "").replace("</code>", "")
+        assert "<" not in shown
+        assert ">" not in shown
+
+    @given(st.text(st.characters(exclude_categories=["Cs"])))
+    def test_a_part_of_an_address_stays_one_part(self, name: str) -> None:
+        assert re.fullmatch(r"[A-Za-z0-9._~%-]*", path_part(name))
+
+
+class TestThrottle:
+    def test_so_many_wrong_keys_and_then_one_at_a_time(self) -> None:
+        now = 1000.0
+        throttle = LoginThrottle(lambda: now)
+        for _ in range(TRIES):
+            assert throttle.wait_s("a") == 0
+            throttle.note_wrong("a")
+        assert 0 < throttle.wait_s("a") <= REFILL_S
+        assert throttle.wait_s("b") == 0
+        now += REFILL_S
+        assert throttle.wait_s("a") == 0
+        throttle.note_wrong("a")
+        assert throttle.wait_s("a") > 0
+        now += TRIES * REFILL_S
+        assert throttle.wait_s("a") == 0
+
+    def test_it_remembers_a_bounded_number_of_addresses(self) -> None:
+        throttle = LoginThrottle(lambda: 0.0)
+        for one in range(25_000):
+            throttle.note_wrong(str(one))
+        assert len(throttle._paid_s) == 10_000
