@@ -78,12 +78,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:
-    """What is the same for all jobs of a portal: its pacing, its lanes, the workers alive, whether one knows it, the time."""
+    """What is the same for all jobs of a portal."""
 
     pacing: dict[str, str]
+    """Fields of the portal's hash."""
     lanes: int
+    """Lanes that drive it."""
     workers: int
+    """Workers that are alive."""
     is_known: bool
+    """Whether one of these is configured for it."""
     now_ms: int
 
 
@@ -193,15 +197,18 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
     now_ms = seconds * 1000 + micros // 1000
     alive = sum(until > now_ms for _, until in workers)
     served = {portal.decode() for portal, until in known if until > now_ms}
-    pacing = {
-        portal: (
-            {name.decode(): value.decode() for name, value in rest[2 * index].items()},
-            sum(until > now_ms for _, until in rest[2 * index + 1]),
+    around = {
+        portal: _Surroundings(
+            pacing={name.decode(): value.decode() for name, value in rest[2 * index].items()},
+            lanes=sum(until > now_ms for _, until in rest[2 * index + 1]),
+            workers=alive,
+            is_known=portal in served,
+            now_ms=now_ms,
         )
         for index, portal in enumerate(portals)
     }
     return [
-        _job(job_id, facts, _Surroundings(*pacing[facts["portal"]], alive, facts["portal"] in served, now_ms)) if facts else None
+        _job(job_id, facts, around[facts["portal"]]) if facts else None
         for job_id, facts in zip(job_ids, jobs, strict=True)
     ]
 
