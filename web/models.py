@@ -72,7 +72,9 @@ class PortalChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """New limits of a portal, one or both; null goes back to the configured value."""
 
     requests_per_second: Annotated[float, Meta(ge=0.01, le=1000)] | UnsetType | None = UNSET
-    max_concurrency: Annotated[int, Meta(ge=1, le=64)] | UnsetType | None = UNSET
+    """Ceiling of all calls, from all workers and jobs together."""
+    max_concurrency: Annotated[float, Meta(ge=1, le=64, multiple_of=1)] | UnsetType | None = UNSET
+    """Calls in flight at most; a whole number, which JSON may also write as 5.0."""
 
 
 class JobsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +86,8 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     )
     limit: Annotated[int, Meta(ge=1, le=1000, description="At most so many.")] = 50
     cursor: (
-        Annotated[str, Meta(min_length=3, max_length=200, description="`next_cursor` of the page before.")] | UnsetType
+        Annotated[str, Meta(pattern=r"^[0-9]{1,15}-[^:]{1,128}$", description="`next_cursor` of the page before.")]
+        | UnsetType
     ) = UNSET
 
 

@@ -25,6 +25,9 @@ _PATH_PARAMETERS = {
     "name": ("Name of the portal.", {"type": "string", "minLength": 1}),
 }
 
+#: Headers that take less than any text.
+_HEADERS = {"Idempotency-Key": {"type": "string", "pattern": '^"?[A-Za-z0-9][A-Za-z0-9._-]{0,63}"?$'}}
+
 _DESCRIPTION = """Deletes CRM contacts in bulk, with a ledger that tells what became of each contact ID.
 
 Errors are problem details (RFC 9457); their `type` is stable. Times are UTC. What is unknown is refused, not ignored:

@@ -41,7 +41,11 @@ _JOB_LINKS = {
 }
 
 _JOB = Answer(description="The job as it stands now.", content={JSON: Job}, links=_JOB_LINKS)
-_PORTAL = Answer(description="The portal as it stands now.", content={JSON: PortalView})
+_PORTAL = Answer(
+    description="The portal as it stands now.",
+    content={JSON: PortalView},
+    links={"changePortal": {"name": "$response.body#/name"}, "createJob": {"portal": "$response.body#/name"}},
+)
 
 
 def _verb(verb: str, name: str, summary: str, description: str) -> Operation:
@@ -235,7 +239,16 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="read",
         summary="List portals",
         handler=get_portals,
-        answers={200: Answer(description="The configured portals, by name.", content={JSON: PortalList})},
+        answers={
+            200: Answer(
+                description="The configured portals, by name.",
+                content={JSON: PortalList},
+                links={
+                    "getPortal": {"name": "$response.body#/portals/0/name"},
+                    "createJob": {"portal": "$response.body#/portals/0/name"},
+                },
+            )
+        },
     ),
     Operation(
         method="GET",

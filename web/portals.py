@@ -47,14 +47,14 @@ async def change_portal(request: web.Request) -> web.Response:
         redis,
         portal,
         by=caller(request).name,
-        requests_per_second=_limit(change.requests_per_second),
-        max_concurrency=_limit(change.max_concurrency),
+        requests_per_second=_limit(change.requests_per_second, float),
+        max_concurrency=_limit(change.max_concurrency, int),
     )
     return as_json(await read_portal(redis, portal))
 
 
-def _limit(value: T | UnsetType | None) -> T | str | None:
+def _limit(value: float | UnsetType | None, kind: type[T]) -> T | str | None:
     """Say in the words of `set_limits` what null and a missing member mean."""
     if isinstance(value, UnsetType):
         return None
-    return CONFIGURED if value is None else value
+    return CONFIGURED if value is None else kind(value)

@@ -57,7 +57,7 @@ class Kind(Enum):
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The address or a header is too long")
     INTERNAL = ("internal", 500, "Something went wrong here")
     REDIS_AWAY = ("redis-away", 503, "The ledger cannot be reached")
-    TOO_BUSY = ("too-busy", 503, "Too many lists are being read")
+    TOO_BUSY = ("too-busy", 503, "Too much is going on at once")
 
     def __init__(self, word: str, status: int, title: str) -> None:
         self.word = word

@@ -179,8 +179,7 @@ def _job_id(request: web.Request, parameters: JobParameters) -> str | None:
     header = request.headers.get("Idempotency-Key")
     if header is None:
         return chosen
-    # A draft of the IETF writes the key as a quoted string.
-    key = header[1:-1] if len(header) > 1 and header.startswith('"') and header.endswith('"') else header
+    key = header.removeprefix('"').removesuffix('"')  # a draft of the IETF writes it as a quoted string
     try:
         check_job_id(key)
     except BadSubmission as error:

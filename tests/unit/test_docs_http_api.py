@@ -1,0 +1,50 @@
+"""docs/http-api.md says what the OpenAPI document says, and its limits are those in force."""
+
+import re
+
+from tests.documents import ROOT
+from web.limits import Limits
+from web.problems import TYPE_PREFIX, Kind
+from web.reference import PAGE, up_to_date
+from web.submission import STREAMED
+
+
+def test_the_reference_is_up_to_date() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == up_to_date(page), "run `python -m web.reference`"
+
+
+def test_the_page_is_where_the_documents_are() -> None:
+    assert PAGE == ROOT / "docs" / "http-api.md"
+
+
+def test_the_limits_are_those_in_force() -> None:
+    text, limits = PAGE.read_text(encoding="utf-8"), Limits()
+    for said in (
+        f"| a JSON document, unpacked | {limits.document_bytes / 1e6:g} MB |",
+        f"| any other body | {limits.change_bytes / 1e6:g} MB |",
+        f"| request line, one header | {limits.header_bytes} bytes |",
+        f"| headers | {limits.header_count} |",
+        f"| time without a byte of the body | {limits.body_silence_s:g} s, then 408 |",
+        f"or idle on a kept connection | {limits.connection_idle_s:g} s |",
+        f"| {limits.submissions}; more wait {limits.submission_wait_s:g} s, then 503 |",
+    ):
+        assert said in text
+
+
+def test_every_form_of_a_list_is_there() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert all(f"| `{media}` |" in text for media in (*STREAMED, "application/json"))
+
+
+def test_every_problem_of_an_operation_is_there_and_no_other() -> None:
+    told = set(re.findall(rf"{TYPE_PREFIX}([a-z-]+)", PAGE.read_text(encoding="utf-8")))
+    everywhere = {
+        Kind.BAD_REQUEST,
+        Kind.FOREIGN_ORIGIN,
+        Kind.UNKNOWN_ADDRESS,
+        Kind.WRONG_METHOD,
+        Kind.BAD_EXPECTATION,
+        Kind.HEADERS_TOO_LARGE,
+    }
+    assert told == {kind.word for kind in set(Kind) - everywhere}
