@@ -199,7 +199,7 @@ async def test_no_pace_is_promised_while_nobody_works_and_none_made_of_skipped_c
     await answer(redis, ledger, await take(ledger))
     silent = await read_job(redis, job_id)
     assert (silent.state_reason, silent.eta_s) == ("no_worker", None)
-    await beat(redis, "somebody")
+    await beat(redis, "somebody", [PORTAL])
     await take(ledger)
     working = await read_job(redis, job_id)
     assert working.state_reason is None
