@@ -8,9 +8,9 @@ from tests.acceptance.conftest import Home
 
 COMMANDS = (
     "run", "submit", "status", "watch", "list", "results", "pause", "resume", "cancel", "approve", "worker", "check",
-    "simulator", "demo",
+    "simulator", "demo", "retry-failed", "priority", "why", "portals", "limits",
 )  # fmt: skip
-WITH_ID = ("status", "watch", "results", "pause", "resume", "cancel", "approve")
+WITH_ID = ("status", "watch", "results", "pause", "resume", "cancel", "approve", "retry-failed", "why")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
