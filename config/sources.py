@@ -70,18 +70,30 @@ def read_sources(path: Path | None, environ: Mapping[str, str]) -> Sources:
         environ: the environment.
     """
     sources = Sources()
-    if path is None and environ.get(CONFIG_VARIABLE):
-        path, named_by = Path(environ[CONFIG_VARIABLE]), f" (named by {CONFIG_VARIABLE})"
-    else:
-        named_by = ""
-    if path is None and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
+    path, named_by = file_to_read(path, environ)
     if path is not None:
         _read_file(sources, path, named_by)
     for name in sorted(environ):
         if name.upper().startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
             _lay_over(sources, name, environ[name])
     return sources
+
+
+def file_to_read(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, str]:
+    """Say which file has the settings.
+
+    Args:
+        path: the one that was asked for, or None for the usual places.
+        environ: the environment.
+
+    Returns:
+        The file, None if there is none; and in brackets what named it, empty where that needs no word.
+    """
+    if path is None and environ.get(CONFIG_VARIABLE):
+        return Path(environ[CONFIG_VARIABLE]), f" (named by {CONFIG_VARIABLE})"
+    if path is None and DEFAULT_FILE.exists():
+        return DEFAULT_FILE, ""
+    return path, ""
 
 
 def _read_file(sources: Sources, path: Path, named_by: str) -> None:

@@ -10,7 +10,7 @@ DRIVE_LANE = "drive_lane"
 """Name of the arq function that drives a lane."""
 
 #: With this many messages unread, more of them wake nobody.
-_CROWDED = 1000
+CROWDED = 1000
 
 
 async def wake_lanes(redis: ArqRedis, portal: str, lanes: int, *, delay_s: float = 0.0) -> None:
@@ -22,7 +22,7 @@ async def wake_lanes(redis: ArqRedis, portal: str, lanes: int, *, delay_s: float
         lanes: how many lanes to wake; those that find no lease or no work end at once.
         delay_s: not before so many seconds from now; then one lane is woken, and the lifeline sees to the others.
     """
-    if lanes < 1 or await redis.zcard(QUEUE) > _CROWDED:
+    if lanes < 1 or await redis.zcard(QUEUE) > CROWDED:
         return
     if delay_s > 0:
         # Lanes that let go at the same time name the same moment; one alarm clock is enough for all of them.

@@ -57,15 +57,69 @@ def test_check_finds_everything_in_order(home: Home, portal: MakePortal) -> None
     lines = result.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["ok", "configuration:"],
+        ["ok", "api:"],
         ["ok", "redis:"],
         ["warning", "redis:"],
+        ["warning", "workers:"],
+        ["ok", "queue:"],
         ["ok", "portal"],
         ["ok", "portal"],
     ]
-    assert "noeviction" in lines[1]
+    assert f"file {home.directory / 'crm-sweep.toml'}; portals login, main" in lines[0]
+    assert "127.0.0.1 port 8080, without keys" in lines[1]
+    assert "noeviction" in lines[2]
+    assert "crm-sweep worker" in lines[4]
     findings = json.loads(home.cli("check", "--json").stdout)["findings"]
-    assert [finding["level"] for finding in findings] == ["ok", "ok", "warning", "ok", "ok"]
+    levels = ["ok", "ok", "ok", "warning", "warning", "ok", "ok", "ok"]
+    assert [finding["level"] for finding in findings] == levels
     assert not crm.contacts("sent")
+
+
+def findings_of(home: Home, **environment: str) -> tuple[int, dict[str, dict[str, str]]]:
+    """What `check` finds, by what it is about; the last finding where there are several."""
+    result = home.cli("check", "--json", env=environment)
+    return result.code, {finding["about"]: finding for finding in json.loads(result.stdout)["findings"]}
+
+
+def test_check_says_where_the_configuration_comes_from(home: Home, portal: MakePortal) -> None:
+    crm = portal()
+    home.configure(main={"url": crm.url})
+    _, findings = findings_of(home, CRM_SWEEP_CONFIG="crm-sweep.toml")
+    assert "crm-sweep.toml (named by CRM_SWEEP_CONFIG)" in findings["configuration"]["message"]
+    (home.directory / "crm-sweep.toml").unlink()
+    given = {"URL": crm.url, "TOKEN": "simulator-token", "REQUESTS_PER_SECOND": "200"}
+    portal_settings = {f"CRM_SWEEP_PORTALS__MAIN__{name}": value for name, value in given.items()}
+    code, findings = findings_of(home, CRM_SWEEP_REDIS__URL=home.redis_url, **portal_settings)
+    assert code == 0
+    assert "no file" in findings["configuration"]["message"]
+
+
+def test_check_refuses_an_api_that_everybody_could_reach(home: Home, portal: MakePortal) -> None:
+    crm = portal()
+    home.configure(more='[api]\nhost = "0.0.0.0"', main={"url": crm.url})
+    code, findings = findings_of(home)
+    assert code == 2
+    assert findings["api"]["level"] == "error"
+    assert "api.keys" in findings["api"]["message"]
+    key = f'[[api.keys]]\nname = "billing"\nkey_sha256 = "{"a1" * 32}"\nscopes = ["read", "submit"]'
+    home.configure(more=f'[api]\nhost = "0.0.0.0"\n{key}', main={"url": crm.url})
+    code, findings = findings_of(home)
+    assert code == 0
+    assert "billing (read, submit)" in findings["api"]["message"]
+    assert "a1a1" not in str(findings)
+
+
+def test_check_counts_workers_and_finds_jobs_that_nobody_can_work_on(home: Home, portal: MakePortal) -> None:
+    crm = portal()
+    home.configure(main={"url": crm.url}, former={"url": crm.url})
+    home.submit("former", 1, 2, 3)
+    home.configure(main={"url": crm.url})
+    home.start("worker")
+    until(lambda: "1 alive" in findings_of(home)[1]["workers"]["message"])
+    code, findings = findings_of(home)
+    assert code == 0
+    assert findings["queue"]["level"] == "warning"
+    assert "1 jobs are for the portal former" in findings["queue"]["message"]
 
 
 def test_check_says_which_portal_is_wrong_and_why(home: Home, portal: MakePortal) -> None:
