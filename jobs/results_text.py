@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from jobs.outcomes import Outcome
 from jobs.results import COLUMNS, Fact, Rows, make_line, read_rows
 
-#: Lines made at a time, less than a megabyte: what a slow reader makes us hold, and a few milliseconds of work.
-LINES_AT_ONCE = 8192
+#: Lines made at a time: a millisecond of work, so that the event loop never waits long for the interpreter's lock, and
+#: 200 KB for a slow reader to make us hold.
+LINES_AT_ONCE = 2048
 
 
 class Format(StrEnum):

@@ -6,8 +6,11 @@ import gzip
 import io
 import re
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+import sys
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from jobs.contact_ids import SEGMENT_SIZE
 from jobs.outcomes import Code, Outcome
 from jobs.records import Record
 from jobs.results import COLUMNS
-from jobs.results_text import Format, read_text
+from jobs.results_text import LINES_AT_ONCE, Format, read_text
 from jobs.submit import Submission, submit
 from tests.conftest import settings_for
 from tests.integration.serving import Api, serving
@@ -156,30 +159,34 @@ async def test_what_is_wrong_is_said_before_the_first_byte(
         assert problem["type"].endswith(f":{kind}")
 
 
-async def test_other_requests_are_answered_while_a_large_ledger_is_made(
-    server: EmbeddedServer, redis: ArqRedis
+@pytest.mark.parametrize("step", ["jobs.results_text._write", "web.results._pack"])
+async def test_other_requests_are_answered_while_a_part_is_made(
+    server: EmbeddedServer, redis: ArqRedis, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Were it made in the event loop, hardly more than one poll per segment would get through."""
-    segments = 12
-    await make_job(redis, segments * SEGMENT_SIZE)
-    polls = 0
+    await make_job(redis, 3 * LINES_AT_ONCE)
+    loop, begun, answered = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    module, _, name = step.rpartition(".")
+    make: Callable[..., Any] = getattr(sys.modules[module], name)
+
+    def make_and_wait(*arguments: Any) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        assert answered.wait(20), "nothing else was answered meanwhile"
+        return make(*arguments)
+
+    monkeypatch.setattr(step, make_and_wait)
     async with api_of(server, redis) as api:
 
-        async def poll() -> None:
-            nonlocal polls
-            while True:
-                await api.json("GET", "/v1/jobs/job")
-                polls += 1
+        async def download() -> str:
+            async with api.client.get("/v1/jobs/job/results", headers={"Accept-Encoding": "gzip"}) as answer:
+                return await answer.text()
 
-        polling = asyncio.create_task(poll())
-        async with api.client.get("/v1/jobs/job/results", headers={"Accept-Encoding": "gzip"}) as answer:
-            size = 0
-            async for piece in answer.content.iter_any():
-                size += len(piece)
-        polling.cancel()
-        await asyncio.gather(polling, return_exceptions=True)
-    assert size > segments * SEGMENT_SIZE * 50
-    assert polls > 4 * segments
+        downloading = asyncio.create_task(download())
+        async with asyncio.timeout(20):
+            await begun.wait()
+        for _ in range(3):
+            assert (await api.json("GET", "/v1/jobs/job"))["id"] == "job"
+        answered.set()
+        assert await downloading == await expected(redis, Format.NDJSON)
 
 
 async def test_a_reader_that_stalls_is_cut_off(server: EmbeddedServer, redis: ArqRedis) -> None:
@@ -252,6 +259,25 @@ async def test_redis_away_is_said_before_the_first_byte(redis: ArqRedis, tmp_pat
         problem = await api.json("GET", "/v1/jobs/job/results", status=503)
         assert problem["type"].endswith(":redis-away")
     await away.aclose(close_connection_pool=True)
+
+
+@pytest.mark.parametrize("part", ["results", "events"])
+async def test_a_key_of_another_portal_does_not_even_learn_that_there_is_such_a_job(
+    server: EmbeddedServer, redis: ArqRedis, part: str
+) -> None:
+    await make_job(redis, 10)
+    digests = {name: sha256(name.encode()).hexdigest() for name in ("main", "other", "submits")}
+    keys_of = [
+        {"name": "main", "key_sha256": digests["main"], "scopes": ["read"], "portals": ["main"]},
+        {"name": "other", "key_sha256": digests["other"], "scopes": ["read"], "portals": ["other"]},
+        {"name": "submits", "key_sha256": digests["submits"], "scopes": ["submit"]},
+    ]
+    settings = settings_for(server, PORTAL, PORTAL.model_copy(update={"name": "other"}), api={"keys": keys_of})
+    async with serving(settings, redis, limits=Limits(ending_s=1.0)) as api:
+        for key, status in (("main", 200), ("other", 404), ("submits", 403), ("nobody", 401)):
+            headers = {"Authorization": f"Bearer {key}"}
+            async with api.client.get(f"/v1/jobs/job/{part}", headers=headers) as answer:
+                assert answer.status == status
 
 
 @pytest.mark.parametrize("job_id", ["../../etc/passwd", 'a"b\r\nSet-Cookie: c=d', "é", "x" * 200])
