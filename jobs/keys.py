@@ -5,12 +5,12 @@ Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} th
 | key | type | a member looks like | written by | lives |
 |---|---|---|---|---|
 | crm-sweep | ZSET | arq's queue: arq job ID → due time (ms) | arq | until run |
-| crm-sweep:jobs | ZSET | `01JD…` → created (ms) | create_job | retention |
-| crm-sweep:finished | ZSET | `01JD…` → when it ended (ms) | settle, control | retention |
+| crm-sweep:jobs | ZSET | `01JD…` → created (ms) | create_job, reject_job | retention |
+| crm-sweep:finished | ZSET | `01JD…` → when it ended (ms) | settle, control, reject_job | retention |
 | crm-sweep:workers | ZSET | `host:pid:…` → alive until (ms) | worker heartbeat | 3 heartbeats |
 | crm-sweep:known_portals | ZSET | portal of a worker alive → until (ms) | worker heartbeat | 3 heartbeats |
 | crm-sweep:staging:{token} | HASH | as job:{id}:segments | intake, before a job is accepted | 1 hour |
-| crm-sweep:job:{id} | HASH | state, n:deleted, cursor, … | create_job, lanes, control | retention |
+| crm-sweep:job:{id} | HASH | state, n:deleted, cursor, … | create_job, reject_job, lanes, control | retention |
 | crm-sweep:job:{id}:segments | HASH | `0` → roaring set of 65,536 contact IDs | create_job | retention |
 | crm-sweep:job:{id}:ledger:{n} | LIST | binary record (jobs/records.py) | settle | retention |
 | crm-sweep:job:{id}:items | HASH | `7:200` → binary item (jobs/items.py) | next_batch, settle, rescue | until settled |
