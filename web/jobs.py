@@ -115,6 +115,6 @@ async def act(request: web.Request, job: Job, event: Event) -> State:
 async def change_job(request: web.Request) -> web.Response:
     """Change a job's priority."""
     job = await visible_job(request)
-    change = await json_of(request, JobChange)
+    change = json_of(request, JobChange)
     await set_priority(request.app[REDIS], job.id, change.priority, by=caller(request).name)
     return as_json(await read_job(request.app[REDIS], job.id))

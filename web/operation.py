@@ -15,6 +15,7 @@ from aiohttp import web
 from web.context import LIMITS
 from web.keys import Scope, require
 from web.problems import Kind, Refusal
+from web.reading import fetch_document
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,7 +53,8 @@ class Operation:
         handler: carries it out.
         query: the parameters behind the question mark, a struct that `web.reading.query_of` reads.
         headers: name and description of the request headers that matter.
-        bodies: per media type what the body is: a type that msgspec knows, or a JSON Schema.
+        bodies: per media type what the body is: a type that msgspec knows, or a JSON Schema. Unless the operation
+            streams, it is one JSON document, which `web.reading.json_of` decodes.
         answers: per status what the answer is when all is well.
         problems: what else can go wrong, beyond what can everywhere.
         streams: the body or the answer may be large or go on for long: the handler sees to limits itself.
@@ -98,6 +100,8 @@ def _guarded(operation: Operation) -> Handler:
         limits = request.app[LIMITS]
         if (request.content_length or 0) > limits.change_bytes:
             raise Refusal(Kind.TOO_LARGE, f"The body may have at most {limits.change_bytes:,} bytes.")
+        if operation.bodies:
+            await fetch_document(request)  # at the pace of the caller, who is not what the next line waits for
         async with asyncio.timeout(limits.redis_s if operation.asks_redis else None):
             return await handler(request)
 

@@ -59,6 +59,7 @@ def _verb(verb: str, name: str, summary: str, description: str) -> Operation:
         handler=steer(verb),
         answers={200: _JOB},
         problems=(Kind.ILLEGAL_MOVE,),
+        streams=verb == "retry-failed",  # it reads the whole ledger, which takes its time
     )
 
 

@@ -40,7 +40,7 @@ async def change_portal(request: web.Request) -> web.Response:
     """Change the limits of a portal, live, for every worker."""
     redis = request.app[REDIS]
     portal = visible_portal(request, request.match_info["name"])
-    change = await json_of(request, PortalChange)
+    change = json_of(request, PortalChange)
     if change.requests_per_second is UNSET and change.max_concurrency is UNSET:
         raise Refusal(Kind.INVALID, "Say requests_per_second, max_concurrency, or both.")
     await set_limits(

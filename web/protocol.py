@@ -1,4 +1,4 @@
-"""One connection, where aiohttp's own manners do not do: bytes that are no HTTP request are answered like all else."""
+"""One connection, where aiohttp's own manners do not do: what is no HTTP request, and the end of the server."""
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -11,7 +11,16 @@ _log = get_logger()
 
 
 class Protocol(web.RequestHandler):
-    """Answers with problems where there is no request that a handler could be asked about."""
+    """Answers with problems where there is no request that a handler could be asked about, and ends patiently."""
+
+    _ending = False
+
+    def close(self) -> None:
+        """Take no further request. One in progress still gets the rest of its body, which aiohttp would drop."""
+        if self._request_in_progress:
+            self._ending = True
+        else:
+            super().close()
 
     def handle_error(
         self,
@@ -41,4 +50,6 @@ class Protocol(web.RequestHandler):
         """Send an answer; errors that aiohttp raises before any handler runs become problems here."""
         if isinstance(resp, web.HTTPException) and resp.status >= 400 and (refusal := explain(resp)):
             resp = refusal.answer()
+        if self._ending:
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)

@@ -11,6 +11,8 @@ from web.problems import Kind, Refusal, Wrong
 
 T = TypeVar("T")
 
+_DOCUMENT = web.RequestKey("document", bytes)
+
 
 def query_of(request: web.Request, kind: type[T]) -> T:
     """Read the parameters behind the question mark.
@@ -34,17 +36,26 @@ def query_of(request: web.Request, kind: type[T]) -> T:
         raise _bad_parameter(where, why) from None
 
 
-async def json_of(request: web.Request, kind: type[T]) -> T:
-    """Read a small JSON document.
+async def fetch_document(request: web.Request) -> None:
+    """Read the body of a request that is a small JSON document; `json_of` has it then.
 
     Raises:
-        Refusal: it is none, is too large or incomplete, or says something impossible.
+        Refusal: it is none, is too large, too slow or incomplete.
     """
     if request.content_type != "application/json":
         raise Refusal(Kind.WRONG_MEDIA_TYPE, "Send a JSON document, with Content-Type: application/json.")
     body = bytearray()
     await read_plain(request, request.app[LIMITS].change_bytes, body.extend)
-    return decode(bytes(body), kind)
+    request[_DOCUMENT] = bytes(body)
+
+
+def json_of(request: web.Request, kind: type[T]) -> T:
+    """Decode the JSON document of a request.
+
+    Raises:
+        Refusal: it is no JSON, or says something impossible.
+    """
+    return decode(request[_DOCUMENT], kind)
 
 
 def decode(body: bytes, kind: type[T]) -> T:
