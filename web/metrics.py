@@ -1,6 +1,7 @@
 """`GET /metrics`: what Prometheus reads. The facts of all workers are in Redis, so every API process shows the same."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
@@ -35,35 +36,34 @@ class Gauges:
     def __init__(self, redis: ArqRedis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
-        self._reading: asyncio.Task[Reading | None] | None = None
+        self._reading: asyncio.Task[bytes] | None = None
         self._read_at_s = 0.0
 
-    async def read(self) -> Reading | None:
-        """Give a reading that is at most `SHARED_FOR_S` old, or None when there is none within `PATIENCE_S`."""
+    async def text(self) -> bytes:
+        """Give an exposition at most `SHARED_FOR_S` old; one that knows nothing when that takes over `PATIENCE_S`."""
         if self._reading is None or (self._reading.done() and time.monotonic() - self._read_at_s > SHARED_FOR_S):
             self._reading = asyncio.create_task(self._read())
         # The reading goes on when nobody waits any more: the next scrape finds it, and no second one is begun.
         await asyncio.wait({self._reading}, timeout=PATIENCE_S)
-        return self._reading.result() if self._reading.done() else None
+        return self._reading.result() if self._reading.done() else render(None)
 
     async def close(self) -> None:
         """End a reading that is still waiting for Redis."""
         if self._reading is not None:
             self._reading.cancel()
-            await asyncio.wait({self._reading})
+            await asyncio.wait({self._reading}, timeout=PATIENCE_S)
 
-    async def _read(self) -> Reading | None:
-        try:
+    async def _read(self) -> bytes:
+        reading: Reading | None = None
+        with contextlib.suppress(*AWAY, RedisError):
             portals = self._settings.portals
             reading = Reading(
                 backlog=await read_backlog(self._redis),
                 portals=await read_portals(self._redis, portals.values()),
                 stats={name: await read_stats(self._redis, name) for name in portals},
             )
-        except (*AWAY, RedisError):
-            reading = None
         self._read_at_s = time.monotonic()
-        return reading
+        return render(reading)
 
 
 GAUGES = web.AppKey("gauges", Gauges)
@@ -79,5 +79,4 @@ async def measuring(app: web.Application) -> AsyncIterator[None]:
 
 async def metrics(request: web.Request) -> web.Response:
     """Give the metrics of the fleet as Prometheus text. Answers 200 while Redis is away as well, and says so."""
-    reading = await request.app[GAUGES].read()
-    return web.Response(body=render(reading), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    return web.Response(body=await request.app[GAUGES].text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
