@@ -66,8 +66,8 @@ class Request:
 def read_request(data: bytes) -> Request:
     """Read a message for `delete_contacts`.
 
-    Takes 0.05 s for a million neighbouring contact IDs, about a second for a million scattered over the whole range, and
-    little memory beside the message.
+    Takes 0.05 s for a million neighbouring contact IDs, about a second for a million scattered over the whole range,
+    and little memory beside the message.
 
     Args:
         data: as it stands under `arq:job:{id}`.

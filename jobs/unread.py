@@ -2,8 +2,8 @@
 
 It is shown at once, under its ID, as far as its message can be read; whether it is accepted is for a worker to say.
 The list is read once per process and message: 0.05 s for 100,000 contact IDs scattered over the whole range, about a
-second for a million, a twentieth of that for neighbours, in a thread; looking at it again costs two round trips. A message of more than `_LARGEST` bytes is not opened:
-it is shown by its ID alone, with a total of 0.
+second for a million, a twentieth of that for neighbours, in a thread; looking at it again costs two round trips. A
+message of more than `_LARGEST` bytes is not opened: it is shown by its ID alone, with a total of 0.
 """
 
 import asyncio
