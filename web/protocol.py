@@ -1,5 +1,7 @@
 """One connection, where aiohttp's own manners do not do: what is no HTTP request, and the end of the server."""
 
+import asyncio
+
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
@@ -9,18 +11,31 @@ from web.problems import Kind, Refusal, explain
 
 _log = get_logger()
 
+#: For a request that has had its time; aiohttp takes 0 for eternity.
+_NO_MORE_TIME_S = 0.1
+
 
 class Protocol(web.RequestHandler):
     """Answers with problems where there is no request that a handler could be asked about, and ends patiently."""
 
-    _ending = False
+    _last_answer: asyncio.Event | None = None  # there once no further request is taken
 
     def close(self) -> None:
         """Take no further request. One in progress still gets the rest of its body, which aiohttp would drop."""
         if self._request_in_progress:
-            self._ending = True
+            self._last_answer = asyncio.Event()
         else:
             super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """End the connection, once a request in progress has been answered or has taken too long."""
+        if self._last_answer is not None:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._last_answer.wait()
+            except TimeoutError:
+                timeout = _NO_MORE_TIME_S
+        await super().shutdown(timeout)
 
     def handle_error(
         self,
@@ -50,6 +65,10 @@ class Protocol(web.RequestHandler):
         """Send an answer; errors that aiohttp raises before any handler runs become problems here."""
         if isinstance(resp, web.HTTPException) and resp.status >= 400 and (refusal := explain(resp)):
             resp = refusal.answer()
-        if self._ending:
-            resp.force_close()
-        return await super().finish_response(request, resp, start_time)
+        if self._last_answer is None:
+            return await super().finish_response(request, resp, start_time)
+        resp.force_close()
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._last_answer.set()
