@@ -58,7 +58,7 @@ def json_of(request: web.Request, kind: type[T]) -> T:
     return decode(request[_DOCUMENT], kind)
 
 
-def decode(body: bytes, kind: type[T]) -> T:
+def decode(body: bytes | bytearray, kind: type[T]) -> T:
     """Decode a JSON document.
 
     Raises:

@@ -113,8 +113,7 @@ async def _read_stream(request: web.Request, parameters: JobParameters) -> _Aske
 async def _read_document(request: web.Request, parameters: JobParameters) -> _Asked:
     body = bytearray()
     await read_plain(request, request.app[LIMITS].document_bytes, body.extend)
-    document = await asyncio.to_thread(decode, bytes(body), JobDocument)
-    del body
+    document = await asyncio.to_thread(decode, body, JobDocument)
     portal = visible_portal(request, document.portal)
     for name in parameters.__struct_fields__:
         asked, said = getattr(parameters, name), getattr(document, name)
