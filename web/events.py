@@ -14,6 +14,42 @@ from web.keys import check_visible
 from web.sse import comment, event, stream
 from web.watcher import WATCHER, Change, Changes, job_change
 
+#: One event, as its reader has it. Comments and the first `retry` are no events.
+EVENT = {
+    "oneOf": [
+        {
+            "type": "object",
+            "properties": {
+                "event": {"const": "job"},
+                "id": {"type": "string", "description": "What to send as `Last-Event-ID` on coming back."},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": "#/components/schemas/Job"},
+                },
+            },
+            "required": ["event", "id", "data"],
+        },
+        {
+            "type": "object",
+            "description": "The job has been forgotten.",
+            "properties": {
+                "event": {"const": "gone"},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {
+                        "type": "object",
+                        "properties": {"id": {"type": "string"}},
+                        "required": ["id"],
+                    },
+                },
+            },
+            "required": ["event", "data"],
+        },
+    ]
+}
+
 
 async def job_events(request: web.Request) -> web.StreamResponse:
     """Send an event `job` at once and whenever the job changes, until it has ended.

@@ -181,7 +181,7 @@ def _parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[str, A
             "in": "header",
             "required": False,
             "description": description,
-            "schema": {"type": "string"},
+            "schema": _HEADERS.get(name, {"type": "string"}),
         }
 
 

@@ -12,7 +12,7 @@ from jobs.portals import PortalView
 from jobs.results import COLUMNS
 from jobs.view import Job
 from jobs.why import Why
-from web.events import job_events
+from web.events import EVENT, job_events
 from web.health import Alive, Readiness, healthz, readyz
 from web.jobs import change_job, get_job, get_jobs, get_why, steer
 from web.metrics import metrics
@@ -37,6 +37,7 @@ _JOB_LINKS = {
     "retryFailed": _SAME_JOB,
     "explainJob": _SAME_JOB,
     "getResults": _SAME_JOB,
+    "watchJob": _SAME_JOB,
     "getPortal": {"name": "$response.body#/portal"},
 }
 
@@ -81,8 +82,8 @@ OPERATIONS: tuple[Operation, ...] = (
             "As a JSON document, or the list alone with the parameters in the address: one ID a line, a CSV with a "
             "header, or NDJSON of integers or objects; of any size up to `api.max_body_mb`, streamed. Plain or gzip. "
             "A list is accepted as a whole or not at all; duplicates are left out and counted. `id`, or the header "
-            "Idempotency-Key, makes it safe to send twice. With a JSON document the parameters of the address may be "
-            "left out; where both say something, it must be the same. A list alone needs `portal` in the address. "
+            "Idempotency-Key, makes it safe to send twice. A JSON document holds everything: a parameter of the "
+            "address may only repeat what it says. A list alone needs `portal` in the address. "
             "Lists above `approval_above` of the portal wait for approval."
         ),
         handler=create_job,
@@ -224,7 +225,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answers={
             200: Answer(
                 description="The events, as they happen.",
-                content={"text/event-stream": {"type": "string", "description": "Events `job` and `gone`."}},
+                content={"text/event-stream": EVENT},
             ),
             204: Answer(
                 description="The job has ended, and `Last-Event-ID` shows that this is known: do not come back."
