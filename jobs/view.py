@@ -1,5 +1,6 @@
 """A job as everybody sees it: command line, API and page show the same facts, read in one round trip."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -182,9 +183,9 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
     A job that was handed in with plain arq and not taken yet takes a few more.
     """
     jobs = await _facts_of(redis, job_ids)
-    for index, job_id in enumerate(job_ids):
-        if not jobs[index]:  # the last look is for one that a worker took between the other two
-            jobs[index] = await read_unread(redis, job_id) or (await _facts_of(redis, [job_id]))[0]
+    missing = [index for index, facts in enumerate(jobs) if not facts]
+    for index, facts in zip(missing, await _look_closer(redis, [job_ids[index] for index in missing]), strict=True):
+        jobs[index] = facts
     portals = sorted({facts["portal"] for facts in jobs if facts})
     pipe = redis.pipeline(transaction=False)
     pipe.time()
@@ -211,6 +212,13 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
         _job(job_id, facts, around[facts["portal"]]) if facts else None
         for job_id, facts in zip(job_ids, jobs, strict=True)
     ]
+
+
+async def _look_closer(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:
+    """Look for jobs among the messages that no worker has taken yet, then once more where one may just have done so."""
+    unread = await asyncio.gather(*(read_unread(redis, job_id) for job_id in job_ids))
+    taken = iter(await _facts_of(redis, [job_id for job_id, facts in zip(job_ids, unread, strict=True) if not facts]))
+    return [facts or next(taken) for facts in unread]
 
 
 async def _facts_of(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from jobs.control import UnknownJob, control
 from jobs.priority import set_priority
 from jobs.retry import retry_failed
 from jobs.states import Event, State
+from jobs.take_in import take_in
 from jobs.view import Job, list_jobs, read_job
 from jobs.why import explain
 from web.answers import as_json
@@ -102,10 +103,12 @@ async def act(request: web.Request, job: Job, event: Event) -> State:
     Raises:
         UnknownJob: it has been forgotten meanwhile.
         IllegalMove: its state does not allow that.
+        NotDue: another service has put it off until later.
     """
     redis, by = request.app[REDIS], caller(request).name
     portal = request.app[SETTINGS].portals.get(job.portal)
     lanes = portal.max_concurrency if portal else 1
+    await take_in(redis, request.app[SETTINGS], job.id, event)
     if event is Event.RETRY_FAILED:
         state, _ = await retry_failed(redis, job.id, by=by, lanes=lanes)
         return state
@@ -116,5 +119,6 @@ async def change_job(request: web.Request) -> web.Response:
     """Change a job's priority."""
     job = await visible_job(request)
     change = json_of(request, JobChange)
+    await take_in(request.app[REDIS], request.app[SETTINGS], job.id)
     await set_priority(request.app[REDIS], job.id, change.priority, by=caller(request).name)
     return as_json(await read_job(request.app[REDIS], job.id))

@@ -6,6 +6,7 @@ from jobs.control import control
 from jobs.priority import JobHasEnded, Priority, set_priority
 from jobs.retry import retry_failed
 from jobs.states import Event, IllegalMove
+from jobs.take_in import NotDue, take_in
 from jobs.view import Job, read_job
 from web.context import REDIS, SETTINGS
 from web.keys import caller, check_visible
@@ -21,7 +22,7 @@ async def steer(request: web.Request) -> web.Response:
     job, verb = await _job(request), request.match_info["verb"]
     try:
         return see_other(f"/jobs/{path_part(job.id)}?did={await _carry_out(request, job, verb)}")
-    except (IllegalMove, JobHasEnded) as error:
+    except (IllegalMove, JobHasEnded, NotDue) as error:
         # Somebody else was faster, or it has ended meanwhile: say so beside how it stands now.
         now = await read_job(request.app[REDIS], job.id)
         return await job_page(request, now, status=409, error=f"Nothing has changed: {error}.")
@@ -42,9 +43,11 @@ async def _carry_out(request: web.Request, job: Job, verb: str) -> str:
     portal = request.app[SETTINGS].portals.get(job.portal)
     lanes = portal.max_concurrency if portal else 1
     if verb == "priority":
+        await take_in(redis, request.app[SETTINGS], job.id)
         await set_priority(redis, job.id, _priority(form_value(request, "priority")), by=by)
         return verb
     event = next(event for event in Event if path_word(event) == verb)
+    await take_in(redis, request.app[SETTINGS], job.id, event)
     if event is Event.RETRY_FAILED:
         _, count = await retry_failed(redis, job.id, by=by, lanes=lanes)
         return verb if count else "nothing-failed"
