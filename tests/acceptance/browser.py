@@ -16,6 +16,9 @@ from tests.acceptance.conftest import Home, until
 
 KEY = "a-key-for-the-browser"
 
+#: In the server's log: an error that nobody has foreseen.
+_BUG = "request_failed"
+
 #: How long something may take that happens at once on an idle machine.
 PATIENCE_MS = 30_000
 
@@ -104,7 +107,11 @@ def site(home: Home, browser: Browser, *, more: str = "", workers: bool = True, 
     finally:
         for context in running.contexts:
             context.close()
-    assert not running.troubles
+        bugs = [
+            line for one in home.directory.glob("api.*.log") for line in one.read_text().splitlines() if _BUG in line
+        ]
+        print(*bugs, sep="\n")  # noqa: T201 - shown with the test that fails
+    assert not running.troubles + bugs
 
 
 def check_accessible(page: Page) -> None:
