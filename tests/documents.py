@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 #: Every page that people read.
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 _MARKER = re.compile(r"<!-- readme-test: (.*) -->")
 _FENCE = re.compile(r"\s*```(\w*)$")

@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,7 @@ def environment(home: Home, portal: MakePortal) -> Iterator[dict[str, str]]:
         yield usual_environment(home) | {
             "CRM_SWEEP_PORTALS__MAIN__URL": crm.url,
             "CRM_SWEEP_REDIS__URL": home.redis_url,
+            "CRM_SWEEP_API__PORT": "0",
         }
 
 
@@ -88,7 +90,7 @@ def usual_environment(home: Home) -> dict[str, str]:
 
 
 def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, str]) -> None:
-    ran, log = 0, home.directory / "worker.log"
+    ran = 0
     for block in blocks(README):
         where = f"README.md, line {block.number}"
         verb, _, name = block.marker.partition(" ")
@@ -96,19 +98,40 @@ def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, st
             content = "\n".join(block.lines) + "\n"
             home.write(name, content.replace("redis://127.0.0.1:6379/0", home.redis_url))
         elif block.language in SHELLS and verb == "background":
-            [(command, _)] = block.steps()
-            with log.open("wb") as stderr:
-                process = subprocess.Popen(command.split(), cwd=home.directory, env=environment, stderr=stderr)
+            [(command, shown)] = block.steps()
+            log = log_of(command.split()[-1], home)
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    command.split(), cwd=home.directory, env=environment, stdout=output, stderr=subprocess.STDOUT
+                )
             home.running.append(process)
-            until(lambda: "worker_started" in log.read_text())
+            until(partial(says, log, shown[0].partition("http")[0] if shown else "worker_started"))
         elif block.language in SHELLS and not block.marker:
             for command, shown in block.steps():
-                assert_shown(shown, run(command, home, environment), f"{where}: {command}")
+                there = command.replace("http://127.0.0.1:8080", address_of_the_api(home))
+                assert_shown(shown, run(there, home, environment), f"{where}: {command}")
                 ran += 1
     assert ran >= 10
-    [worker] = home.running
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(TIMEOUT_S) == 0
+    assert len(home.running) == 2, "a worker and the API"
+    for process in home.running:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 0
+
+
+def log_of(command: str, home: Home) -> Path:
+    """What a command in the background says."""
+    return home.directory / f"{command}.log"
+
+
+def says(log: Path, text: str) -> bool:
+    return text in log.read_text()
+
+
+def address_of_the_api(home: Home) -> str:
+    """Where the API of the page listens; the page names its usual port."""
+    log = log_of("api", home)
+    [url] = re.findall(r"listening on (\S+)", log.read_text()) if log.exists() else ["http://127.0.0.1:8080"]
+    return str(url)
 
 
 def test_the_demo_shows_what_the_page_shows(home: Home) -> None:
