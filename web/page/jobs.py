@@ -122,7 +122,7 @@ async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
     moves = why.constraint is not None and standing_of(job) is None
     return {
         "job": job,
-        "title": f"{down_percent(job.progress)}{THIN}% · {job.label or job.portal} · {STATES[job.state].label}",
+        "title": _title(job),
         "announcement": announcement(job),
         "reason": standing_of(job),
         "why": why.explanation if moves else "",
@@ -132,6 +132,11 @@ async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
         "answers": why.portal.last_answers[:_ANSWERS] if why.portal else (),
         "actions": job.actions,
     }
+
+
+def _title(job: Job) -> str:
+    percent = f"{down_percent(job.progress)}{THIN}% · " if job.total else ""
+    return f"{percent}{job.label or job.portal} · {STATES[job.state].label}"
 
 
 def _state(request: web.Request) -> State | None:
