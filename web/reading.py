@@ -7,11 +7,15 @@ from aiohttp import web
 
 from web.body import read_plain
 from web.context import LIMITS
+from web.members import RepeatedMember, check_members
 from web.problems import Kind, Refusal, Wrong
 
 T = TypeVar("T")
 
 _DOCUMENT = web.RequestKey("document", bytes)
+
+#: Characters of a complaint that are passed on: the name of a member that it quotes may be as long as the document.
+_LONGEST_WHY = 300
 
 
 def query_of(request: web.Request, kind: type[T]) -> T:
@@ -65,13 +69,17 @@ def decode(body: bytes | bytearray, kind: type[T]) -> T:
         Refusal: it is no JSON, or says something impossible.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        document = msgspec.json.decode(body, type=kind)
+        check_members(body, document)
     except msgspec.ValidationError as error:
         where, why = _place("body", error)
         raise Refusal(Kind.INVALID, f"{where}: {why}.", more={"errors": (Wrong(where=where, why=why),)}) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Refusal(Kind.BAD_JSON, f"The body is not valid JSON: {why}.") from None
+    except RepeatedMember as error:
+        raise Refusal(Kind.BAD_JSON, f"{error}.") from None
+    return document
 
 
 def _bad_parameter(where: str, why: str) -> Refusal:
@@ -82,5 +90,5 @@ def _place(root: str, error: msgspec.ValidationError) -> tuple[str, str]:
     """Take the place out of a message such as "Expected `int`, got `str` - at `$.limit`"."""
     why, at, path = str(error).rpartition(" - at `$")
     if not at:
-        return root, str(error)
-    return f"{root}{path.removesuffix('`')}", why
+        return root, str(error)[:_LONGEST_WHY]
+    return f"{root}{path.removesuffix('`')[:_LONGEST_WHY]}", why[:_LONGEST_WHY]

@@ -175,10 +175,14 @@ def _job_id(request: web.Request, parameters: JobParameters) -> str | None:
         Refusal: both are given and differ, or the header cannot be an ID.
     """
     chosen = parameters.id or None
-    header = request.headers.get("Idempotency-Key")
-    if header is None:
+    headers = request.headers.getall("Idempotency-Key", ())
+    if not headers:
         return chosen
-    key = header.removeprefix('"').removesuffix('"')  # a draft of the IETF writes it as a quoted string
+    # What is no UTF-8 in a header could not be told in an answer.
+    first, *more = (header.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for header in headers)
+    if more:
+        raise Refusal(Kind.INVALID, "There is more than one Idempotency-Key.")
+    key = first.removeprefix('"').removesuffix('"')  # a draft of the IETF writes it as a quoted string
     try:
         check_job_id(key)
     except BadSubmission as error:
