@@ -45,6 +45,24 @@ def test_every_package_on_disk_is_listed_in_the_build() -> None:
     assert shipped == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
+def test_files_that_are_no_modules_are_shipped_with_their_package() -> None:
+    patterns: dict[str, list[str]] = PROJECT["tool"]["setuptools"]["package-data"]
+    shipped = {
+        path
+        for package in PROJECT["tool"]["setuptools"]["packages"]
+        for pattern in patterns["*"] + patterns.get(package, [])
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    there = {
+        path
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert there == shipped
+    assert {"page.css", "base.html", "settle.lua", "py.typed"} <= {path.name for path in shipped}
+
+
 def test_the_image_has_every_package_and_nothing_else_of_ours() -> None:
     copied = {match[1] for match in re.finditer(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE)}
     assert copied == PACKAGES
