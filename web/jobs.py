@@ -7,6 +7,7 @@ from jobs.control import UnknownJob, control
 from jobs.priority import set_priority
 from jobs.retry import retry_failed
 from jobs.states import Event, State
+from jobs.submit import BadSubmission, check_job_id
 from jobs.take_in import take_in
 from jobs.view import Job, list_jobs, read_job
 from jobs.why import explain
@@ -36,9 +37,10 @@ def job_id_of(request: web.Request) -> str:
         UnknownJob: no job can have such an ID.
     """
     job_id = request.match_info["job_id"]
-    if ":" in job_id:  # between the parts of a key in Redis: what belongs to a job is not a job
-        raise UnknownJob(job_id[:80])
-    return job_id
+    try:
+        return check_job_id(job_id)  # with a colon in it, a part of a job could be taken for a job
+    except BadSubmission:
+        raise UnknownJob(job_id[:80]) from None
 
 
 async def visible_job(request: web.Request) -> Job:

@@ -109,7 +109,7 @@ def visible_portal(request: web.Request, name: str) -> Portal:
     settings, known = request.app[SETTINGS], caller(request)
     if name in settings.portals and known.sees(name):
         return settings.portals[name]
-    raise UnknownPortal(name, filter(known.sees, settings.portals))
+    raise UnknownPortal(name[:80], filter(known.sees, settings.portals))
 
 
 def check_visible(request: web.Request, job: Job) -> Job:

@@ -8,10 +8,11 @@ from msgspec import UNSET, Meta, UnsetType
 from jobs.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
 from jobs.priority import Priority
 from jobs.states import State
+from jobs.submit import LABEL_PATTERN
 from jobs.view import Job
 
 PortalName = Annotated[str, Meta(min_length=1, max_length=32, description="Name of a configured portal.")]
-Label = Annotated[str, Meta(max_length=200, description="A few printable words for people.")]
+Label = Annotated[str, Meta(max_length=200, pattern=LABEL_PATTERN, description="A few words for people, in one line.")]
 JobId = Annotated[
     str,
     Meta(
