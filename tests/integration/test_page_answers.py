@@ -144,6 +144,15 @@ async def test_an_outage_of_redis_is_told_on_the_page(redis: ArqRedis, server: E
     await away.aclose(close_connection_pool=True)
 
 
+async def test_a_head_request_gets_the_headers(redis: ArqRedis, server: EmbeddedServer) -> None:
+    job_id = await a_job(redis)
+    async with visiting(settings_with(server, api_key("anna")), redis, "anna", "") as [anna, stranger]:
+        for path in ("/", f"/jobs/{job_id}", f"/jobs/{job_id}/ledger", f"/jobs/{job_id}/events", "/portals", "/new"):
+            head = await anna.ask("HEAD", path)
+            assert (head.status, head.html) == (200, ""), path
+        assert (await stranger.ask("HEAD", "/portals")).location == "/login?next=/portals"
+
+
 async def test_the_notice_after_an_action_cannot_be_made_up(redis: ArqRedis, server: EmbeddedServer) -> None:
     job_id = await a_job(redis)
     async with visiting(settings_with(server), redis, "") as [person]:

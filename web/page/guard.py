@@ -24,18 +24,23 @@ _FORM_TYPE = "application/x-www-form-urlencoded"
 _FORM = web.RequestKey("form", MultiDictProxy[str])
 
 
-def guarded(handler: Handler, scope: Scope | None, *, reads_body: bool = False) -> Handler:
+def guarded(handler: Handler, scope: Scope | None, *, reads_body: bool = False, is_long: bool = False) -> Handler:
     """Put in front of a handler of the page what is the same for all of them.
 
     Args:
         handler: is called when all is well; whatever it raises becomes a screen that says so.
         scope: what the caller must be allowed; None for what comes before the log-in.
         reads_body: the handler reads the form itself, and has to call `check_form` with its token.
+        is_long: the body or the answer may go on for long; otherwise Redis gets a few seconds.
     """
 
     async def wrapped(request: web.Request) -> web.StreamResponse:
+        response: web.StreamResponse | None
         try:
-            response = await _admit(request, handler, scope, reads_body=reads_body)
+            response = await _admit(request, scope, reads_body=reads_body)
+            if response is None:
+                async with asyncio.timeout(None if is_long else request.app[LIMITS].redis_s):
+                    response = await handler(request)
         except Exception as error:  # the last resort: whatever goes wrong is shown, and nothing of the inside
             if request.writer.output_size > 0:
                 raise  # an answer had begun: it has to break off
@@ -47,10 +52,17 @@ def guarded(handler: Handler, scope: Scope | None, *, reads_body: bool = False) 
     return wrapped
 
 
-async def _admit(
-    request: web.Request, handler: Handler, scope: Scope | None, *, reads_body: bool
-) -> web.StreamResponse:
-    visitor = await recognise(request)
+async def _admit(request: web.Request, scope: Scope | None, *, reads_body: bool) -> web.Response | None:
+    """Let a request through to its handler, or send a stranger to the log-in.
+
+    Returns:
+        None if it may pass, else the answer instead.
+
+    Raises:
+        Refusal: it may not.
+    """
+    async with asyncio.timeout(request.app[LIMITS].redis_s):
+        visitor = await recognise(request)
     if scope is not None:
         if visitor.caller is None:
             return _to_login(request)
@@ -61,7 +73,7 @@ async def _admit(
         if not reads_body:
             request[_FORM] = await _read_form(request)
             check_form(request, form_value(request, "csrf"))
-    return await handler(request)
+    return None
 
 
 def form_value(request: web.Request, name: str) -> str:
@@ -114,7 +126,7 @@ async def _read_form(request: web.Request) -> MultiDictProxy[str]:
 
 
 def _to_login(request: web.Request) -> web.Response:
-    if request.method == "GET" and "text/event-stream" not in request.headers.get("Accept", ""):
+    if request.method in {"GET", "HEAD"} and "text/event-stream" not in request.headers.get("Accept", ""):
         return see_other(f"/login?next={quote(request.path_qs, safe='/')}" if request.path != "/" else "/login")
     raise Refusal(Kind.NO_KEY, "The session has ended. Log in again; what was sent has not been carried out.")
 

@@ -28,13 +28,24 @@ _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
     ("POST", "/logout", None, login.log_out),
 )
 
-#: These read their form themselves, as it arrives.
-_READS_BODY = {("POST", "/new")}
+#: This one reads its form itself, as it arrives.
+_UPLOAD = ("POST", "/new")
+
+#: Here the body or the answer may go on for long; everything else has to come to an end soon.
+_LONG = {
+    _UPLOAD,
+    *(("GET", path) for path in ("/events", "/portals/events", "/jobs/{job_id}/events")),
+    ("GET", "/jobs/{job_id}/ledger"),
+}
 
 
 def add_page(app: web.Application) -> None:
     """Make the page reachable in an application that has its settings, Redis and watcher."""
     app[login.THROTTLE] = LoginThrottle()
     for method, path, scope, handler in _ROUTES:
-        app.router.add_route(method, path, guarded(handler, scope, reads_body=(method, path) in _READS_BODY))
+        route = (method, path)
+        answer = guarded(handler, scope, reads_body=route == _UPLOAD, is_long=route in _LONG)
+        app.router.add_route(method, path, answer)
+        if method == "GET":
+            app.router.add_route("HEAD", path, answer)
     app.router.add_get("/static/{name}", serve_asset)
