@@ -3,8 +3,8 @@
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 from aiohttp import web
@@ -19,7 +19,7 @@ from web.context import LIMITS, REDIS
 from web.encoding import wants_gzip
 from web.jobs import job_id_of
 from web.keys import check_visible
-from web.problems import Kind, Refusal
+from web.places import Places
 from web.reading import query_of
 from web.sending import ReaderStalled, cut, send
 
@@ -60,25 +60,8 @@ class Downloads:
     """
 
     def __init__(self, at_once: int, makers: int = 2) -> None:
-        self._free = at_once
+        self.places = Places(at_once, "Too many ledgers are being sent; come back later.")
         self.turn = asyncio.Semaphore(makers)
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take one of the places, before the first byte.
-
-        Raises:
-            Refusal: all are taken.
-        """
-        if not self._free:
-            raise Refusal(
-                Kind.TOO_BUSY, "Too many ledgers are being sent; come back later.", headers={"Retry-After": "10"}
-            )
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
 
 
 DOWNLOADS = web.AppKey("downloads", Downloads)
@@ -128,7 +111,7 @@ async def stream_results(
         await response.prepare(request)
         return response
     silence_s = request.app[LIMITS].reader_silence_s
-    with request.app[DOWNLOADS].place():
+    with request.app[DOWNLOADS].places.place():
         async with aclosing(_pieces(request, job_id, form, outcome, packed=packed)) as pieces:
             first = await anext(pieces)  # whatever is wrong can still be answered
             await response.prepare(request)

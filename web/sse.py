@@ -49,7 +49,7 @@ async def stream(request: web.Request, events: AsyncGenerator[bytes, None]) -> w
     """
     response = web.StreamResponse(headers=_HEADERS)
     async with aclosing(events):
-        with request.app[WATCHER].place():
+        with request.app[WATCHER].places.place():
             await response.prepare(request)
             if request.method == "HEAD":
                 return response

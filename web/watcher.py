@@ -7,8 +7,7 @@ between, so that no queue can grow.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from itertools import islice
 from time import perf_counter
@@ -27,7 +26,7 @@ from jobs.states import State
 from jobs.view import Job, list_jobs, read_jobs, to_json
 from web.context import LIMITS, REDIS, SETTINGS
 from web.limits import Limits
-from web.problems import Kind, Refusal
+from web.places import Places
 
 T = TypeVar("T")
 
@@ -137,29 +136,12 @@ class Watcher:
         self._redis = redis
         self._settings = settings
         self._limits = limits
-        self._free = limits.event_streams
+        self.places = Places(limits.event_streams, "Too many event streams are open; poll the job instead.")
         self._jobs: dict[str, _Topic[Job]] = {}
         self._lists: dict[_List, _Topic[Overview]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._away = False
         self._closed = False
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take one of the places for a stream, before its first byte.
-
-        Raises:
-            Refusal: all are taken.
-        """
-        if not self._free:
-            raise Refusal(
-                Kind.TOO_BUSY, "Too many event streams are open; poll the job instead.", headers={"Retry-After": "10"}
-            )
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
 
     def changes(self, job_id: str, last_version: str | None = None) -> Changes[Job]:
         """Watch a job. To be closed after use (`contextlib.aclosing`), so that it is not read for nobody.
