@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.advice import PORTAL_FAULTS
 from jobs.backlog import Backlog
-from jobs.portals import PortalView
 from tests.documents import ROOT, anchors, first_column
+from tests.samples import PORTAL_VIEW
 from web.exposition import Reading, render
 
 # Comes with pre-commit, and publishes no type information.
@@ -27,29 +27,11 @@ STORIES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "alerts_test.yml").read
 PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
 
-PORTAL = PortalView(
-    name="main",
-    requests_per_second=5.0,
-    configured_requests_per_second=5.0,
-    learned_requests_per_second=5.0,
-    max_concurrency=1,
-    configured_max_concurrency=1,
-    batch_size=50,
-    push_back_until=None,
-    push_back_reason=None,
-    fault=None,
-    in_flight=0,
-    lanes=0,
-    active_jobs=0,
-    last_answers=(),
-    actions=(),
-)
-
 
 def exposed() -> dict[str, tuple[str, set[str]]]:
     """Every metric of `/metrics` by the name that stands in a document: its type and its labels."""
     backlog = Backlog(at_ms=0, portals={}, ended=0, queue=0, workers=0)
-    text = render(Reading(backlog, [PORTAL], {"main": {}})).decode()
+    text = render(Reading(backlog, [PORTAL_VIEW], {"main": {}})).decode()
     found = {}
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -152,7 +134,7 @@ def test_dashboard_and_alerts_use_only_metrics_and_labels_that_exist() -> None:
 def test_label_values_in_the_expressions_are_words_of_the_program() -> None:
     backlog = Backlog(at_ms=0, portals={}, ended=0, queue=0, workers=0)
     known: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(render(Reading(backlog, [PORTAL], {"main": {}})).decode()):
+    for family in text_string_to_metric_families(render(Reading(backlog, [PORTAL_VIEW], {"main": {}})).decode()):
         for sample in family.samples:
             for label, value in sample.labels.items():
                 known.setdefault(label, set()).add(value)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,6 +11,7 @@ from jobs.answers import BUCKET_NAMES, LastAnswer
 from jobs.backlog import Backlog
 from jobs.portals import PortalView
 from jobs.times import iso
+from tests.samples import PORTAL_VIEW
 from web.exposition import Reading, achieved, render
 
 NOW_MS = 1_763_900_000_000
@@ -21,23 +23,7 @@ counts_by_bucket = st.dictionaries(st.sampled_from(BUCKET_NAMES), st.integers(0,
 def view(*ages_s: float) -> PortalView:
     """A portal that answered so many seconds ago."""
     answers = tuple(LastAnswer(iso(round(NOW_MS - age_s * 1000)), "job", "put", 50, 20, 200, "ok") for age_s in ages_s)
-    return PortalView(
-        name="main",
-        requests_per_second=5.0,
-        configured_requests_per_second=5.0,
-        learned_requests_per_second=5.0,
-        max_concurrency=1,
-        configured_max_concurrency=1,
-        batch_size=50,
-        push_back_until=None,
-        push_back_reason=None,
-        fault=None,
-        in_flight=0,
-        lanes=0,
-        active_jobs=0,
-        last_answers=answers,
-        actions=(),
-    )
+    return msgspec.structs.replace(PORTAL_VIEW, last_answers=answers)
 
 
 @given(counts_by_bucket, st.integers(0, 10**12))
