@@ -69,6 +69,8 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
 
 def _failed(rows: Rows, segment: int) -> Iterator[Item]:
     """Group the failed contact IDs of a segment by what they have in common."""
+    if _FAILED.isdisjoint(rows.codes):
+        return  # as in nearly every segment
     groups: dict[tuple[int, int, int], list[int]] = {}
     for position, (code, attempts, http_status, _) in enumerate(rows.facts()):
         if code in _FAILED:
