@@ -116,6 +116,16 @@ def test_it_says_when_it_is_not_live_and_goes_on_by_itself(
         running.troubles[:] = [trouble for trouble in running.troubles if "ERR_" not in trouble]
 
 
+def test_the_id_is_copied(browser: Browser, home: Home, portal: Callable[..., Portal]) -> None:
+    crm = portal("--contacts", 10)
+    with site(home, browser, workers=False, main={"url": crm.url}) as running:
+        page = running.visit(permissions=["clipboard-read", "clipboard-write"])
+        job_id = submit(page, ids(10), 10)
+        page.get_by_role("button", name="Copy").click()
+        expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == job_id
+
+
 def test_what_was_typed_is_sent_once(browser: Browser, home: Home, portal: Callable[..., Portal]) -> None:
     crm = portal("--contacts", 10)
     with site(home, browser, workers=False, main={"url": crm.url}) as running:

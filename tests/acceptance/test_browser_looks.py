@@ -1,5 +1,6 @@
 """Every screen, in light and dark, wide and narrow: accessible, nothing too wide, nothing a browser complains of."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -101,9 +102,8 @@ def test_times_are_those_of_the_reader(browser: Browser, home: Home, portal: Cal
         page = running.visit(timezone_id="Asia/Kathmandu", locale="en-GB")
         submit(page, "1\n2\n", 2)
         submitted = page.locator(".headline time")
-        expect(submitted).to_have_attribute("title", page.locator(".headline time").get_attribute("title") or "")
+        expect(submitted).to_have_attribute("title", re.compile(" UTC$"))
         utc = submitted.get_attribute("title") or ""
-        assert utc.endswith(" UTC")
         minute = int(utc.split(":")[1])
         assert f":{(minute + 45) % 60:02}:" in submitted.inner_text(), "Nepal is 5 hours and 45 minutes ahead"
 

@@ -11,9 +11,11 @@ from config.redis_url import RedisUrl
 from config.settings import RedisConfig
 from jobs import keys
 from jobs.connection import connect
+from jobs.reject import reject_job
 from jobs.states import State
 from jobs.submit import Submission, submit
-from tests.integration.browsing import Screen, api_key, settings_with, visiting
+from tests.conftest import settings_for
+from tests.integration.browsing import Screen, api_key, portal, settings_with, visiting
 from web.page.assets import assets
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}&amp;\u202e"
@@ -142,6 +144,26 @@ async def test_an_outage_of_redis_is_told_on_the_page(redis: ArqRedis, server: E
             check_policy(screen)
         assert (await person.look("/login")).status == 303
     await away.aclose(close_connection_pool=True)
+
+
+async def test_a_request_that_was_wrong_says_what_was_wrong(redis: ArqRedis, server: EmbeddedServer) -> None:
+    await reject_job(redis, "from-billing", "contact_ids: expected an array", by="arq")
+    async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
+        for path in ("/", "/jobs/from-billing"):
+            screen = await anna.look(path)
+            check_policy(screen)
+            assert "Job from-billing" in screen.text
+            assert "contact_ids: expected an array" in screen.text
+            assert "%" not in screen.text.replace(" 0 %", ""), "a share of nothing is not told"
+
+
+async def test_a_job_of_a_portal_that_is_gone_can_still_be_looked_at(redis: ArqRedis, server: EmbeddedServer) -> None:
+    job_id = await a_job(redis)
+    async with visiting(settings_for(server, portal("new")), redis, "") as [person]:
+        screen = await person.look(f"/jobs/{job_id}")
+        assert (screen.status, "No call has been made yet" in screen.text) == (200, True)
+        assert (await person.send(f"/jobs/{job_id}/cancel")).status == 303
+        assert (await person.look("/?portal=main")).status == 200
 
 
 async def test_a_head_request_gets_the_headers(redis: ArqRedis, server: EmbeddedServer) -> None:

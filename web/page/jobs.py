@@ -15,7 +15,7 @@ from web.page import chart
 from web.page.live import Parts, live
 from web.page.render import fragment, page
 from web.page.session import visitor_of
-from web.page.standing import announcement, eta_text, offered, standing_of, waits_for
+from web.page.standing import announcement, eta_text, name_of, offered, standing_of, waits_for
 from web.page.text import THIN, down_percent
 from web.page.words import STATES, done_text
 from web.watcher import WATCHER, Changes, Overview
@@ -136,7 +136,7 @@ async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
 
 def _title(job: Job) -> str:
     percent = f"{down_percent(job.progress)}{THIN}% · " if job.total else ""
-    return f"{percent}{job.label or job.portal} · {STATES[job.state].label}"
+    return f"{percent}{name_of(job)} · {STATES[job.state].label}"
 
 
 def _state(request: web.Request) -> State | None:

@@ -12,6 +12,7 @@ from web.page import text, words
 from web.page.assets import asset_url
 from web.page.bars import outcome_bar
 from web.page.session import visitor_of
+from web.page.standing import name_of
 
 #: Nothing is loaded from elsewhere, nothing runs inline, nobody frames the page, and forms go nowhere else.
 _POLICY = (
@@ -57,6 +58,7 @@ def templates() -> jinja2.Environment:
         "asset": asset_url,
         "plural": text.plural,
         "outcome_bar": outcome_bar,
+        "name_of": name_of,
         "STATES": words.STATES,
         "OUTCOMES": words.OUTCOMES,
         "VERBS": words.VERBS,

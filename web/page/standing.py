@@ -31,6 +31,11 @@ _TITLES = {"approval": "Somebody has to approve it first"}
 _TO_DO = {"operator": "Press Resume to go on.", "approval": "Press Approve to let it start."}
 
 
+def name_of(job: Job) -> str:
+    """Name a job for people; a request that was wrong may have neither label nor portal."""
+    return job.label or (f"Job on {job.portal}" if job.portal else f"Job {job.id}")
+
+
 def standing_of(job: Job) -> Standing | None:
     """Say why a job waits or stopped; None while it moves."""
     reason = job.state_reason
