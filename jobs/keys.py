@@ -10,7 +10,7 @@ Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} th
 | crm-sweep:workers | ZSET | `host:pid:…` → alive until (ms) | worker heartbeat | 3 heartbeats |
 | crm-sweep:known_portals | ZSET | portal of a worker alive → until (ms) | worker heartbeat | 3 heartbeats |
 | crm-sweep:staging:{token} | HASH | as job:{id}:segments | intake, and the page before a confirmation | 1 hour |
-| crm-sweep:session:{hash} | STRING | whose session on the page it is; the hash is that of its token | log-in | 12 hours |
+| crm-sweep:session:{hash} | STRING | whose session on the page it is | log-in | 12 hours |
 | crm-sweep:job:{id} | HASH | state, n:deleted, cursor, … | create_job, reject_job, lanes, control | retention |
 | crm-sweep:job:{id}:segments | HASH | `0` → roaring set of 65,536 contact IDs | create_job | retention |
 | crm-sweep:job:{id}:ledger:{n} | LIST | binary record (jobs/records.py) | settle | retention |
