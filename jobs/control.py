@@ -15,7 +15,23 @@ class UnknownJob(LookupError):
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        super().__init__(f"no such job: {job_id}")
+        super().__init__(f"no such job: {job_id if job_id.isprintable() else ascii(job_id)}")
+
+
+def is_possible(job_id: str) -> bool:
+    """Whether there can be such a job: what has a colon names a part of one, and Redis knows no broken text."""
+    return ":" not in job_id and job_id.isprintable()
+
+
+def known_key(job_id: str) -> str:
+    """Give the key of a job's facts, for whoever was told the ID by somebody else.
+
+    Raises:
+        UnknownJob: there can be no job of this ID.
+    """
+    if not is_possible(job_id):
+        raise UnknownJob(job_id)
+    return keys.job(job_id)
 
 
 async def control(
@@ -38,10 +54,11 @@ async def control(
         UnknownJob: no such job.
         IllegalMove: its state does not allow that.
     """
-    portal = await redis.execute_command("HGET", keys.job(job_id), "portal")
+    key = known_key(job_id)
+    portal = await redis.execute_command("HGET", key, "portal")
     if portal is None:
         raise UnknownJob(job_id)
-    reply = await CONTROL(redis, [keys.job(job_id), keys.portal(portal.decode())], [job_id, event, reason, by])
+    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by])
     if reply[0] == b"unknown":
         raise UnknownJob(job_id)
     state = State(reply[1].decode())

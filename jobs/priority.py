@@ -4,8 +4,7 @@ from enum import StrEnum
 
 from redis.asyncio import Redis
 
-from jobs import keys
-from jobs.control import UnknownJob
+from jobs.control import UnknownJob, known_key
 from jobs.scripts import Script
 from jobs.states import State
 
@@ -53,7 +52,7 @@ async def set_priority(redis: Redis, job_id: str, priority: Priority, *, by: str
         UnknownJob: no such job.
         JobHasEnded: it has ended.
     """
-    reply = await SET_PRIORITY(redis, [keys.job(job_id)], [job_id, priority, priority.stride, by])
+    reply = await SET_PRIORITY(redis, [known_key(job_id)], [job_id, priority, priority.stride, by])
     match reply[0]:
         case b"unknown":
             raise UnknownJob(job_id)

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from jobs import keys
 from jobs.contact_ids import SEGMENT_SIZE, decode_segment
-from jobs.control import UnknownJob
+from jobs.control import UnknownJob, known_key
 from jobs.items import Item
 from jobs.outcomes import Code, Outcome
 from jobs.records import SegmentLedger
@@ -102,8 +102,9 @@ async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None
 
 async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
     """Read a job's ledger by column, a segment at a time; arguments and errors are those of `read_results`."""
+    key = known_key(job_id)
     names = ("digest", "total", "skipped_from", "skipped_ms")
-    facts = dict(zip(names, await redis.execute_command("HMGET", keys.job(job_id), *names), strict=True))
+    facts = dict(zip(names, await redis.execute_command("HMGET", key, *names), strict=True))
     if facts["total"] is None:
         raise UnknownJob(job_id)
     total = int(facts["total"])
@@ -114,7 +115,7 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
         # In one step: a job that is forgotten in between would seem to be undecided. Its ID may even be in use again,
         # with another list.
         pipe = redis.pipeline(transaction=True)
-        pipe.execute_command("HGET", keys.job(job_id), "digest")
+        pipe.execute_command("HGET", key, "digest")
         pipe.execute_command("HGET", keys.segments(job_id), str(segment))
         pipe.execute_command("LRANGE", keys.ledger(job_id, segment), 0, -1)
         digest, data, records = await pipe.execute()

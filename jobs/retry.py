@@ -6,7 +6,7 @@ from arq.connections import ArqRedis
 from ulid import ULID
 
 from jobs import keys
-from jobs.control import UnknownJob
+from jobs.control import UnknownJob, known_key
 from jobs.items import Call, Item
 from jobs.outcomes import Code, Outcome
 from jobs.records import Record
@@ -39,9 +39,9 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
         UnknownJob: no such job.
         IllegalMove: it has not ended, or was cancelled.
     """
-    token = str(ULID())
+    key, token = known_key(job_id), str(ULID())
     while True:
-        portal, state = await redis.execute_command("HMGET", keys.job(job_id), "portal", "state")
+        portal, state = await redis.execute_command("HMGET", key, "portal", "state")
         if portal is None:
             raise UnknownJob(job_id)
         move(State(state.decode()), Event.RETRY_FAILED)
@@ -54,7 +54,7 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
             segment += 1
         if not count:
             return State(state.decode()), 0
-        job_keys = [keys.job(job_id), keys.portal(portal.decode())]
+        job_keys = [key, keys.portal(portal.decode())]
         reply = await RETRY_FAILED(redis, job_keys, [job_id, token, count, by, *groups])
         match reply[0]:
             case b"ok":

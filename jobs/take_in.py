@@ -6,10 +6,10 @@ import time
 from arq.connections import ArqRedis
 
 from config.settings import Settings
-from jobs import keys
 from jobs.arq_intake import refuse, submission_of
 from jobs.arq_message import FUNCTION, find_message, finish_message, hold_message, read_message
 from jobs.arq_request import read_request
+from jobs.control import known_key
 from jobs.states import MOVES, Event, IllegalMove, State
 from jobs.submit import BadSubmission, JobExists, submit
 from jobs.times import iso
@@ -35,11 +35,12 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, event: Event
         event: what is asked of the job. Before a pause or a cancel the job is made so that it cannot start.
 
     Raises:
+        UnknownJob: there can be no job of this ID.
         IllegalMove: a job that waits does not allow that; the message is left alone.
         NotDue: the sender has put the job off, and this would start it.
         UnknownPortal: its portal is not configured here.
     """
-    waiting = None if await redis.exists(keys.job(job_id)) else await find_message(redis, job_id)
+    waiting = None if await redis.exists(known_key(job_id)) else await find_message(redis, job_id)
     data = await read_message(redis, job_id) if waiting else None
     request = await asyncio.to_thread(read_request, data) if data else None
     if waiting is None or request is None or request.function != FUNCTION:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from jobs import keys
 from jobs.actions import Action, read_actions
-from jobs.control import UnknownJob
+from jobs.control import UnknownJob, is_possible
 from jobs.outcomes import Outcome
 from jobs.priority import Priority
 from jobs.reasons import MOVING, Situation, why_waiting
@@ -183,7 +183,7 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
     A job that was handed in with plain arq and not taken yet takes a few more.
     """
     jobs = await _facts_of(redis, job_ids)
-    missing = [index for index, facts in enumerate(jobs) if not facts]
+    missing = [index for index, facts in enumerate(jobs) if not facts and is_possible(job_ids[index])]
     for index, facts in zip(missing, await _look_closer(redis, [job_ids[index] for index in missing]), strict=True):
         jobs[index] = facts
     portals = sorted({facts["portal"] for facts in jobs if facts})
@@ -223,9 +223,11 @@ async def _look_closer(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, s
 
 async def _facts_of(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:
     pipe = redis.pipeline(transaction=False)
-    for job_id in job_ids:
+    possible = [job_id for job_id in job_ids if is_possible(job_id)]
+    for job_id in possible:
         pipe.hgetall(keys.job(job_id))
-    return [{name.decode(): value.decode() for name, value in facts.items()} for facts in await pipe.execute()]
+    found = dict(zip(possible, await pipe.execute(), strict=True))
+    return [{name.decode(): value.decode() for name, value in found.get(job_id, {}).items()} for job_id in job_ids]
 
 
 def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
