@@ -41,10 +41,13 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
     """
     key, token = known_key(job_id), str(ULID())
     while True:
-        portal, state = await redis.execute_command("HMGET", key, "portal", "state")
+        facts = await redis.execute_command("HMGET", key, "portal", "state", "n:failed", "retry_token")
+        portal, state, failed, before = facts
         if portal is None:
             raise UnknownJob(job_id)
         move(State(state.decode()), Event.RETRY_FAILED)
+        if not int(failed or 0):
+            return State(state.decode()), 0
         groups: list[Argument] = []
         count = segment = 0
         async for rows in read_rows(redis, job_id):
@@ -52,10 +55,8 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
                 count += len(item.positions)
                 groups += [segment, len(item.positions), _taken_back(item).encode(), item.encode()]
             segment += 1
-        if not count:
-            return State(state.decode()), 0
         job_keys = [key, keys.portal(portal.decode())]
-        reply = await RETRY_FAILED(redis, job_keys, [job_id, token, count, by, *groups])
+        reply = await RETRY_FAILED(redis, job_keys, [job_id, token, count, before or "", by, *groups])
         match reply[0]:
             case b"ok":
                 await wake_lanes(redis, portal.decode(), lanes)
@@ -64,7 +65,7 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
                 raise UnknownJob(job_id)
             case b"illegal":
                 raise IllegalMove(State(reply[1].decode()), Event.RETRY_FAILED)
-        # Changed in between: somebody else has tried them again and the job has completed once more. Look anew.
+        # Changed while it was read: somebody else has tried them again and the job has completed once more. Look anew.
 
 
 def _failed(rows: Rows, segment: int) -> Iterator[Item]:

@@ -1,5 +1,7 @@
 """`retry-failed`: what has failed is tried again, everything else stays as it is."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from arq.connections import ArqRedis
 
@@ -8,10 +10,11 @@ from jobs.control import UnknownJob, control
 from jobs.ledger import Batch, LaneLedger, Settlement
 from jobs.outcomes import Code, Outcome
 from jobs.records import Record
+from jobs.results import Rows, read_rows
 from jobs.retry import retry_failed
 from jobs.states import Event, IllegalMove, State
 from jobs.view import read_job
-from tests.integration.lanes import accept, answer, lines_of, start_lane, take, terms
+from tests.integration.lanes import accept, answer, ids_of, lines_of, start_lane, take, terms
 
 
 async def decide_all(redis: ArqRedis, ledger: LaneLedger, *, failed_every: int, size: int = 1000) -> None:
@@ -27,6 +30,16 @@ async def decide_all(redis: ArqRedis, ledger: LaneLedger, *, failed_every: int, 
             record = Record(positions=item.positions, codes=codes, attempts=1, http_status=400, at_ms=at_ms)
             records.append((item.segment, record))
         assert await ledger.settle(grant, Settlement(records=records, sent=1, threshold=1.0))
+
+
+async def fail_some(redis: ArqRedis, ledger: LaneLedger, batch: Batch, failed: set[int]) -> None:
+    """Record a batch: these contact IDs fail, the others are deleted."""
+    records = []
+    for item, ids in zip(batch.items, await ids_of(redis, batch), strict=True):
+        codes = bytes(Code.REJECTED if one in failed else Code.DELETED for one in ids)
+        record = Record(positions=item.positions, codes=codes, attempts=1, http_status=400, at_ms=batch.server_ms())
+        records.append((item.segment, record))
+    assert await ledger.settle(batch, Settlement(records=records, sent=1, threshold=1.0))
 
 
 async def test_only_the_failed_ones_are_tried_again_across_segments(redis: ArqRedis) -> None:
@@ -90,3 +103,37 @@ async def test_only_a_completed_job_can_be_retried(redis: ArqRedis) -> None:
         await retry_failed(redis, job_id, by="test", lanes=0)
     with pytest.raises(UnknownJob):
         await retry_failed(redis, "nobody", by="test", lanes=0)
+
+
+async def test_a_ledger_that_changes_while_it_is_read_is_read_again(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else tries the failed ones again and is through before the reader comes to the second segment."""
+    total = SEGMENT_SIZE + 1_000
+    first, last = 1, total
+    job_id = await accept(redis, range(1, total + 1))
+    ledger = await start_lane(redis)
+
+    async def decide(failed: set[int]) -> None:
+        while not (await read_job(redis, job_id)).ended:
+            batch = await take(ledger, terms(batch_size=1000))
+            await fail_some(redis, ledger, batch, failed)
+
+    await decide({first, last})
+
+    async def disturbed(connection: ArqRedis, read_id: str) -> AsyncIterator[Rows]:
+        monkeypatch.setattr("jobs.retry.read_rows", read_rows)
+        segments = read_rows(connection, read_id)
+        yield await anext(segments)  # the first segment: one has failed
+        await retry_failed(redis, job_id, by="somebody else", lanes=0)
+        between = await anext(segments)  # the second one: what had failed there is pending
+        await decide({last})
+        yield between
+
+    monkeypatch.setattr("jobs.retry.read_rows", disturbed)
+    assert await retry_failed(redis, job_id, by="test", lanes=0) == (State.QUEUED, 1)
+    lines = {line.contact_id: line for line in await lines_of(redis, job_id)}
+    assert lines[first].code is Code.DELETED, "what is deleted stays so"
+    assert lines[last].code is Code.PENDING
+    job = await read_job(redis, job_id)
+    assert (job.counts[Outcome.DELETED], job.counts[Outcome.PENDING]) == (total - 1, 1)
