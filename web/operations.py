@@ -64,9 +64,9 @@ def _verb(verb: str, name: str, summary: str, description: str) -> Operation:
     )
 
 
-def _list_of(first_line: str, line: str) -> dict[str, str]:
+def _list_of(first_line: str, line: str) -> dict[str, str | list[str]]:
     """Describe a list of contact IDs, one a line."""
-    return {"type": "string", "pattern": f"^{first_line}({line})+$"}
+    return {"type": "string", "pattern": f"^{first_line}({line})+$", "examples": [f"{first_line}101\n102\n"]}
 
 
 _ID = "[1-9][0-9]{0,8}"
