@@ -31,7 +31,7 @@ from worker import batch_size
 from worker.answers import Action, Deleted, Failure, LookedUp
 from worker.decide import Decider
 from worker.drain import Drain, cancel
-from worker.portal_client import PortalClient
+from worker.portal_client import NOT_SENT, PortalClient
 from worker.push_back import PushBack
 
 #: What a call came to that this process had no time to wait for.
@@ -42,17 +42,6 @@ INTERRUPTED = Failure(
     http_status=None,
     message="the worker was stopped before the portal had answered",
     settle_s=5.0,
-)
-
-
-#: What a call came to that was never made, for no fault of the portal: no attempt, no doubt, and no reason to spare it.
-NOT_SENT = Failure(
-    action=Action.GIVE_UP,
-    may_have_deleted=False,
-    reason="timeout",
-    http_status=None,
-    message="the worker stood still for longer than its lease lasts, and sent nothing",
-    sent=False,
 )
 
 
@@ -216,13 +205,18 @@ class Lane:
         return _Done(batch, settlement, answer, took_s)
 
     async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
-        if not self.ledger.holds_lease:
-            # This process stood still for longer than a lease lasts, so the batch may be in other hands: do not send.
+        def may_send() -> bool:
+            # Without its lease this process stood still, or waited for a log-in while Redis did, for longer than a
+            # lease lasts: the batch may be in other hands.
+            return self.ledger.holds_lease
+
+        if not may_send():
             return NOT_SENT
         try:
             if batch.call is Call.PUT:
-                return await self.client.delete(ids[0])
-            return await self.client.look_up([contact_id for item_ids in ids for contact_id in item_ids])
+                return await self.client.delete(ids[0], may_send=may_send)
+            every_id = [contact_id for item_ids in ids for contact_id in item_ids]
+            return await self.client.look_up(every_id, may_send=may_send)
         except asyncio.CancelledError:
             # The grace period is over. What was sent is handed back as doubtful; the lane ends right after that.
             self.drain.begin()

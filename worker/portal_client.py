@@ -42,6 +42,25 @@ _NO_TURN = Failure(
 )
 
 
+#: What a call came to that was never made, for no fault of the portal: no attempt, no doubt, and no reason to spare it.
+NOT_SENT = Failure(
+    action=Action.GIVE_UP,
+    may_have_deleted=False,
+    reason="timeout",
+    http_status=None,
+    message="the worker had lost its batch to another one before it could send it, and sent nothing",
+    sent=False,
+)
+
+
+class _MayNotSend(Exception):
+    """Whoever asked for the call must not make it any more."""
+
+
+def _always() -> bool:
+    return True
+
+
 class PortalClient:
     """One portal's API as a worker needs it; good for any number of calls at a time.
 
@@ -68,17 +87,20 @@ class PortalClient:
         self._bulk_look_up = True
         self._strange_answers = 0
 
-    async def delete(self, contact_ids: Sequence[int]) -> Deleted | Failure:
+    async def delete(self, contact_ids: Sequence[int], *, may_send: Callable[[], bool] = _always) -> Deleted | Failure:
         """Ask the portal to delete these contacts, with one PUT.
 
         Args:
             contact_ids: 1 to 1000 of them, each from 1 to 2147483647; in ascending order it costs least.
+            may_send: asked right before the request leaves, which may be long after the call if a log-in comes first;
+                False sends nothing, and gives `NOT_SENT`.
 
         Raises:
             ValueError: the contact IDs are not such a list; nothing was sent.
         """
         ids = wire.checked(contact_ids)
-        answer = await self._call("PUT", self._format.delete_target, wire.delete_body(self._format, ids), deleting=True)
+        body = wire.delete_body(self._format, ids)
+        answer = await self._call("PUT", self._format.delete_target, body, may_send=may_send, deleting=True)
         if isinstance(answer, Failure):
             return answer
         if answer.status != 200:
@@ -97,11 +119,14 @@ class PortalClient:
         complete = listing.complete and len(listed) == len(listing.ids)
         return Deleted(listed, unlisted_doubtful=not complete, http_status=200)
 
-    async def look_up(self, contact_ids: Sequence[int]) -> LookedUp | Failure:
+    async def look_up(
+        self, contact_ids: Sequence[int], *, may_send: Callable[[], bool] = _always
+    ) -> LookedUp | Failure:
         """Ask which of these contacts the account can see, and what it may do with them.
 
         Args:
             contact_ids: as for `delete`; only the first `look_up_capacity` of them are asked about.
+            may_send: as for `delete`.
 
         Raises:
             ValueError: the contact IDs are not such a list; nothing was sent.
@@ -109,7 +134,7 @@ class PortalClient:
         asked = wire.checked(contact_ids[: self.look_up_capacity(contact_ids)])
         bulk = self._bulk_look_up
         target = self._format.look_up_target(asked) if bulk else self._format.single_target(asked[0])
-        answer = await self._call("GET", target)
+        answer = await self._call("GET", target, may_send=may_send)
         if isinstance(answer, Failure):
             return answer
         if answer.status != 200:
@@ -151,16 +176,27 @@ class PortalClient:
         await self._exchange.close()
 
     async def _call(
-        self, method: str, target: str, body: bytes | None = None, *, deleting: bool = False
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        *,
+        may_send: Callable[[], bool],
+        deleting: bool = False,
     ) -> RawAnswer | Failure:
+        async def send(authorization: str) -> RawAnswer | Failure:
+            if not may_send():
+                raise _MayNotSend
+            return await self._send(method, target, body, authorization, deleting=deleting)
+
         try:
-            return await self._authenticated(method, target, body, deleting=deleting)
+            return await self._authenticated(send)
         except NoTurn:
             return _NO_TURN
+        except _MayNotSend:
+            return NOT_SENT
 
-    async def _authenticated(
-        self, method: str, target: str, body: bytes | None, *, deleting: bool
-    ) -> RawAnswer | Failure:
+    async def _authenticated(self, send: Callable[[str], Awaitable[RawAnswer | Failure]]) -> RawAnswer | Failure:
         """Send one authenticated request; after a 401, which executes nothing, once more with a fresh token."""
         asked_s = time.monotonic()
         authorization = await self._credentials.authorization()
@@ -168,14 +204,14 @@ class PortalClient:
             return replace(authorization, sent=False)
         if time.monotonic() - asked_s > _STALE_TURN_S:
             await self._pace()  # the caller's turn has passed, and those of all who waited for the same log-in
-        answer = await self._send(method, target, body, authorization, deleting=deleting)
+        answer = await send(authorization)
         if isinstance(answer, Failure) or answer.status != 401:
             return answer
         authorization = await self._credentials.renew(authorization)
         if isinstance(authorization, Failure):
             return replace(authorization, http_status=401)  # of this call, whatever the log-in was answered with
         await self._pace()
-        return await self._send(method, target, body, authorization, deleting=deleting)
+        return await send(authorization)
 
     async def _send(
         self, method: str, target: str, body: bytes | None, authorization: str, *, deleting: bool

@@ -19,7 +19,7 @@ from jobs.states import State
 from tests.strategies import scattered
 from worker.answers import Action, Deleted, Failure, LookedUp, Visible
 from worker.decide import Decider
-from worker.lane import NOT_SENT
+from worker.portal_client import NOT_SENT
 from worker.push_back import PushBack
 
 AT_MS = 1_764_000_000_000
