@@ -1,19 +1,60 @@
 """Bodies of requests as they arrive: piece by piece, unpacked, with bounds on size and on silence."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from aiohttp import ClientError, web
 
 from jobs.intake_bytes import PackingError, PlainText
 from web.context import LIMITS
+from web.limits import Limits
 from web.problems import Kind, Refusal
+
+T = TypeVar("T")
 
 #: Handed on at a time: little enough to stay in memory, enough to be worth a thread.
 _BLOCK_BYTES = 512 << 10
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ENCODINGS = {"": False, "identity": False, "gzip": True, "x-gzip": True}
+
+
+class TooSlow(Exception):
+    """The body does not come, or not fast enough; the message says which."""
+
+
+class Patience:
+    """Bounds the wait for a body, from now on: it may neither go silent, nor trickle and hold its place for hours.
+
+    Args:
+        limits: of the server.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._silence_s = limits.body_silence_s
+        self._bytes_per_s = limits.body_bytes_per_s
+        self._began_s = asyncio.get_running_loop().time()
+
+    async def wait_for(self, more: Awaitable[T], received: int) -> T:
+        """Wait for more of the body.
+
+        Args:
+            more: gives it.
+            received: bytes that have come so far. Each of them buys the rest some time.
+
+        Raises:
+            TooSlow: it did not come.
+        """
+        silent_s = asyncio.get_running_loop().time() + self._silence_s
+        trickles_s = self._began_s + self._silence_s + received / self._bytes_per_s
+        try:
+            async with asyncio.timeout_at(min(silent_s, trickles_s)):
+                return await more
+        except TimeoutError:
+            if silent_s <= trickles_s:
+                raise TooSlow(f"Nothing of the body has come for {self._silence_s:g} s.") from None
+            raise TooSlow(f"The body comes more slowly than {self._bytes_per_s:,} bytes a second.") from None
 
 
 async def read_plain(request: web.Request, limit: int, take: Callable[[bytes], object]) -> None:
@@ -75,18 +116,17 @@ class _Text:
 async def _blocks(request: web.Request, limit: int) -> AsyncIterator[bytes]:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
-    silence_s = request.app[LIMITS].body_silence_s
     if request.headers.get("Expect"):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # this was no answer yet
+    patience = Patience(request.app[LIMITS])
     block = bytearray()
     length = 0
     while True:
         try:
-            async with asyncio.timeout(silence_s):
-                chunk = await request.content.readany()
-        except TimeoutError:
-            raise Refusal(Kind.SLOW_BODY, f"Nothing of the body has come for {silence_s:g} s.") from None
+            chunk = await patience.wait_for(request.content.readany(), length)
+        except TooSlow as error:
+            raise Refusal(Kind.SLOW_BODY, f"{error}") from None
         except (web.RequestPayloadError, ClientError, OSError):
             raise Refusal(Kind.BAD_BODY, "The body ends before its end; nothing was accepted.") from None
         if not chunk:

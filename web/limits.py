@@ -13,6 +13,9 @@ class Limits:
     """A connection is closed when it has been idle, or its request headers have been incomplete, for so long."""
     body_silence_s: float = 30.0
     """A body of which nothing has come for so long is given up."""
+    body_bytes_per_s: int = 256
+    """A body that comes more slowly than this, beyond the first `body_silence_s`, is given up: it would hold its place
+    for hours. Thirty contact IDs a second are fast enough."""
     lingering_s: float = 5.0
     """What comes after an answer that did not need the whole body is taken for so long, so that the answer is read."""
     header_bytes: int = 8190

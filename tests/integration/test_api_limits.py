@@ -97,6 +97,41 @@ async def test_a_body_that_goes_silent_is_given_up(redis: ArqRedis, api: Api) ->
     assert await redis.dbsize() == 0
 
 
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json"])
+async def test_a_body_that_trickles_is_given_up(server: EmbeddedServer, redis: ArqRedis, media_type: str) -> None:
+    """It is never silent for long, and would hold its place for hours."""
+    slow = Limits(body_silence_s=0.5, body_bytes_per_s=1000, lingering_s=0.3, ending_s=1.0)
+    portal = Portal(name="main", url="http://crm", token=SecretStr("secret-token"))
+    async with serving(settings_for(server, portal), redis, limits=slow) as api, connected(api) as (reader, writer):
+        post = POST.replace("text/plain", media_type)
+        writer.write(f"{post}Content-Length: 1000000\r\n\r\n".encode())
+        answer = asyncio.create_task(reader.readuntil(b"}"))
+        with contextlib.suppress(ConnectionError):
+            while not answer.done():
+                writer.write(b"1")
+                await writer.drain()
+                await asyncio.wait({answer}, timeout=0.02)
+        status, _, body = parsed(await answer)
+    assert (status, word(body)) == (408, "slow-body")
+    assert "1,000 bytes a second" in json.loads(body)["detail"]
+    assert await redis.dbsize() == 0
+
+
+async def test_a_slow_body_that_keeps_the_pace_is_read(server: EmbeddedServer, redis: ArqRedis) -> None:
+    slow = Limits(body_silence_s=0.5, body_bytes_per_s=10, ending_s=1.0)
+    portal = Portal(name="main", url="http://crm", token=SecretStr("secret-token"))
+    async with serving(settings_for(server, portal), redis, limits=slow) as api:
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for number in range(1, 31):  # twice as long as it may be silent
+                yield f"{number}\n".encode()
+                await asyncio.sleep(0.03)
+
+        headers = {"Content-Type": "text/plain"}
+        job = await api.json("POST", "/v1/jobs?portal=main", status=202, data=pieces(), headers=headers)
+    assert job["total"] == 30
+
+
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
 async def test_a_body_that_is_cut_off_creates_nothing(redis: ArqRedis, api: Api, framing: str) -> None:
     async with connected(api) as (_, writer):

@@ -26,6 +26,7 @@ def test_the_limits_are_those_in_force() -> None:
         f"| request line, one header | {limits.header_bytes} bytes |",
         f"| headers | {limits.header_count} |",
         f"| time without a byte of the body | {limits.body_silence_s:g} s, then 408 |",
+        f"| pace of a body | {limits.body_bytes_per_s} bytes a second beyond the first {limits.body_silence_s:g} s,",
         f"or idle on a kept connection | {limits.connection_idle_s:g} s |",
         f"| {limits.submissions}; more wait {limits.submission_wait_s:g} s, then 503 |",
     ):

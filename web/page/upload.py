@@ -1,14 +1,16 @@
 """The form with a list of contact IDs, read as it arrives: a list of any size in the same memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from aiohttp import BodyPartReader, ClientError, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from jobs.intake import Intake, IntakeError, IntakeParser
 from jobs.intake_bytes import PackingError, PlainText
+from web.body import Patience, TooSlow
 from web.context import LIMITS, SETTINGS
 from web.page.guard import check_form
 from web.problems import Kind, Refusal
@@ -18,7 +20,11 @@ _CHUNK = 256 << 10
 #: Longest value of a field that is not a list.
 _FIELD_BYTES = 4096
 _MB = 1_000_000
+#: Most parts of a form; ours has eight.
+_PARTS = 32
 _FIELDS = ("csrf", "portal", "priority", "label", "column", "skip_invalid")
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -50,7 +56,7 @@ async def read_upload(request: web.Request) -> Upload:
     reader = _Reader(request, most_mb)
     try:
         await reader.read()
-    except TimeoutError:
+    except TooSlow:
         raise Refusal(Kind.SLOW_BODY, "The form did not arrive in time. Nothing was queued.") from None
     except (ClientError, HttpProcessingError, ValueError, AssertionError, OSError):
         # In this many ways aiohttp says that the parts are not well-formed, or break off.
@@ -70,8 +76,7 @@ class _Reader:
         self.upload = Upload()
         self._request = request
         self._most_mb = most_mb
-        self._left = most_mb * _MB
-        self._silence_s = request.app[LIMITS].body_silence_s
+        self._patience = Patience(request.app[LIMITS])
         self._list: _List | None = None
         #: The field that holds the list.
         self._source = ""
@@ -79,12 +84,20 @@ class _Reader:
     async def read(self) -> None:
         """Read to the end of the form."""
         reader = await self._request.multipart()
-        while (part := await self._next(reader)) is not None:
+        for _ in range(_PARTS):
+            part = await self._next(reader)
+            if part is None:
+                break
             if part.name in self.upload.fields:
                 self.upload.fields[part.name] = await self._text(part)
             elif part.name in {"file", "pasted"}:
                 self._check_form()  # before a byte of a list is read
                 await self._take_list(part, part.name)
+            else:
+                async for _ in self._chunks(part):
+                    pass
+        else:
+            raise Refusal(Kind.BAD_BODY, "The form has too many parts.")
         self._check_form()
         await self._close()
 
@@ -92,8 +105,7 @@ class _Reader:
         check_form(self._request, self.upload.fields["csrf"])
 
     async def _next(self, reader: MultipartReader) -> BodyPartReader | None:
-        async with asyncio.timeout(self._silence_s):
-            part = await reader.next()
+        part = await self._wait_for(reader.next())
         if part is not None and not isinstance(part, BodyPartReader):
             raise Refusal(Kind.BAD_BODY, "The form has parts within parts.")
         return part
@@ -124,14 +136,17 @@ class _Reader:
 
     async def _chunks(self, part: BodyPartReader) -> AsyncIterator[bytes]:
         while True:
-            async with asyncio.timeout(self._silence_s):
-                chunk = await part.read_chunk(_CHUNK)
+            chunk = await self._wait_for(part.read_chunk(_CHUNK))
             if not chunk:
                 return
-            self._left -= len(chunk)
-            if self._left < 0:
-                raise _too_large(self._most_mb)
             yield bytes(chunk)
+
+    async def _wait_for(self, more: Awaitable[T]) -> T:
+        """Wait for more of the form, whatever of it; what is around its parts counts as well."""
+        came = await self._patience.wait_for(more, self._request.content.total_bytes)
+        if self._request.content.total_bytes > self._most_mb * _MB:
+            raise _too_large(self._most_mb)
+        return came
 
     async def _text(self, part: BodyPartReader) -> str:
         data = bytearray()
