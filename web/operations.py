@@ -64,9 +64,15 @@ def _verb(verb: str, name: str, summary: str, description: str) -> Operation:
     )
 
 
-def _list_of(first_line: str, line: str) -> dict[str, str | list[str]]:
-    """Describe a list of contact IDs, one a line."""
-    return {"type": "string", "pattern": f"^{first_line}({line})+$", "examples": [f"{first_line}101\n102\n"]}
+def _list_of(*header: str) -> dict[str, str | list[str]]:
+    """Describe a list of contact IDs, one a line; the last line needs no line end."""
+    first, *more = (*header, _ID)
+    line = f"(\\r?\\n{_ID})"
+    return {
+        "type": "string",
+        "pattern": f"^{first}{line}{'+' if more else '*'}(\\r?\\n)?$",
+        "examples": ["\n".join((*header, "101", "102", ""))],
+    }
 
 
 _ID = "[1-9][0-9]{0,8}"
@@ -91,9 +97,9 @@ OPERATIONS: tuple[Operation, ...] = (
         headers={"Idempotency-Key": "The job's ID; instead of `id`."},
         bodies={
             JSON: JobDocument,
-            "text/plain": _list_of("", f"{_ID}\n"),
-            "text/csv": _list_of("contact_id\n", f"{_ID}\n"),
-            "application/x-ndjson": _list_of("", f"{_ID}\n"),
+            "text/plain": _list_of(),
+            "text/csv": _list_of("contact_id"),
+            "application/x-ndjson": _list_of(),
         },
         answers={
             status: Answer(
