@@ -1,6 +1,7 @@
 """Steering a job: the same functions for command line, API and page."""
 
 from arq.connections import ArqRedis
+from ulid import ULID
 
 from jobs import keys
 from jobs.scripts import Script
@@ -58,7 +59,7 @@ async def control(
     portal = await redis.execute_command("HGET", key, "portal")
     if portal is None:
         raise UnknownJob(job_id)
-    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by])
+    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by, str(ULID())])
     if reply[0] == b"unknown":
         raise UnknownJob(job_id)
     state = State(reply[1].decode())

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
+from ulid import ULID
 
 from config.settings import Portal
 from jobs import keys
@@ -149,7 +150,7 @@ async def set_limits(
     if not asked:
         return
     arguments = ["" if value is None else value for value in wanted.values()]
-    await SET_LIMITS(redis, [keys.portal(portal.name)], [*arguments, by, asked])
+    await SET_LIMITS(redis, [keys.portal(portal.name)], [*arguments, by, asked, str(ULID())])
     view = await read_portal(redis, portal)
     if view.active_jobs:
         await wake_lanes(redis, portal.name, view.max_concurrency - view.lanes)

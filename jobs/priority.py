@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from redis.asyncio import Redis
+from ulid import ULID
 
 from jobs.control import UnknownJob, known_key
 from jobs.scripts import Script
@@ -52,7 +53,7 @@ async def set_priority(redis: Redis, job_id: str, priority: Priority, *, by: str
         UnknownJob: no such job.
         JobHasEnded: it has ended.
     """
-    reply = await SET_PRIORITY(redis, [known_key(job_id)], [job_id, priority, priority.stride, by])
+    reply = await SET_PRIORITY(redis, [known_key(job_id)], [job_id, priority, priority.stride, by, str(ULID())])
     match reply[0]:
         case b"unknown":
             raise UnknownJob(job_id)

@@ -2,12 +2,14 @@
 -- Carry out what a person asked of a job, if its state allows it at this moment.
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause
---            4 who asks
+--            4 who asks   5 token of this request: a second try of the very same one changes nothing more
 --   returns  {'ok', state}   {'illegal', state}   {'unknown'}
 local job, portal, job_id, event = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local now = now_ms()
 if redis.call('EXISTS', job) == 0 then
   return { 'unknown' }
+elseif was_done(job, ARGV[5]) then
+  return { 'ok', redis.call('HGET', job, 'state') }
 end
 local to, state
 if event == 'pause' then
@@ -44,5 +46,5 @@ elseif event == 'cancel' then
   -- What was sent before and is not decided yet is still looked up.
   activate(portal, job_id)
 end
-note_action(job, ARGV[4], event, '', now)
+note_action(job, ARGV[4], event, '', now, ARGV[5])
 return { 'ok', after_change(portal, job, job_id, now) }

@@ -4,13 +4,15 @@
 --   ARGV     1 job ID   2 digest of portal and list   3 state (queued or awaiting_approval)   4 state_reason or ''
 --            5 who submits, or '' where that is not known
 --            6… further fields and values of the job hash: portal, label, total, duplicates, …
---   returns  {'created'}
+--   returns  {'created'}   also to a second try of the very same call, which is known by the name of its staged list
 --            {'exists', digest}   the ID is taken; by the same request if the digest is the same
 --   raises   NOTSTAGED: the staged list is gone (it lives for an hour)
 local job, staged, portal = KEYS[1], KEYS[2], KEYS[3]
 local job_id, digest, state, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local taken = redis.call('HGET', job, 'digest')
-if taken then
+if taken and was_done(job, staged) then
+  return { 'created' }
+elseif taken then
   redis.call('UNLINK', staged)
   return { 'exists', taken }
 end
@@ -21,7 +23,7 @@ local now = now_ms()
 redis.call('RENAME', staged, job .. ':segments')
 redis.call('PERSIST', job .. ':segments')
 redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
-  unpack(ARGV, 6))
+  'asked', staged, unpack(ARGV, 6))
 redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'))
 if reason ~= '' then
   redis.call('HSET', job, 'state_reason', reason)
