@@ -99,9 +99,19 @@ class _Topic(Generic[T]):
     gone: bool = False
     watchers: int = 0
     signal: asyncio.Event = field(default_factory=asyncio.Event)
+    asked_s: float = 0.0
 
-    def show(self, change: Change[T] | None) -> None:
-        """Take in what was read; None where there is nothing any more."""
+    def show(self, change: Change[T] | None, asked_s: float) -> None:
+        """Take in what was read; None where there is nothing any more.
+
+        Args:
+            change: what was read.
+            asked_s: when the reading began, on `perf_counter`. Two may be under way at once, and end in any order: what
+                is older than what is shown already is not taken.
+        """
+        if asked_s < self.asked_s:
+            return
+        self.asked_s = asked_s
         before = None if self.latest is None or self.gone else self.latest.version
         self.gone = change is None
         self.latest = change or self.latest
@@ -160,8 +170,9 @@ class Watcher:
         """
 
         async def look(topic: _Topic[Job]) -> None:
+            asked_s = perf_counter()
             [job] = await read_jobs(self._redis, [job_id])
-            topic.show(job_change(job) if job else None)
+            topic.show(job_change(job) if job else None, asked_s)
 
         return self._follow(self._jobs, job_id, look, last_version)
 
@@ -184,7 +195,8 @@ class Watcher:
         wanted = _List(portals, state, limit)
 
         async def look(topic: _Topic[Overview]) -> None:
-            topic.show(await self._read_list(wanted))
+            asked_s = perf_counter()
+            topic.show(await self._read_list(wanted), asked_s)
 
         return self._follow(self._lists, wanted, look, last_version)
 
@@ -253,11 +265,13 @@ class Watcher:
     async def _look_once(self) -> None:
         jobs = iter(list(self._jobs.items()))
         while some := list(islice(jobs, _AT_ONCE)):
+            asked_s = perf_counter()
             read = await read_jobs(self._redis, [job_id for job_id, _ in some])
             for (_, job_topic), job in zip(some, read, strict=True):
-                job_topic.show(job_change(job) if job else None)
+                job_topic.show(job_change(job) if job else None, asked_s)
         for wanted, list_topic in list(self._lists.items()):
-            list_topic.show(await self._read_list(wanted))
+            asked_s = perf_counter()
+            list_topic.show(await self._read_list(wanted), asked_s)
 
     async def _read_list(self, wanted: _List) -> Change[Overview]:
         names = sorted(set(self._settings.portals) & (wanted.portals or set(self._settings.portals)))

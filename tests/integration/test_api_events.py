@@ -262,6 +262,37 @@ async def test_a_bug_in_one_look_does_not_end_the_streams(
         assert change.value.priority is Priority.URGENT
 
 
+async def test_a_look_that_began_earlier_and_ends_later_shows_nothing_old(
+    server: EmbeddedServer, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await accept(redis, range(1, 31), job_id="job")
+    await accept(redis, range(1, 31), job_id="other")
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(connection: ArqRedis, job_ids: Sequence[str]) -> list[Job | None]:
+        jobs = await read_jobs(connection, job_ids)
+        if list(job_ids) == ["job"] and not has_read.is_set():
+            has_read.set()
+            await go_on.wait()
+        return jobs
+
+    async with watcher_of(server, redis) as watcher:
+        others, first, second = watcher.changes("other"), watcher.changes("job"), watcher.changes("job")
+        async with aclosing(others), aclosing(first), aclosing(second):
+            await anext(others)  # from now on all watched jobs are looked at again and again
+            monkeypatch.setattr(web.watcher, "read_jobs", slow)
+            waiting = asyncio.create_task(anext(first))
+            await has_read.wait()
+            await set_priority(redis, "job", Priority.URGENT, by="test")
+            seen = [await anext(second)]
+            go_on.set()
+            seen.append(await waiting)
+            await set_priority(redis, "job", Priority.BACKGROUND, by="test")
+            seen += [await anext(first), await anext(second)]
+    told = [one.value.priority for one in seen if isinstance(one, Change)]
+    assert told == [Priority.URGENT, Priority.URGENT, Priority.BACKGROUND, Priority.BACKGROUND]
+
+
 async def test_a_follower_of_an_unknown_job_is_told(server: EmbeddedServer, redis: ArqRedis) -> None:
     async with watcher_of(server, redis) as watcher:
         with pytest.raises(UnknownJob):
