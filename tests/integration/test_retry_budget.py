@@ -60,3 +60,24 @@ async def test_a_budget_that_lay_idle_does_not_pile_up(redis: ArqRedis) -> None:
     for _ in range(11):
         await fail(ledger, await take(ledger, SCARCE))
     assert isinstance(await ledger.next_batch(SCARCE), Idle)
+
+
+async def test_retries_of_a_slow_time_are_not_held_against_a_faster_one(redis: ArqRedis) -> None:
+    """Somebody raises the rate a hundredfold: what would have been worked off in 1000 s is in 10 s."""
+    job_id = await accept(redis, [1])
+    ledger = await start_lane(redis)
+    for _ in range(11):
+        await fail(ledger, await take(ledger, SCARCE))
+    assert isinstance(await ledger.next_batch(SCARCE), Idle)
+    await redis.execute_command("HSET", keys.portal(PORTAL), "set_rate", 100.0)
+    waits = []
+    for _ in range(2):
+        [(item, _)] = await redis.zrange(f"{keys.job(job_id)}:due:put", 0, -1, withscores=True)
+        await redis.zadd(f"{keys.job(job_id)}:due:put", {item: 0})  # this wait is over
+        await redis.zadd(f"{keys.portal(PORTAL)}:waiting", {job_id: 0})
+        assert await ledger.acquire(1000)
+        grant = await ledger.next_batch(SCARCE)
+        waits.append(grant.wait_s if isinstance(grant, Idle) else 0.0)
+        if isinstance(grant, Batch):
+            await fail(ledger, grant)
+    assert all(wait_s is not None and wait_s <= 1.0 for wait_s in waits), waits
