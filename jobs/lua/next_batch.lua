@@ -54,8 +54,12 @@ local retry_interval_us, retry_burst = tonumber(ARGV[11]), 10
 if pacing[7] then
   retry_interval_us = retry_interval_us * tonumber(ARGV[6]) / tonumber(pacing[7])
 end
--- Never further ahead than the burst: the rate may have been lower a moment ago.
-local retry_tat_us = math.min(tonumber(pacing[4]) or 0, clock_us + retry_burst * retry_interval_us)
+local retry_tat_us = tonumber(pacing[4]) or 0
+if retry_tat_us > clock_us + retry_burst * retry_interval_us then
+  -- Further ahead than the burst: it is left over from a lower rate, or from a clock that jumped.
+  retry_tat_us = clock_us + retry_burst * retry_interval_us
+  redis.call('HSET', portal, 'retry_tat_us', retry_tat_us)
+end
 local retry_turn_us = math.max(clock_us, retry_tat_us - (retry_burst - 1) * retry_interval_us)
 
 local function deliver(claim, state)
