@@ -127,11 +127,12 @@ def _identify(request: web.Request) -> Caller:
     settings = request.app[SETTINGS]
     if not settings.api.keys:
         return LOCAL
-    scheme, _, key_text = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key_text.strip():
+    first, *more = request.headers.getall("Authorization", [""])
+    scheme, _, key_text = first.partition(" ")
+    if more or scheme.lower() != "bearer" or not key_text.strip():
         raise Refusal(
             Kind.NO_KEY,
-            "Send the header `Authorization: Bearer KEY`.",
+            "Send the header `Authorization: Bearer KEY`, once.",
             headers={"WWW-Authenticate": _CHALLENGE},
         )
     found = find_key(settings, key_text.strip())

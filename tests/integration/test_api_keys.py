@@ -98,6 +98,12 @@ async def raw(api: Api, method: str, path: str, authorization: str | None) -> by
         return answer
 
 
+@pytest.mark.parametrize("pair", ["all\r\nAuthorization: Bearer nobody", "nobody\r\nAuthorization: Bearer all"])
+async def test_of_two_keys_none_is_taken(api: Api, job_id: str, pair: str) -> None:
+    """Somebody in front, who checks keys as well, might look at the other one."""
+    assert (await raw(api, "GET", f"/v1/jobs/{job_id}", f"Bearer {pair}")).startswith(b"HTTP/1.1 401 ")
+
+
 async def test_a_right_key_is_taken_in_any_case_of_the_scheme(api: Api, job_id: str) -> None:
     for scheme in ("Bearer", "bearer", "BEARER "):
         assert (await raw(api, "GET", f"/v1/jobs/{job_id}", f"{scheme} all")).startswith(b"HTTP/1.1 200 ")
