@@ -208,7 +208,9 @@ async def test_what_is_left_as_it_was_keeps_following_the_configuration(
 @pytest.mark.parametrize("body", [b"%", b"csrf=%ff&key=%ff", b"\x00\xff", b"&" * 5000, b"csrf=" + b"x" * 900_000])
 async def test_a_damaged_form_is_refused_quietly(redis: ArqRedis, server: EmbeddedServer, body: bytes) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "") as [stranger]:
-        for content_type in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", ""):
+        form = "application/x-www-form-urlencoded"
+        bad_charsets = (f"{form}; charset={name}" for name in ("none", "rot13", "utf-16", "idna"))
+        for content_type in (form, *bad_charsets, "multipart/form-data; boundary=x", "text/plain", ""):
             screen = await stranger.ask("POST", "/login", data=body, headers={"Content-Type": content_type})
             assert screen.status in {400, 403, 413, 415}, screen.text
             assert "Traceback" not in screen.html
