@@ -45,8 +45,10 @@ def guarded(handler: Handler, scope: Scope | None, *, reads_body: bool = False, 
             if request.writer.output_size > 0:
                 raise  # an answer had begun: it has to break off
             response = problem(request, error)
-        if not response.prepared:
-            set_cookie(request, response, visitor_of(request))
+        visitor = visitor_of(request)
+        # What another site sends comes without the cookie; a new one in the answer would end the session that there is.
+        if not response.prepared and (request.method != "POST" or visitor.logged_in):
+            set_cookie(request, response, visitor)
         return response
 
     return wrapped
@@ -120,7 +122,7 @@ async def _read_form(request: web.Request) -> MultiDictProxy[str]:
             form = await request.post()
     except TimeoutError:
         raise Refusal(Kind.SLOW_BODY, "The form did not arrive in time.") from None
-    except ValueError:
+    except (ValueError, LookupError):  # the latter for a charset that there is not
         raise Refusal(Kind.BAD_REQUEST, "The form cannot be read.") from None
     return cast("MultiDictProxy[str]", form)  # a form of this type holds no files
 

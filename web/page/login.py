@@ -34,18 +34,18 @@ async def log_in(request: web.Request) -> web.Response:
     if not settings.api.keys:
         return see_other(goal)
     address = request.remote or ""
-    if wait_s := throttle.wait_s(address):
-        response = page(
-            request,
-            "login.html",
-            status=429,
-            error=f"Too many wrong keys. Try again in {math.ceil(wait_s)} seconds.",
-            next=goal,
-        )
-        response.headers["Retry-After"] = str(math.ceil(wait_s))
-        return response
     caller = find_key(settings, key_text)
     if caller is None:
+        if wait_s := throttle.wait_s(address):
+            response = page(
+                request,
+                "login.html",
+                status=429,
+                error=f"Too many wrong keys. Try again in {math.ceil(wait_s)} seconds.",
+                next=goal,
+            )
+            response.headers["Retry-After"] = str(math.ceil(wait_s))
+            return response
         throttle.note_wrong(address)
         _log.warning("login_refused", remote=address)
         return page(request, "login.html", status=403, error="This key is not known.", next=goal)

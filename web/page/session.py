@@ -128,15 +128,19 @@ async def close_session(redis: ArqRedis, visitor: Visitor) -> None:
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, visitor: Visitor) -> None:
-    """Give the browser its token, unless it has it."""
+    """Give the browser its token, unless it has it.
+
+    Lax, not Strict: a link in a mail or a chat leads to the page, and looking changes nothing. Only forms do, and with
+    one from elsewhere browsers send no such cookie.
+    """
     name = _cookie_name(request)
     if request.cookies.get(name) != visitor.token:
-        response.set_cookie(name, visitor.token, path="/", secure=_is_https(request), httponly=True, samesite="Strict")
+        response.set_cookie(name, visitor.token, path="/", secure=_is_https(request), httponly=True, samesite="Lax")
 
 
 def drop_cookie(request: web.Request, response: web.StreamResponse) -> None:
     """Take the token from the browser."""
-    response.del_cookie(_cookie_name(request), path="/", secure=_is_https(request), httponly=True, samesite="Strict")
+    response.del_cookie(_cookie_name(request), path="/", secure=_is_https(request), httponly=True, samesite="Lax")
 
 
 def _cookie_name(request: web.Request) -> str:

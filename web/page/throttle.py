@@ -1,4 +1,7 @@
-"""A limit on log-in tries: a key is far too long to guess, and nobody should be able to try for nothing either."""
+"""A limit on wrong keys: one is far too long to guess, and nobody should be able to try for nothing either.
+
+A right key is taken all the same: many may come from the address of one proxy, and nobody shall lock the others out.
+"""
 
 import time
 from collections import OrderedDict
