@@ -141,7 +141,11 @@ def test_two_at_once_in_one_state_directory_are_refused(home: Home, portal: Make
     home.configure(main={"url": crm.url} | SLOW_SETTINGS)
     home.start("run", home.ids(*range(1, 1801)), "--portal", "main", "--yes")
     until(crm.has_committed)
-    result = home.cli("run", "ids.txt", "--portal", "main", "--yes")
+    crm.process.send_signal(signal.SIGSTOP)  # so that the first one cannot end meanwhile
+    try:
+        result = home.cli("run", "ids.txt", "--portal", "main", "--yes")
+    finally:
+        crm.process.send_signal(signal.SIGCONT)
     assert result.code == 5
     assert "in use by another" in result.stderr
 
