@@ -1,21 +1,24 @@
 """Members that stand in a JSON document twice."""
 
 import json
+import re
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.submit import LABEL_PATTERN
 from web.members import RepeatedMember, check_members
 from web.models import JobChange, JobDocument
 from web.problems import Kind, Refusal
 from web.reading import decode
 
 TEXTS = st.text(max_size=8) | st.sampled_from(["[1]", "contact_ids", '"', "[", "]", "\\", '{"id":1,"id":1}', "😀"])
+LABELS = TEXTS.filter(re.compile(LABEL_PATTERN).search)
 IDS = st.integers() | st.fixed_dictionaries({"id": st.integers()}) | TEXTS
 MEMBERS = st.fixed_dictionaries(
-    {"portal": st.just("main"), "label": TEXTS, "column": TEXTS.filter(bool), "contact_ids": st.lists(IDS, max_size=5)}
+    {"portal": st.just("main"), "label": LABELS, "column": TEXTS.filter(bool), "contact_ids": st.lists(IDS, max_size=5)}
 )
 
 
