@@ -274,7 +274,7 @@ class Watcher:
             list_topic.show(await self._read_list(wanted), asked_s)
 
     async def _read_list(self, wanted: _List) -> Change[Overview]:
-        names = sorted(set(self._settings.portals) & (wanted.portals or set(self._settings.portals)))
+        names = sorted(name for name in self._settings.portals if wanted.portals is None or name in wanted.portals)
         page = await list_jobs(self._redis, portals=wanted.portals, state=wanted.state, limit=wanted.limit)
         portals = await read_portals(self._redis, [self._settings.portals[name] for name in names])
         overview = Overview(page.jobs, page.next_cursor, portals)

@@ -305,11 +305,13 @@ async def test_the_list_is_followed_within_what_the_caller_may_see(server: Embed
         watcher_of(server, redis) as watcher,
         aclosing(watcher.list_changes()) as everything,
         aclosing(watcher.list_changes(portals=frozenset({"other"}))) as little,
+        aclosing(watcher.list_changes(portals=frozenset())) as nothing,
         aclosing(watcher.list_changes(state=State.CANCELLED)) as cancelled,
     ):
         for changes, ids, portals in (
             (everything, ["old"], ["main", "other"]),
             (little, [], ["other"]),
+            (nothing, [], []),
             (cancelled, [], ["main", "other"]),
         ):
             first = await anext(changes)
