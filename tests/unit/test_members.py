@@ -2,14 +2,12 @@
 
 import json
 import re
-import re
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.submit import LABEL_PATTERN
 from jobs.submit import LABEL_PATTERN
 from web.members import RepeatedMember, check_members
 from web.models import JobChange, JobDocument
@@ -19,13 +17,6 @@ from web.reading import decode
 TEXTS = st.text(max_size=8) | st.sampled_from(["[1]", "contact_ids", '"', "[", "]", "\\", '{"id":1,"id":1}', "😀"])
 LABELS = TEXTS.filter(re.compile(LABEL_PATTERN).search)
 IDS = st.integers() | st.fixed_dictionaries({"id": st.integers()}) | TEXTS
-
-
-def is_label(text: str) -> bool:
-    """Whether a text is let through for what it says."""
-    return re.search(LABEL_PATTERN, text) is not None
-
-
 MEMBERS = st.fixed_dictionaries(
     {"portal": st.just("main"), "label": LABELS, "column": TEXTS.filter(bool), "contact_ids": st.lists(IDS, max_size=5)}
 )
