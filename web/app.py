@@ -8,6 +8,7 @@ from arq.connections import ArqRedis
 from config.settings import Settings
 from web.context import ENDING, LIMITS, REDIS, SETTINGS
 from web.guard import add_headers, announce_end, log_request, only_local
+from web.health import probing
 from web.job_reader import READER, JobReader
 from web.limits import Limits
 from web.metrics import measuring
@@ -41,6 +42,7 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(announce_end)
     app.cleanup_ctx.append(measuring)
+    app.cleanup_ctx.append(probing)
     install_watcher(app)
     install_downloads(app)
     add_routes(app, OPERATIONS)

@@ -1,6 +1,7 @@
 """Whether the process lives, and whether it can do its work."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import msgspec
@@ -40,6 +41,41 @@ class Readiness(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
+class Probe:
+    """Looks at Redis for everybody who asks at the same moment, once: nobody needs a key here.
+
+    Args:
+        redis: the connection.
+    """
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self._redis = redis
+        self._look: asyncio.Task[list[Finding]] | None = None
+
+    async def findings(self) -> list[Finding]:
+        """Give what is found now, or was while somebody else asked."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(_look(self._redis))
+        return await asyncio.shield(self._look)
+
+    async def close(self) -> None:
+        """End a look that is still waiting for Redis."""
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.wait({self._look}, timeout=_PATIENCE_S)
+
+
+PROBE = web.AppKey("probe", Probe)
+"""What answers whether all is ready."""
+
+
+async def probing(app: web.Application) -> AsyncIterator[None]:
+    """Make the probe, and end it with the application (an aiohttp `cleanup_ctx`)."""
+    app[PROBE] = Probe(app[REDIS])
+    yield
+    await app[PROBE].close()
+
+
 async def healthz(_request: web.Request) -> web.Response:
     """Say that the process lives; asks nobody."""
     return as_json(Alive())
@@ -47,7 +83,7 @@ async def healthz(_request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Look at Redis and for workers: 200 when jobs can be taken in, else 503."""
-    findings = await _look(request.app[REDIS])
+    findings = await request.app[PROBE].findings()
     ready = all(finding.level != "error" for finding in findings)
     return as_json(Readiness(ready, tuple(findings)), status=200 if ready else 503)
 
