@@ -4,6 +4,7 @@ Other services hand in jobs with plain arq. What they wrote is JSON, or it is no
 default, would run whatever its sender put into it.
 """
 
+import secrets
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -107,7 +108,10 @@ async def hold_message(redis: Redis, arq_job_id: str, ttl_ms: int) -> bool:
     Returns:
         False if a worker has it.
     """
-    return bool(await redis.set(in_progress_key_prefix + arq_job_id, b"1", nx=True, px=ttl_ms))
+    mark, token = in_progress_key_prefix + arq_job_id, secrets.token_hex(8).encode()
+    if await redis.set(mark, token, nx=True, px=ttl_ms):
+        return True
+    return bool(await redis.get(mark) == token)  # it is ours, and only the reply that said so got lost
 
 
 async def finish_message(redis: Redis, arq_job_id: str, enqueued_ms: int, answer: str | Exception) -> None:

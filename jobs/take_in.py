@@ -8,10 +8,10 @@ from arq.connections import ArqRedis
 from config.settings import Settings
 from jobs.arq_intake import refuse, submission_of
 from jobs.arq_message import FUNCTION, find_message, finish_message, hold_message, read_message
-from jobs.arq_request import read_request
+from jobs.arq_request import Request, read_request
 from jobs.control import known_key
 from jobs.states import MOVES, Event, IllegalMove, State
-from jobs.submit import BadSubmission, JobExists, submit
+from jobs.submit import BadSubmission, JobExists, request_digest, submit
 from jobs.times import iso
 
 #: Workers leave the message alone for so long. One that takes it all the same makes the very same job of it.
@@ -40,10 +40,15 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, event: Event
         NotDue: the sender has put the job off, and this would start it.
         UnknownPortal: its portal is not configured here.
     """
-    waiting = None if await redis.exists(known_key(job_id)) else await find_message(redis, job_id)
+    digest = await redis.execute_command("HGET", known_key(job_id), "digest")
+    waiting = await find_message(redis, job_id)
     data = await read_message(redis, job_id) if waiting else None
     request = await asyncio.to_thread(read_request, data) if data else None
     if waiting is None or request is None or request.function != FUNCTION:
+        return
+    if digest is not None:
+        if request_digest(request.portal, request.ids) == digest.decode() and not request.problems:
+            await _leave_nothing_behind(redis, job_id, request)
         return
     held = event in {Event.PAUSE, Event.CANCEL}
     submission = None
@@ -62,3 +67,13 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, event: Event
         answer = error  # for the sender; whoever steers finds the job that there is now
     if is_ours:
         await finish_message(redis, job_id, request.enqueued_ms, answer)
+
+
+async def _leave_nothing_behind(redis: ArqRedis, job_id: str, request: Request) -> None:
+    """Take a message out of the queue whose job stands already.
+
+    Usually a worker is about to do so. If somebody died between the two, and the sender had put the job off for longer
+    than jobs are kept, it would come back when it has been cancelled and forgotten.
+    """
+    if await hold_message(redis, job_id, _HOLD_MS):
+        await finish_message(redis, job_id, request.enqueued_ms, job_id)

@@ -63,7 +63,7 @@ async def losing_replies(server: EmbeddedServer) -> AsyncIterator[Proxy]:
                         break
                     to_server.write(data)
             finally:
-                await _end(back)
+                back.cancel()
                 to_server.close()
                 writer.close()
                 tasks.discard(task)
@@ -76,6 +76,7 @@ async def losing_replies(server: EmbeddedServer) -> AsyncIterator[Proxy]:
             for task in list(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await listener.wait_closed()
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,6 +15,7 @@ from config.settings import Portal, Settings
 from jobs import keys
 from jobs.arq_intake import accept
 from jobs.arq_message import hold_message
+from jobs.connection import connect
 from jobs.control import UnknownJob, control
 from jobs.keys import QUEUE
 from jobs.outcomes import Outcome
@@ -26,6 +27,7 @@ from jobs.take_in import NotDue, take_in
 from jobs.view import list_jobs, read_job
 from simulator import World
 from tests.conftest import settings_for
+from tests.integration.redis_proxy import losing_replies
 from tests.integration.sweeping import MARKS, ended, settings_of
 from tests.waiting import until
 from worker.main import working
@@ -214,6 +216,47 @@ async def test_a_caller_that_dies_on_the_way_leaves_nothing_running(
     assert (await read_job(redis, "mine")).state is State.PAUSING
     assert 0 < await redis.pttl(in_progress_key_prefix + "mine") <= 10_000
     assert await control(redis, "mine", Event.CANCEL, by="tests") is State.CANCELLED
+
+
+@pytest.mark.parametrize("event", [Event.CANCEL, Event.PAUSE])
+async def test_what_a_caller_that_died_left_in_the_queue_is_taken_out_by_the_next_one(
+    redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch, event: Event
+) -> None:
+    """A message that is put off for longer than jobs are kept would make a cancelled job anew."""
+    await hand_in(redis, later_s=90 * 86_400)
+
+    async def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.take_in.finish_message", die)
+        with pytest.raises(KeyboardInterrupt):
+            await take_in(redis, settings, "mine", Event.CANCEL)
+    await redis.delete(in_progress_key_prefix + "mine")  # seconds later
+    await steer(redis, settings, event)
+    assert await redis.zscore(QUEUE, "mine") is None
+    assert not await redis.exists(job_key_prefix + "mine", in_progress_key_prefix + "mine")
+    assert (await result(redis))["r"] == "mine"
+
+
+async def test_another_list_that_waits_under_the_id_of_a_job_is_left_alone(redis: ArqRedis, settings: Settings) -> None:
+    await hand_in(redis, later_s=3600)
+    data = await redis.get(job_key_prefix + "mine")
+    await accept(redis, settings, "mine", data.replace(b"[1,2,3]", b"[7]"))
+    assert await steer(redis, settings, Event.CANCEL) is State.CANCELLED
+    assert await redis.get(job_key_prefix + "mine") == data
+    assert not await redis.exists(in_progress_key_prefix + "mine")
+
+
+async def test_a_mark_whose_reply_got_lost_is_known_as_ones_own(server: EmbeddedServer, redis: ArqRedis) -> None:
+    async with losing_replies(server) as proxy:
+        unlucky = connect(proxy.url)
+        proxy.lose_reply(in_progress_key_prefix.encode())
+        told = [await hold_message(unlucky, "mine", 10_000) for _ in range(2)]
+        await unlucky.aclose(close_connection_pool=True)
+    assert proxy.lost
+    assert told == [True, False], "the second one is somebody else"
+    assert 0 < await redis.pttl(in_progress_key_prefix + "mine") <= 10_000
 
 
 async def test_many_callers_and_a_worker_at_once_make_one_job(redis: ArqRedis, server: EmbeddedServer) -> None:
