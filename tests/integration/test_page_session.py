@@ -49,10 +49,14 @@ async def test_after_the_log_in_one_goes_where_one_wanted_to(redis: ArqRedis, se
         "evil",
         "",
         "/\n/evil.example",
+        "//[",
+        "http://[",
     ],
 )
 async def test_nobody_is_sent_elsewhere_after_the_log_in(redis: ArqRedis, server: EmbeddedServer, goal: str) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "") as [anna]:
+        asked = await anna.look("/login", params={"next": goal})
+        assert asked.markup.value("next") == "/"
         screen = await anna.send("/login", key=SECRETS["anna"], next=goal)
         assert (screen.status, screen.location) == (303, "/")
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aiohttp import web
 from multidict import MultiDictProxy
@@ -106,14 +106,15 @@ def _check_origin(request: web.Request) -> None:
     if site is not None:
         foreign = site != "same-origin"
     else:  # browsers leave it out over plain HTTP
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower()
+        host = request.headers.get("Host", "").lower()
+        foreign = origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}
     if foreign:
         raise Refusal(Kind.FOREIGN_ORIGIN, "The form was sent from another site.")
 
 
 async def _read_form(request: web.Request) -> MultiDictProxy[str]:
     limits = request.app[LIMITS]
-    if request.content_type != _FORM_TYPE:
+    if request.content_type != _FORM_TYPE or (request.charset or "utf-8").lower() != "utf-8":
         raise Refusal(Kind.WRONG_MEDIA_TYPE, "Send the form as browsers do.")
     if (request.content_length or 0) > limits.change_bytes:
         raise Refusal(Kind.TOO_LARGE, "The form is too large.")
@@ -122,7 +123,7 @@ async def _read_form(request: web.Request) -> MultiDictProxy[str]:
             form = await request.post()
     except TimeoutError:
         raise Refusal(Kind.SLOW_BODY, "The form did not arrive in time.") from None
-    except (ValueError, LookupError):  # the latter for a charset that there is not
+    except ValueError:
         raise Refusal(Kind.BAD_REQUEST, "The form cannot be read.") from None
     return cast("MultiDictProxy[str]", form)  # a form of this type holds no files
 

@@ -1,7 +1,6 @@
 """Logging in with an API key, and out."""
 
 import math
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -66,6 +65,6 @@ async def log_out(request: web.Request) -> web.Response:
 
 def _own_path(goal: str) -> str:
     """Give the path to go to, if it is one of ours: nobody is sent elsewhere after a log-in."""
-    parts = urlsplit(goal) if goal.isprintable() and "\\" not in goal else None
-    is_ours = parts is not None and not parts.scheme and not parts.netloc and goal.startswith("/")
-    return goal if is_ours and not goal.startswith("//") else "/"
+    # Browsers take a backslash for a slash, leave control characters out, and go elsewhere for two slashes.
+    is_ours = goal.startswith("/") and not goal.startswith("//") and "\\" not in goal and goal.isprintable()
+    return goal if is_ours else "/"
