@@ -35,14 +35,18 @@ class Segments:
             segment: number of the segment.
 
         Raises:
-            LookupError: the job has no such segment (any more).
+            LookupError: the job has no such segment (any more), or its ID belongs to another list by now.
         """
         key = digest, segment
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        data = await self._redis.execute_command("HGET", keys.segments(job_id), str(segment))
-        if data is None:
+        # In one step: between two, Redis may be emptied and the ID come back with another list.
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.execute_command("HGET", keys.job(job_id), "digest")
+        pipe.execute_command("HGET", keys.segments(job_id), str(segment))
+        belongs_to, data = await pipe.execute()
+        if data is None or belongs_to != digest:
             raise LookupError(f"job {job_id} has no segment {segment}")
         ids = self._kept[key] = decode_segment(data)
         if len(self._kept) > _KEPT:

@@ -11,7 +11,7 @@ from jobs.retention import forget_old_jobs
 from jobs.segments import Segments
 from jobs.states import Event
 from jobs.view import list_jobs, read_job
-from tests.integration.lanes import accept, answer, start_lane, take, terms
+from tests.integration.lanes import accept, answer, field, start_lane, take, terms
 
 
 async def finish(redis: ArqRedis, job_id: str, ids: range = range(1, 31)) -> None:
@@ -107,25 +107,40 @@ async def test_a_worker_that_knew_the_former_job_sends_nothing_of_its_list(redis
         await redis.flushall()
 
 
+async def test_a_list_that_came_between_a_batch_and_its_contact_ids_is_not_taken_for_its_own(redis: ArqRedis) -> None:
+    segments = Segments(redis)
+    await accept(redis, range(1, 31), job_id="monthly")
+    batch = await take(await start_lane(redis), terms(batch_size=1000))
+    await redis.flushall()
+    await accept(redis, range(500, 530), job_id="monthly")
+    with pytest.raises(LookupError):
+        await segments.ids("monthly", batch.digest, 0)
+    await redis.flushall()
+    await accept(redis, range(1, 31), job_id="monthly")
+    assert list(await segments.ids("monthly", batch.digest, 0)) == list(range(1, 31))
+
+
 async def test_segments_in_use_are_read_once_and_few_are_kept(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = []
     for n in range(20):
         await accept(redis, [n + 1], job_id=f"j{n}")
-    read: list[str] = []
-    execute: Any = redis.execute_command
+        digests.append(await field(redis, keys.job(f"j{n}"), "digest") or b"")
+    read: list[object] = []
+    pipeline: Any = redis.pipeline
 
-    async def spy(*command: str) -> object:
-        read.append(command[1])
-        return await execute(*command)
+    def spy(**how: bool) -> object:
+        read.append(how)
+        return pipeline(**how)
 
-    monkeypatch.setattr(redis, "execute_command", spy)
+    monkeypatch.setattr(redis, "pipeline", spy)
     segments = Segments(redis)
     for _ in range(3):
-        assert list(await segments.ids("j0", b"0", 0)) == [1]
+        assert list(await segments.ids("j0", digests[0], 0)) == [1]
     assert len(read) == 1
     for n in range(20):
-        assert list(await segments.ids(f"j{n}", b"%d" % n, 0)) == [n + 1]
+        assert list(await segments.ids(f"j{n}", digests[n], 0)) == [n + 1]
     assert len(read) == 20
-    await segments.ids("j0", b"0", 0)
+    await segments.ids("j0", digests[0], 0)
     assert len(read) == 21, "the one that was used least lately had to go"
     with pytest.raises(LookupError):
         await segments.ids("nobody", b"?", 0)
