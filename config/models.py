@@ -1,5 +1,6 @@
 """The tables of the configuration as models: every setting with its type, range, default and unit."""
 
+import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -10,6 +11,9 @@ from config.errors import UnknownPortal
 from config.fields import NAME_PATTERN, FilePath, Section, Unit, plain, refuse, secret_or_file
 from config.portal import Portal
 from config.redis_url import RedisUrl, parse_redis_url
+
+#: SHA-256 of an empty text.
+_OF_NOTHING = hashlib.sha256().hexdigest()
 
 
 class RedisConfig(Section):
@@ -80,6 +84,8 @@ class ApiKey(Section):
     def _is_a_digest(cls, digest: str) -> str:
         if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
             refuse("64 hexadecimal digits, the SHA-256 of the key")
+        if digest.lower() == _OF_NOTHING:  # of a variable that was not set; everybody knows this key
+            refuse("the SHA-256 of a key", given="that of an empty text")
         return digest.lower()
 
 

@@ -1,5 +1,6 @@
 """The file and the environment become one frozen object, or one list of everything that is wrong."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,13 @@ def test_a_number_in_the_file_must_be_one_of_the_right_kind(value: str) -> None:
 def test_nan_and_infinity_are_not_numbers(value: str, as_variable: bool) -> None:
     text, environ = ("", {"CRM_SWEEP_RETENTION_DAYS": value}) if as_variable else (f"retention_days = {value}", {})
     assert len(problems(text, environ)) == 1
+
+
+def test_a_key_that_is_no_text_at_all_is_refused() -> None:
+    """What `sha256sum` gives for a variable that was not set: an empty form would log in."""
+    digest = hashlib.sha256(b"").hexdigest().upper()
+    (found,) = problems(f'[[api.keys]]\nname = "billing"\nkey_sha256 = "{digest}"\nscopes = ["read"]')
+    assert "given that of an empty text, expected the SHA-256 of a key" in found
 
 
 def test_keys_of_the_api_need_different_names() -> None:
