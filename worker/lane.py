@@ -135,6 +135,8 @@ class Lane:
                 # The line about this batch may be written while the next one is under way: its task takes this along.
                 bind_contextvars(job_id=grant.job_id)
                 done = await self._work(grant)
+                done.settlement.threshold = self.portal.failure_threshold
+                done.settlement.threshold_from = self.portal.failure_threshold_from
                 if recording:
                     await recording
                     recording = None
@@ -198,8 +200,6 @@ class Lane:
             self.push_back.calm()
         if not isinstance(answer, Failure) or answer.sent:
             settlement.answer = _counted(batch, answer, took_s)
-        settlement.threshold = self.portal.failure_threshold
-        settlement.threshold_from = self.portal.failure_threshold_from
         if batch.call is Call.PUT:
             settlement.batch_size = self._next_size(batch, answer, took_s)
         return _Done(batch, settlement, answer, took_s)

@@ -1,5 +1,7 @@
 """A portal that misbehaves: whatever it does, every contact ID gets its outcome, and the ledger tells the truth."""
 
+from pathlib import Path
+
 import pytest
 from arq.connections import ArqRedis
 from pyroaring import BitMap
@@ -127,3 +129,18 @@ async def test_above_the_failure_threshold_the_job_pauses(redis: ArqRedis, serve
         assert job.state_reason == "failure_threshold"
         assert 10 <= job.counts[Outcome.FAILED] <= 60
         await check_against_truth(redis, portal, job_id)
+
+
+async def test_a_batch_of_protected_contacts_is_held_to_the_same_threshold(
+    redis: ArqRedis, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    protected = tmp_path / "protected.txt"
+    protected.write_text("\n".join(map(str, range(1051, 1101))))
+    async with simulator.running(World(1100), Behaviour(poison_status=400)) as portal:
+        portal.world.poisoned = portal.world.alive.copy()
+        job_id = await accept(redis, range(1, 1101))
+        limits = {"failure_threshold": 1.0, "batch_size_start": 1, "batch_size_max": 1, "protected_ids_file": protected}
+        async with working(settings_of(server, portal, **limits)):
+            job = await in_state(redis, job_id, State.PAUSED, State.COMPLETED)
+    assert job.state is State.COMPLETED, "any share of failures is allowed here"
+    assert (job.counts[Outcome.FAILED], job.counts[Outcome.PROTECTED]) == (1050, 50)
