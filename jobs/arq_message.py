@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from jobs.connection import encode_payload
 from jobs.keys import QUEUE
 from jobs.submit import BadSubmission, check_job_id
+from jobs.times import server_ms
 
 FUNCTION = "delete_contacts"
 """Name of the arq function through which jobs are handed in."""
@@ -123,8 +124,7 @@ async def finish_message(redis: Redis, arq_job_id: str, enqueued_ms: int, answer
         enqueued_ms: when it was handed in.
         answer: what the sender is told: the job's ID, or what was wrong.
     """
-    seconds, micros = await redis.time()
-    now_ms = seconds * 1000 + micros // 1000
+    now_ms = server_ms(await redis.time())
     result = serialize_result(
         FUNCTION,
         (),

@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from jobs import keys
 from jobs.states import TERMINAL, State
+from jobs.times import server_ms
 
 #: A job in one of these is expected to move; the others wait for a person.
 EXPECTED_TO_MOVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELLING})
@@ -63,8 +64,8 @@ async def read_backlog(redis: Redis) -> Backlog:
     pipe.zcard(keys.FINISHED)
     pipe.zcard(keys.QUEUE)
     pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
-    (seconds, micros), unfinished, ended, queue, workers = await pipe.execute()
-    now_ms = seconds * 1000 + micros // 1000
+    time, unfinished, ended, queue, workers = await pipe.execute()
+    now_ms = server_ms(time)
     portals: dict[str, PortalBacklog] = {}
     for start in range(0, len(unfinished), _SLICE):
         pipe = redis.pipeline(transaction=False)

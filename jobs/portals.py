@@ -12,7 +12,7 @@ from jobs import keys
 from jobs.actions import Action, read_actions
 from jobs.answers import LastAnswer, read_answer
 from jobs.scripts import Script
-from jobs.times import iso
+from jobs.times import iso, server_ms
 from jobs.wake import wake_lanes
 
 SET_LIMITS = Script("set_limits")
@@ -72,8 +72,8 @@ async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalVi
         pipe.zcard(f"{keys.portal(portal.name)}:active")
         pipe.zcard(f"{keys.portal(portal.name)}:waiting")
         pipe.execute_command("LRANGE", keys.answers(portal.name), 0, -1)
-    (seconds, micros), *replies = await pipe.execute()
-    now_ms = seconds * 1000 + micros // 1000
+    time, *replies = await pipe.execute()
+    now_ms = server_ms(time)
     views = []
     for at, portal in enumerate(portals):
         facts, leases, claims, active, waiting, answers = replies[6 * at : 6 * at + 6]

@@ -1,4 +1,4 @@
-"""Times as everybody reads them: ISO 8601 in UTC, with milliseconds."""
+"""Times as everybody reads them, ISO 8601 in UTC with milliseconds, and as the program reckons with them."""
 
 from datetime import UTC, datetime
 
@@ -11,3 +11,18 @@ def iso(time_ms: int) -> str:
 def iso_or_none(time_ms: int | str | None) -> str | None:
     """Do as `iso`; nothing, or 0, is None."""
     return iso(int(time_ms)) if time_ms and int(time_ms) else None
+
+
+def unix_s(at: str) -> float:
+    """Give what `iso` wrote as seconds since 1970."""
+    return datetime.fromisoformat(at).timestamp()
+
+
+def server_ms(answer: tuple[int, int]) -> int:
+    """Give the Redis server's clock as Unix milliseconds.
+
+    Args:
+        answer: what its command TIME answers: seconds, and microseconds within the second.
+    """
+    seconds, micros = answer
+    return seconds * 1000 + micros // 1000

@@ -15,7 +15,7 @@ from jobs.outcomes import Outcome
 from jobs.priority import Priority
 from jobs.reasons import MOVING, Situation, why_waiting
 from jobs.states import TERMINAL, State
-from jobs.times import iso, iso_or_none
+from jobs.times import iso, iso_or_none, server_ms
 from jobs.unread import read_unread
 
 
@@ -194,8 +194,8 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
     for portal in portals:
         pipe.hgetall(keys.portal(portal))
         pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
-    (seconds, micros), workers, known, *rest = await pipe.execute()
-    now_ms = seconds * 1000 + micros // 1000
+    time, workers, known, *rest = await pipe.execute()
+    now_ms = server_ms(time)
     alive = sum(until > now_ms for _, until in workers)
     served = {portal.decode() for portal, until in known if until > now_ms}
     around = {

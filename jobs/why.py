@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import msgspec
 from redis.asyncio import Redis
@@ -15,6 +14,7 @@ from jobs.outcomes import Outcome
 from jobs.portals import PortalView, read_portal
 from jobs.reasons import MOVING
 from jobs.states import TERMINAL, State
+from jobs.times import unix_s
 from jobs.view import Job, read_job
 
 #: Below this share of the portal's turns, it is the other jobs that hold a job back.
@@ -184,7 +184,7 @@ def eta_range(pending: int, contacts_per_second: float, samples: Sequence[Sample
         # The whole run, its second half, its last quarter, …: what was typical for longer and shorter times.
         at = 0
         while at < len(samples) - 1:
-            seconds = (_time_s(last) - _time_s(samples[at])) or 0.001
+            seconds = (unix_s(last.at) - unix_s(samples[at].at)) or 0.001
             paces.append((last.decided - samples[at].decided) / seconds)
             at += max(1, (len(samples) - 1 - at) // 2)
     paces = [pace for pace in paces if pace > 0]
@@ -203,10 +203,6 @@ async def _share(redis: Redis, job: Job) -> float | None:
         pipe.execute_command("HGET", keys.job(job_id), "stride")
     weights = {job_id: 1 / float(stride or 1) for job_id, stride in zip(active, await pipe.execute(), strict=True)}
     return round(weights[job.id] / sum(weights.values()), 4)
-
-
-def _time_s(sample: Sample) -> float:
-    return datetime.fromisoformat(sample.at).timestamp()
 
 
 def _jobs(count: int) -> str:

@@ -8,7 +8,6 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -21,6 +20,7 @@ from jobs.backlog import Backlog, PortalBacklog
 from jobs.outcomes import Code, Outcome
 from jobs.portals import PortalView
 from jobs.states import TERMINAL, State
+from jobs.times import unix_s
 
 UNREACHABLE = "portal_unreachable"
 
@@ -246,7 +246,7 @@ def _seconds_until(at: str | None, now_ms: int) -> float:
     """Seconds from now until a time, negative if it has passed; 0 for no time."""
     if at is None:
         return 0.0
-    return datetime.fromisoformat(at).astimezone(UTC).timestamp() - now_ms / 1000
+    return unix_s(at) - now_ms / 1000
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from jobs import keys
 from jobs.connection import AWAY, UnsuitableServer, check_server
+from jobs.times import server_ms
 from web.answers import as_json
 from web.context import REDIS
 
@@ -106,5 +107,4 @@ async def _look(redis: ArqRedis) -> list[Finding]:
 
 
 async def _workers(redis: ArqRedis) -> int:
-    seconds, micros = await redis.time()
-    return int(await redis.zcount(keys.WORKERS, f"({seconds * 1000 + micros // 1000}", "+inf"))
+    return int(await redis.zcount(keys.WORKERS, f"({server_ms(await redis.time())}", "+inf"))

@@ -20,6 +20,7 @@ from jobs.contact_ids import MAX_CONTACT_ID
 from jobs.ledger import LaneLedger, Later, Terms, rescue, reserve_turn
 from jobs.protected import load_protected
 from jobs.segments import Segments
+from jobs.times import server_ms
 from jobs.wake import wake_lanes
 from worker.decide import Decider
 from worker.drain import Drain, cancel
@@ -160,8 +161,8 @@ class Fleet:
         pipe.zrange(f"{portal}:waiting", 0, 0, withscores=True)
         pipe.zrange(f"{portal}:leases", 0, -1, withscores=True)
         pipe.execute_command("HMGET", portal, "push_back_until_ms", "fault_until_ms", "set_concurrency")
-        (seconds, micros), active, waiting, leases, (*closed_until_ms, concurrency) = await pipe.execute()
-        now_ms = seconds * 1000 + micros // 1000
+        time, active, waiting, leases, (*closed_until_ms, concurrency) = await pipe.execute()
+        now_ms = server_ms(time)
         due = active or any(due_ms <= now_ms for _, due_ms in waiting)
         if not due or any(float(until_ms or 0) > now_ms for until_ms in closed_until_ms):
             return 0

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from jobs.history import Sample
+from jobs.times import unix_s
 from web.page.text import duration, number, pace
 
 #: The box of a plot in its own units; it is stretched to the room that there is, its lines are not.
@@ -45,7 +45,7 @@ def plots(history: Sequence[Sample]) -> list[Plot]:
     """
     if len(history) < 2:
         return []
-    times = [datetime.fromisoformat(sample.at).timestamp() for sample in history]
+    times = [unix_s(sample.at) for sample in history]
     seconds = [time - times[0] for time in times]
     if seconds[-1] <= 0:
         return []
