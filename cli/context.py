@@ -20,9 +20,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 def operator() -> str:
     """Name whoever runs this command, for the record of what was done to a job."""
     try:
-        return f"cli:{getpass.getuser()}"
+        name = getpass.getuser()
     except (KeyError, OSError):  # a container may run as a number that has no name
-        return f"cli:{os.getuid()}"
+        name = str(os.getuid())
+    # It may come from the environment, which may say anything.
+    return f"cli:{name[:64].encode('utf-8', 'replace').decode()}"
 
 
 def settings_of(ctx: typer.Context) -> Settings:
