@@ -53,7 +53,7 @@ def submit(
         job_id=job_id,
         label=label,
         duplicates=intake.duplicates,
-        needs_approval=0 < target.approval_above < len(intake.ids),
+        needs_approval=target.needs_approval(len(intake.ids)),
         lanes=target.max_concurrency,
         priority=priority,
         by=operator(),

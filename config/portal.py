@@ -178,3 +178,7 @@ class Portal(Section):
         if base is not None and base > longest:
             refuse(f"at least backoff_base_s, which is {base:g}")
         return longest
+
+    def needs_approval(self, contacts: int) -> bool:
+        """Whether a job of so many contact IDs waits until somebody approves it."""
+        return 0 < self.approval_above < contacts

@@ -208,7 +208,7 @@ async def _accept(request: web.Request, asked: _Asked) -> web.Response:
             job_id=asked.job_id,
             label=parameters.label or "",
             duplicates=asked.intake.duplicates,
-            needs_approval=0 < portal.approval_above < count,
+            needs_approval=portal.needs_approval(count),
             lanes=portal.max_concurrency,
             priority=parameters.priority or Priority.NORMAL,
             by=known.name,

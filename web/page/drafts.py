@@ -69,7 +69,7 @@ async def keep_draft(
         invalid=intake.invalid,
         lowest=ids.min(),
         highest=ids.max(),
-        needs_approval=0 < portal.approval_above < len(ids),
+        needs_approval=portal.needs_approval(len(ids)),
     )
     key = _key(draft.id)
     # In transactions, so that no list is ever left without an end to its life. What makes it a draft comes last.

@@ -94,7 +94,7 @@ async def confirm(request: web.Request) -> web.Response:
             job_id=draft.id,
             label=draft.label,
             duplicates=draft.duplicates,
-            needs_approval=draft.needs_approval or 0 < portal.approval_above < draft.total,
+            needs_approval=draft.needs_approval or portal.needs_approval(draft.total),
             lanes=portal.max_concurrency,
             priority=draft.priority,
             by=caller(request).name,
