@@ -9,12 +9,13 @@ from cli.context import AsJson, operator, redis_of, settings_of
 from cli.errors import ExitCode, UsageError
 from cli.loop import run_async
 from cli.output import note, out, rendered
+from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from config.settings import Portal, Settings
-from jobs.portals import CONFIGURED, RANGES, PortalView, read_portal, read_portals, set_limits
+from jobs.portals import CONFIGURED, PortalView, read_portal, read_portals, set_limits
 from jobs.view import to_json
 
-_LEAST_RATE, _MOST_RATE = RANGES["requests_per_second"]
-_LEAST_CONCURRENCY, _MOST_CONCURRENCY = (int(bound) for bound in RANGES["max_concurrency"])
+_LEAST_RATE, _MOST_RATE = REQUESTS_PER_SECOND
+_LEAST_CONCURRENCY, _MOST_CONCURRENCY = MAX_CONCURRENCY
 
 
 def portals(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:

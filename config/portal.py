@@ -7,6 +7,10 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from config.fields import NAME_PATTERN, FilePath, Section, Unit, refuse, secret_or_file
 
+#: Smallest and largest value of the two limits that can be changed while jobs run as well.
+REQUESTS_PER_SECOND = (0.01, 1000)
+MAX_CONCURRENCY = (1, 64)
+
 
 class Portal(Section):
     """A configured portal.
@@ -39,13 +43,15 @@ class Portal(Section):
     auth_scheme: Literal["token", "bearer"] = "token"
     """Form of the `Authorization` header: the token alone, or after the word `Bearer`."""
 
-    requests_per_second: Annotated[float, Field(ge=0.01, le=1000), Unit("calls/s")] = 5.0
+    requests_per_second: Annotated[
+        float, Field(ge=REQUESTS_PER_SECOND[0], le=REQUESTS_PER_SECOND[1]), Unit("calls/s")
+    ] = 5.0
     """Ceiling of calls to the portal, of every kind, all workers and jobs together."""
 
     burst: Annotated[int, Field(ge=1, le=1000), Unit("calls")] = 1
     """Calls that may go at once after a quiet time."""
 
-    max_concurrency: Annotated[int, Field(ge=1, le=64), Unit("calls")] = 1
+    max_concurrency: Annotated[int, Field(ge=MAX_CONCURRENCY[0], le=MAX_CONCURRENCY[1]), Unit("calls")] = 1
     """Calls in flight at any time, all workers together."""
 
     batch_size_start: Annotated[int, Field(ge=1, le=1000), Unit("contacts")] = 50

@@ -7,6 +7,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from ulid import ULID
 
+from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from config.settings import Portal
 from jobs import keys
 from jobs.actions import Action, read_actions
@@ -19,6 +20,8 @@ SET_LIMITS = Script("set_limits")
 
 #: Given to `set_limits`: back to what the configuration says.
 CONFIGURED = "default"
+
+_RANGES = {"requests_per_second": REQUESTS_PER_SECOND, "max_concurrency": MAX_CONCURRENCY}
 
 
 class PortalView(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +146,7 @@ async def set_limits(
     """
     wanted = {"requests_per_second": requests_per_second, "max_concurrency": max_concurrency}
     for name, value in wanted.items():
-        least, most = RANGES[name]
+        least, most = _RANGES[name]
         if not (value is None or value == CONFIGURED or least <= float(value) <= most):
             raise ValueError(f"{name}: expected {least:g} to {most:g}, got {value}")
     asked = ", ".join(f"{name} {_spoken(value)}" for name, value in wanted.items() if value is not None)
@@ -154,10 +157,6 @@ async def set_limits(
     view = await read_portal(redis, portal)
     if view.active_jobs:
         await wake_lanes(redis, portal.name, view.max_concurrency - view.lanes)
-
-
-#: Smallest and largest value of what can be set: the ranges of the settings.
-RANGES = {"requests_per_second": (0.01, 1000.0), "max_concurrency": (1, 64)}
 
 
 def _spoken(value: float | str) -> str:

@@ -20,13 +20,16 @@ from jobs.wake import wake_lanes
 CREATE_JOB = Script("create_job")
 
 #: Room for everything that people use as IDs (ULID, UUID, ticket numbers) and nothing that could break a key or a URL.
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+JOB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_JOB_ID = re.compile(JOB_ID_PATTERN)
 
 #: A label in one line that shows what it says: no control characters, no line separators, nothing that turns the
 #: direction of what follows. What joins letters and emoji is no harm. The same in Python and in JSON Schema.
 LABEL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
 _LABEL = re.compile(LABEL_PATTERN.removesuffix("$"))
-_MAX_LABEL = 200
+#: Longest label, characters.
+MAX_LABEL = 200
+
 _STAGING_S = 3600
 
 
@@ -104,9 +107,9 @@ def check_label(label: str) -> str:
     Raises:
         BadSubmission: it cannot.
     """
-    if len(label) > _MAX_LABEL or not _LABEL.fullmatch(label) or not _is_text(label):
+    if len(label) > MAX_LABEL or not _LABEL.fullmatch(label) or not _is_text(label):
         raise BadSubmission(
-            f"label: given {label[:80]!r} of {len(label):,} characters, expected at most {_MAX_LABEL} printable ones"
+            f"label: given {label[:80]!r} of {len(label):,} characters, expected at most {MAX_LABEL} printable ones"
         )
     return label
 

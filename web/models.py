@@ -5,18 +5,21 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from jobs.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
 from jobs.priority import Priority
 from jobs.states import State
-from jobs.submit import LABEL_PATTERN
+from jobs.submit import JOB_ID_PATTERN, LABEL_PATTERN, MAX_LABEL
 from jobs.view import Job
 
 PortalName = Annotated[str, Meta(min_length=1, max_length=32, description="Name of a configured portal.")]
-Label = Annotated[str, Meta(max_length=200, pattern=LABEL_PATTERN, description="A few words for people, in one line.")]
+Label = Annotated[
+    str, Meta(max_length=MAX_LABEL, pattern=LABEL_PATTERN, description="A few words for people, in one line.")
+]
 JobId = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=JOB_ID_PATTERN,
         description="The job's ID. It makes sending twice safe: the same list gives the same job, another list 409.",
     ),
 ]
@@ -72,9 +75,13 @@ class JobChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class PortalChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """New limits of a portal, one or both; null goes back to the configured value."""
 
-    requests_per_second: Annotated[float, Meta(ge=0.01, le=1000)] | UnsetType | None = UNSET
+    requests_per_second: (
+        Annotated[float, Meta(ge=REQUESTS_PER_SECOND[0], le=REQUESTS_PER_SECOND[1])] | UnsetType | None
+    ) = UNSET
     """Ceiling of all calls, from all workers and jobs together."""
-    max_concurrency: Annotated[float, Meta(ge=1, le=64, multiple_of=1)] | UnsetType | None = UNSET
+    max_concurrency: (
+        Annotated[float, Meta(ge=MAX_CONCURRENCY[0], le=MAX_CONCURRENCY[1], multiple_of=1)] | UnsetType | None
+    ) = UNSET
     """Calls in flight at most; a whole number, which JSON may also write as 5.0."""
 
 

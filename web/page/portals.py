@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from jobs.portals import CONFIGURED, PortalView, read_portals, set_limits
+from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
+from jobs.portals import CONFIGURED, PortalView, read_portal, read_portals, set_limits
 from web.context import REDIS, SETTINGS
 from web.keys import caller, visible_portal
 from web.page.guard import form_value
@@ -48,7 +49,7 @@ async def change_limits(request: web.Request) -> web.Response:
     try:
         rate = float(form_value(request, "requests_per_second").replace(",", "."))
         concurrency = int(form_value(request, "max_concurrency"))
-        [view] = await read_portals(redis, [portal])
+        view = await read_portal(redis, portal)
         await set_limits(
             redis,
             portal,
@@ -58,7 +59,10 @@ async def change_limits(request: web.Request) -> web.Response:
             max_concurrency=None if concurrency == view.max_concurrency else concurrency,
         )
     except ValueError:
-        error = f"{portal.name} is as it was: calls per second go from 0.01 to 1000, calls in flight from 1 to 64."
+        error = (
+            f"{portal.name} is as it was: calls per second go from {_told(REQUESTS_PER_SECOND)}, "
+            f"calls in flight from {_told(MAX_CONCURRENCY)}."
+        )
         return await _portals_page(request, status=422, error=error)
     return see_other("/portals?did=limits")
 
@@ -68,7 +72,20 @@ async def _portals_page(request: web.Request, *, status: int = 200, notice: str 
         request.app[REDIS],
         [portal for portal in request.app[SETTINGS].portals.values() if caller(request).sees(portal.name)],
     )
-    return page(request, "portals.html", status=status, notice=notice, error=error, portals=portals)
+    return page(
+        request,
+        "portals.html",
+        status=status,
+        notice=notice,
+        error=error,
+        portals=portals,
+        rate_bounds=REQUESTS_PER_SECOND,
+        concurrency_bounds=MAX_CONCURRENCY,
+    )
+
+
+def _told(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:g} to {bounds[1]:g}"
 
 
 def _reads_as(rate: float, ceiling: float) -> bool:
