@@ -3,19 +3,15 @@
 from typing import Annotated
 
 import typer
-from arq.connections import ArqRedis
 
 from cli.context import JobId, operator, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import out
 from config.settings import Settings
-from jobs.control import control
-from jobs.priority import Priority, set_priority
-from jobs.retry import retry_failed
-from jobs.states import Event, State
-from jobs.take_in import take_in
-from jobs.view import read_job
+from jobs.priority import Priority
+from jobs.states import Event
+from jobs.steer import Steered, change_priority, steer_job
 
 
 def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
@@ -24,7 +20,7 @@ def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
     Examples:
       crm-sweep pause 01JD4M6Y9Q
     """
-    return _steer(ctx, job_id, Event.PAUSE)
+    return _control(ctx, job_id, Event.PAUSE)
 
 
 def resume(ctx: typer.Context, job_id: JobId) -> ExitCode:
@@ -33,7 +29,7 @@ def resume(ctx: typer.Context, job_id: JobId) -> ExitCode:
     Examples:
       crm-sweep resume 01JD4M6Y9Q
     """
-    return _steer(ctx, job_id, Event.RESUME)
+    return _control(ctx, job_id, Event.RESUME)
 
 
 def cancel(ctx: typer.Context, job_id: JobId) -> ExitCode:
@@ -42,7 +38,7 @@ def cancel(ctx: typer.Context, job_id: JobId) -> ExitCode:
     Examples:
       crm-sweep cancel 01JD4M6Y9Q
     """
-    return _steer(ctx, job_id, Event.CANCEL)
+    return _control(ctx, job_id, Event.CANCEL)
 
 
 def approve(ctx: typer.Context, job_id: JobId) -> ExitCode:
@@ -51,7 +47,7 @@ def approve(ctx: typer.Context, job_id: JobId) -> ExitCode:
     Examples:
       crm-sweep approve 01JD4M6Y9Q
     """
-    return _steer(ctx, job_id, Event.APPROVE)
+    return _control(ctx, job_id, Event.APPROVE)
 
 
 def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
@@ -63,9 +59,10 @@ def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
     Examples:
       crm-sweep retry-failed 01JD4M6Y9Q
     """
-    state, count = run_async(_retry_failed(settings_of(ctx), job_id))
+    steered = run_async(_steer(settings_of(ctx), job_id, Event.RETRY_FAILED))
+    count = steered.retried
     what = f"{count:,} contacts are tried again" if count else "no contact has failed, so nothing is tried again"
-    out(f"job {job_id} is {state}: {what}\n")
+    out(f"job {job_id} is {steered.state}: {what}\n")
     return ExitCode.DONE
 
 
@@ -91,29 +88,15 @@ def priority(
 
 async def _set_priority(settings: Settings, job_id: str, wanted: Priority) -> None:
     async with redis_of(settings) as redis:
-        await take_in(redis, settings, job_id)
-        await set_priority(redis, job_id, wanted, by=operator())
+        await change_priority(redis, settings, job_id, wanted, by=operator())
 
 
-async def _retry_failed(settings: Settings, job_id: str) -> tuple[State, int]:
-    async with redis_of(settings) as redis:
-        await take_in(redis, settings, job_id, Event.RETRY_FAILED)
-        return await retry_failed(redis, job_id, by=operator(), lanes=await _lanes(settings, redis, job_id))
-
-
-def _steer(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
-    state = run_async(_control(settings_of(ctx), job_id, event))
-    out(f"job {job_id} is {state}\n")
+def _control(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
+    steered = run_async(_steer(settings_of(ctx), job_id, event))
+    out(f"job {job_id} is {steered.state}\n")
     return ExitCode.DONE
 
 
-async def _control(settings: Settings, job_id: str, event: Event) -> State:
+async def _steer(settings: Settings, job_id: str, event: Event) -> Steered:
     async with redis_of(settings) as redis:
-        await take_in(redis, settings, job_id, event)
-        return await control(redis, job_id, event, by=operator(), lanes=await _lanes(settings, redis, job_id))
-
-
-async def _lanes(settings: Settings, redis: ArqRedis, job_id: str) -> int:
-    """How many lanes may work on a job, as far as this configuration knows its portal."""
-    portal = settings.portals.get((await read_job(redis, job_id)).portal)
-    return portal.max_concurrency if portal else 1
+        return await steer_job(redis, settings, job_id, event, by=operator())

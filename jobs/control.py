@@ -1,4 +1,4 @@
-"""Steering a job: the same functions for command line, API and page."""
+"""Pausing, resuming, cancelling and approving a job, each in one step."""
 
 from arq.connections import ArqRedis
 from ulid import ULID

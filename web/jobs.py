@@ -3,12 +3,10 @@
 from aiohttp import web
 
 from config.errors import UnknownPortal
-from jobs.control import UnknownJob, control
-from jobs.priority import set_priority
-from jobs.retry import retry_failed
-from jobs.states import Event, State
+from jobs.control import UnknownJob
+from jobs.states import Event
+from jobs.steer import change_priority, steer_job
 from jobs.submit import BadSubmission, check_job_id
-from jobs.take_in import take_in
 from jobs.view import Job, list_jobs, read_job
 from jobs.why import explain
 from web.answers import as_json
@@ -93,34 +91,17 @@ def steer(verb: str) -> Handler:
 
     async def handler(request: web.Request) -> web.Response:
         job = await visible_job(request)
-        await act(request, job, event)
-        return as_json(await read_job(request.app[REDIS], job.id))
+        redis, settings = request.app[REDIS], request.app[SETTINGS]
+        await steer_job(redis, settings, job.id, event, by=caller(request).name)
+        return as_json(await read_job(redis, job.id))
 
     return handler
-
-
-async def act(request: web.Request, job: Job, event: Event) -> State:
-    """Ask something of a job, in the caller's name.
-
-    Raises:
-        UnknownJob: it has been forgotten meanwhile.
-        IllegalMove: its state does not allow that.
-        NotDue: another service has put it off until later.
-    """
-    redis, by = request.app[REDIS], caller(request).name
-    portal = request.app[SETTINGS].portals.get(job.portal)
-    lanes = portal.max_concurrency if portal else 1
-    await take_in(redis, request.app[SETTINGS], job.id, event)
-    if event is Event.RETRY_FAILED:
-        state, _ = await retry_failed(redis, job.id, by=by, lanes=lanes)
-        return state
-    return await control(redis, job.id, event, by=by, lanes=lanes)
 
 
 async def change_job(request: web.Request) -> web.Response:
     """Change a job's priority."""
     job = await visible_job(request)
     change = json_of(request, JobChange)
-    await take_in(request.app[REDIS], request.app[SETTINGS], job.id)
-    await set_priority(request.app[REDIS], job.id, change.priority, by=caller(request).name)
-    return as_json(await read_job(request.app[REDIS], job.id))
+    redis, settings = request.app[REDIS], request.app[SETTINGS]
+    await change_priority(redis, settings, job.id, change.priority, by=caller(request).name)
+    return as_json(await read_job(redis, job.id))

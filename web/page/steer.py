@@ -2,19 +2,18 @@
 
 from aiohttp import web
 
-from jobs.control import control
-from jobs.priority import JobHasEnded, Priority, set_priority
-from jobs.retry import retry_failed
+from jobs.priority import JobHasEnded, Priority
 from jobs.states import Event, IllegalMove
-from jobs.take_in import NotDue, take_in
+from jobs.steer import change_priority, steer_job
+from jobs.take_in import NotDue
 from jobs.view import Job, read_job
 from web.context import REDIS, SETTINGS
+from web.jobs import VERBS
 from web.keys import caller, check_visible
 from web.page.guard import form_value
 from web.page.jobs import job_page
 from web.page.render import page, see_other
 from web.page.text import path_part
-from web.page.words import path_word
 
 
 async def steer(request: web.Request) -> web.Response:
@@ -39,20 +38,13 @@ async def _job(request: web.Request) -> Job:
 
 async def _carry_out(request: web.Request, job: Job, verb: str) -> str:
     """Do it, and give the word for what was done."""
-    redis, by = request.app[REDIS], caller(request).name
-    portal = request.app[SETTINGS].portals.get(job.portal)
-    lanes = portal.max_concurrency if portal else 1
+    redis, settings, by = request.app[REDIS], request.app[SETTINGS], caller(request).name
     if verb == "priority":
-        await take_in(redis, request.app[SETTINGS], job.id)
-        await set_priority(redis, job.id, _priority(form_value(request, "priority")), by=by)
+        await change_priority(redis, settings, job.id, _priority(form_value(request, "priority")), by=by)
         return verb
-    event = next(event for event in Event if path_word(event) == verb)
-    await take_in(redis, request.app[SETTINGS], job.id, event)
-    if event is Event.RETRY_FAILED:
-        _, count = await retry_failed(redis, job.id, by=by, lanes=lanes)
-        return verb if count else "nothing-failed"
-    await control(redis, job.id, event, by=by, lanes=lanes)
-    return verb
+    event = VERBS[verb]
+    steered = await steer_job(redis, settings, job.id, event, by=by)
+    return "nothing-failed" if event is Event.RETRY_FAILED and not steered.retried else verb
 
 
 def _priority(word: str) -> Priority:
