@@ -100,16 +100,22 @@ def require(request: web.Request, scope: Scope) -> Caller:
     return known
 
 
+def visible_portals(request: web.Request) -> list[Portal]:
+    """Give the configured portals that the caller may see, in the order of the configuration."""
+    known = caller(request)
+    return [portal for name, portal in request.app[SETTINGS].portals.items() if known.sees(name)]
+
+
 def visible_portal(request: web.Request, name: str) -> Portal:
     """Give a configured portal that the caller may see.
 
     Raises:
         UnknownPortal: there is none; the message lists those that the caller may see.
     """
-    settings, known = request.app[SETTINGS], caller(request)
-    if name in settings.portals and known.sees(name):
-        return settings.portals[name]
-    raise UnknownPortal(name[:80], filter(known.sees, settings.portals))
+    portals = {portal.name: portal for portal in visible_portals(request)}
+    if name not in portals:
+        raise UnknownPortal(name[:80], portals)
+    return portals[name]
 
 
 def check_visible(request: web.Request, job: Job) -> Job:

@@ -8,8 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from jobs.portals import CONFIGURED, PortalView, read_portal, read_portals, set_limits
 from web.answers import as_json
-from web.context import REDIS, SETTINGS
-from web.keys import caller, visible_portal
+from web.context import REDIS
+from web.keys import caller, visible_portal, visible_portals
 from web.models import PortalChange
 from web.problems import Kind, Refusal
 from web.reading import json_of
@@ -25,8 +25,7 @@ class PortalList(msgspec.Struct, frozen=True):
 
 async def get_portals(request: web.Request) -> web.Response:
     """Answer all portals."""
-    known = caller(request)
-    portals = [portal for name, portal in sorted(request.app[SETTINGS].portals.items()) if known.sees(name)]
+    portals = sorted(visible_portals(request), key=lambda portal: portal.name)
     return as_json(PortalList(await read_portals(request.app[REDIS], portals)))
 
 

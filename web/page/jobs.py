@@ -10,7 +10,7 @@ from jobs.states import State
 from jobs.view import Job, list_jobs, read_job
 from jobs.why import explain
 from web.context import REDIS, SETTINGS
-from web.keys import caller, check_visible
+from web.keys import caller, check_visible, visible_portals
 from web.page import chart
 from web.page.live import Parts, live
 from web.page.render import fragment, page
@@ -111,7 +111,7 @@ def _list_values(request: web.Request, jobs: Sequence[Job]) -> dict[str, Any]:
     return {
         "jobs": jobs,
         "waits": {job.id: waits_for(job) for job in jobs},
-        "portals": _visible_portals(request),
+        "portals": [portal.name for portal in visible_portals(request)],
         "filtered": bool(request.query.get("state") or request.query.get("portal") or request.query.get("cursor")),
     }
 
@@ -153,7 +153,3 @@ def _portals(request: web.Request) -> frozenset[str] | None:
     if not wanted:
         return visible
     return frozenset({wanted}) & (visible if visible is not None else {wanted})
-
-
-def _visible_portals(request: web.Request) -> list[str]:
-    return [name for name in request.app[SETTINGS].portals if caller(request).sees(name)]

@@ -1,15 +1,16 @@
 """A new job in two steps: read and count a list, then queue it once somebody has typed the number of its contacts."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from jobs.control import UnknownJob
+from jobs.intake import BadLine
 from jobs.priority import Priority
 from jobs.submit import BadSubmission, Submission, check_label, submit
 from jobs.view import read_job
 from web.context import REDIS, SETTINGS
-from web.keys import caller, check_visible, visible_portal
+from web.keys import caller, check_visible, visible_portal, visible_portals
 from web.page.drafts import Draft, UnknownDraft, discard_draft, keep_draft, read_draft, read_ids
 from web.page.guard import form_value
 from web.page.render import page, see_other
@@ -146,17 +147,22 @@ def _refuse_list(request: web.Request, upload: Upload) -> web.Response:
 
 
 def _form(
-    request: web.Request, upload: Upload | None = None, *, status: int = 200, error: str = "", **told: Any
+    request: web.Request,
+    upload: Upload | None = None,
+    *,
+    status: int = 200,
+    error: str = "",
+    bad_lines: Sequence[BadLine] = (),
+    more_bad: int = 0,
 ) -> web.Response:
-    settings = request.app[SETTINGS]
     return page(
         request,
         "new.html",
         status=status,
         error=error,
-        bad_lines=told.get("bad_lines", ()),
-        more_bad=told.get("more_bad", 0),
+        bad_lines=bad_lines,
+        more_bad=more_bad,
         given=upload.fields if upload else _NOTHING_GIVEN,
-        portals=[name for name in settings.portals if caller(request).sees(name)],
-        max_body_mb=settings.api.max_body_mb,
+        portals=[portal.name for portal in visible_portals(request)],
+        max_body_mb=request.app[SETTINGS].api.max_body_mb,
     )

@@ -3,9 +3,9 @@
 from aiohttp import web
 
 from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
-from jobs.portals import CONFIGURED, PortalView, read_portal, read_portals, set_limits
-from web.context import REDIS, SETTINGS
-from web.keys import caller, visible_portal
+from jobs.portals import CONFIGURED, read_portal, read_portals, set_limits
+from web.context import REDIS
+from web.keys import caller, visible_portal, visible_portals
 from web.page.guard import form_value
 from web.page.live import Parts, live
 from web.page.render import fragment, page, see_other
@@ -68,10 +68,7 @@ async def change_limits(request: web.Request) -> web.Response:
 
 
 async def _portals_page(request: web.Request, *, status: int = 200, notice: str = "", error: str = "") -> web.Response:
-    portals: list[PortalView] = await read_portals(
-        request.app[REDIS],
-        [portal for portal in request.app[SETTINGS].portals.values() if caller(request).sees(portal.name)],
-    )
+    portals = await read_portals(request.app[REDIS], visible_portals(request))
     return page(
         request,
         "portals.html",
