@@ -48,16 +48,20 @@ async def exchange(port: int, data: bytes) -> list[Answer]:
     """Send bytes, and give all answers that come before the server closes the connection."""
     async with connected(port) as (reader, writer):
         writer.write(data)
-        received = b""
-        with contextlib.suppress(
-            ConnectionError
-        ):  # whoever sends on after an answer may lose the end of the connection
-            while more := await reader.read(65_536):
-                received += more
-    return list(_answers(received))
+        return await read_answers(reader)
 
 
-def _answers(received: bytes) -> list[Answer]:
+async def read_answers(reader: asyncio.StreamReader) -> list[Answer]:
+    """Give all answers that come before the server closes the connection."""
+    received = b""
+    with contextlib.suppress(ConnectionError):  # whoever sends on after an answer may lose the end of the connection
+        while more := await reader.read(65_536):
+            received += more
+    return parse_answers(received)
+
+
+def parse_answers(received: bytes) -> list[Answer]:
+    """Take the answers apart that came over a connection, each with its length."""
     found = []
     while received:
         head, end, rest = received.partition(b"\r\n\r\n")

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gzip
-import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,66 +11,49 @@ from pydantic import SecretStr
 
 from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
-from config.settings import Portal
+from config.settings import Portal, Settings
 from tests.conftest import settings_for
+from tests.integration.raw_http import TIMEOUT_S, Answer, connected, exchange, parse_answers, read_answers
 from tests.integration.serving import Api, serving
 from web.limits import Limits
-
-QUICK = Limits(
-    connection_idle_s=0.3, body_silence_s=0.3, lingering_s=0.3, submissions=1, submission_wait_s=0.1, ending_s=1.0
-)
-
-#: Far longer than anything here should take.
-TIMEOUT_S = 20.0
 
 POST = "POST /v1/jobs?portal=main HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
 
 
+def settings_of(server: EmbeddedServer) -> Settings:
+    portal = Portal(name="main", url="http://crm", token=SecretStr("secret-token"))
+    return settings_for(server, portal, api=ApiSettings(max_body_mb=1))
+
+
 @pytest.fixture
 async def api(server: EmbeddedServer, redis: ArqRedis) -> AsyncIterator[Api]:
-    portal = Portal(name="main", url="http://crm", token=SecretStr("secret-token"))
-    settings = settings_for(server, portal, api=ApiSettings(max_body_mb=1))
-    async with serving(settings, redis, limits=QUICK) as api:
+    """A server that waits as long as the real one, but reads one list at a time."""
+    limits = Limits(lingering_s=0.3, submissions=1, submission_wait_s=0.1, ending_s=1.0)
+    async with serving(settings_of(server), redis, limits=limits) as api:
         yield api
 
 
-@contextlib.asynccontextmanager
-async def connected(api: Api) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A bare connection, on which a test says exactly what it wants to."""
-    async with asyncio.timeout(TIMEOUT_S):
-        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+@pytest.fixture
+async def impatient(server: EmbeddedServer, redis: ArqRedis) -> AsyncIterator[Api]:
+    """A server that waits for nobody."""
+    limits = Limits(connection_idle_s=1.0, body_silence_s=0.3, lingering_s=0.3, ending_s=1.0)
+    async with serving(settings_of(server), redis, limits=limits) as api:
+        yield api
 
 
-async def said(api: Api, text: str | bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes, wait until the server closes, and give status, headers and body of its first answer."""
-    async with connected(api) as (reader, writer):
-        writer.write(text.encode() if isinstance(text, str) else text)
-        return parsed(await reader.read())
+async def said(api: Api, text: str | bytes) -> Answer:
+    """Send bytes, wait until the server closes, and give its only answer."""
+    [answer] = await exchange(api.port, text.encode() if isinstance(text, str) else text)
+    return answer
 
 
-def parsed(answer: bytes) -> tuple[int, dict[str, str], bytes]:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    first, *rest = head.decode().split("\r\n")
-    return int(first.split()[1]), dict(line.split(": ", 1) for line in rest), body
-
-
-def word(body: bytes) -> str:
-    return str(json.loads(body)["type"]).rpartition(":")[2]
-
-
-async def test_a_connection_that_says_nothing_is_closed(api: Api) -> None:
-    async with connected(api) as (reader, _):
+async def test_a_connection_that_says_nothing_is_closed(impatient: Api) -> None:
+    async with connected(impatient.port) as (reader, _):
         assert await reader.read() == b""
 
 
-async def test_headers_that_never_end_are_not_waited_for(api: Api) -> None:
-    async with connected(api) as (reader, writer):
+async def test_headers_that_never_end_are_not_waited_for(impatient: Api) -> None:
+    async with connected(impatient.port) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):  # a header now and then does not buy more time
@@ -84,16 +66,16 @@ async def test_headers_that_never_end_are_not_waited_for(api: Api) -> None:
             assert await reader.read() == b""
 
 
-async def test_an_idle_connection_is_closed_after_its_answer(api: Api) -> None:
-    async with connected(api) as (reader, writer):
+async def test_an_idle_connection_is_closed_after_its_answer(impatient: Api) -> None:
+    async with connected(impatient.port) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        status, headers, body = parsed(await reader.read())
-    assert (status, headers.get("Connection"), json.loads(body)) == (200, None, {"status": "ok"})
+        [answer] = await read_answers(reader)
+    assert (answer.status, answer.headers.get("Connection"), answer.json) == (200, None, {"status": "ok"})
 
 
-async def test_a_body_that_goes_silent_is_given_up(redis: ArqRedis, api: Api) -> None:
-    status, headers, body = await said(api, f"{POST}Content-Length: 100\r\n\r\n1\n2\n")
-    assert (status, word(body), headers["Connection"]) == (408, "slow-body", "close")
+async def test_a_body_that_goes_silent_is_given_up(redis: ArqRedis, impatient: Api) -> None:
+    answer = await said(impatient, f"{POST}Content-Length: 100\r\n\r\n1\n2\n")
+    assert (answer.status, answer.word, answer.headers["Connection"]) == (408, "slow-body", "close")
     assert await redis.dbsize() == 0
 
 
@@ -101,31 +83,29 @@ async def test_a_body_that_goes_silent_is_given_up(redis: ArqRedis, api: Api) ->
 async def test_a_body_that_trickles_is_given_up(server: EmbeddedServer, redis: ArqRedis, media_type: str) -> None:
     """It is never silent for long, and would hold its place for hours."""
     slow = Limits(body_silence_s=0.5, body_bytes_per_s=1000, lingering_s=0.3, ending_s=1.0)
-    portal = Portal(name="main", url="http://crm", token=SecretStr("secret-token"))
-    async with serving(settings_for(server, portal), redis, limits=slow) as api, connected(api) as (reader, writer):
+    async with serving(settings_of(server), redis, limits=slow) as api, connected(api.port) as (reader, writer):
         post = POST.replace("text/plain", media_type)
         writer.write(f"{post}Content-Length: 1000000\r\n\r\n".encode())
-        answer = asyncio.create_task(reader.readuntil(b"}"))
+        refused = asyncio.create_task(reader.readuntil(b"}"))
         with contextlib.suppress(ConnectionError):
-            while not answer.done():
+            while not refused.done():
                 writer.write(b"1")
                 await writer.drain()
-                await asyncio.wait({answer}, timeout=0.02)
-        status, _, body = parsed(await answer)
-    assert (status, word(body)) == (408, "slow-body")
-    assert "1,000 bytes a second" in json.loads(body)["detail"]
+                await asyncio.wait({refused}, timeout=0.02)
+        [answer] = parse_answers(await refused)
+    assert (answer.status, answer.word) == (408, "slow-body")
+    assert "1,000 bytes a second" in answer.json["detail"]
     assert await redis.dbsize() == 0
 
 
 async def test_a_slow_body_that_keeps_the_pace_is_read(server: EmbeddedServer, redis: ArqRedis) -> None:
-    slow = Limits(body_silence_s=0.5, body_bytes_per_s=10, ending_s=1.0)
-    portal = Portal(name="main", url="http://crm", token=SecretStr("secret-token"))
-    async with serving(settings_for(server, portal), redis, limits=slow) as api:
+    slow = Limits(body_silence_s=2.0, body_bytes_per_s=10, ending_s=1.0)
+    async with serving(settings_of(server), redis, limits=slow) as api:
 
         async def pieces() -> AsyncIterator[bytes]:
-            for number in range(1, 31):  # twice as long as it may be silent
+            for number in range(1, 31):  # for longer than it may be silent, which is far longer than a busy machine is
                 yield f"{number}\n".encode()
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.08)
 
         headers = {"Content-Type": "text/plain"}
         job = await api.json("POST", "/v1/jobs?portal=main", status=202, data=pieces(), headers=headers)
@@ -134,7 +114,7 @@ async def test_a_slow_body_that_keeps_the_pace_is_read(server: EmbeddedServer, r
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
 async def test_a_body_that_is_cut_off_creates_nothing(redis: ArqRedis, api: Api, framing: str) -> None:
-    async with connected(api) as (_, writer):
+    async with connected(api.port) as (_, writer):
         writer.write(f"{POST}{framing}\r\n\r\n4\r\n1\n2\n\r\n".encode())
         await writer.drain()
     # The place is free again as soon as the server has noticed.
@@ -156,26 +136,26 @@ async def in_time(api: Api, body: bytes) -> dict[str, object]:
                 assert answer.status == 503
 
 
-async def test_a_damaged_body_creates_nothing(redis: ArqRedis, api: Api) -> None:
-    async with connected(api) as (reader, writer):
+async def test_a_damaged_body_creates_nothing(redis: ArqRedis, impatient: Api) -> None:
+    async with connected(impatient.port) as (reader, writer):
         writer.write(f"{POST}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")  # the body is being read now
         writer.write(b"2\r\n1\n\r\nxyz\r\n")
-        status, _, body = parsed(await reader.read())
+        [answer] = await read_answers(reader)
     # The parser's complaint waits behind the request that it is about, which therefore ends for its silence.
-    assert (status, word(body)) == (408, "slow-body")
+    assert (answer.status, answer.word) == (408, "slow-body")
     assert await redis.dbsize() == 0
 
 
 async def test_a_length_above_the_limit_is_refused_before_the_body(redis: ArqRedis, api: Api) -> None:
-    status, _, body = await said(api, f"{POST}Content-Length: 1000001\r\nExpect: 100-continue\r\n\r\n")
-    assert (status, word(body)) == (413, "too-large")
+    answer = await said(api, f"{POST}Content-Length: 1000001\r\nExpect: 100-continue\r\n\r\n")
+    assert (answer.status, answer.word) == (413, "too-large")
 
 
 async def test_a_stream_above_the_limit_is_refused_while_it_comes(redis: ArqRedis, api: Api) -> None:
     chunk = b"10000\r\n" + b"1\n" * 0x8000 + b"\r\n"
-    status, _, body = await said(api, f"{POST}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk * 17)
-    assert (status, word(body)) == (413, "too-large")
+    answer = await said(api, f"{POST}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk * 17)
+    assert (answer.status, answer.word) == (413, "too-large")
     assert await redis.dbsize() == 0
 
 
@@ -188,27 +168,27 @@ async def test_a_packed_list_is_measured_unpacked(redis: ArqRedis, api: Api) -> 
 
 
 async def test_the_go_ahead_is_given_once_the_request_is_right(redis: ArqRedis, api: Api) -> None:
-    async with connected(api) as (reader, writer):
+    async with connected(api.port) as (reader, writer):
         writer.write(f"{POST}Content-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n".encode())
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"5\n")
-        status, _, body = parsed(await reader.read())
-    assert (status, json.loads(body)["total"]) == (202, 1)
+        [answer] = await read_answers(reader)
+    assert (answer.status, answer.json["total"]) == (202, 1)
 
 
 async def test_no_go_ahead_for_a_request_that_is_wrong(api: Api) -> None:
     wrong = POST.replace("portal=main", "portal=nobody")
-    status, _, body = await said(api, f"{wrong}Content-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
-    assert (status, word(body)) == (404, "unknown-portal")
+    answer = await said(api, f"{wrong}Content-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+    assert (answer.status, answer.word) == (404, "unknown-portal")
 
 
 async def test_another_expectation_cannot_be_met(api: Api) -> None:
-    status, _, body = await said(api, "GET /x HTTP/1.1\r\nHost: localhost\r\nExpect: cake\r\nConnection: close\r\n\r\n")
-    assert (status, word(body)) == (417, "expectation-failed")
+    answer = await said(api, "GET /x HTTP/1.1\r\nHost: localhost\r\nExpect: cake\r\nConnection: close\r\n\r\n")
+    assert (answer.status, answer.word) == (417, "expectation-failed")
 
 
 async def test_one_list_too_many_is_told_to_come_back(api: Api) -> None:
-    async with connected(api) as (_, writer):
+    async with connected(api.port) as (_, writer):
         writer.write(f"{POST}Content-Length: 4\r\nExpect: 100-continue\r\n\r\n".encode())
         # The first one holds the only place until its body comes.
         headers = {"Content-Type": "text/plain"}
@@ -233,8 +213,7 @@ async def test_one_list_too_many_is_told_to_come_back(api: Api) -> None:
     ids=["long-address", "long-header", "many-headers", "garbage", "bad-length", "tls"],
 )
 async def test_what_is_no_request_is_answered_with_a_problem(api: Api, text: str, status: int, kind: str) -> None:
-    got, headers, body = await said(api, text)
-    assert (got, word(body)) == (status, kind)
-    assert headers["Content-Type"] == "application/problem+json"
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Server"] == "crm-sweep"
+    answer = await said(api, text)
+    assert (answer.status, answer.word) == (status, kind)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Server"] == "crm-sweep"
