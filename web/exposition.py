@@ -210,15 +210,15 @@ def _counters(stats: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
                 requests.add_metric([portal, call, result], count)
             seconds.add_metric([portal, call], _cumulative(counts, call), counts.get(f"ms_sum:{call}", 0) / 1000)
     yield from (contacts, requests, seconds)
-    for name, text in (
-        ("retried", "PUTs that held contact IDs which an earlier PUT had held."),
-        ("throttled", "Calls that the portal turned away because it had too many."),
-        ("push_backs", "Times that the portal asked to be left alone for a while."),
-        ("rate_cuts", "Times that the learned rate was cut."),
+    for name, counter, text in (
+        ("retries", "retried", "PUTs that held contact IDs which an earlier PUT had held."),
+        ("throttled", "throttled", "Calls that the portal turned away because it had too many."),
+        ("push_backs", "push_backs", "Times that the portal asked to be left alone for a while."),
+        ("rate_cuts", "rate_cuts", "Times that the learned rate was cut."),
     ):
-        family = _counter("retries" if name == "retried" else name, text, "portal")
+        family = _counter(name, text, "portal")
         for portal, counts in stats.items():
-            family.add_metric([portal], counts.get(name, 0))
+            family.add_metric([portal], counts.get(counter, 0))
         yield family
 
 

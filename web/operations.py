@@ -1,7 +1,7 @@
 """The table of operations: routing and the OpenAPI document are both made from it, so neither can lie about the other.
 
-To add one: write its handler (see `web.operation`) in a file of its own, and give it a row here. Parts that are no
-operations (the page and its files) are made with a function `routes(app)`, called in `web.app`.
+To add one: write its handler (see `web.operation`) in a file of its own, and give it a row here. The page and its files
+are no operations: their table is `web.page.routes`.
 """
 
 from typing import Annotated

@@ -50,7 +50,6 @@ async def show_jobs(request: web.Request) -> web.Response:
     return page(
         request,
         "jobs.html",
-        notice="",
         **_list_values(request, found.jobs),
         state=state,
         portal=request.query.get("portal", ""),
