@@ -38,6 +38,8 @@ class Limits:
     """Streams of events that are open at the same time."""
     events_every_s: float = 0.5
     """Time between two looks for changes, for all streams together."""
+    events_patience_s: float = 2.0
+    """A look that takes longer is one that waits for Redis to come back: the readers are told."""
     events_silence_s: float = 15.0
     """A stream without events says so often that it is alive."""
     downloads: int = 32

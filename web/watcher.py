@@ -33,9 +33,6 @@ T = TypeVar("T")
 #: Jobs read in one pipeline: some milliseconds of work, between which other requests have their turn.
 _AT_ONCE = 100
 
-#: A look that takes longer is one that waits for Redis to come back.
-_PATIENCE_S = 2.0
-
 _LONGEST_PAUSE_S = 2.0
 
 _log = get_logger()
@@ -283,7 +280,7 @@ class Watcher:
 
     async def _noting_absence(self, look: Awaitable[None]) -> None:
         """Look, and when Redis does not answer say so to all who wait instead of ending their streams."""
-        alarm = asyncio.get_running_loop().call_later(_PATIENCE_S, self._note_absence)
+        alarm = asyncio.get_running_loop().call_later(self._limits.events_patience_s, self._note_absence)
         try:
             await look
         except (RedisError, OSError):

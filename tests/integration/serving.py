@@ -52,10 +52,10 @@ async def serving(
     Args:
         settings: the whole configuration.
         redis: the connection that it uses.
-        limits: smaller ones than the usual.
+        limits: other ones than the usual; by default a busy machine is not taken for an absent Redis.
         key: what the client sends with every request.
     """
     headers = {"Authorization": f"Bearer {key}"} if key else None
-    app = make_app(settings, redis, limits or Limits(ending_s=2.0))
+    app = make_app(settings, redis, limits or Limits(ending_s=2.0, events_patience_s=30.0))
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession(url, headers=headers) as client:
         yield Api(url, client, settings, redis)

@@ -30,7 +30,7 @@ from web.limits import Limits
 from web.watcher import Change, Silence, Watcher, job_change
 
 PORTALS = [Portal(name=name, url="http://127.0.0.1:9", token=SecretStr("t")) for name in ("main", "other")]
-EAGER: dict[str, Any] = {"events_every_s": 0.01, "ending_s": 5.0}
+EAGER: dict[str, Any] = {"events_every_s": 0.01, "events_patience_s": 30.0, "ending_s": 5.0}
 
 
 @asynccontextmanager
