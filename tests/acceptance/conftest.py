@@ -144,6 +144,16 @@ class Home:
         assert result.code == 0, result.stderr
         return result.stdout.strip()
 
+    def keys(self) -> list[bytes]:
+        """All keys in Redis."""
+        with contextlib.closing(sync_redis.Redis.from_url(self.redis_url)) as client:
+            return list(client.scan_iter())
+
+    def state(self, job_id: str) -> str:
+        """A job's state as it stands in Redis: what waits for it need not start a command for every look."""
+        with contextlib.closing(sync_redis.Redis.from_url(self.redis_url)) as client:
+            return str(client.execute_command("HGET", f"crm-sweep:job:{job_id}", "state").decode())
+
     def job(self, job_id: str) -> dict[str, Any]:
         """A job as `status --json` shows it."""
         result = self.cli("status", job_id, "--json")

@@ -148,7 +148,7 @@ def test_the_arq_example_needs_nothing_of_this_project(home: Home, api: str, for
     assert (done.code, done.stdout, done.stderr) == (0, "ticket-4711\n", "")
 
     def ended() -> bool:
-        return bool(home.job("ticket-4711")["state"] == "completed")
+        return home.state("ticket-4711") == "completed"
 
     until(ended)
     job: dict[str, Any] = home.job("ticket-4711")
