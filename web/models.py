@@ -59,11 +59,16 @@ class JobParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     skip_invalid: SkipInvalid | UnsetType = UNSET
 
 
-class JobDocument(JobParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job to submit."""
+class JobDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job to submit. What is null is as if it were not there."""
 
     portal: PortalName
     contact_ids: ContactIds
+    label: Label | UnsetType | None = UNSET
+    id: JobId | UnsetType | None = UNSET
+    priority: Priority | UnsetType | None = UNSET
+    column: Column | UnsetType | None = UNSET
+    skip_invalid: SkipInvalid | UnsetType | None = UNSET
 
 
 class JobChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -74,7 +74,7 @@ class _Asked:
 
     portal: Portal
     job_id: str | None
-    parameters: JobParameters
+    parameters: JobParameters | JobDocument
     intake: Intake
 
 
@@ -168,7 +168,7 @@ def _read_array(document: JobDocument) -> Intake:
         raise refusal from None
 
 
-def _job_id(request: web.Request, parameters: JobParameters) -> str | None:
+def _job_id(request: web.Request, parameters: JobParameters | JobDocument) -> str | None:
     """Give the ID that the caller chose, by `id` or by the header.
 
     Raises:

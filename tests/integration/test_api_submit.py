@@ -69,6 +69,12 @@ async def test_a_document_becomes_a_job(redis: ArqRedis, api: Api) -> None:
     assert await ids_of(redis, job) == [3, 9]
 
 
+async def test_members_that_are_null_are_as_if_they_were_not_there(api: Api) -> None:
+    document = dict.fromkeys(("label", "id", "priority", "column", "skip_invalid"))
+    job = await api.json("POST", "/v1/jobs", status=202, json=document | {"portal": "main", "contact_ids": [3, 1, 3]})
+    assert (job["total"], job["label"], job["priority"]) == (2, "", "normal")
+
+
 async def test_a_document_may_hold_objects_under_a_name_of_ones_own(redis: ArqRedis, api: Api) -> None:
     document = {"portal": "main", "contact_ids": [{"nr": 9}, {"nr": 3}, {"nr": "x"}], "column": "nr"}
     async with api.client.post("/v1/jobs", json=document | {"skip_invalid": True}) as answer:
