@@ -12,7 +12,7 @@ from jobs.times import server_ms
 EXPECTED_TO_MOVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELLING})
 
 #: So many jobs are asked about in one round trip.
-_SLICE = 1000
+_AT_ONCE = 1000
 
 
 @dataclass(slots=True)
@@ -67,9 +67,9 @@ async def read_backlog(redis: Redis) -> Backlog:
     time, unfinished, ended, queue, workers = await pipe.execute()
     now_ms = server_ms(time)
     portals: dict[str, PortalBacklog] = {}
-    for start in range(0, len(unfinished), _SLICE):
+    for start in range(0, len(unfinished), _AT_ONCE):
         pipe = redis.pipeline(transaction=False)
-        for job_id in unfinished[start : start + _SLICE]:
+        for job_id in unfinished[start : start + _AT_ONCE]:
             pipe.execute_command("HMGET", keys.job(job_id.decode()), "portal", "state", "n:pending", "created_ms")
         for portal, state, pending, created_ms in await pipe.execute():
             if state and state.decode() not in TERMINAL:  # else it has ended, or was forgotten, a moment ago

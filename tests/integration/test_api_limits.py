@@ -147,7 +147,7 @@ async def test_a_damaged_body_creates_nothing(redis: ArqRedis, impatient: Api) -
     assert await redis.dbsize() == 0
 
 
-async def test_a_length_above_the_limit_is_refused_before_the_body(redis: ArqRedis, api: Api) -> None:
+async def test_a_length_above_the_limit_is_refused_before_the_body(api: Api) -> None:
     answer = await said(api, f"{POST}Content-Length: 1000001\r\nExpect: 100-continue\r\n\r\n")
     assert (answer.status, answer.word) == (413, "too-large")
 
@@ -167,7 +167,7 @@ async def test_a_packed_list_is_measured_unpacked(redis: ArqRedis, api: Api) -> 
     assert await redis.dbsize() == 0
 
 
-async def test_the_go_ahead_is_given_once_the_request_is_right(redis: ArqRedis, api: Api) -> None:
+async def test_the_go_ahead_is_given_once_the_request_is_right(api: Api) -> None:
     async with connected(api.port) as (reader, writer):
         writer.write(f"{POST}Content-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n".encode())
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -110,7 +110,7 @@ async def test_a_token_that_was_renewed_too_late_is_not_used_either(
 
 
 async def test_a_lane_that_keeps_its_lease_sends_once_it_has_its_token(
-    redis: ArqRedis, office: Office, portal: RawPortal, late: Lane
+    redis: ArqRedis, office: Office, late: Lane
 ) -> None:
     job_id = await accept(redis, [1, 2, 3])
     office.may_finish.clear()

@@ -17,7 +17,7 @@ from jobs.view import read_job
 from tests.integration.lanes import accept, answer, ids_of, lines_of, start_lane, take, terms
 
 
-async def decide_all(redis: ArqRedis, ledger: LaneLedger, *, failed_every: int, size: int = 1000) -> None:
+async def decide_all(ledger: LaneLedger, *, failed_every: int, size: int = 1000) -> None:
     """Work a job off: every n-th contact ID fails, the others are deleted."""
     while True:
         grant = await ledger.next_batch(terms(batch_size=size))
@@ -45,7 +45,7 @@ async def fail_some(redis: ArqRedis, ledger: LaneLedger, batch: Batch, failed: s
 async def test_only_the_failed_ones_are_tried_again_across_segments(redis: ArqRedis) -> None:
     total = SEGMENT_SIZE + 5_000
     job_id = await accept(redis, range(1, total + 1))
-    await decide_all(redis, await start_lane(redis), failed_every=500)
+    await decide_all(await start_lane(redis), failed_every=500)
     before = {line.contact_id: line for line in await lines_of(redis, job_id)}
     failed = {one for one, line in before.items() if line.code.outcome is Outcome.FAILED}
     state, count = await retry_failed(redis, job_id, by="test", lanes=0)
@@ -67,7 +67,7 @@ async def test_only_the_failed_ones_are_tried_again_across_segments(redis: ArqRe
 
 async def test_what_is_gone_by_now_is_presumed_deleted(redis: ArqRedis) -> None:
     job_id = await accept(redis, [1])
-    await decide_all(redis, await start_lane(redis), failed_every=1)
+    await decide_all(await start_lane(redis), failed_every=1)
     await retry_failed(redis, job_id, by="test", lanes=0)
     ledger = await start_lane(redis, "again")
     await answer(redis, ledger, await take(ledger), gone=[])
@@ -87,7 +87,7 @@ async def test_nothing_failed_changes_nothing(redis: ArqRedis) -> None:
 
 async def test_two_at_once_try_everything_once(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 11))
-    await decide_all(redis, await start_lane(redis), failed_every=2)
+    await decide_all(await start_lane(redis), failed_every=2)
     assert (await retry_failed(redis, job_id, by="test", lanes=0))[1] == 5
     with pytest.raises(IllegalMove):
         await retry_failed(redis, job_id, by="test", lanes=0)

@@ -55,16 +55,16 @@ class TestWords:
 
 class TestBars:
     @given(st.dictionaries(st.sampled_from(list(Outcome)), st.integers(0, 10**9)))
-    def test_segments_follow_each_other_and_what_is_there_shows(self, counts: dict[Outcome, int]) -> None:
+    def test_pieces_follow_each_other_and_what_is_there_shows(self, counts: dict[Outcome, int]) -> None:
         full = dict.fromkeys(Outcome, 0) | counts
         bar = outcome_bar(full)
         decided = {outcome for outcome, count in full.items() if count} - {Outcome.PENDING}
-        assert {segment.outcome for segment in bar.segments} == decided
+        assert {piece.outcome for piece in bar.pieces} == decided
         end = 0
-        for segment in bar.segments:
-            assert segment.x == end
-            assert segment.width >= LEAST
-            end += segment.width
+        for piece in bar.pieces:
+            assert piece.x == end
+            assert piece.width >= LEAST
+            end += piece.width
         assert end <= WIDTH
         if decided:
             assert (end == WIDTH) is (not full[Outcome.PENDING]), "full only when nothing is pending"
@@ -72,7 +72,7 @@ class TestBars:
     @given(st.integers(0, 10**6), st.integers(0, 10**6))
     def test_a_wider_segment_has_more_contacts(self, deleted: int, failed: int) -> None:
         counts = dict.fromkeys(Outcome, 0) | {Outcome.DELETED: deleted, Outcome.FAILED: failed}
-        widths = {segment.outcome: segment.width for segment in outcome_bar(counts).segments}
+        widths = {piece.outcome: piece.width for piece in outcome_bar(counts).pieces}
         if widths.get(Outcome.DELETED, 0) > widths.get(Outcome.FAILED, 0) + 1:
             assert deleted > failed
 

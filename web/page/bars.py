@@ -9,12 +9,12 @@ from web.page.words import OUTCOMES
 
 #: Width of a whole bar in its own units.
 WIDTH = 1000
-#: Narrowest segment: one failed contact among ten million still shows.
+#: Narrowest piece: one failed contact among ten million still shows.
 LEAST = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class Piece:
     """One piece of a bar.
 
     Attributes:
@@ -33,11 +33,11 @@ class Bar:
     """A bar and what it says.
 
     Attributes:
-        segments: from left to right, without gaps; what is pending has none.
+        pieces: from left to right, without gaps; what is pending has none.
         text: the same in words.
     """
 
-    segments: tuple[Segment, ...]
+    pieces: tuple[Piece, ...]
     text: str
 
 
@@ -53,16 +53,16 @@ def outcome_bar(counts: Mapping[Outcome, int]) -> Bar:
         # What rounding and the least width add up to is taken from, or given to, the widest: nobody sees it there.
         widest = max(widths, key=widths.__getitem__)
         widths[widest] -= surplus
-    segments, x = [], 0
+    pieces, x = [], 0
     for outcome, width in widths.items():
         if outcome is not Outcome.PENDING:
-            segments.append(Segment(outcome, x, width))
+            pieces.append(Piece(outcome, x, width))
             x += width
     told = [
         f"{plural(counts[outcome], 'contact')} {OUTCOMES[outcome].label.lower()} ({share(counts[outcome], total)})"
         for outcome in widths
     ]
-    return Bar(tuple(segments), ", ".join(told) or "no contacts")
+    return Bar(tuple(pieces), ", ".join(told) or "no contacts")
 
 
 def _width(count: int, total: int) -> int:
