@@ -98,8 +98,14 @@ async def delete_contacts(ctx: dict[str, Any], message: Message) -> str:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Say whether a line of arq is worth writing: not the traceback of a request that was refused."""
-    return not (record.exc_info and isinstance(record.exc_info[1], BadSubmission | JobExists))
+    """Say whether a line of arq is worth writing.
+
+    Not the traceback of a request that was refused. And, unless everything is wanted, not that a wake-up came and went:
+    that is a pair of lines every two seconds for the lifeline alone, between which a batch would not be found.
+    """
+    if record.exc_info and isinstance(record.exc_info[1], BadSubmission | JobExists):
+        return False
+    return record.levelno > logging.INFO or logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 async def _show_life(fleet: Fleet, arq_job_id: str) -> None:

@@ -1,6 +1,7 @@
 """What arq is given of its queue: well-formed messages, whatever lies there."""
 
 import json
+import logging
 import pickle
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.connection import encode_payload
+from worker.functions import is_news
 from worker.messages import Message, read_message
 
 WAKE_UP: dict[str, Any] = {"t": None, "f": "drive_lane", "a": ["main"], "k": {}, "et": 5}
@@ -65,3 +67,18 @@ def test_a_number_of_tries_that_the_sender_made_up_does_not_count() -> None:
 @given(st.binary())
 def test_nothing_makes_it_fail(data: bytes) -> None:
     read(data)
+
+
+@pytest.mark.parametrize(
+    ("root", "line", "written"),
+    [
+        (logging.INFO, logging.INFO, False),
+        (logging.INFO, logging.WARNING, True),
+        (logging.DEBUG, logging.INFO, True),
+    ],
+)
+def test_arq_tells_of_its_wake_ups_only_where_everything_is_wanted(
+    caplog: pytest.LogCaptureFixture, root: int, line: int, written: bool
+) -> None:
+    caplog.set_level(root)  # of the root logger, put back afterwards
+    assert is_news(logging.LogRecord("arq.worker", line, "", 0, "0.01s", None, None)) is written
