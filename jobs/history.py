@@ -13,7 +13,7 @@ class Sample(msgspec.Struct, frozen=True):
     at: str
     """When, ISO 8601 in UTC."""
     decided: int
-    """Contact IDs with a final outcome by then."""
+    """Contact IDs with a final outcome by then, those skipped by a cancellation apart."""
     requests_per_second: float
     """Calls per second that the portal was driven with."""
     batch_size: int

@@ -123,8 +123,10 @@ elseif now - tonumber(facts[3]) >= 5000 then
   redis.call('HSET', job, 'old_mark_ms', last[1], 'old_mark_done', last[2], 'mark_ms', now, 'mark_done', done)
 end
 
+-- Contacts that a cancellation skipped all at once are no work: they would be drawn as a burst of it.
+local worked = done - tonumber(redis.call('HGET', job, 'n:skipped') or 0)
 if now >= (tonumber(facts[8]) or 0) then
-  note_history(portal, job, done, now)
+  note_history(portal, job, worked, now)
 end
 
 if #batch.items > 0 and (facts[5] == 'running' or facts[5] == 'cancelling') then
@@ -147,6 +149,6 @@ if stop then
 end
 local state = after_change(portal, job, job_id, now)
 if state == 'completed' or state == 'cancelled' then
-  note_history(portal, job, done, now)
+  note_history(portal, job, worked, now)
 end
 return { 'ok', state }

@@ -156,6 +156,16 @@ async def test_a_job_can_be_drawn_over_time(redis: ArqRedis) -> None:
     assert samples == sorted(samples, key=lambda sample: sample.at)
 
 
+async def test_contacts_that_a_cancellation_skips_are_not_drawn_as_work(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 1001))
+    one = await start_lane(redis)
+    await answer(redis, one, await take(one))
+    in_flight = await take(one)
+    await control(redis, job_id, Event.CANCEL, by="me")
+    await answer(redis, one, in_flight)
+    assert [sample.decided for sample in await read_history(redis, job_id)] == [10, 20]
+
+
 async def test_a_long_job_keeps_few_samples_and_takes_them_further_apart(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 10_001))
     one = await start_lane(redis)
