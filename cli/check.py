@@ -18,6 +18,7 @@ from cli.loop import run_async
 from cli.output import out, rendered
 from config.settings import ConfigError, Portal, Settings
 from config.sources import file_to_read
+from jobs.advice import remedy_for
 from jobs.backlog import Backlog, read_backlog
 from jobs.connection import UnsuitableServer, check_server
 from jobs.protected import BadProtectedList, load_protected
@@ -178,5 +179,8 @@ async def _portal(portal: Portal) -> list[Finding]:
     finally:
         await client.close()
     if failure:
-        return [*findings, Finding(about, "error", f"{failure.reason}: {failure.message}", ExitCode.UNREACHABLE)]
+        message = f"{failure.reason}: {failure.message}"
+        if to_do := remedy_for(failure.reason):
+            message = f"{message}; {to_do}"
+        return [*findings, Finding(about, "error", message, ExitCode.UNREACHABLE)]
     return [Finding(about, "ok", "answers, and the account may use the CRM"), *findings]

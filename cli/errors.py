@@ -116,8 +116,11 @@ def _in_words(error: BaseException) -> str:
             return f"{error}; `crm-sweep check` reads the configuration"
         case JobExists():
             return f"{error}; choose another --id, or leave it out"
+        case IntakeError() if error.bad_lines:
+            return f"{error}\nnothing was queued; correct the list, or leave such values out with --skip-invalid"
         case TyperException():
-            return f"{error.format_message() or 'a command is needed'} (see --help)"
+            told = error.format_message().replace(": Value error, ", ": ").rstrip(".")
+            return f"{told or 'a command is needed'} (see --help)"
         case AuthenticationError():
             return f"Redis does not accept the password: {_one_line(error)}; see redis.password"
         case RedisError():

@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cli.errors import UsageError
-from cli.output import note, notes
+from cli.output import note, notes, plural
 from jobs.intake import Intake, IntakeError, read_contact_ids
 from jobs.priority import Priority
 
@@ -64,7 +64,7 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
 
 def tell(file: str, intake: Intake) -> None:
     """Say what was in a list."""
-    note(f"{_name(file)}: {', '.join([f'{len(intake.ids):,} contact IDs', *_left_out(intake)])}")
+    note(f"{_name(file)}: {', '.join([plural(len(intake.ids), 'contact ID'), *_left_out(intake)])}")
 
 
 def confirm(intake: Intake, portal: str, *, above: int, yes: bool) -> None:
@@ -97,9 +97,9 @@ def _left_out(intake: Intake) -> list[str]:
     """Say what a list holds besides the contact IDs that would be deleted."""
     told = []
     if intake.duplicates:
-        told.append(f"{intake.duplicates:,} duplicates left out")
+        told.append(f"{plural(intake.duplicates, 'duplicate')} left out")
     if intake.invalid:
-        told.append(f"{intake.invalid:,} invalid values skipped")
+        told.append(f"{plural(intake.invalid, 'invalid value')} skipped")
     return told
 
 

@@ -39,6 +39,11 @@ def note(text: str) -> None:
         mute(sys.stderr)
 
 
+def plural(count: int, one: str) -> str:
+    """Count things in words: 1 line, 2,000 lines."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
 def notes() -> Console:
     """Give a console on standard error."""
     return Console(stderr=True, highlight=False)

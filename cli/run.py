@@ -15,7 +15,7 @@ from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
 from cli.intake import Column, File, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
 from cli.interrupts import interruptible, terminable
 from cli.loop import run_async
-from cli.output import ReaderGone, note, out, rendered
+from cli.output import ReaderGone, note, out, plural, rendered
 from cli.progress import display, follow
 from cli.report import check_target, write_report
 from cli.summary import standing, standstill, summary
@@ -124,7 +124,7 @@ async def _is_known(settings: Settings, submission: Submission) -> bool:
 async def _report(settings: Settings, job_id: str, target: Path) -> None:
     async with redis_of(settings) as redis:
         lines = await write_report(redis, job_id, target, Format.CSV, None)
-    note(f"{target}: {lines:,} lines")
+    note(f"{target}: {plural(lines, 'line')}")
 
 
 async def _to_its_end(settings: Settings, portal: Portal, submission: Submission) -> Job:

@@ -63,6 +63,16 @@ PORTAL_FAULTS = frozenset(
 )
 
 
+def remedy_for(reason: str) -> str:
+    """Say what to do about a portal that cannot be worked with, where no job waits for it; empty if that is not known.
+
+    Args:
+        reason: a word as `Job.state_reason` has it.
+    """
+    advice = ADVICE.get(reason)
+    return advice.to_do.removesuffix(", then {go_on}") if advice and reason in PORTAL_FAULTS else ""
+
+
 def advice_on(reason: str, job_id: str, go_on: str | None = None) -> str:
     """Say in plain words why a job does not move and what to do.
 

@@ -10,7 +10,7 @@ import pytest
 import jobs.reasons
 import worker
 from cli.main import _COMMANDS
-from jobs.advice import ADVICE, PORTAL_FAULTS, advice_on
+from jobs.advice import ADVICE, PORTAL_FAULTS, advice_on, remedy_for
 from jobs.states import State
 from worker.answers import Action
 from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Decision
@@ -73,3 +73,10 @@ def test_what_lets_a_job_go_on_can_be_another_way() -> None:
 
 def test_states_and_reasons_are_different_words() -> None:
     assert not {str(state) for state in State} & ADVICE.keys()
+
+
+@pytest.mark.parametrize("reason", sorted(PORTAL_FAULTS))
+def test_a_portal_that_cannot_be_worked_with_has_a_remedy_that_needs_no_job(reason: str) -> None:
+    assert remedy_for(reason)
+    assert "{" not in remedy_for(reason)
+    assert not remedy_for("starting")

@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
+from typer import BadParameter
 
 from cli.errors import ExitCode, explain
+from cli.output import plural
 from cli.summary import duration
 from config.errors import UnknownPortal
 from jobs.control import UnknownJob
+from jobs.intake import IntakeError
+from jobs.intake_tally import BadLine
 from jobs.states import Event, IllegalMove, State
 
 
@@ -47,6 +51,23 @@ def test_errors_become_one_line_and_an_exit_code(error: BaseException, code: Exi
     assert explained[1] is code
     assert explained[0]
     assert "\n" not in explained[0]
+
+
+def test_a_wrong_option_is_told_in_plain_words() -> None:
+    explained = explain(BadParameter("Value error, 'x' is not one of 'a', 'b'.", param_hint="'--state'"))
+    assert explained == ("Invalid value for '--state': 'x' is not one of 'a', 'b' (see --help)", ExitCode.BAD_INPUT)
+
+
+def test_a_list_with_bad_values_is_refused_with_what_to_do() -> None:
+    explained = explain(IntakeError("1 value is no contact ID", (BadLine(3, "x", "not a whole number"),), 1))
+    assert explained is not None
+    assert "--skip-invalid" in explained[0].splitlines()[-1]
+    without_lines = explain(IntakeError("there are no contact IDs in the input"))
+    assert without_lines == ("there are no contact IDs in the input", ExitCode.BAD_INPUT)
+
+
+def test_one_of_a_thing_is_not_told_as_many() -> None:
+    assert [plural(count, "line") for count in (0, 1, 2000)] == ["0 lines", "1 line", "2,000 lines"]
 
 
 def test_a_bug_is_not_explained_away() -> None:
