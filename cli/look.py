@@ -25,6 +25,8 @@ _ACTIONS = 5
 def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:
     """Show a job once: its state, why it waits and what to do, its counts, who did what to it last.
 
+    Exit codes: 0 done, 2 bad usage, 4 no such job, 5 Redis cannot be reached.
+
     Examples:
       crm-sweep status 01JD4M6Y9Q
       crm-sweep status 01JD4M6Y9Q --json | jq .counts
@@ -75,6 +77,8 @@ def list_(
     as_json: AsJson = False,
 ) -> ExitCode:
     """List jobs, newest first.
+
+    Exit codes: 0 done, 2 bad usage, 4 no such portal, 5 Redis cannot be reached.
 
     Examples:
       crm-sweep list --state running

@@ -21,6 +21,8 @@ _LEAST_CONCURRENCY, _MOST_CONCURRENCY = MAX_CONCURRENCY
 def portals(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
     """Show the configured portals: their limits, what they are driven with now, and what keeps them waiting.
 
+    Exit codes: 0 done, 2 bad usage, 5 Redis cannot be reached.
+
     Examples:
       crm-sweep portals
       crm-sweep portals --json | jq '.portals[].learned_requests_per_second'
@@ -56,6 +58,8 @@ def limits(
 
     It holds until it is changed again, restarts included; the configuration file stays as it is. Without an option,
     the limits are only shown.
+
+    Exit codes: 0 done, 2 bad usage, 4 no such portal, 5 Redis cannot be reached.
 
     Examples:
       crm-sweep limits main

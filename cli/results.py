@@ -8,7 +8,7 @@ import typer
 from cli.context import JobId, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
-from cli.output import note
+from cli.output import note, plural
 from cli.report import check_target, write_report
 from config.settings import Settings
 from jobs.outcomes import Outcome
@@ -28,6 +28,8 @@ def results(
 
     It can be read at any time; contacts that are not decided yet are `pending`.
 
+    Exit codes: 0 done, 2 bad usage, or the file cannot be written, 4 no such job, 5 Redis cannot be reached.
+
     Examples:
       crm-sweep results 01JD4M6Y9Q --outcome failed
       crm-sweep results 01JD4M6Y9Q --format ndjson -o outcome.ndjson
@@ -36,7 +38,7 @@ def results(
         check_target(target)
     count = run_async(_write(settings_of(ctx), job_id, outcome, form, target))
     if target:
-        note(f"{target}: {count:,} lines")
+        note(f"{target}: {plural(count, 'line')}")
     return ExitCode.DONE
 
 

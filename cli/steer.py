@@ -17,6 +17,8 @@ from jobs.steer import Steered, change_priority, steer_job
 def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
     """Pause a job: no new batch starts, those in flight are recorded.
 
+    Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
+
     Examples:
       crm-sweep pause 01JD4M6Y9Q
     """
@@ -25,6 +27,8 @@ def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
 def resume(ctx: typer.Context, job_id: JobId) -> ExitCode:
     """Let a paused job go on, also one that a fault of the portal has stopped.
+
+    Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
     Examples:
       crm-sweep resume 01JD4M6Y9Q
@@ -35,6 +39,8 @@ def resume(ctx: typer.Context, job_id: JobId) -> ExitCode:
 def cancel(ctx: typer.Context, job_id: JobId) -> ExitCode:
     """Stop a job for good. Contacts that were never sent become `skipped`; what was sent is accounted for.
 
+    Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
+
     Examples:
       crm-sweep cancel 01JD4M6Y9Q
     """
@@ -43,6 +49,8 @@ def cancel(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
 def approve(ctx: typer.Context, job_id: JobId) -> ExitCode:
     """Agree to a job that is larger than the portal's approval_above, so that it starts.
+
+    Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
     Examples:
       crm-sweep approve 01JD4M6Y9Q
@@ -55,6 +63,8 @@ def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
     Everything else that is decided stays as it is. A contact that is gone by now becomes `presumed_deleted`, because a
     deletion that was given up may have come late.
+
+    Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
     Examples:
       crm-sweep retry-failed 01JD4M6Y9Q
@@ -76,6 +86,8 @@ def priority(
     """Change how often a job's turn comes among the others of its portal, from its next batch on.
 
     An urgent job has ten turns for each one of a normal job, and that one ten for each one of a background job.
+
+    Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
     Examples:
       crm-sweep priority 01JD4M6Y9Q urgent

@@ -8,7 +8,7 @@ import typer
 from cli.context import AsJson, JobId, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
-from cli.output import out
+from cli.output import out, plural
 from cli.portals import drive
 from cli.summary import duration
 from config.settings import Settings
@@ -22,6 +22,8 @@ def why(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:
 
     The one thing that binds is named: the portal's rate or concurrency, a rest that the portal asked for, other jobs,
     a pause, a fault. The end is told as a range, from the slowest to the fastest pace that the job had so far.
+
+    Exit codes: 0 done, 2 bad usage, 4 no such job, 5 Redis cannot be reached.
 
     Examples:
       crm-sweep why 01JD4M6Y9Q
@@ -61,7 +63,8 @@ def _answers(portal: PortalView) -> Iterator[str]:
     yield f"last answers: {', '.join(f'{count} {result}' for result, count in results.most_common())}"
     newest = portal.last_answers[0]
     status = f", HTTP {newest.http_status}" if newest.http_status else ""
-    what = f"{newest.call.replace('_', '-')} of {newest.size:,} {'contact' if newest.size == 1 else 'contacts'}"
+    call = "deletion" if newest.call == "put" else "look-up"
+    what = f"{call} of {plural(newest.size, 'contact')}"
     took = f"took {newest.took_ms / 1000:.2f} s, at {_clock(newest.at)}"
     yield f"the newest: {what}, {newest.result}{status}, {took}"
 

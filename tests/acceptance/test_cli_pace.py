@@ -82,7 +82,7 @@ def test_why_a_running_job_is_slow_and_limits_that_change_it(home: Home, portal:
     assert "requests_per_second of main is 2" in told
     assert re.search(r"^done in: \S+", told, re.MULTILINE)
     assert re.search(r"^last answers: \d+ ok$", told, re.MULTILINE)
-    assert re.search(r"^the newest: put of 10 contacts, ok, HTTP 200, took \d", told, re.MULTILINE)
+    assert re.search(r"^the newest: deletion of 10 contacts, ok, HTTP 200, took \d", told, re.MULTILINE)
 
     changed = home.cli("limits", "main", "--requests-per-second", "500", "--max-concurrency", "4")
     assert changed.code == 0
