@@ -150,6 +150,7 @@ def test_without_scripts(browser: Browser, home: Home, portal: Callable[..., Por
         page = running.visit(java_script_enabled=False)
         submit(page, "\n".join(map(str, range(1, 31))), 30, label="plain")
         expect(page.get_by_role("status")).to_contain_text(["The job is queued."])
+        expect(page.get_by_role("button", name="Copy")).to_have_count(0)
         page.get_by_role("button", name="Pause").click()
         expect(page.locator("#progress .badge")).to_have_text("Paused")
         page.get_by_role("button", name="Resume").click()
