@@ -65,6 +65,9 @@ batch_size_start = 100
 batch_size_max = 200
 """
 
+#: So that a page that is open sees the end, before everything goes away.
+_LAST_LOOK_S = 1.5
+
 _START_S = 30.0
 _STOP_S = 10.0
 _LIMIT_S = 180.0
@@ -130,6 +133,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
                     job = await follow(redis, accepted.job_id, show, until=lambda job: job.ended)
         except TimeoutError:
             raise UsageError(f"the demo is not done after {_LIMIT_S:.0f} s: is the machine very busy?") from None
+        await asyncio.sleep(_LAST_LOOK_S)
         out(rendered(summary(job)))
         truth = await Truth.read(portal_url)
         lines = [line async for part in read_results(redis, job.id) for line in part]

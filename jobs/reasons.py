@@ -16,6 +16,7 @@ class Situation:
         workers: workers that are alive.
         is_known: whether one of them is configured for the portal.
         lanes: lanes that drive the portal, for whatever job.
+        rivals: jobs that want their turn at the portal, this one included.
         push_back_ms: how long nobody may call the portal, negative if that is over.
         push_back_reason: why.
         fault_ms: how long a fault of the portal still keeps everybody away, negative if that is over.
@@ -32,6 +33,7 @@ class Situation:
     push_back_reason: str | None
     next_turn_ms: int
     is_known: bool = True
+    rivals: int = 1
     fault_ms: int = 0
     fault: str | None = None
 
@@ -57,5 +59,5 @@ def why_waiting(situation: Situation) -> str | None:
     if situation.next_turn_ms > 0:
         return "rate_limit"
     if situation.state is State.QUEUED:
-        return "fair_share" if situation.lanes else "starting"
+        return "fair_share" if situation.lanes and situation.rivals > 1 else "starting"
     return "backoff"

@@ -85,6 +85,8 @@ class _Surroundings:
     """Fields of the portal's hash."""
     lanes: int
     """Lanes that drive it."""
+    rivals: int
+    """Jobs that want their turn."""
     workers: int
     """Workers that are alive."""
     is_known: bool
@@ -194,19 +196,21 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
     for portal in portals:
         pipe.hgetall(keys.portal(portal))
         pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
+        pipe.zcard(f"{keys.portal(portal)}:active")
     time, workers, known, *rest = await pipe.execute()
     now_ms = server_ms(time)
     alive = sum(until > now_ms for _, until in workers)
     served = {portal.decode() for portal, until in known if until > now_ms}
     around = {
         portal: _Surroundings(
-            pacing={name.decode(): value.decode() for name, value in rest[2 * index].items()},
-            lanes=sum(until > now_ms for _, until in rest[2 * index + 1]),
+            pacing={name.decode(): value.decode() for name, value in pacing.items()},
+            lanes=sum(until > now_ms for _, until in leases),
+            rivals=active,
             workers=alive,
             is_known=portal in served,
             now_ms=now_ms,
         )
-        for index, portal in enumerate(portals)
+        for portal, pacing, leases, active in zip(portals, rest[::3], rest[1::3], rest[2::3], strict=True)
     }
     return [
         _job(job_id, facts, around[facts["portal"]]) if facts else None
@@ -245,6 +249,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         inflight=int(facts["inflight"]),
         workers=around.workers,
         is_known=around.is_known,
+        rivals=around.rivals,
         lanes=around.lanes,
         push_back_ms=int(float(pacing.get("push_back_until_ms", 0))) - now_ms,
         push_back_reason=pacing.get("push_back_reason"),

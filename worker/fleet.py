@@ -172,8 +172,10 @@ class Fleet:
     async def _beat(self) -> None:
         while True:
             try:
-                await presence.beat(self.redis, self.name, self.settings.portals)
-            except (*AWAY, RedisError) as error:
+                # The connection is patient for minutes; whoever reads the log should not have to be.
+                async with asyncio.timeout(presence.BEAT_S):
+                    await presence.beat(self.redis, self.name, self.settings.portals)
+            except (*AWAY, RedisError, TimeoutError) as error:
                 get_logger().warning("redis_away", error=type(error).__name__)
             await asyncio.sleep(presence.BEAT_S)
 
