@@ -1,7 +1,8 @@
 """What the simulated portal knows of a run, gathered call by call."""
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,9 @@ _MARGIN_S = 3.0
 #: Faults after which the caller still gets a whole and truthful answer.
 _HARMLESS = (None, "late")
 
+#: Statuses that are no attempt, or not always one, in the ledger.
+_TURNED_AWAY = (401, 402, 403, 429, 503)
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -26,6 +30,7 @@ class Attempt:
     Attributes:
         asked, deleted, listed: contact IDs.
         clean: a whole and truthful answer was handed to an open connection.
+        turned_away: the portal did not look at the list: too many calls, or a fault of the account.
     """
 
     kind: str
@@ -38,6 +43,7 @@ class Attempt:
     clean: bool
     fault: str | None
     delivered: bool
+    turned_away: bool = False
 
 
 @dataclass(slots=True)
@@ -84,6 +90,15 @@ class Evidence:
     def puts(self) -> list[Attempt]:
         """The deletions in order of arrival."""
         return [attempt for attempt in self.attempts if attempt.kind == "delete"]
+
+    def marked_and_never_sent(self, marked: Mapping[int, int]) -> BitMap:
+        """Give the contacts of which an attempt was marked in a ledger and never arrived: its worker died before.
+
+        Args:
+            marked: attempts that the ledgers of all jobs together have of each contact.
+        """
+        arrived = Counter(contact_id for put in self.puts() if not put.turned_away for contact_id in put.asked)
+        return BitMap(contact_id for contact_id, attempts in marked.items() if attempts > arrived[contact_id])
 
     def commit_s(self, contact_id: int) -> float | None:
         """When a contact was deleted."""
@@ -147,6 +162,7 @@ async def _attempts(portal: TruthClient, calls: list[dict[str, Any]], started_at
             clean=whole["status"] == 200 and whole["delivered"] and whole["fault"] in _HARMLESS,
             fault=whole["fault"],
             delivered=whole["delivered"],
+            turned_away=whole["status"] in _TURNED_AWAY,
         )
 
     return await asyncio.gather(*(read(call) for call in calls if call["kind"] in ("delete", "look_up")))

@@ -20,19 +20,21 @@ _EXAMPLES = 5
 
 @dataclass
 class Ledger:
-    """What one job's ledger says: the contact IDs by code, and when each was decided (Unix ms)."""
+    """What one job's ledger says: the contact IDs by code, when each was decided (Unix ms), and the attempts."""
 
     by_code: dict[Code, BitMap] = field(default_factory=lambda: defaultdict(BitMap))
     at_ms: dict[int, int] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, segments: Iterable[Rows]) -> "Ledger":
         """Take a whole ledger."""
         ledger = cls()
         for rows in segments:
-            for contact_id, (code, _, _, at_ms) in zip(rows.ids, rows.facts(), strict=True):
+            for contact_id, (code, attempts, _, at_ms) in zip(rows.ids, rows.facts(), strict=True):
                 ledger.by_code[Code(code)].add(contact_id)
                 ledger.at_ms[contact_id] = at_ms
+                ledger.attempts[contact_id] = attempts
         return ledger
 
     def of(self, outcome: Outcome) -> BitMap:
@@ -62,9 +64,13 @@ class Verdict:
 def judge(lists: Mapping[str, BitMap], ledgers: Mapping[str, Ledger], truth: Evidence) -> Verdict:
     """Compare every job's ledger with the portal's truth."""
     verdict = Verdict()
+    marked: Counter[int] = Counter()
+    for ledger in ledgers.values():
+        marked.update(ledger.attempts)
+    unsent = truth.marked_and_never_sent(marked)
     for job_id, listed in lists.items():
         others = [ledgers[other] for other in lists if other != job_id]
-        _judge_job(verdict, _Case(job_id, listed, ledgers[job_id], others), truth)
+        _judge_job(verdict, _Case(job_id, listed, ledgers[job_id], others, unsent), truth)
     everybody = BitMap.union(BitMap(), *lists.values())
     deleted = truth.sets["deleted"]
     verdict.refuse("deleted although on no list", deleted - everybody)
@@ -86,6 +92,8 @@ class _Case:
     listed: BitMap
     ledger: Ledger
     others: list[Ledger]
+    unsent: BitMap
+    """Contacts of which some job has marked an attempt that never arrived at the portal."""
 
     def claimed_by_others(self) -> BitMap:
         """Contacts of which another job's ledger says that it deleted them, or that it may have."""
@@ -111,7 +119,9 @@ def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
     presumed = of[Outcome.PRESUMED_DELETED]
     verdict.refuse(f"{job_id}: presumed deleted, and still visible", presumed & visible)
     sent_without_doubt = (presumed & sets["sent"]) - truth.doubtful
-    verdict.refuse(f"{job_id}: presumed deleted without a doubtful attempt", sent_without_doubt - truth.disturbed)
+    verdict.refuse(
+        f"{job_id}: presumed deleted without a doubtful attempt", sent_without_doubt - truth.disturbed - case.unsent
+    )
     verdict.counts["presumed: really deleted by us"] += len(presumed & deleted)
     verdict.counts["presumed: was never there, or never visible"] += len(presumed - deleted)
     verdict.counts["presumed: answered, and the worker was killed or cut off"] += len(sent_without_doubt)

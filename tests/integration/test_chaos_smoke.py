@@ -204,6 +204,14 @@ def test_a_contact_that_is_missing_from_the_ledger_is_found() -> None:
     assert any("not in the ledger" in what for what in judge(LISTS, told, evidence()).disagreements)
 
 
+def test_an_attempt_that_was_marked_and_never_arrived_excuses_a_presumption() -> None:
+    told = ledgers(contact_3=Code.PRESUMED_DELETED)
+    told["one"].attempts[3] = 1  # the one that arrived
+    assert judge(LISTS, told, evidence()).disagreements
+    told["one"].attempts[3] = 2
+    assert judge(LISTS, told, evidence()).disagreements == []
+
+
 def test_given_up_and_deleted_afterwards_is_counted_and_not_a_lie() -> None:
     late = put([12], [12], clean=False, at_s=300.0)
     verdict = judge(LISTS, ledgers(), evidence(late))
