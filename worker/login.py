@@ -23,14 +23,17 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
+from redis.exceptions import RedisError
 
 from config.portal import Portal
+from jobs.connection import AWAY
 from worker.answers import Action, Failure
+from worker.drain import cancel
 from worker.envelope import NotAnEnvelopeError, read_error, read_object
 from worker.exchange import RawAnswer
 from worker.failure_table import HRESULT_AUTHENTICATION
 from worker.failures import decide_status
-from worker.token_store import TokenStore
+from worker.token_store import LOCK_TTL_S, TokenStore
 
 #: Sends one log-in call with this JSON body.
 Post: TypeAlias = Callable[[bytes], Awaitable[RawAnswer | Failure]]
@@ -145,6 +148,7 @@ class LogIn:
             if time.monotonic() > give_up_at:
                 return _wait("another worker is logging in to the portal and has not finished", 5.0)
             await asyncio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads the polls, hides nothing
+        keeper = asyncio.create_task(self._keep_turn())
         try:
             await self._pace()
             # While this one waited for its turn, another may have finished.
@@ -156,7 +160,17 @@ class LogIn:
                 return _wait("too many attempts to log in within a minute; more would lock the account out", wait_s)
             return await self._log_in(fernet, fingerprint)
         finally:
+            await cancel(keeper)
             await self._store.end_login(self._owner)
+
+    async def _keep_turn(self) -> None:
+        """Keep the turn to log in while this process lives: the pace, or the portal, may take long."""
+        while True:
+            await asyncio.sleep(LOCK_TTL_S / 4)
+            try:
+                await self._store.keep_login(self._owner)
+            except (*AWAY, RedisError):
+                continue
 
     async def _known(self, fernet: Fernet, fingerprint: str) -> str | Failure | None:
         """Return the shared token's header, or the refusal that still stands, or None."""

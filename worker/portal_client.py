@@ -20,7 +20,7 @@ from worker.token_store import TokenStore
 
 #: So many answers of status 200 in a row that are not the API's are a wrong address, not a gateway's hiccup.
 MAX_STRANGE_ANSWERS = 3
-#: A log-in takes the portal a moment; must stay below `token_store.LOCK_TTL_S`.
+#: A log-in takes the portal a moment.
 LOGIN_TIMEOUT_S = 30.0
 
 

@@ -19,10 +19,11 @@ from jobs.scripts import Script
 #: A portal locks an account out after more than 5 attempts in 60 s; people log in too.
 MAX_ATTEMPTS = 3
 ATTEMPT_WINDOW_S = 60.0
-#: Longer than one log-in call may take, so that a live worker never loses its turn.
-LOCK_TTL_S = 45.0
+#: A worker that dies while it logs in keeps the others waiting for so long; one that lives keeps its turn meanwhile.
+LOCK_TTL_S = 8.0
 
 _COMPARE_AND_DELETE = Script("compare_and_delete", "worker.lua")
+_COMPARE_AND_EXPIRE = Script("compare_and_expire", "worker.lua")
 _COUNT_LOGIN_ATTEMPT = Script("count_login_attempt", "worker.lua")
 
 
@@ -39,7 +40,10 @@ class TokenStore(Protocol):
         """Drop this sealed token; another one that has taken its place stays."""
 
     async def begin_login(self, owner: bytes) -> bool:
-        """Take the turn to log in, for `LOCK_TTL_S` at most; False when another worker has it."""
+        """Take the turn to log in, for `LOCK_TTL_S` unless it is kept; False when another worker has it."""
+
+    async def keep_login(self, owner: bytes) -> None:
+        """Keep the turn for another `LOCK_TTL_S`, if it is still this owner's."""
 
     async def end_login(self, owner: bytes) -> None:
         """Give the turn back, if it is still this owner's."""
@@ -92,6 +96,10 @@ class RedisTokenStore:
         # The turn may be this owner's: the reply that said so was lost, and the connection sent the command again.
         return bool(await self._redis.get(self._lock_key) == owner)
 
+    async def keep_login(self, owner: bytes) -> None:
+        """Keep the turn."""
+        await _COMPARE_AND_EXPIRE(self._redis, [self._lock_key], [owner, _ms(LOCK_TTL_S)])
+
     async def end_login(self, owner: bytes) -> None:
         """Give the turn back."""
         await _COMPARE_AND_DELETE(self._redis, [self._lock_key], [owner])
@@ -140,6 +148,9 @@ class LocalTokenStore:
         if self._owner is None:
             self._owner = owner
         return self._owner == owner
+
+    async def keep_login(self, owner: bytes) -> None:
+        """Do nothing: this process is the only one."""
 
     async def end_login(self, owner: bytes) -> None:
         """Give the turn back."""

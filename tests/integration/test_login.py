@@ -10,7 +10,8 @@ import pytest
 from arq.connections import ArqRedis
 
 from tests.integration.raw_portal import RawPortal, Request, answer, delete_all, error, listing, raw_portal
-from worker import login
+from tests.waiting import until
+from worker import login, token_store
 from worker.answers import Action, Deleted, Failure
 from worker.portal_client import PortalClient
 from worker.token_store import MAX_ATTEMPTS, LocalTokenStore, RedisTokenStore, TokenStore
@@ -263,6 +264,34 @@ async def test_a_worker_does_not_wait_for_ever_for_another_to_log_in(
     assert office.logins == 0
 
 
+async def test_a_worker_that_died_while_logging_in_keeps_nobody_waiting_for_long(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_store, "LOCK_TTL_S", 0.3)
+    assert await RedisTokenStore(redis, "main").begin_login(b"a worker that died")
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        assert isinstance(await fleet.worker().delete([1]), Deleted)
+    assert office.logins == 1
+
+
+async def test_a_log_in_that_takes_long_keeps_its_turn(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "LOCK_TTL_S", 0.1)  # so that it is kept often, for the usual time
+    office = Office()
+    office.may_finish.clear()
+    async with fleet_of(office, redis) as fleet:
+        call = asyncio.create_task(fleet.worker().delete([1]))
+        await asyncio.wait_for(office.logging_in.wait(), 10)
+        await redis.pexpire("crm-sweep:portal:main:login", 5_000)
+
+        async def is_kept() -> bool:
+            return int(await redis.pttl("crm-sweep:portal:main:login")) > 5_000
+
+        await until(is_kept)
+        office.may_finish.set()
+        assert isinstance(await call, Deleted)
+
+
 async def test_a_cancelled_log_in_gives_its_turn_back(redis: ArqRedis) -> None:
     office = Office()
     office.may_finish.clear()
@@ -283,7 +312,7 @@ async def test_the_turn_of_another_worker_is_not_given_back(redis: ArqRedis) -> 
     assert not await store.begin_login(b"two")
     await store.end_login(b"one")
     assert await store.begin_login(b"two")
-    assert 0 < await redis.pttl("crm-sweep:portal:main:login") <= 45_000
+    assert 0 < await redis.pttl("crm-sweep:portal:main:login") <= 8_000
 
 
 async def test_a_portal_that_fails_inside_at_log_in_is_not_a_wrong_password(redis: ArqRedis) -> None:

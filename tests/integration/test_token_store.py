@@ -51,6 +51,21 @@ async def test_only_one_has_the_turn_to_log_in(store: TokenStore) -> None:
     assert await store.begin_login(b"two")
 
 
+async def test_a_turn_that_has_lapsed_or_is_anothers_is_not_kept(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RedisTokenStore(redis, "main")
+    assert await store.begin_login(b"one")
+    monkeypatch.setattr(token_store, "LOCK_TTL_S", 60.0)
+    await store.keep_login(b"two")
+    assert await redis.pttl("crm-sweep:portal:main:login") <= 8_000
+    await store.keep_login(b"one")
+    assert await redis.pttl("crm-sweep:portal:main:login") > 50_000
+    await store.end_login(b"one")
+    await store.keep_login(b"one")
+    assert not await redis.exists("crm-sweep:portal:main:login")
+
+
 async def test_attempts_are_limited_in_a_window_that_slides(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [await store.count_attempt() for _ in range(MAX_ATTEMPTS)] == [0] * MAX_ATTEMPTS
     wait_s = await store.count_attempt()
