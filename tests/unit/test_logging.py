@@ -72,7 +72,7 @@ def test_what_is_bound_to_the_context_is_on_every_line() -> None:
     stream = configured()
     with structlog.contextvars.bound_contextvars(job_id="01JD"):
         get_logger().info("inside")
-        logging.getLogger("arq.worker").info("inside %s", "too")
+        logging.getLogger("arq.worker").warning("inside %s", "too")
     get_logger().info("outside")
     assert [line.get("job_id") for line in lines(stream)] == ["01JD", "01JD", None]
 
