@@ -5,7 +5,7 @@
 --            4 who asks   5 token of this request: a second try of the very same one changes nothing more
 --   returns  {'ok'}   {'unknown'}   {'ended', state}
 local job, job_id, priority, stride = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local facts = redis.call('HMGET', job, 'state', 'finished_ms', 'portal', 'stride')
+local facts = redis.call('HMGET', job, 'state', 'finished_ms', 'portal')
 if not facts[1] then
   return { 'unknown' }
 elseif was_done(job, ARGV[5]) then

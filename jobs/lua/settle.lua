@@ -114,7 +114,7 @@ end
 
 -- Two marks of (time, decided), the older one at least 5 s and mostly less than 10 s old, give the present throughput.
 local facts = redis.call('HMGET', job, 'total', 'n:pending', 'mark_ms', 'n:failed', 'state', 'judged_done', 'judged_failed',
-  'history_due_ms')
+  'history_due_ms', 'n:skipped')
 local done = tonumber(facts[1]) - tonumber(facts[2])
 if not facts[3] then
   redis.call('HSET', job, 'mark_ms', now, 'mark_done', done)
@@ -124,7 +124,7 @@ elseif now - tonumber(facts[3]) >= 5000 then
 end
 
 -- Contacts that a cancellation skipped all at once are no work: they would be drawn as a burst of it.
-local worked = done - tonumber(redis.call('HGET', job, 'n:skipped') or 0)
+local worked = done - (tonumber(facts[9]) or 0)
 if now >= (tonumber(facts[8]) or 0) then
   note_history(portal, job, worked, now)
 end
