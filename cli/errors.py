@@ -12,7 +12,7 @@ from config.masking import mask_text
 from jobs.advice import PORTAL_FAULTS
 from jobs.connection import AWAY, UnsuitableServer
 from jobs.control import UnknownJob
-from jobs.intake import IntakeError
+from jobs.intake import IntakeError, WayOut
 from jobs.outcomes import Outcome
 from jobs.priority import JobHasEnded
 from jobs.protected import BadProtectedList
@@ -108,6 +108,15 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
 )
 
 
+#: What to do about a list that was refused.
+_WAYS_OUT = {
+    None: "correct the list",
+    WayOut.COLUMN: "name the column of the contact ID with --column",
+    WayOut.MULTILINE: "correct the quote marks, or say with --multiline that fields go over several lines",
+    WayOut.SKIP_INVALID: "correct the list, or leave such values out with --skip-invalid",
+}
+
+
 def _in_words(error: BaseException) -> str:
     match error:
         case UnknownJob():
@@ -116,8 +125,8 @@ def _in_words(error: BaseException) -> str:
             return f"{error}; `crm-sweep check` reads the configuration"
         case JobExists():
             return f"{error}; choose another --id, or leave it out"
-        case IntakeError() if error.bad_lines:
-            return f"{error}\nnothing was queued; correct the list, or leave such values out with --skip-invalid"
+        case IntakeError() if error.bad_lines or error.way_out:
+            return f"{error}\nnothing was queued; {_WAYS_OUT[error.way_out]}"
         case TyperException():
             told = error.format_message().replace(": Value error, ", ": ").rstrip(".")
             return f"{told or 'a command is needed'} (see --help)"

@@ -34,19 +34,27 @@ Column = Annotated[
 SkipInvalid = Annotated[
     bool, typer.Option("--skip-invalid", help="Drop and count what is not a contact ID, instead of refusing the list.")
 ]
+Multiline = Annotated[
+    bool,
+    typer.Option(
+        "--multiline",
+        help="Fields of a CSV go over several lines. Needed only where such a line could be a row of its own.",
+    ),
+]
 WantedPriority = Annotated[
     Priority, typer.Option("--priority", help="How often the job's turn comes among the others of its portal.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed above confirm_above without a terminal.")]
 
 
-def read_list(file: str, *, column: str | None = None, skip_invalid: bool = False) -> Intake:
+def read_list(file: str, *, column: str | None = None, skip_invalid: bool = False, multiline: bool = False) -> Intake:
     """Read a list of contact IDs, with a progress bar on a terminal.
 
     Args:
         file: a path, or - for standard input.
         column: name of the ID column or key, instead of the usual names.
         skip_invalid: drop and count what is not a contact ID.
+        multiline: fields of a CSV may go over several lines, also where one of these could be a row of its own.
 
     Raises:
         IntakeError: it is not a list of contact IDs.
@@ -55,16 +63,22 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
     name = _name(file)
     try:
         with _opened(file) as source, _progress(name, source) as on_progress:
-            return read_contact_ids(source, column=column, skip_invalid=skip_invalid, on_progress=on_progress)
+            return read_contact_ids(
+                source, column=column, skip_invalid=skip_invalid, multiline=multiline, on_progress=on_progress
+            )
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror or error}") from None
     except IntakeError as error:
-        raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad) from None
+        raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad, error.way_out) from None
 
 
 def tell(file: str, intake: Intake) -> None:
-    """Say what was in a list."""
-    note(f"{_name(file)}: {', '.join([plural(len(intake.ids), 'contact ID'), *_left_out(intake)])}")
+    """Say what was in a list, and how it was read."""
+    name, report = _name(file), intake.report
+    note(f"{name}: {', '.join([plural(len(intake.ids), 'contact ID'), *_left_out(intake)])}")
+    note(f"{name}: read as {report.understood()}; {report.counted()}")
+    for doubt in report.doubts():
+        note(f"{name}: {doubt}")
 
 
 def confirm(intake: Intake, portal: str, *, above: int, yes: bool) -> None:

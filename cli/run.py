@@ -12,7 +12,7 @@ import typer
 from cli.context import AsJson, operator, redis_of, settings_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
-from cli.intake import Column, File, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
+from cli.intake import Column, File, Multiline, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
 from cli.interrupts import interruptible, terminable
 from cli.loop import run_async
 from cli.output import ReaderGone, note, out, plural, rendered
@@ -52,6 +52,7 @@ def run(
     ] = None,
     column: Column = None,
     skip_invalid: SkipInvalid = False,
+    multiline: Multiline = False,
     priority: WantedPriority = Priority.NORMAL,
     yes: Yes = False,
     state_dir: Annotated[Path, typer.Option("--state-dir", metavar="DIR", help="Where the ledger is kept.")] = Path(
@@ -76,7 +77,7 @@ def run(
     target = settings.portal(portal)
     if report:
         check_target(report)
-    intake = read_list(file, column=column, skip_invalid=skip_invalid)
+    intake = read_list(file, column=column, skip_invalid=skip_invalid, multiline=multiline)
     submission = Submission(
         portal=target.name,
         ids=intake.ids,
@@ -89,9 +90,9 @@ def run(
     with terminable(), EmbeddedServer(state_dir) as server:
         redis = settings.redis.model_copy(update={"url": server.url})
         embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
+        tell(file, intake)
         if not run_async(_is_known(embedded, submission)):
             confirm(intake, target.name, above=_ask_above(settings, target), yes=yes)
-        tell(file, intake)
         with (state_dir / "worker.log").open("a", buffering=1, encoding="utf-8") as log:
             configure_logging(settings.log.model_copy(update={"format": "json"}), log)
             try:

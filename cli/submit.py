@@ -6,15 +6,16 @@ import typer
 
 from cli.context import AsJson, operator, redis_of, settings_of
 from cli.errors import ExitCode
-from cli.intake import Column, File, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
+from cli.intake import Column, File, Multiline, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
 from cli.loop import run_async
 from cli.output import note, out
 from cli.summary import standing
 from config.settings import Settings
+from jobs.intake import IntakeReport
 from jobs.priority import Priority
 from jobs.submit import Submission, check_job_id
 from jobs.submit import submit as submit_job
-from jobs.view import read_job, to_json
+from jobs.view import read_job, submitted_job, to_json
 
 
 def submit(
@@ -28,6 +29,7 @@ def submit(
     ] = None,
     column: Column = None,
     skip_invalid: SkipInvalid = False,
+    multiline: Multiline = False,
     priority: WantedPriority = Priority.NORMAL,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -48,7 +50,7 @@ def submit(
     target = settings.portal(portal)
     if job_id:
         check_job_id(job_id)
-    intake = read_list(file, column=column, skip_invalid=skip_invalid)
+    intake = read_list(file, column=column, skip_invalid=skip_invalid, multiline=multiline)
     submission = Submission(
         portal=target.name,
         ids=intake.ids,
@@ -60,14 +62,14 @@ def submit(
         priority=priority,
         by=operator(),
     )
-    confirm(intake, target.name, above=settings.confirm_above, yes=yes)
-    printed = run_async(_submit(settings, submission, as_json=as_json))
     tell(file, intake)
+    confirm(intake, target.name, above=settings.confirm_above, yes=yes)
+    printed = run_async(_submit(settings, submission, intake.report, as_json=as_json))
     out(printed)
     return ExitCode.DONE
 
 
-async def _submit(settings: Settings, submission: Submission, *, as_json: bool) -> str:
+async def _submit(settings: Settings, submission: Submission, report: IntakeReport, *, as_json: bool) -> str:
     async with redis_of(settings) as redis:
         accepted = await submit_job(redis, submission)
         job = await read_job(redis, accepted.job_id)
@@ -75,4 +77,4 @@ async def _submit(settings: Settings, submission: Submission, *, as_json: bool) 
         note(f"job {job.id} had been submitted before; it is {job.state}")
     elif job.state_reason in {"approval", "no_worker"}:
         note(f"{job.state}, {standing(job)}")
-    return (to_json(job).decode() if as_json else job.id) + "\n"
+    return (to_json(submitted_job(job, report)).decode() if as_json else job.id) + "\n"

@@ -6,18 +6,33 @@ accepted as a whole or not at all.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from jobs.intake_bytes import PackingError, PlainText
-from jobs.intake_csv import CsvForm, looks_like_csv
+from jobs.intake_bytes import PackingError, PlainText, TooMuchText
+from jobs.intake_csv import CsvForm
+from jobs.intake_csv_header import looks_like_csv
+from jobs.intake_foreign import HEAD_BYTES, foreign
 from jobs.intake_json import JsonForm
 from jobs.intake_lines import MAX_LINE_BYTES, Form, LineForm, count_line_ends, end_of_lines, too_long
-from jobs.intake_tally import BadLine, Intake, IntakeError, Tally
+from jobs.intake_report import FormName, IntakeReport, Layout
+from jobs.intake_tally import BadLine, Intake, IntakeError, ListDamaged, ListTooLarge, Tally, WayOut
 from jobs.intake_values import BLANKS
 
-__all__ = ["BadLine", "FormName", "Intake", "IntakeError", "IntakeParser", "read_contact_ids"]
+__all__ = [
+    "BadLine",
+    "Intake",
+    "IntakeError",
+    "IntakeParser",
+    "IntakeReport",
+    "ListDamaged",
+    "ListTooLarge",
+    "WantedForm",
+    "WayOut",
+    "read_contact_ids",
+]
 
-FormName = Literal["auto", "lines", "csv", "json", "ndjson"]
+WantedForm = Literal["auto"] | FormName
 
 #: Text parsed at a time: about 10 ms of work. Measured from 256 KiB to 4 MiB: much the same speed, more memory.
 BLOCK_BYTES = 512 << 10
@@ -30,20 +45,32 @@ class IntakeParser:
 
     - "lines": one ID a line; blank lines, blanks around an ID and leading zeros do not matter.
     - "ndjson": the same, and a line may be an object with a key `id`, `contact_id` or `contactid` in any case.
-    - "csv": a header, then rows; the ID column has one of these names. Delimiter comma, semicolon, tab or bar.
+    - "csv": a header, then rows; the ID column has one of these names. The delimiter is a comma, a semicolon, a tab or
+      a bar, or what a first line such as `sep=;` names.
     - "json": one array of integers, or of objects as above.
     - "auto": told by the first line.
 
     Args:
         column: name of the ID column or key, instead of the usual names.
         skip_invalid: drop and count values that are not contact IDs, instead of refusing the list.
+        multiline: fields of a CSV may go over several lines, also where one of these could be a row of its own.
         form: what the list looks like.
+        most_bytes: how large the unpacked list may be; None for no limit.
     """
 
-    def __init__(self, *, column: str | None = None, skip_invalid: bool = False, form: FormName = "auto") -> None:
+    def __init__(
+        self,
+        *,
+        column: str | None = None,
+        skip_invalid: bool = False,
+        multiline: bool = False,
+        form: WantedForm = "auto",
+        most_bytes: int | None = None,
+    ) -> None:
         self._tally = Tally(skip_invalid=skip_invalid)
-        self._plain = PlainText()
-        self._form = _form(form, self._tally, column)
+        self._plain = PlainText(most_bytes)
+        self._form = _form(form, self._tally, _Wanted(column, multiline))
+        self._looked_at_head = False
         self._block = bytearray()
         self._error: IntakeError | None = None
         self._closed = False
@@ -73,18 +100,28 @@ class IntakeParser:
             self._closed = True
             for text in self._plain.close():
                 self._take(text)
+            self._look_at_head()
             self._form.feed(bytes(self._block))
-            self._form.close()
-            return self._tally.finish()
+            layout = self._form.close()
+            return self._tally.finish(layout, encoding=self._plain.encoding, gzip=self._plain.gzip)
 
     def _take(self, text: bytes) -> None:
-        if len(text) == BLOCK_BYTES and not self._block:
+        if len(text) == BLOCK_BYTES and not self._block and self._looked_at_head:
             self._form.feed(text)  # the usual case for a file: nothing to gather, nothing to copy
             return
         self._block += text
+        if not self._looked_at_head:
+            if len(self._block) < HEAD_BYTES:
+                return
+            self._look_at_head()
         while len(self._block) >= BLOCK_BYTES:
             self._form.feed(bytes(self._block[:BLOCK_BYTES]))
             del self._block[:BLOCK_BYTES]
+
+    def _look_at_head(self) -> None:
+        if not self._looked_at_head and (what := foreign(bytes(self._block[:HEAD_BYTES]))):
+            raise self._tally.error(what)
+        self._looked_at_head = True
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -97,8 +134,11 @@ class IntakeParser:
         except IntakeError as error:
             self._error = error
             raise
+        except TooMuchText as error:
+            self._error = ListTooLarge(str(error))
+            raise self._error from None
         except PackingError as error:
-            self._error = self._tally.error(str(error))
+            self._error = ListDamaged(str(error))
             raise self._error from None
 
 
@@ -107,7 +147,8 @@ def read_contact_ids(
     *,
     column: str | None = None,
     skip_invalid: bool = False,
-    form: FormName = "auto",
+    multiline: bool = False,
+    form: WantedForm = "auto",
     on_progress: Callable[[int], None] | None = None,
 ) -> Intake:
     """Read a list of contact IDs from a file or pipe to its end.
@@ -116,6 +157,7 @@ def read_contact_ids(
         source: opened in binary mode; plain or gzip.
         column: name of the ID column or key, instead of the usual names.
         skip_invalid: drop and count values that are not contact IDs, instead of refusing the list.
+        multiline: fields of a CSV may go over several lines, also where one of these could be a row of its own.
         form: what the list looks like, see `IntakeParser`.
         on_progress: called now and then with the bytes read from the source so far (packed, if it is).
 
@@ -123,7 +165,7 @@ def read_contact_ids(
         IntakeError: it is not a list of contact IDs, not a complete one, or there are none in it.
         OSError: the source could not be read.
     """
-    parser = IntakeParser(column=column, skip_invalid=skip_invalid, form=form)
+    parser = IntakeParser(column=column, skip_invalid=skip_invalid, multiline=multiline, form=form)
     bytes_read = 0
     while chunk := source.read(BLOCK_BYTES):
         parser.feed(chunk)
@@ -133,24 +175,32 @@ def read_contact_ids(
     return parser.close()
 
 
-def _form(name: FormName, tally: Tally, column: str | None, line: int = 1) -> Form:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the sender said about a list."""
+
+    column: str | None
+    multiline: bool
+
+
+def _form(name: WantedForm, tally: Tally, wanted: _Wanted, line: int = 1) -> Form:
     match name:
         case "auto":
-            return _AutoForm(tally, column)
+            return _AutoForm(tally, wanted)
         case "csv":
-            return CsvForm(tally, column=column, line=line)
+            return CsvForm(tally, column=wanted.column, multiline=wanted.multiline, line=line)
         case "json":
-            return JsonForm(tally, column=column, line=line)
+            return JsonForm(tally, column=wanted.column, line=line)
         case "lines" | "ndjson":
-            return LineForm(tally, column=column, objects=name == "ndjson", line=line)
+            return LineForm(tally, column=wanted.column, objects=name == "ndjson", line=line)
 
 
 class _AutoForm:
     """Looks at the first line that is not blank, then leaves the reading to the form it tells."""
 
-    def __init__(self, tally: Tally, column: str | None) -> None:
+    def __init__(self, tally: Tally, wanted: _Wanted) -> None:
         self._tally = tally
-        self._column = column
+        self._wanted = wanted
         self._form: Form | None = None
         self._line = 1
         self._rest = b""
@@ -169,23 +219,22 @@ class _AutoForm:
         else:
             self._form.feed(block)
 
-    def close(self) -> None:
-        if self._form is None:
-            self._choose()
-        if self._form is not None:
-            self._form.close()
+    def close(self) -> Layout:
+        return (self._form or self._choose()).close()
 
-    def _choose(self) -> None:
+    def _choose(self) -> Form:
         first_line = self._rest.lstrip(BLANKS).replace(b"\r", b"\n").partition(b"\n")[0]
+        column = self._wanted.column
         name: FormName
         if first_line.startswith(b"["):
             name = "json"
         elif first_line.startswith(b"{"):
             name = "ndjson"
-        elif first_line and (self._column is not None or looks_like_csv(first_line, self._column)):
+        elif first_line and (column is not None or looks_like_csv(first_line, column)):
             name = "csv"
         else:
             name = "ndjson"
-        self._form = _form(name, self._tally, self._column, self._line)
-        self._form.feed(self._rest)
+        self._form = form = _form(name, self._tally, self._wanted, self._line)
+        form.feed(self._rest)
         self._rest = b""
+        return form

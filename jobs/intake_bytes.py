@@ -2,7 +2,7 @@
 
 import codecs
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 #: Unpacked bytes produced at a time: what a gzip bomb can cost in memory.
 _PIECE_BYTES = 1 << 20
@@ -10,10 +10,15 @@ _PIECE_BYTES = 1 << 20
 _PACKED_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
 class PackingError(Exception):
-    """The packed input is damaged or incomplete; the message is for the user."""
+    """The packed input is damaged, incomplete or too large; the message is for the user."""
+
+
+class TooMuchText(PackingError):
+    """More text comes out than is wanted."""
 
 
 class PlainText:
@@ -21,12 +26,30 @@ class PlainText:
 
     Bytes that are not UTF-8 pass through unchanged (a name column may be in any encoding); only what must be decoded
     can fail. Every method raises PackingError on a damaged or truncated input.
+
+    Args:
+        most_bytes: how much may come out; a small packed file can hold a great deal of nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int | None = None) -> None:
         self._start: bytes | None = b""  # the first bytes, until there are enough to know the packing
         self._unpack: _Gunzip | None = None
         self._decode = _Decode()
+        self._check = _Utf8Check()
+        self._most_bytes = most_bytes
+        self._length = 0
+
+    @property
+    def gzip(self) -> bool:
+        """Whether the input is packed, as far as it has been read."""
+        return self._unpack is not None
+
+    @property
+    def encoding(self) -> str:
+        """What the text was before it became UTF-8: `utf-8`, `utf-16`, or `unknown` where it is neither."""
+        if self._decode.from_utf16:
+            return "utf-16"
+        return "utf-8" if self._check.passed else "unknown"
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the plain text of the next raw bytes."""
@@ -39,19 +62,27 @@ class PlainText:
             if chunk.startswith(_GZIP_MAGIC):
                 self._unpack = _Gunzip()
         if self._unpack is None:
-            yield from self._decode.feed(chunk)
+            yield from self._measured(self._decode.feed(chunk))
             return
         for start in range(0, len(chunk), _PACKED_BYTES):
             for piece in self._unpack.feed(chunk[start : start + _PACKED_BYTES]):
-                yield from self._decode.feed(piece)
+                yield from self._measured(self._decode.feed(piece))
 
     def close(self) -> Iterator[bytes]:
         """Yield what was held back; call once, at the end of the input."""
         if self._start is not None:
-            yield from self._decode.feed(self._start)
+            yield from self._measured(self._decode.feed(self._start))
         if self._unpack is not None:
             self._unpack.close()
-        yield from self._decode.close()
+        yield from self._measured(self._decode.close())
+
+    def _measured(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._length += len(piece)
+            if self._most_bytes is not None and self._length > self._most_bytes:
+                raise TooMuchText(f"unpacked, the input is larger than {self._most_bytes:,} bytes")
+            self._check.feed(piece)
+            yield piece
 
 
 class _Gunzip:
@@ -90,10 +121,14 @@ class _Decode:
         self._start: bytes | None = b""
         self._utf16: codecs.IncrementalDecoder | None = None
 
+    @property
+    def from_utf16(self) -> bool:
+        return self._utf16 is not None
+
     def feed(self, piece: bytes) -> Iterator[bytes]:
         if self._start is not None:
             self._start += piece
-            if len(self._start) < len(codecs.BOM_UTF8):
+            if len(self._start) < len(codecs.BOM_UTF32_LE):
                 return
             piece = self._begin()
         yield self._text(piece, final=False)
@@ -103,6 +138,10 @@ class _Decode:
 
     def _begin(self) -> bytes:
         start, self._start = self._start or b"", None
+        if start.startswith(_GZIP_MAGIC):
+            raise PackingError("the input is packed twice; unpack it once")
+        if start.startswith(_UTF32_MARKS):  # before UTF-16, whose mark is the first half of one of these
+            raise PackingError("the input is UTF-32 text; save it as UTF-8")
         if start.startswith(_UTF16_MARKS):
             self._utf16 = codecs.getincrementaldecoder("utf-16")()
         return start.removeprefix(codecs.BOM_UTF8)
@@ -114,3 +153,19 @@ class _Decode:
             return self._utf16.decode(piece, final).encode()
         except UnicodeError:
             raise PackingError("the input begins like UTF-16 text but is not") from None
+
+
+class _Utf8Check:
+    """Looks whether all of a text is UTF-8, and gives up at the first byte that is not."""
+
+    def __init__(self) -> None:
+        self.passed = True
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def feed(self, piece: bytes) -> None:
+        if not self.passed or (piece.isascii() and self._decoder.getstate()[0] == b""):
+            return
+        try:
+            self._decoder.decode(piece)
+        except UnicodeDecodeError:
+            self.passed = False

@@ -1,92 +1,89 @@
-"""Lists that are one column of a CSV file: header, sniffed delimiter, quoted fields."""
+"""Lists that are one column of a CSV file: a header, then rows that are all as wide as it."""
 
 import csv
-from collections.abc import Iterator
+import re
 from io import StringIO
 
 from jobs.contact_ids import parse_contact_id
-from jobs.intake_lines import MAX_LINE_BYTES, count_line_ends, end_of_lines, too_long
-from jobs.intake_tally import Tally, printable
-from jobs.intake_values import BLANKS, find_id
+from jobs.intake_csv_header import Header, read_header
+from jobs.intake_csv_rows import Columns, Rows, contact_id_in, may_be_rows, read_otherwise, split_lines
+from jobs.intake_lines import MAX_LINE_BYTES, count_line_ends, end_of_lines, is_open, too_long
+from jobs.intake_report import Layout
+from jobs.intake_tally import Tally, WayOut
 
-#: Tried in this order.
-DELIMITERS = (",", ";", "\t", "|")
-#: Column names that an error message lists.
-_NAMES_TOLD = 20
+#: What the first cells of a row look like if a number such as 1,234 has been cut at its comma.
+_GROUP_FIRST = re.compile(r"\s*[1-9][0-9]{0,2}")
+_GROUP_NEXT = re.compile(r"[0-9]{3}\s*")
 
 
 class CsvForm:
-    """The ID column of a CSV file whose first record is a header.
+    """The ID column of a CSV file whose first row is a header.
 
-    A row may leave out empty cells at its end, and have too many of them; a row with too many cells that are not empty
-    is a bad line: "1,234" in a file of one column is no contact 1. Rows without any content are blank lines.
+    Every row has as many cells as the header. Empty cells beyond them do no harm, unless they leave a doubt about which
+    cell is the ID. A row of another width, or with broken quoting, is a bad line: what stands in its ID column may be
+    anything. Rows without any content are blank lines.
 
     Args:
         tally: where the IDs go.
         column: name of the ID column; by default any of the usual names.
+        multiline: a field may go over several lines, whatever stands in them. Otherwise it may as long as none of the
+            lines could be a row with another contact ID.
         line: number of the first line.
     """
 
-    def __init__(self, tally: Tally, *, column: str | None = None, line: int = 1) -> None:
+    def __init__(self, tally: Tally, *, column: str | None = None, multiline: bool = False, line: int = 1) -> None:
         self._tally = tally
         self._column = column
+        self._multiline = multiline
         self._line = line
         self._rest = b""
-        self._delimiter = ""  # empty until the header has been read
-        self._width = 0
-        self._position = 0
+        self._header: Header | None = None
+        self._columns = Columns("", 0, 0)
+        self._blank_lines = line - 1
+        self._multiline_records = 0
+        self._first_multiline_line: int | None = None
 
     def feed(self, block: bytes) -> None:
-        """Read the records that are complete."""
+        """Read the rows that are complete."""
         data = self._rest + block
         end = end_of_lines(data)
         self._rest = self._read(data[:end]) + data[end:]
         if len(self._rest) > MAX_LINE_BYTES:
             raise too_long(self._tally, self._line)
 
-    def close(self) -> None:
-        """Read the last record, which needs no line end."""
-        if self._read(self._rest):
-            raise self._tally.error(f"the record in line {self._line} has a quoted field without an end")
-        if not self._delimiter:
-            raise self._tally.error("there is no header line in the CSV input")
+    def close(self) -> Layout:
+        """Read the last row, which needs no line end."""
+        last, self._rest = self._rest, b""
+        self._read(last, final=True)
+        return Layout(
+            form="csv",
+            lines=self._line - 1 + is_open(last),
+            blank_lines=self._blank_lines,
+            delimiter=self._columns.delimiter if self._columns.width > 1 else None,
+            column=self._header.column if self._header else None,
+            multiline_records=self._multiline_records,
+            first_multiline_line=self._first_multiline_line,
+            open_ended_id=self._open_ended(last),
+        )
 
-    def _read(self, lines: bytes) -> bytes:
-        """Read all records of some whole lines; what comes back is the beginning of a record that goes on."""
-        if not self._delimiter:
-            lines = self._read_header(lines)
-            if not self._delimiter:
+    def _read(self, lines: bytes, *, final: bool = False) -> bytes:
+        """Read all rows of some whole lines; what comes back is the beginning of a row that goes on."""
+        if self._header is None:
+            header = read_header(
+                lines, self._tally, column=self._column, multiline=self._multiline, line=self._line, final=final
+            )
+            if header is None:
                 return lines
+            self._header = header
+            self._columns = header.columns
+            rows = b"".join(lines.splitlines(keepends=True)[header.line_count :])
+            self._line += count_line_ends(lines[: len(lines) - len(rows)])
+            self._blank_lines += header.blank_lines
+            lines = rows
         if self._read_plain(lines) or self._read_quoted(lines):
             self._line += count_line_ends(lines)
             return b""
-        return self._read_records(lines)
-
-    def _read_header(self, lines: bytes) -> bytes:
-        text = lines.lstrip(BLANKS)
-        self._line += count_line_ends(lines[: len(lines) - len(text)])
-        best: tuple[list[str], str, int] | None = None
-        cut_off = False
-        for delimiter in DELIMITERS:
-            records = _Records(text, delimiter)
-            cells = next(iter(self._guarded(records)), None)
-            if cells is None or records.cut_off:
-                cut_off = True
-                continue
-            names = [cell.encode("latin-1").decode("utf-8", "replace") for cell in cells]
-            if best is None or _fits(names, self._column) > _fits(best[0], self._column):
-                best = names, delimiter, records.lines_read
-        if best is None or (cut_off and not _fits(best[0], self._column)[0]):
-            return text
-        names, delimiter, line_count = best
-        try:
-            self._position = find_id(names, self._column, "column")
-        except ValueError as error:
-            told = ", ".join(f"'{printable(name.encode())}'" for name in names[:_NAMES_TOLD])
-            raise self._tally.error(f"line {self._line}: {error}; the columns are {told}") from None
-        self._delimiter, self._width = delimiter, len(names)
-        self._line += line_count
-        return _after_lines(text, line_count)
+        return self._read_rows(lines, final=final)
 
     def _read_plain(self, lines: bytes) -> bool:
         """Read rows without quotes that all have as many cells as the header: one split for all of them.
@@ -99,111 +96,134 @@ class CsvForm:
             return False
         if not rows.endswith(b"\n"):
             rows += b"\n"
-        delimiter = self._delimiter.encode()
+        delimiter = self._columns.delimiter.encode()
         row_count = rows.count(b"\n")
         # Each line end becomes a cell of its own, so that a row of another width shows as a cell out of place.
         cells = rows.replace(b"\n", delimiter + b"\n" + delimiter).split(delimiter)
         cells.pop()
-        step = self._width + 1
-        if len(cells) != row_count * step or cells[self._width :: step].count(b"\n") != row_count:
+        step = self._columns.width + 1
+        if len(cells) != row_count * step or cells[self._columns.width :: step].count(b"\n") != row_count:
             return False
-        return self._tally.add_run(b",".join(cells[self._position :: step]), count=row_count)
+        return self._tally.add_run(b",".join(cells[self._columns.position :: step]), count=row_count)
 
     def _read_quoted(self, lines: bytes) -> bool:
         """Read rows with quotes that all have as many cells as the header; like `_read_plain` otherwise."""
-        records = _Records(lines, self._delimiter)
-        cells = []
+        rows = csv.reader(StringIO(lines.decode("latin-1"), newline=""), delimiter=self._columns.delimiter, strict=True)
+        width, position = self._columns.width, self._columns.position
+        cells: list[str] = []
+        ends: list[int] = []
         try:
-            for row in records:
-                if records.cut_off or len(row) != self._width:
+            for row in rows:
+                if len(row) != width:
                     return False
-                cells.append(row[self._position])
+                cells.append(row[position])
+                ends.append(rows.line_num)
         except csv.Error:
             return False
-        return self._tally.add_run(",".join(cells).encode("latin-1"), count=len(cells))
-
-    def _read_records(self, lines: bytes) -> bytes:
-        """Read rows one by one, with everything that CSV allows."""
-        first_line = self._line
-        records = _Records(lines, self._delimiter)
-        for cells in self._guarded(records):
-            if records.cut_off:
-                return _after_lines(lines, self._line - first_line)
-            self._read_cells(cells)
-            self._line = first_line + records.lines_read
-        return b""
-
-    def _read_cells(self, cells: list[str]) -> None:
-        if len(cells) > self._position and len(cells) <= self._width:
-            text = cells[self._position]
-            try:
-                self._tally.add(parse_contact_id(text))
-            except ValueError as error:
-                why = str(error)
-            else:
-                return
-        elif len(cells) > self._width and any(cell.strip() for cell in cells[self._width :]):
-            text, why = self._delimiter.join(cells), f"{len(cells)} cells under a header of {self._width}"
-        elif len(cells) > self._width:
-            self._read_cells(cells[: self._width])
-            return
-        else:
-            text, why = self._delimiter.join(cells), "no cell in the ID column"
-        if any(cell.strip() for cell in cells):
-            self._tally.reject(self._line, text.encode("latin-1"), why)
-
-    def _guarded(self, records: "_Records") -> Iterator[list[str]]:
-        try:
-            yield from records
-        except csv.Error:
-            limit = csv.field_size_limit()
-            raise self._tally.error(
-                f"line {self._line}: a field is longer than {limit} characters; a quote may lack its partner"
-            ) from None
-
-
-class _Records:
-    """The records in some whole lines, and whether the last one goes on after them."""
-
-    def __init__(self, lines: bytes, delimiter: str) -> None:
-        # Latin-1 maps every byte to one character and back: columns that are not ours may be in any encoding.
-        self._lines = StringIO(lines.decode("latin-1"), newline="")
-        self._reader = csv.reader(self._pull(), delimiter=delimiter, skipinitialspace=True)
-        self.cut_off = False  #: the record that has just been read stopped within a quoted field.
-
-    @property
-    def lines_read(self) -> int:
-        """Lines up to the end of the record that has just been read."""
-        return self._reader.line_num
-
-    def __iter__(self) -> Iterator[list[str]]:
-        return self._reader
-
-    def _pull(self) -> Iterator[str]:
-        yield from self._lines
-        # The reader asks for one more line either between records or within a quoted field; only in the latter case a
-        # record follows.
-        self.cut_off = True
-
-
-def looks_like_csv(line: bytes, column: str | None) -> bool:
-    """Tell whether a list that begins with this line is a CSV: it names an ID column, or at least only words."""
-    if b'"' in line:
+        multiline = [] if len(cells) == rows.line_num else _over_several_lines(ends)
+        if multiline and not self._multiline:
+            physical = lines.splitlines()
+            for number, first, after in multiline:
+                if may_be_rows(physical[first:after], self._columns.delimiter, cells[number]):
+                    return False
+        if not self._tally.add_run(",".join(cells).encode("latin-1"), count=len(cells)):
+            return False
+        if multiline:
+            self._note_multiline(len(multiline), self._line + multiline[0][1])
         return True
-    for delimiter in DELIMITERS:
-        names = line.decode("utf-8", "replace").split(delimiter)
-        if _fits(names, column)[0] or (len(names) > 1 and not any(name.strip().isdigit() for name in names)):
-            return True
-    return False
+
+    def _read_rows(self, data: bytes, *, final: bool) -> bytes:
+        """Read rows one by one, with everything that CSV allows."""
+        lines = split_lines(data)
+        rows = Rows(lines, self._columns.delimiter, final=final)
+        for row in rows:
+            if row.cells is None:
+                self._misread(lines[row.first], row.why)
+            else:
+                if row.after - row.first > 1:
+                    self._take_multiline(lines[row.first : row.after], row.cells)
+                self._take(row.cells, lines[row.first])
+            self._line += sum(line.endswith(("\n", "\r")) for line in lines[row.first : row.after])
+        return b"" if rows.unfinished is None else "".join(lines[rows.unfinished :]).encode("latin-1")
+
+    def _take(self, cells: list[str], line: str) -> None:
+        surplus = len(cells) - self._columns.width
+        if surplus and not any(cell.strip() for cell in cells):
+            self._blank_lines += 1
+        elif surplus < 0 or any(cell.strip() for cell in cells[self._columns.width :]):
+            self._misread(line, f"{_cells(len(cells))} under a header of {self._columns.width}")
+        elif surplus and (other := self._other_id(cells)):
+            why = f"{_cells(len(cells))} under a header of {self._columns.width}: the contact ID may be {other}"
+            self._misread(line, why)
+        else:
+            self._take_id(cells)
+
+    def _take_id(self, cells: list[str]) -> None:
+        text = cells[self._columns.position]
+        try:
+            self._tally.add(parse_contact_id(text))
+        except ValueError as error:
+            if any(cell.strip() for cell in cells):
+                self._tally.reject(self._line, text.encode("latin-1"), str(error))
+            else:
+                self._blank_lines += 1
+
+    def _other_id(self, cells: list[str]) -> str:
+        """Say which other contact ID a row with empty cells beyond the header may mean; empty if there is no doubt."""
+        first, second = cells[self._columns.position : self._columns.position + 2]
+        if _GROUP_FIRST.fullmatch(first) and _GROUP_NEXT.fullmatch(second):
+            return first.strip() + second.strip()
+        return next(iter(self._columns.other_ids(cells)), "").strip()
+
+    def _take_multiline(self, lines: list[str], cells: list[str]) -> None:
+        """Count a row over several lines, if its lines cannot mean anything else."""
+        contact_id = contact_id_in(cells[self._columns.position]) if len(cells) > self._columns.position else None
+        other = None if self._multiline else read_otherwise(lines, self._columns, contact_id)
+        if other is not None:
+            number, other_id = other
+            first, last, alone = self._line, self._line + len(lines) - 1, self._line + number
+            raise self._tally.error(
+                f"lines {first} to {last} can be read in two ways: as one row with {_id(contact_id)} and a field over "
+                f"several lines, or so that line {alone} is a row of its own, with contact ID {other_id}, and a quote "
+                "mark is only text",
+                WayOut.MULTILINE,
+            )
+        self._note_multiline(1, self._line)
+
+    def _note_multiline(self, count: int, first_line: int) -> None:
+        self._multiline_records += count
+        self._first_multiline_line = self._first_multiline_line or first_line
+
+    def _misread(self, line: str, why: str) -> None:
+        text = line.encode("latin-1")
+        if self._columns.width > 1 or '"' in line:
+            self._tally.misread(self._line, text, why)
+        else:  # the row is the contact ID, and nothing else can break it
+            self._tally.reject(self._line, text, why)
+
+    def _open_ended(self, last: bytes) -> int | None:
+        if not is_open(last) or self._columns.position != self._columns.width - 1:
+            return None
+        cell = last.splitlines()[-1].rpartition(self._columns.delimiter.encode())[2].decode("latin-1")
+        return contact_id_in(cell) if cell[-1:].isdigit() else None
 
 
-def _fits(names: list[str], column: str | None) -> tuple[bool, int]:
-    try:
-        find_id(names, column, "column")
-    except ValueError as error:
-        return str(error).startswith("more"), len(names)
-    return True, len(names)
+def _over_several_lines(ends: list[int]) -> list[tuple[int, int, int]]:
+    """Find the rows that go over several lines.
+
+    Args:
+        ends: for each row the number of lines up to its end.
+
+    Returns:
+        For each such row its number, and the positions of its first line and of the one after it.
+    """
+    starts = [0, *ends]
+    return [(number, starts[number], end) for number, end in enumerate(ends) if end - starts[number] > 1]
 
 
-def _after_lines(data: bytes, line_count: int) -> bytes:
-    return b"".join(data.splitlines(keepends=True)[line_count:])
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _id(contact_id: int | None) -> str:
+    return "no contact ID" if contact_id is None else f"contact ID {contact_id}"

@@ -3,6 +3,7 @@
 import re
 
 from jobs.intake_lines import MAX_LINE_BYTES, count_line_ends, too_long
+from jobs.intake_report import Layout
 from jobs.intake_tally import Tally
 from jobs.intake_values import BLANKS, parse_json_value
 
@@ -29,10 +30,13 @@ class JsonForm:
         self._open = False
         self._closed = False
         self._empty = True
+        self._has_objects = False
+        self._last_byte = b""
 
     def feed(self, block: bytes) -> None:
         """Read the values that are complete."""
         data = self._rest + block
+        self._last_byte = data[-1:]
         if not self._open:
             data = self._skip_blanks(data)
             if not data:
@@ -48,11 +52,14 @@ class JsonForm:
             if len(self._rest) > MAX_LINE_BYTES:
                 raise too_long(self._tally, self._line)
 
-    def close(self) -> None:
+    def close(self) -> Layout:
         """Make sure that the array had its end."""
         if not self._closed:
             line = self._line + count_line_ends(self._rest)
             raise self._tally.error(f"line {line}: the JSON array is cut off before its end")
+        has_column = self._has_objects and self._column is not None
+        line_count = self._line - (self._last_byte == b"\n")
+        return Layout(form="json", lines=line_count, column=self._column if has_column else None)
 
     def _read(self, data: bytes) -> None:
         start = data.rfind(b",") + 1
@@ -81,6 +88,7 @@ class JsonForm:
                 return
             raise self._tally.error(f"line {line}: a value is missing in the JSON array")
         self._empty = False
+        self._has_objects = self._has_objects or text.startswith(b"{")
         try:
             contact_id = parse_json_value(text, self._column)
         except ValueError as error:

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from jobs.contact_ids import parse_contact_id
+from jobs.intake_report import Layout
 from jobs.intake_tally import IntakeError, Tally
 from jobs.intake_values import BLANKS, ObjectLines, parse_json_value
 
@@ -16,8 +17,8 @@ class Form(Protocol):
     def feed(self, block: bytes) -> None:
         """Read on; raises IntakeError where the input cannot be read any further."""
 
-    def close(self) -> None:
-        """Read what is left; raises IntakeError if the input ends too early."""
+    def close(self) -> Layout:
+        """Read what is left, and tell how the list was laid out; raises IntakeError if the input ends too early."""
 
 
 class LineForm:
@@ -35,6 +36,7 @@ class LineForm:
         self._column = column
         self._objects = ObjectLines(column) if objects else None
         self._line = line
+        self._has_objects = False
         self._rest = b""
 
     def feed(self, block: bytes) -> None:
@@ -46,9 +48,18 @@ class LineForm:
         if len(self._rest) > MAX_LINE_BYTES:
             raise too_long(self._tally, self._line)
 
-    def close(self) -> None:
+    def close(self) -> Layout:
         """Read the last line, which needs no line end."""
-        self._read(self._rest)
+        last, self._rest = self._rest, b""
+        self._read(last)
+        line_count = self._line - 1 + is_open(last)
+        return Layout(
+            form="ndjson" if self._has_objects else "lines",
+            lines=line_count,
+            blank_lines=line_count - self._tally.records,
+            column=self._column if self._has_objects else None,
+            open_ended_id=open_ended(last),
+        )
 
     def _read(self, lines: bytes) -> None:
         numbers = lines.rstrip(BLANKS).replace(b"\r\n", b"\n").replace(b"\n", b",")
@@ -56,12 +67,13 @@ class LineForm:
             self._line += count_line_ends(lines)
             return
         if self._objects is not None and (ids := self._objects.parse(lines)) is not None:
+            self._has_objects = True
             self._tally.add_all(ids)
             self._line += count_line_ends(lines)
             return
-        for line in lines.splitlines():
+        for line in lines.splitlines(keepends=True):
             self._read_line(line)
-            self._line += 1
+            self._line += count_line_ends(line)
 
     def _read_line(self, line: bytes) -> None:
         text = line.strip(BLANKS)
@@ -71,6 +83,7 @@ class LineForm:
             raise too_long(self._tally, self._line)
         try:
             if self._objects is not None and text.startswith(b"{"):
+                self._has_objects = True
                 contact_id = parse_json_value(text, self._column)
             else:
                 contact_id = parse_contact_id(text.decode("utf-8", "replace"))
@@ -78,6 +91,19 @@ class LineForm:
             self._tally.reject(self._line, text, str(error))
         else:
             self._tally.add(contact_id)
+
+
+def is_open(last: bytes) -> bool:
+    """Tell whether the last line has some text and no line end."""
+    return bool(last) and not last.endswith((b"\n", b"\r"))
+
+
+def open_ended(last: bytes) -> int | None:
+    """Return the contact ID that the last line consists of, if nothing follows it: it may be half of one."""
+    try:
+        return parse_contact_id(last.decode("ascii")) if last[-1:].isdigit() else None
+    except ValueError:
+        return None
 
 
 def end_of_lines(data: bytes) -> int:

@@ -2,17 +2,22 @@
 
 from array import array
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from pyroaring import BitMap
 
 from jobs.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
+from jobs.intake_report import IntakeReport, Layout
 
 #: So many bad lines are told in full; the others are only counted.
 BAD_LINES_TOLD = 10
 #: Characters of a bad line that are told.
 BAD_TEXT_CHARS = 80
+
+#: Among so few IDs, nobody can tell whether one of them is oddly short.
+_FEW = 2
 
 # A list of JSON integers is the exact grammar of a run of IDs: it takes no sign, underscore, fraction, exponent or
 # digit of another script, it checks the range in the same pass, and it is decoded twice as fast as int() on each.
@@ -33,27 +38,72 @@ class Intake:
     """A list of contact IDs, read to its end."""
 
     ids: BitMap
-    read: int  #: values in the input: len(ids) + duplicates + invalid.
-    duplicates: int  #: valid values that had been there before.
-    invalid: int  #: values dropped; always 0 unless invalid ones are skipped.
+    report: IntakeReport
+
+    @property
+    def read(self) -> int:
+        """Values in the input: `len(ids)`, duplicates and invalid ones."""
+        return self.report.records
+
+    @property
+    def duplicates(self) -> int:
+        """Valid values that had been there before."""
+        return self.report.duplicates
+
+    @property
+    def invalid(self) -> int:
+        """Values dropped; always 0 unless invalid ones are skipped."""
+        return self.report.invalid
+
+
+class WayOut(StrEnum):
+    """What the sender of a refused list can say to have it read; named otherwise on command line, API and page."""
+
+    COLUMN = "column"
+    """Name the column of the contact ID."""
+    MULTILINE = "multiline"
+    """Say that fields go over several lines."""
+    SKIP_INVALID = "skip_invalid"
+    """Leave out what is not a contact ID."""
 
 
 class IntakeError(Exception):
     """The input is not a list of contact IDs. Nothing of it may be used.
 
     `str()` of it is for the terminal: what is wrong, then one indented line per bad line told.
+
+    Args:
+        message: what is wrong, without a full stop.
+        bad_lines: the first of them.
+        total_bad: how many there are.
+        way_out: what else than another list would help, if anything does.
     """
 
-    def __init__(self, message: str, bad_lines: tuple[BadLine, ...] = (), total_bad: int = 0) -> None:
-        super().__init__(message, bad_lines, total_bad)
+    def __init__(
+        self,
+        message: str,
+        bad_lines: tuple[BadLine, ...] = (),
+        total_bad: int = 0,
+        way_out: WayOut | None = None,
+    ) -> None:
+        super().__init__(message, bad_lines, total_bad, way_out)
         self.message = message
         self.bad_lines = bad_lines
         self.total_bad = total_bad
+        self.way_out = way_out
 
     def __str__(self) -> str:
         told = [f'  line {bad.line}: "{bad.text}": {bad.why}' for bad in self.bad_lines]
         more = self.total_bad - len(self.bad_lines)
         return "\n".join([self.message, *told, *([f"  and {more} more"] if more else [])])
+
+
+class ListTooLarge(IntakeError):
+    """More text comes out of the list than is allowed."""
+
+
+class ListDamaged(IntakeError):
+    """The list is packed or encoded, and cannot be unpacked or decoded."""
 
 
 class Tally:
@@ -65,6 +115,8 @@ class Tally:
         self._valid = 0
         self._invalid = 0
         self._bad_lines: list[BadLine] = []
+        self._misread = 0
+        self._valid_before_misread = 0
 
     def add(self, contact_id: int) -> None:
         """Count one valid ID."""
@@ -101,27 +153,77 @@ class Tally:
         if len(self._bad_lines) < BAD_LINES_TOLD:
             self._bad_lines.append(BadLine(line, printable(text), why))
 
-    def error(self, message: str) -> IntakeError:
-        """Return the error for an input that cannot be read on, with the bad lines so far."""
-        return IntakeError(message, tuple(self._bad_lines), self._invalid)
+    def misread(self, line: int, text: bytes, why: str) -> None:
+        """Count one line that is not the row it should be, so that the rows after it may be the rest of it.
 
-    def finish(self) -> Intake:
+        Such a line can be left out only where no contact ID follows: what follows might be a piece of an address.
+        """
+        if not self._misread:
+            self._valid_before_misread = self._valid
+        self._misread += 1
+        self.reject(line, text, why)
+
+    def error(self, message: str, way_out: WayOut | None = None) -> IntakeError:
+        """Return the error for an input that cannot be read on, with the bad lines so far."""
+        return IntakeError(message, tuple(self._bad_lines), self._invalid, way_out)
+
+    def finish(self, layout: Layout, *, encoding: str = "utf-8", gzip: bool = False) -> Intake:
         """Return the whole.
+
+        Args:
+            layout: how the list was laid out.
+            encoding: of the input, see `IntakeReport`.
+            gzip: whether it was packed.
 
         Raises:
             IntakeError: there was no ID, or there were invalid values and they are not to be skipped.
         """
+        followed = self._misread > 0 and self._valid > self._valid_before_misread
+        if followed and self._skip_invalid:
+            raise self.error(
+                "a row that is broken cannot be left out where contact IDs follow: they might be the rest of it"
+            )
         if self._invalid and not self._skip_invalid:
-            what = "1 value is no contact ID" if self._invalid == 1 else f"{self._invalid} values are no contact IDs"
-            raise self.error(f"{what} (whole numbers from {MIN_CONTACT_ID} to {MAX_CONTACT_ID})")
+            raise self.error(self._bad_in_words(), None if followed else WayOut.SKIP_INVALID)
         if not self._valid:
             raise self.error("there are no contact IDs in the input" + (", only invalid values" * bool(self._invalid)))
         return Intake(
             ids=self._ids,
-            read=self._valid + self._invalid,
-            duplicates=self._valid - len(self._ids),
-            invalid=self._invalid,
+            report=IntakeReport(
+                form=layout.form,
+                delimiter=layout.delimiter,
+                column=layout.column,
+                encoding=encoding,
+                gzip=gzip,
+                records=self._valid + self._invalid,
+                lines=layout.lines,
+                blank_lines=layout.blank_lines,
+                duplicates=self._valid - len(self._ids),
+                invalid=self._invalid,
+                multiline_records=layout.multiline_records,
+                first_multiline_line=layout.first_multiline_line,
+                perhaps_cut_off=self._is_much_shorter(layout.open_ended_id),
+            ),
         )
+
+    @property
+    def records(self) -> int:
+        """Rows or values so far, valid and invalid."""
+        return self._valid + self._invalid
+
+    def _bad_in_words(self) -> str:
+        if self._misread:
+            what = "1 line is no row" if self._invalid == 1 else f"{self._invalid} lines are no rows"
+            return f"{what} with a contact ID"
+        what = "1 value is no contact ID" if self._invalid == 1 else f"{self._invalid} values are no contact IDs"
+        return f"{what} (whole numbers from {MIN_CONTACT_ID} to {MAX_CONTACT_ID})"
+
+    def _is_much_shorter(self, last: int | None) -> bool:
+        """Whether an ID has at least two digits less than nine tenths of all, as half of one would."""
+        if last is None or len(self._ids) <= _FEW:
+            return False
+        usual: int = self._ids[len(self._ids) // 10 + 1]
+        return len(str(last)) <= len(str(usual)) - 2
 
 
 def printable(raw: bytes) -> str:

@@ -25,4 +25,10 @@ def load_protected(portal: Portal) -> BitMap:
     except OSError as error:
         raise BadProtectedList(f"{name} cannot be read: {error.strerror or error}") from None
     except IntakeError as error:
-        raise BadProtectedList(f"{name}: {error.message}") from None
+        raise BadProtectedList(f"{name}: {_in_one_line(error)}") from None
+
+
+def _in_one_line(error: IntakeError) -> str:
+    told = [f'line {bad.line} ("{bad.text}"): {bad.why}' for bad in error.bad_lines]
+    more = error.total_bad - len(error.bad_lines)
+    return "; ".join([error.message, *told, *([f"and {more} more"] if more else [])])

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from jobs import keys
 from jobs.actions import Action, read_actions
 from jobs.control import UnknownJob, is_possible
+from jobs.intake import IntakeReport
 from jobs.outcomes import Outcome
 from jobs.priority import Priority
 from jobs.reasons import MOVING, Situation, why_waiting
@@ -67,6 +68,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def ended(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in TERMINAL
+
+
+class SubmittedJob(Job, frozen=True, kw_only=True):
+    """A job that was just submitted, and what was understood of its list."""
+
+    intake: IntakeReport
+    """How the list was read, to compare with what was meant."""
+
+
+def submitted_job(job: Job, report: IntakeReport) -> SubmittedJob:
+    """Put a job and the report about its list together."""
+    return SubmittedJob(**{name: getattr(job, name) for name in job.__struct_fields__}, intake=report)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from aiohttp import ClientError, web
 
-from jobs.intake_bytes import PackingError, PlainText
+from jobs.intake_bytes import PackingError, PlainText, TooMuchText
 from web.context import LIMITS
 from web.limits import Limits
 from web.problems import Kind, Refusal
@@ -57,6 +57,27 @@ class Patience:
             raise TooSlow(f"The body comes more slowly than {self._bytes_per_s:,} bytes a second.") from None
 
 
+async def read_body(request: web.Request, limit: int, take: Callable[[bytes], object]) -> None:
+    """Read a body to its end, as it is sent.
+
+    Args:
+        request: the request.
+        limit: most bytes.
+        take: called with the body in blocks, packed if it is, in a thread, so that other requests go on.
+
+    Raises:
+        Refusal: it is too large, too slow, incomplete, or packed in a way that is not known.
+    """
+    begins_with = _GZIP_MAGIC if _is_packed(request) else b""
+    start = b""
+    async for block in _blocks(request, limit):
+        if len(start) < len(begins_with):
+            start += block[: len(begins_with)]
+            if not begins_with.startswith(start[: len(begins_with)]):
+                raise Refusal(Kind.BAD_BODY, "Content-Encoding says gzip, and the body is something else.")
+        await asyncio.to_thread(take, block)
+
+
 async def read_plain(request: web.Request, limit: int, take: Callable[[bytes], object]) -> None:
     """Read a body to its end as plain text. Gzip is recognised by its header field or by itself.
 
@@ -68,49 +89,23 @@ async def read_plain(request: web.Request, limit: int, take: Callable[[bytes], o
     Raises:
         Refusal: it is too large, too slow, incomplete, or packed in a way that is not known.
     """
-    text = _Text(limit, take, packed=_is_packed(request))
-    async for block in _blocks(request, limit):
-        await asyncio.to_thread(text.feed, block)
-    await asyncio.to_thread(text.close)
+    plain = PlainText(limit)
 
+    def unpack(block: bytes) -> None:
+        for piece in plain.feed(block):
+            take(piece)
 
-class _Text:
-    """Unpacks a body, and counts what comes out."""
+    def finish() -> None:
+        for piece in plain.close():
+            take(piece)
 
-    def __init__(self, limit: int, take: Callable[[bytes], object], *, packed: bool) -> None:
-        self._limit = limit
-        self._take = take
-        self._packed = packed
-        self._plain = PlainText()
-        self._start = b""
-        self._length = 0
-
-    def feed(self, block: bytes) -> None:
-        if self._packed and len(self._start) < len(_GZIP_MAGIC):
-            self._start += block[: len(_GZIP_MAGIC)]
-            if not _GZIP_MAGIC.startswith(self._start[: len(_GZIP_MAGIC)]):
-                raise Refusal(Kind.BAD_BODY, "Content-Encoding says gzip, and the body is something else.")
-        try:
-            for piece in self._plain.feed(block):
-                self._pass_on(piece)
-        except PackingError as error:
-            raise Refusal(Kind.BAD_BODY, f"{error}.") from None
-
-    def close(self) -> None:
-        try:
-            for piece in self._plain.close():
-                self._pass_on(piece)
-        except PackingError as error:
-            raise Refusal(Kind.BAD_BODY, f"{error}.") from None
-
-    def _pass_on(self, piece: bytes) -> None:
-        if self._length < len(_GZIP_MAGIC) and piece.startswith(_GZIP_MAGIC):
-            # Whoever reads the text would unpack it once more, without this bound.
-            raise Refusal(Kind.BAD_BODY, "The body is packed twice.")
-        self._length += len(piece)
-        if self._length > self._limit:
-            raise _too_large(self._limit, "unpacked ")
-        self._take(piece)
+    try:
+        await read_body(request, limit, unpack)
+        await asyncio.to_thread(finish)
+    except TooMuchText:
+        raise _too_large(limit, "unpacked ") from None
+    except PackingError as error:
+        raise Refusal(Kind.BAD_BODY, f"{error}.") from None
 
 
 async def _blocks(request: web.Request, limit: int) -> AsyncIterator[bytes]:

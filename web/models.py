@@ -32,6 +32,13 @@ Column = Annotated[
     ),
 ]
 SkipInvalid = Annotated[bool, Meta(description="Drop what is not a contact ID, instead of refusing the whole list.")]
+Multiline = Annotated[
+    bool,
+    Meta(
+        description="Fields of a CSV go over several lines. Needed only where one of these lines could be a row of its "
+        "own; such a list is refused otherwise."
+    ),
+]
 
 #: A list of integers in a document may be large: it is checked in blocks, never made into Python numbers.
 ContactIds = Annotated[
@@ -57,6 +64,7 @@ class JobParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     priority: Priority | UnsetType = UNSET
     column: Column | UnsetType = UNSET
     skip_invalid: SkipInvalid | UnsetType = UNSET
+    multiline: Multiline | UnsetType = UNSET
 
 
 class JobDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from jobs.portals import PortalView
 from jobs.results import COLUMNS
-from jobs.view import Job
+from jobs.view import Job, SubmittedJob
 from jobs.why import Why
 from web.events import EVENT, job_events
 from web.health import Alive, Readiness, healthz, readyz
@@ -87,7 +87,8 @@ OPERATIONS: tuple[Operation, ...] = (
         description=(
             "As a JSON document, or the list alone with the parameters in the address: one ID a line, a CSV with a "
             "header, or NDJSON of integers or objects; of any size up to `api.max_body_mb`, streamed. Plain or gzip. "
-            "A list is accepted as a whole or not at all; duplicates are left out and counted. `id`, or the header "
+            "A list is accepted as a whole or not at all; duplicates are left out and counted. In the answer, `intake` "
+            "says how the list was read. CSV is read strictly: every row is as wide as its header. `id`, or the header "
             "Idempotency-Key, makes it safe to send twice. A JSON document holds everything: a parameter of the "
             "address may only repeat what it says. A list alone needs `portal` in the address. "
             "Lists above `approval_above` of the portal wait for approval."
@@ -104,7 +105,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answers={
             status: Answer(
                 description=description,
-                content={JSON: Job},
+                content={JSON: SubmittedJob},
                 headers={
                     "Location": "Address of the job.",
                     "Skipped-Invalid": "How many values were dropped because of `skip_invalid`.",

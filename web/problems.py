@@ -15,7 +15,7 @@ from config.errors import UnknownPortal
 from config.logging import get_logger
 from jobs.connection import AWAY
 from jobs.control import UnknownJob
-from jobs.intake import IntakeError
+from jobs.intake import IntakeError, ListDamaged, ListTooLarge, WayOut
 from jobs.priority import JobHasEnded
 from jobs.states import IllegalMove, State, allowed_events
 from jobs.submit import BadSubmission, JobExists
@@ -171,11 +171,24 @@ def explain(error: BaseException) -> Refusal | None:
 
 def refuse_list(error: IntakeError, *, where: str = "body") -> Refusal:
     """Say what is wrong with a list of contact IDs, line by line."""
+    if isinstance(error, ListTooLarge):
+        return Refusal(Kind.TOO_LARGE, f"{error.message}.")
+    if isinstance(error, ListDamaged):
+        return Refusal(Kind.BAD_BODY, f"{error.message}.")
     more: dict[str, Any] = {}
     if error.bad_lines:
         more["errors"] = tuple(Wrong(where=where, line=bad.line, text=bad.text, why=bad.why) for bad in error.bad_lines)
         more["total_errors"] = error.total_bad
-    return Refusal(Kind.INVALID_LIST, error.message, more=more)
+    way_out = _WAYS_OUT.get(error.way_out) if error.way_out else None
+    return Refusal(Kind.INVALID_LIST, error.message + (f"; {way_out}" if way_out else ""), more=more)
+
+
+#: What else than another list helps, as the parameters of a request.
+_WAYS_OUT = {
+    WayOut.COLUMN: "name the column with the parameter column",
+    WayOut.MULTILINE: "if fields do go over several lines, send multiline=true",
+    WayOut.SKIP_INVALID: "with skip_invalid=true, such values are left out",
+}
 
 
 def spoken(state: State) -> tuple[str, ...]:

@@ -9,14 +9,15 @@ from aiohttp import web
 from msgspec import UNSET
 
 from config.settings import Portal
-from jobs.intake import FormName, Intake, IntakeError, IntakeParser
+from jobs.intake import Intake, IntakeError, IntakeParser
 from jobs.intake_json import JsonForm
+from jobs.intake_report import FormName
 from jobs.intake_tally import Tally
 from jobs.priority import Priority
 from jobs.submit import BadSubmission, Submission, check_job_id, submit
-from jobs.view import read_job
+from jobs.view import read_job, submitted_job
 from web.answers import as_json
-from web.body import read_plain
+from web.body import read_body, read_plain
 from web.context import LIMITS, REDIS, SETTINGS
 from web.keys import Caller, caller, visible_portal
 from web.models import JobDocument, JobParameters
@@ -101,12 +102,15 @@ async def _read_stream(request: web.Request, parameters: JobParameters) -> _Aske
         raise Refusal(Kind.INVALID, f"{where}: {why}.", more={"errors": (Wrong(where=where, why=why),)})
     portal = visible_portal(request, parameters.portal)
     job_id = _job_id(request, parameters)
+    most_bytes = request.app[SETTINGS].api.max_body_mb * 1_000_000
     parser = IntakeParser(
         column=parameters.column or None,
         skip_invalid=bool(parameters.skip_invalid),
+        multiline=bool(parameters.multiline),
         form=STREAMED[request.content_type],
+        most_bytes=most_bytes,
     )
-    await read_plain(request, request.app[SETTINGS].api.max_body_mb * 1_000_000, parser.feed)
+    await read_body(request, most_bytes, parser.feed)
     return _Asked(portal, job_id, parameters, await asyncio.to_thread(parser.close))
 
 
@@ -116,7 +120,7 @@ async def _read_document(request: web.Request, parameters: JobParameters) -> _As
     document = await asyncio.to_thread(decode, body, JobDocument)
     portal = visible_portal(request, document.portal)
     for name in parameters.__struct_fields__:
-        asked, said = getattr(parameters, name), getattr(document, name)
+        asked, said = getattr(parameters, name), getattr(document, name, UNSET)
         if asked is not UNSET and asked != said:
             raise Refusal(
                 Kind.UNKNOWN_PARAMETER,
@@ -158,9 +162,9 @@ def _read_array(document: JobDocument) -> Intake:
     form = JsonForm(tally, column=document.column or None)
     for start in range(0, len(raw), _BLOCK_BYTES):
         form.feed(bytes(raw[start : start + _BLOCK_BYTES]))
-    form.close()
+    layout = form.close()
     try:
-        return tally.finish()
+        return tally.finish(layout)
     except IntakeError as error:
         refusal = refuse_list(error, where="body.contact_ids")
         if tally.wrong:
@@ -216,7 +220,8 @@ async def _accept(request: web.Request, asked: _Asked) -> web.Response:
     )
     headers = {"Location": f"/v1/jobs/{accepted.job_id}", "Skipped-Invalid": str(asked.intake.invalid)}
     job = await read_job(redis, accepted.job_id)
-    return as_json(job, status=202 if accepted.created else 200, headers=headers)
+    answer = submitted_job(job, asked.intake.report)
+    return as_json(answer, status=202 if accepted.created else 200, headers=headers)
 
 
 def _check_ceiling(known: Caller, count: int) -> None:

@@ -13,7 +13,7 @@ from cli.output import plural
 from cli.summary import duration
 from config.errors import UnknownPortal
 from jobs.control import UnknownJob
-from jobs.intake import IntakeError
+from jobs.intake import IntakeError, WayOut
 from jobs.intake_tally import BadLine
 from jobs.states import Event, IllegalMove, State
 
@@ -58,12 +58,23 @@ def test_a_wrong_option_is_told_in_plain_words() -> None:
     assert explained == ("Invalid value for '--state': 'x' is not one of 'a', 'b' (see --help)", ExitCode.BAD_INPUT)
 
 
-def test_a_list_with_bad_values_is_refused_with_what_to_do() -> None:
-    explained = explain(IntakeError("1 value is no contact ID", (BadLine(3, "x", "not a whole number"),), 1))
+@pytest.mark.parametrize(
+    ("way_out", "option"),
+    [(WayOut.SKIP_INVALID, "--skip-invalid"), (WayOut.MULTILINE, "--multiline"), (WayOut.COLUMN, "--column")],
+)
+def test_a_list_is_refused_with_the_option_that_would_help(way_out: WayOut, option: str) -> None:
+    explained = explain(IntakeError("1 value is no contact ID", (BadLine(3, "x", "not a whole number"),), 1, way_out))
     assert explained is not None
-    assert "--skip-invalid" in explained[0].splitlines()[-1]
-    without_lines = explain(IntakeError("there are no contact IDs in the input"))
-    assert without_lines == ("there are no contact IDs in the input", ExitCode.BAD_INPUT)
+    assert option in explained[0].splitlines()[-1]
+
+
+def test_a_list_that_no_option_helps_is_refused_without_one() -> None:
+    bad_row = IntakeError("1 line is no row", (BadLine(3, "x", "1 cell under a header of 2"),), 1)
+    for error in (bad_row, IntakeError("there are no contact IDs in the input")):
+        explained = explain(error)
+        assert explained is not None
+        assert "--" not in explained[0]
+        assert explained[1] is ExitCode.BAD_INPUT
 
 
 def test_one_of_a_thing_is_not_told_as_many() -> None:

@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from jobs import intake, intake_bytes
-from jobs.intake import BadLine, FormName, Intake, IntakeError, IntakeParser, read_contact_ids
+from jobs.intake import BadLine, Intake, IntakeError, IntakeParser, WantedForm, read_contact_ids
 
 
 def packed(data: bytes) -> bytes:
@@ -14,11 +14,11 @@ def packed(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
-def read(data: bytes, *, column: str | None = None, skip_invalid: bool = False, form: FormName = "auto") -> Intake:
+def read(data: bytes, *, column: str | None = None, skip_invalid: bool = False, form: WantedForm = "auto") -> Intake:
     return read_contact_ids(io.BytesIO(data), column=column, skip_invalid=skip_invalid, form=form)
 
 
-def refused(data: bytes, *, column: str | None = None, form: FormName = "auto") -> IntakeError:
+def refused(data: bytes, *, column: str | None = None, form: WantedForm = "auto") -> IntakeError:
     with pytest.raises(IntakeError) as caught:
         read(data, column=column, form=form)
     return caught.value
@@ -38,12 +38,16 @@ def refused(data: bytes, *, column: str | None = None, form: FormName = "auto") 
         pytest.param(b"id\n7\n5\n6\n5\n", id="CSV of one column"),
         pytest.param(b"ID\r\n7\r\n5\r\n6\r\n5\r\n", id="CSV of one column, CRLF"),
         pytest.param(b"name,Contact_Id\nAnn,7\nBob,5\nCy,6\nDee,5\n", id="CSV"),
-        pytest.param(b"\xef\xbb\xbfContactID;name\n7;Ann\n5;B\xf6b\n006 ;Cy\n5\n", id="CSV, semicolon, BOM, Latin-1"),
+        pytest.param(b"\xef\xbb\xbfContactID;name\n7;Ann\n5;B\xf6b\n006 ;Cy\n5;\n", id="CSV, semicolon, BOM, Latin-1"),
         pytest.param(b"name\tid\r\nAnn\t7\r\n\r\nBob\t5\r\nCy\t6\r\nDee\t5", id="CSV, tab"),
         pytest.param(b"name|id|note\rAnn|7|\rBob|5|x\rCy|6|\rDee|5|", id="CSV, bar, CR"),
         pytest.param(b'"name","id"\n"Smith, Ann","7"\n"B\n""b""",5\nCy,"6"\nDee,5\n,\n', id="CSV, quoted"),
-        pytest.param(b'"full\nname", "id"\nAnn, "7"\nBob,5\nC"y,6\nDee,5\n', id="CSV, line end in the header"),
-        pytest.param(b"id,name\n7,Ann,,\n5,\n6\n5,Dee,\n", id="CSV, empty cells left out or added"),
+        pytest.param(b'"full\nname","id"\nAnn,"7"\nBob,5\nC"y,6\nDee,5\n', id="CSV, line end in the header"),
+        pytest.param(b"id,name\n7,Ann,,\n5,\n6,,\n5,Dee,\n", id="CSV, empty cells beyond the header"),
+        pytest.param(b"\tid\n\t7\n\t5\nx\t6\n\t5\n", id="CSV, tab, a column without a name"),
+        pytest.param(b"sep=;\r\nid;n\r\n7;a\r\n5;b\r\n6;\r\n5;,\r\n", id="CSV, delimiter declared"),
+        pytest.param(b"SEP=^\nn^id\na^7\nb^5\n^6\n^5", id="CSV, an odd delimiter declared"),
+        pytest.param(b'\n"sep=,"\nid\n7\n5\n6\n5\n', id="CSV, delimiter declared in quotes"),
         pytest.param("name\tid\r\nÄnn\t7\r\nBob\t5\r\nCy\t6\r\nDee\t5".encode("utf-16"), id="CSV, UTF-16"),
         pytest.param(b"[7,5,6,5]", id="JSON"),
         pytest.param(b" \r\n[\r\n  7,\n  5 , 6\n,5\n]\n\n", id="JSON, over lines"),
@@ -121,7 +125,7 @@ def test_numbers_out_of_range_are_told_with_their_line(text: str) -> None:
         (b"5\n1,234\n", 2, "not a whole number"),
         (b"id\n1,234\n", 2, "2 cells under a header of 1"),
         (b"id;n\n5;a;b\n", 2, "3 cells under a header of 2"),
-        (b"n,id\nAnn\n", 2, "no cell in the ID column"),
+        (b"n,id\nAnn\n", 2, "1 cell under a header of 2"),
         (b"id,n\n,Ann\n", 2, "empty"),
         (b"id;n\n1,2;x\n", 2, "not a whole number"),
         (b'{"id":1,"id":2}\n', 1, "more than one key for the ID"),
@@ -153,9 +157,10 @@ def test_two_objects_in_a_line_and_one_over_two_lines_do_not_make_up_for_each_ot
         (b"id,name\n", "there are no contact IDs in the input"),
         (b"\n\nname,email\nAnn,a@b\n", "line 3: no column named id or contact_id or contactid; .*'name', 'email'"),
         (b"id,contact_id\n1,2\n", "line 1: more than one column for the ID; the columns are 'id', 'contact_id'"),
-        (b'id,n\n5,a\n6,"b\n7,c\n', "line 3 has a quoted field without an end"),
-        (b'"id\n5\n', "line 1 has a quoted field without an end"),
-        (b'id,n\n5,a\n6,"' + b"x\n" * 400_000, "line 3: a field is longer than 131072 characters"),
+        (b'id,n\n5,a\n6,"b\n7,c\n', "a row that is broken cannot be left out where contact IDs follow"),
+        (b'"id\n5\n', "line 1: the quoting of the header is broken"),
+        (b"id,a;id\n5,6;7\n", "line 1: the header has an ID column with commas and with semicolons"),
+        (b'id,"n\n5,a\n6,b"\n7,c\n', "line 1: either the header goes on to line 3, or line 2 is a row of its own"),
         (b"[1,\n2", "line 2: the JSON array is cut off"),
         (b"[", "line 1: the JSON array is cut off"),
         (b'[1,"]', "line 1: the JSON array is cut off"),
@@ -193,7 +198,7 @@ def test_an_input_that_is_no_list_is_refused_as_a_whole(data: bytes, message: st
         ("json", b"", "cut off"),
     ],
 )
-def test_a_form_that_was_asked_for_is_held_to(form: FormName, data: bytes, message: str) -> None:
+def test_a_form_that_was_asked_for_is_held_to(form: WantedForm, data: bytes, message: str) -> None:
     assert message in str(refused(data, form=form))
 
 

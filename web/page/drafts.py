@@ -13,7 +13,7 @@ from ulid import ULID
 from config.settings import Portal
 from jobs import keys
 from jobs.contact_ids import decode_segment, segments
-from jobs.intake import Intake
+from jobs.intake import Intake, IntakeReport
 from jobs.priority import Priority
 
 #: How long a list waits; every look at it starts the hour again.
@@ -41,9 +41,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority
     total: int
     """Contact IDs without duplicates."""
-    duplicates: int
-    invalid: int
-    """Values that are no contact IDs, left out as was asked."""
+    report: IntakeReport
+    """How the list was read."""
     lowest: int
     highest: int
     needs_approval: bool
@@ -65,8 +64,7 @@ async def keep_draft(
         label=label,
         priority=priority,
         total=len(ids),
-        duplicates=intake.duplicates,
-        invalid=intake.invalid,
+        report=intake.report,
         lowest=ids.min(),
         highest=ids.max(),
         needs_approval=portal.needs_approval(len(ids)),

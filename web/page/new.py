@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from jobs.control import UnknownJob
-from jobs.intake import BadLine
+from jobs.intake import BadLine, WayOut
 from jobs.priority import Priority
 from jobs.submit import BadSubmission, Submission, check_label, submit
 from jobs.view import read_job
@@ -18,7 +18,14 @@ from web.page.text import number, plural
 from web.page.upload import Upload, read_upload
 from web.submission import INTAKES
 
-_NOTHING_GIVEN = {"portal": "", "priority": Priority.NORMAL, "label": "", "column": "", "skip_invalid": ""}
+_NOTHING_GIVEN = {
+    "portal": "",
+    "priority": Priority.NORMAL,
+    "label": "",
+    "column": "",
+    "skip_invalid": "",
+    "multiline": "",
+}
 
 #: What people put between the digits of a large number.
 _SEPARATORS = dict.fromkeys(map(ord, ",._' \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{RIGHT SINGLE QUOTATION MARK}"))
@@ -94,7 +101,7 @@ async def confirm(request: web.Request) -> web.Response:
             ids=ids,
             job_id=draft.id,
             label=draft.label,
-            duplicates=draft.duplicates,
+            duplicates=draft.report.duplicates,
             needs_approval=draft.needs_approval or portal.needs_approval(draft.total),
             lanes=portal.max_concurrency,
             priority=draft.priority,
@@ -141,6 +148,7 @@ def _refuse_list(request: web.Request, upload: Upload) -> web.Response:
         upload,
         status=422,
         error=f"{error.message if error else 'There is no list'}. Nothing was queued.",
+        way_out=error.way_out if error else None,
         bad_lines=bad_lines,
         more_bad=error.total_bad - len(bad_lines) if error else 0,
     )
@@ -152,6 +160,7 @@ def _form(
     *,
     status: int = 200,
     error: str = "",
+    way_out: WayOut | None = None,
     bad_lines: Sequence[BadLine] = (),
     more_bad: int = 0,
 ) -> web.Response:
@@ -160,6 +169,7 @@ def _form(
         "new.html",
         status=status,
         error=error,
+        way_out=way_out,
         bad_lines=bad_lines,
         more_bad=more_bad,
         given=upload.fields if upload else _NOTHING_GIVEN,

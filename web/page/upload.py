@@ -1,7 +1,7 @@
 """The form with a list of contact IDs, read as it arrives: a list of any size in the same memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -9,7 +9,6 @@ from aiohttp import BodyPartReader, ClientError, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from jobs.intake import Intake, IntakeError, IntakeParser
-from jobs.intake_bytes import PackingError, PlainText
 from web.body import Patience, TooSlow
 from web.context import LIMITS, SETTINGS
 from web.page.guard import check_form
@@ -20,9 +19,10 @@ _CHUNK = 256 << 10
 #: Longest value of a field that is not a list.
 _FIELD_BYTES = 4096
 _MB = 1_000_000
-#: Most parts of a form; ours has eight.
+#: Most parts of a form; ours has nine.
 _PARTS = 32
-_FIELDS = ("csrf", "portal", "priority", "label", "column", "skip_invalid")
+#: Fields of the form beside the list.
+FIELDS = ("csrf", "portal", "priority", "label", "column", "skip_invalid", "multiline")
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Upload:
         error: what is wrong with the list.
     """
 
-    fields: dict[str, str] = field(default_factory=lambda: dict.fromkeys(_FIELDS, ""))
+    fields: dict[str, str] = field(default_factory=lambda: dict.fromkeys(FIELDS, ""))
     intake: Intake | None = None
     error: IntakeError | None = None
 
@@ -77,7 +77,7 @@ class _Reader:
         self._request = request
         self._most_mb = most_mb
         self._patience = Patience(request.app[LIMITS])
-        self._list: _List | None = None
+        self._parser: IntakeParser | None = None
         #: The field that holds the list.
         self._source = ""
 
@@ -118,19 +118,28 @@ class _Reader:
                 if self._source:
                     raise Refusal(Kind.INVALID, "There is a file and a pasted list: send one of them.")
                 self._source = name
-                self._list = _List(self.upload.fields, self._most_mb)
-            if self._list is not None and self.upload.error is None:
+                self._parser = self._new_parser()
+            if self._parser is not None and self.upload.error is None:
                 try:
-                    await asyncio.to_thread(self._list.feed, chunk)
+                    await asyncio.to_thread(self._parser.feed, chunk)
                 except IntakeError as error:  # the rest is only read so that the browser gets to see the answer
                     self.upload.error = error
 
+    def _new_parser(self) -> IntakeParser:
+        fields = self.upload.fields
+        return IntakeParser(
+            column=fields["column"] or None,
+            skip_invalid=fields["skip_invalid"] == "yes",
+            multiline=fields["multiline"] == "yes",
+            most_bytes=self._most_mb * _MB,
+        )
+
     async def _close(self) -> None:
-        if self._list is None:
+        if self._parser is None:
             self.upload.error = IntakeError("Choose a file, or paste a list")
         elif self.upload.error is None:
             try:
-                self.upload.intake = await asyncio.to_thread(self._list.close)
+                self.upload.intake = await asyncio.to_thread(self._parser.close)
             except IntakeError as error:
                 self.upload.error = error
 
@@ -155,50 +164,6 @@ class _Reader:
             if len(data) > _FIELD_BYTES:
                 raise Refusal(Kind.INVALID, f"The field {part.name} is too long.")
         return data.decode("utf-8", "replace").strip()
-
-
-class _List:
-    """Unpacks a list and parses it, with a bound on what comes out: a small file may hold a great deal of nothing.
-
-    Args:
-        fields: of the form; they say how the list is read.
-        most_mb: the largest list, unpacked.
-    """
-
-    def __init__(self, fields: dict[str, str], most_mb: int) -> None:
-        self._plain = PlainText()
-        self._parser = IntakeParser(column=fields["column"] or None, skip_invalid=fields["skip_invalid"] == "yes")
-        self._most_mb = most_mb
-        self._length = 0
-
-    def feed(self, chunk: bytes) -> None:
-        """Read on.
-
-        Raises:
-            IntakeError: it cannot be read any further.
-        """
-        self._take(self._plain.feed(chunk))
-
-    def close(self) -> Intake:
-        """End the list.
-
-        Raises:
-            IntakeError: it is not a list of contact IDs, or not a whole one.
-        """
-        self._take(self._plain.close())
-        return self._parser.close()
-
-    def _take(self, pieces: Iterable[bytes]) -> None:
-        try:
-            for piece in pieces:
-                if not self._length and piece.startswith(b"\x1f\x8b"):
-                    raise IntakeError("The list is packed twice")
-                self._length += len(piece)
-                if self._length > self._most_mb * _MB:
-                    raise IntakeError(f"Unpacked, the list is larger than {self._most_mb} MB")
-                self._parser.feed(piece)
-        except PackingError as error:
-            raise IntakeError(f"{error}") from None
 
 
 def _too_large(max_body_mb: int) -> Refusal:
