@@ -1,4 +1,4 @@
-"""A second reader of CSV lists, slow and plain, to compare the real one with: character by character, without blocks."""
+"""A second reader of CSV lists to compare the real one with: slow and plain, character by character."""
 
 import re
 from collections.abc import Iterator
@@ -47,12 +47,8 @@ def judge(text: str, delimiter: str, width: int, position: int, *, first_line: i
             return verdict
         if not any(cell.strip() for cell in cells):
             continue
-        if (
-            len(cells) < width
-            or any(cell.strip() for cell in cells[width:])
-            or own is None
-            or (len(cells) > width and _is_doubtful(cells, width, position))
-        ):
+        too_wide = any(cell.strip() for cell in cells[width:])
+        if own is None or len(cells) < width or too_wide or _is_doubtful(cells, width, position):
             verdict.bad_lines.append(at)
         else:
             verdict.ids.append(own)
@@ -103,6 +99,8 @@ def _numbers_by_line(lines: list[str], delimiter: str, width: int, position: int
 
 
 def _is_doubtful(cells: list[str], width: int, position: int) -> bool:
+    if len(cells) == width:
+        return False
     shifted = cells[position + 1 : position + 1 + len(cells) - width]
     grouped = re.fullmatch(r"\s*[1-9][0-9]{0,2}", cells[position]) and re.fullmatch(r"[0-9]{3}\s*", cells[position + 1])
     return bool(grouped) or (position > 0 and any(_number(cell) is not None for cell in shifted))

@@ -53,7 +53,7 @@ def _by_python(table: Table, delimiter: str, end: str, quoting: int) -> str:
 
 
 def by_spreadsheet(table: Table, delimiter: str, end: str) -> str:
-    """As a spreadsheet saves: text with a quote mark, a delimiter or a line break is quoted, its line breaks are \\n."""
+    """As a spreadsheet saves: a cell is quoted where it has to be, and its line breaks are line feeds."""
 
     def cell(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")

@@ -2,8 +2,9 @@
 
     python -m tests.unit.intake_fuzz [--seconds 600] [--seed 1]
 
-Every example is a random table, written by one of several kinds of exporter, then perhaps damaged: cut off, a quote mark
-lost or added, a line end lost, a delimiter changed. It is read in pieces of random size. What is checked:
+Every example is a random table, written by one of several kinds of exporter, then perhaps damaged: cut off, with a
+character lost, or with a quote mark, a delimiter or a line end too many. It is read in pieces of random size. What is
+checked:
 
 - an undamaged table gives exactly the IDs of its column, or is refused; one that needs no quotes is never refused;
 - damaged or not, the outcome is that of the slow reader in `csv_oracle`, bad lines included.
