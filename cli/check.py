@@ -21,7 +21,7 @@ from config.sources import file_to_read
 from jobs.advice import remedy_for
 from jobs.backlog import Backlog, read_backlog
 from jobs.connection import UnsuitableServer, check_server
-from jobs.protected import BadProtectedList, load_protected
+from jobs.protected import BadProtectedList, read_protected
 from jobs.wake import CROWDED
 from web.address import BadAddress, check_host
 from worker.portal_client import PortalClient
@@ -163,12 +163,14 @@ async def _portal(portal: Portal) -> list[Finding]:
     about = f"portal {portal.name}"
     findings = []
     try:
-        protected = load_protected(portal)
+        protected = read_protected(portal)
     except BadProtectedList as error:
         findings.append(Finding(about, "error", str(error), ExitCode.BAD_INPUT))
     else:
         if protected:
-            findings.append(Finding(about, "ok", f"{len(protected):,} protected contact IDs"))
+            told = f"{len(protected.ids):,} protected contact IDs, {protected.report.understood()}"
+            findings.append(Finding(about, "ok", told))
+            findings += [Finding(about, "warning", f"protected list: {doubt}") for doubt in protected.report.doubts()]
 
     async def pace() -> None:
         await asyncio.sleep(1 / portal.requests_per_second)

@@ -80,7 +80,7 @@ class PlainText:
         for piece in pieces:
             self._length += len(piece)
             if self._most_bytes is not None and self._length > self._most_bytes:
-                raise TooMuchText(f"unpacked, the input is larger than {self._most_bytes:,} bytes")
+                raise TooMuchText(f"unpacked, the list is larger than {self._most_bytes / 1e6:g} MB")
             self._check.feed(piece)
             yield piece
 

@@ -3,7 +3,7 @@
 from pyroaring import BitMap
 
 from config.portal import Portal
-from jobs.intake import IntakeError, read_contact_ids
+from jobs.intake import Intake, IntakeError, read_contact_ids
 
 
 class BadProtectedList(Exception):
@@ -16,12 +16,22 @@ def load_protected(portal: Portal) -> BitMap:
     Raises:
         BadProtectedList: the file cannot be read, or is not a list of contact IDs.
     """
+    intake = read_protected(portal)
+    return BitMap() if intake is None else intake.ids
+
+
+def read_protected(portal: Portal) -> Intake | None:
+    """Read it as `load_protected` does, with the report of its intake; None where none is configured.
+
+    Raises:
+        BadProtectedList: the file cannot be read, or is not a list of contact IDs.
+    """
     if portal.protected_ids_file is None:
-        return BitMap()
+        return None
     name = f"portals.{portal.name}.protected_ids_file {portal.protected_ids_file}"
     try:
         with portal.protected_ids_file.open("rb") as source:
-            return read_contact_ids(source).ids
+            return read_contact_ids(source)
     except OSError as error:
         raise BadProtectedList(f"{name} cannot be read: {error.strerror or error}") from None
     except IntakeError as error:

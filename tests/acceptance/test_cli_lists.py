@@ -21,6 +21,9 @@ def queued(home: Home) -> Home:
     return home
 
 
+#: Either its second row goes over two lines, or a quote mark is an inch mark and 5 is a contact as well.
+AMBIGUOUS = 'id,note\n3,"5 inch\n5,7 inch"\n7,ok\n2147483647,ok\n'
+
 FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lines": ("7\n3\r\n\n 2147483647 \n", ()),
     "csv": ('Name,Contact_ID\n"Doe, J",3\nX,7\nY,2147483647\n', ()),
@@ -28,6 +31,7 @@ FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "json": ("[3, 7, 2147483647]", ()),
     "json objects": ('[{"ID": 3}, {"ID": 7}, {"ID": 2147483647}]', ()),
     "ndjson": ('3\n{"contactId": 7}\n{"id": 2147483647, "name": "x"}\n', ()),
+    "csv over several lines": (AMBIGUOUS, ("--multiline",)),
     "invalid ones skipped": ("3\n7\n5.0\n-1\n0\n2147483648\n2147483647\ntrue\n", ("--skip-invalid",)),
 }
 
@@ -63,6 +67,43 @@ def test_tells_the_first_ten_bad_lines_and_counts_the_others(queued: Home) -> No
     assert result.stderr.count('"bad"') == 10
     assert "line 11" in result.stderr
     assert "15 more" in result.stderr
+
+
+def test_says_how_the_list_was_read(queued: Home) -> None:
+    file = queued.write("list.csv", 'sep=;\nname;id\n"Doe\nJ";3\n\nX;7\nY;7\n')
+    result = queued.cli("submit", file, "--portal", "main", "--json")
+    assert result.code == 0, result.stderr
+    assert f"{file}: 2 contact IDs, 1 duplicate left out\n" in result.stderr
+    assert (
+        f"{file}: read as CSV, delimiter semicolon, column 'id', UTF-8; 7 lines, 3 records, 1 blank line"
+        in result.stderr
+    )
+    assert f"{file}: 1 record goes over several lines; the first begins in line 3" in result.stderr
+    assert json.loads(result.stdout)["intake"]["multiline_records"] == 1
+
+
+@pytest.mark.parametrize("command", ["submit", "run"])
+def test_a_list_that_can_be_read_in_two_ways_is_refused_with_the_way_out(queued: Home, command: str) -> None:
+    result = queued.cli(command, queued.write("list.csv", AMBIGUOUS), "--portal", "main", "--skip-invalid")
+    assert (result.code, result.stdout) == (2, "")
+    assert "lines 2 to 3 can be read in two ways" in result.stderr
+    assert "--multiline" in result.stderr
+    assert json.loads(queued.cli("list", "--json").stdout)["jobs"] == []
+
+
+def test_a_column_that_looks_like_the_one_is_named(queued: Home) -> None:
+    result = queued.cli("submit", queued.write("list.csv", "Kontaktnummer;Name\n101;Ann\n"), "--portal", "main")
+    assert result.code == 2
+    assert "contact IDs may stand in 'Kontaktnummer'" in result.stderr
+    assert "--column" in result.stderr
+
+
+def test_a_bad_line_of_the_protected_list_is_told_with_its_number(queued: Home) -> None:
+    protected = queued.write("protected.csv", 'id,note\n101,ok\n102,"5 inch\n103,ok\n')
+    queued.configure(main={"url": "http://127.0.0.1:9", "protected_ids_file": protected})
+    result = queued.cli("check")
+    assert result.code != 0
+    assert 'line 3 ("102,"5 inch"): a quote mark opens a field that does not end' in result.stdout + result.stderr
 
 
 def test_refuses_what_cannot_be_read(queued: Home) -> None:

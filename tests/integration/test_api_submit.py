@@ -59,7 +59,60 @@ async def test_a_list_alone_becomes_a_job(redis: ArqRedis, api: Api, headers: di
     assert (job["total"], job["duplicates"], job["state"]) == (3, 1, "queued")
     assert [(action["by"], action["action"]) for action in job["actions"]] == [("local", "submit")]
     assert await ids_of(redis, job) == [5, 6, 7]
+    intake = job.pop("intake")
     assert await api.json("GET", "/v1/jobs/job-1") == job
+    assert (intake["records"], intake["lines"], intake["duplicates"]) == (4, 5 if headers is CSV else 4, 1)
+
+
+async def test_the_answer_says_how_the_list_was_read(api: Api) -> None:
+    body = b'sep=;\r\nname;id\r\n"Ann\nLee";7\r\n\r\nBob;5\r\nCy;7\r\n'
+    job = await api.json("POST", "/v1/jobs?portal=main", status=202, data=body, headers=CSV)
+    assert job["intake"] == {
+        "form": "csv",
+        "delimiter": ";",
+        "column": "id",
+        "encoding": "utf-8",
+        "gzip": False,
+        "records": 3,
+        "lines": 7,
+        "blank_lines": 1,
+        "duplicates": 1,
+        "invalid": 0,
+        "multiline_records": 1,
+        "first_multiline_line": 3,
+        "perhaps_cut_off": False,
+    }
+    document = {"portal": "main", "contact_ids": [3, 1, 3]}
+    intake = (await api.json("POST", "/v1/jobs", status=202, json=document))["intake"]
+    assert (intake["form"], intake["records"], intake["duplicates"]) == ("json", 3, 1)
+
+
+async def test_a_list_that_can_be_read_in_two_ways_is_refused_unless_it_is_said_which(
+    redis: ArqRedis, api: Api
+) -> None:
+    body = b'id,note\n101,ok\n102,"5 inch\n103,7 inch"\n104,ok\n'
+    problem = await api.json("POST", "/v1/jobs?portal=main", status=422, data=body, headers=CSV)
+    assert problem["type"] == "urn:crm-sweep:problem:invalid-list"
+    assert "lines 3 to 4 can be read in two ways" in problem["detail"]
+    assert "multiline=true" in problem["detail"]
+    assert await nothing_was_kept(redis)
+    job = await api.json("POST", "/v1/jobs?portal=main&multiline=true", status=202, data=body, headers=CSV)
+    assert await ids_of(redis, job) == [101, 102, 104]
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"Kontaktnummer;Name\n101;Ann\n", "contact IDs may stand in 'Kontaktnummer'; name the column with"),
+        (b"PK\x03\x04" + b"[Content_Types].xml".rjust(60), "this is an Excel workbook; save it as CSV"),
+        (b"<!doctype html><title>Log in", "this is an HTML page"),
+        (b'id,note\n101,"5 inch\n102,ok\n', "1 line is no row with a contact ID"),
+    ],
+)
+async def test_what_is_no_list_is_told_for_what_it_is(redis: ArqRedis, api: Api, body: bytes, detail: str) -> None:
+    problem = await api.json("POST", "/v1/jobs?portal=main", status=422, data=body, headers=CSV)
+    assert detail in problem["detail"]
+    assert await nothing_was_kept(redis)
 
 
 async def test_a_document_becomes_a_job(redis: ArqRedis, api: Api) -> None:

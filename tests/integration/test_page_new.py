@@ -141,6 +141,39 @@ async def test_bad_lines_are_told_as_on_the_command_line(redis: ArqRedis, server
     assert not (await list_jobs(redis)).jobs
 
 
+async def test_before_the_number_is_typed_the_page_says_how_the_list_was_read(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
+        sent = await anna.upload(gzip.compress(b'name;id\n"Ann\nLee";3\n\nBob;4\n'))
+        shown = (await anna.look(sent.location)).text
+        assert "Read as CSV, delimiter semicolon, column 'id', UTF-8, gzip" in shown
+        assert "In the list 5 lines, 2 records, 1 blank line" in shown
+        assert "1 record goes over several lines; the first begins in line 2" in shown
+
+
+async def test_a_list_that_can_be_read_in_two_ways_is_refused_unless_the_box_is_ticked(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    ambiguous = 'id,note\n102,"5 inch\n103,7 inch"\n104,ok\n'
+    async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
+        screen = await anna.upload(ambiguous)
+        assert screen.status == 422
+        assert "lines 2 to 3 can be read in two ways" in screen.text
+        assert "say below that fields go over several lines" in screen.text
+        sent = await anna.upload(ambiguous, multiline="yes")
+        assert "Delete 2 contacts from main?" in (await anna.look(sent.location)).text
+
+
+async def test_without_an_id_column_the_page_names_the_field_to_fill_in(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
+        screen = await anna.upload("Kontaktnummer;Name\n101;Ann\n")
+        assert "contact IDs may stand in 'Kontaktnummer'" in screen.text
+        assert "Name the column of the contact ID below" in screen.text
+
+
 async def test_of_many_bad_lines_ten_are_told(redis: ArqRedis, server: EmbeddedServer) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
         screen = await anna.upload("<i>\n" * 25)
