@@ -16,9 +16,6 @@ BAD_LINES_TOLD = 10
 #: Characters of a bad line that are told.
 BAD_TEXT_CHARS = 80
 
-#: Among so few IDs, nobody can tell whether one of them is oddly short.
-_FEW = 2
-
 # A list of JSON integers is the exact grammar of a run of IDs: it takes no sign, underscore, fraction, exponent or
 # digit of another script, it checks the range in the same pass, and it is decoded twice as fast as int() on each.
 _ID_LIST = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=MIN_CONTACT_ID, le=MAX_CONTACT_ID)]])
@@ -220,7 +217,7 @@ class Tally:
 
     def _is_much_shorter(self, last: int | None) -> bool:
         """Whether an ID has at least two digits less than nine tenths of all, as half of one would."""
-        if last is None or len(self._ids) <= _FEW:
+        if last is None or len(self._ids) < 2:
             return False
         usual: int = self._ids[len(self._ids) // 10 + 1]
         return len(str(last)) <= len(str(usual)) - 2

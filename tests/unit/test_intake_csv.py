@@ -177,7 +177,8 @@ def test_the_encoding_is_told() -> None:
         ("id\n10101\n10102\n10103\n101", True),
         ("name,id\na,10101\nb,10102\nc,10103\nd,101", True),
         ("id,name\n10101,a\n10102,b\n10103,c\n101,d", False),
-        ("10101\n101", False),
+        ("10101\n101", True),
+        ("101", False),
         ("[10101,10102,10103,101]", False),
     ],
 )
