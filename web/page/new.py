@@ -142,12 +142,13 @@ def _too_many(request: web.Request, total: int) -> str:
 
 def _refuse_list(request: web.Request, upload: Upload) -> web.Response:
     error = upload.error
+    message = error.message if error else "there is no list"
     bad_lines = error.bad_lines if error else ()
     return _form(
         request,
         upload,
         status=422,
-        error=f"{error.message if error else 'There is no list'}. Nothing was queued.",
+        error=f"{message[:1].upper()}{message[1:]}. Nothing was queued.",
         way_out=error.way_out if error else None,
         bad_lines=bad_lines,
         more_bad=error.total_bad - len(bad_lines) if error else 0,
