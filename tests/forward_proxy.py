@@ -23,18 +23,24 @@ class ForwardProxy:
         credentials: `user:password` that it asks for; empty lets everybody in.
         refuses: status with which it answers whatever it is asked; 0 does what it is asked.
         swallows: status with which it answers after it has sent a call on, in place of the answer; 0 passes that on.
+        swallowed: numbers of the calls for which it does, the first one being 1; empty for all.
+        page: what its own answers say.
         breaks_off: closes the connection without a word.
         asked: the first line of each request.
         heads: each request's head as it came.
+        sent_on: how many calls it has sent on.
     """
 
     url: str = ""
     credentials: str = ""
     refuses: int = 0
     swallows: int = 0
+    swallowed: frozenset[int] = frozenset()
+    page: bytes = b"<html><body>This is the proxy speaking.</body></html>"
     breaks_off: bool = False
     asked: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
+    sent_on: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Treat one connection, which carries one request or one tunnel."""
@@ -49,9 +55,9 @@ class ForwardProxy:
         if self.breaks_off:
             return
         if self.refuses:
-            await _answer(writer, self.refuses)
+            await self._answer(writer, self.refuses)
         elif self.credentials and headers.get("proxy-authorization") != expected:
-            await _answer(writer, 407, 'Proxy-Authenticate: Basic realm="company"\r\n')
+            await self._answer(writer, 407, 'Proxy-Authenticate: Basic realm="company"\r\n')
         elif method == "CONNECT":
             await self._tunnel(target, reader, writer)
         else:
@@ -62,7 +68,7 @@ class ForwardProxy:
         try:
             from_portal, to_portal = await asyncio.open_connection(host.strip("[]"), int(port))
         except OSError:
-            await _answer(writer, 502)
+            await self._answer(writer, 502)
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         both = (_forward(reader, to_portal), _forward(from_portal, writer))
@@ -74,11 +80,13 @@ class ForwardProxy:
     async def _send_on(
         self, method: str, target: str, headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter
     ) -> None:
+        self.sent_on += 1
+        number = self.sent_on
         parts = urlsplit(target)
         try:
             from_portal, to_portal = await asyncio.open_connection(parts.hostname, parts.port or 80)
         except OSError:
-            await _answer(writer, 502)
+            await self._answer(writer, 502)
             return
         kept = {name: value for name, value in headers.items() if not name.startswith("proxy-")} | {
             "connection": "close",
@@ -88,13 +96,18 @@ class ForwardProxy:
         head = "".join(f"{name}: {value}\r\n" for name, value in kept.items())
         to_portal.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
         try:
-            if self.swallows:
+            if self.swallows and (not self.swallowed or number in self.swallowed):
                 await from_portal.readuntil(b"\r\n\r\n")  # the portal has done what it was asked
-                await _answer(writer, self.swallows)
+                await self._answer(writer, self.swallows)
             else:
                 await _forward_one(from_portal, writer)
         finally:
             to_portal.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter, status: int, more: str = "") -> None:
+        head = f"HTTP/1.1 {status} Proxy\r\n{more}Content-Type: text/html\r\nContent-Length: {len(self.page)}\r\n"
+        writer.write(f"{head}Connection: close\r\n\r\n".encode() + self.page)
+        await writer.drain()
 
 
 @asynccontextmanager
@@ -125,13 +138,6 @@ async def forward_proxy(credentials: str = "", tls: ssl.SSLContext | None = None
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
-
-
-async def _answer(writer: asyncio.StreamWriter, status: int, more: str = "") -> None:
-    page = b"<html><body>This is the proxy speaking.</body></html>"
-    head = f"HTTP/1.1 {status} Proxy\r\n{more}Content-Type: text/html\r\nContent-Length: {len(page)}\r\n"
-    writer.write(f"{head}Connection: close\r\n\r\n".encode() + page)
-    await writer.drain()
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,6 @@
 """Redis over TLS, with a certificate of a private authority."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,46 +14,16 @@ from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
 from jobs.connection import connect, untrusted_certificate
 from tests.authority import Authority
+from tests.tls_front import tls_before
 
 
 @asynccontextmanager
 async def over_tls(server: EmbeddedServer, tls: ssl.SSLContext) -> AsyncIterator[int]:
-    """Put TLS before a server, as stunnel does, and give the port."""
+    """Put TLS before a server, and give the port."""
     path = server.url.address.socket_path
     assert path is not None
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            from_redis, to_redis = await asyncio.open_unix_connection(path)
-            with contextlib.closing(to_redis):
-                await asyncio.gather(_forward(reader, to_redis), _forward(from_redis, writer))
-        except asyncio.CancelledError:
-            pass
-        finally:
-            tasks.discard(task)
-            writer.close()
-
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield int(listener.sockets[0].getsockname()[1])
-    finally:
-        listener.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await listener.wait_closed()
-
-
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, ssl.SSLError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async with tls_before(lambda: asyncio.open_unix_connection(path), tls) as port:
+        yield port
 
 
 async def ping(url: str, ca_file: Path | None) -> bool:
