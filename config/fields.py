@@ -72,7 +72,16 @@ def secret_or_file(value: object, field: str, known: dict[str, Any]) -> object:
     try:
         return read_secret(path)
     except BadSecret as error:
-        refuse(str(error), given=str(path), field=twin)
+        refuse(str(error), given=_shown(path), field=twin)
+
+
+def _shown(path: Path) -> str:
+    """Show the path of a secret's file; a name that no file has may be the secret itself, in the wrong place."""
+    try:
+        is_one = path.exists() or (len(path.parts) > 1 and path.parent.is_dir())
+    except OSError:  # too long for a name
+        is_one = False
+    return str(path) if is_one else "a name that no file has"
 
 
 def file_of_authorities(path: Path) -> Path:

@@ -1,7 +1,9 @@
 """Redis over TLS, with a certificate of a private authority."""
 
 import asyncio
+import os
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +59,29 @@ async def test_another_server_is_not_trusted_and_the_message_says_what_to_do(
             assert code is ExitCode.UNREACHABLE
             assert message.startswith("the certificate of Redis is not trusted (")
             assert message.endswith("name its authority in redis.tls_ca_file")
+
+
+async def test_a_command_reaches_redis_over_tls_or_says_whom_it_does_not_trust(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    async with over_tls(server, authority.server()) as port:
+        given = {"CRM_SWEEP_REDIS__URL": f"rediss://127.0.0.1:{port}/0"}
+        trusting = given | {"CRM_SWEEP_REDIS__TLS_CA_FILE": str(authority.file)}
+        assert (await run_list(tmp_path, trusting))[0] == ExitCode.DONE
+        code, stderr = await run_list(tmp_path, given)
+    assert code == ExitCode.UNREACHABLE
+    assert stderr.startswith("crm-sweep: the certificate of Redis is not trusted (")
+
+
+async def run_list(directory: Path, environment: dict[str, str]) -> tuple[int | None, str]:
+    """Run `crm-sweep list`; gives its exit code and what it wrote to standard error."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cli", "list", cwd=directory, env=os.environ | environment | {"COLUMNS": "200"},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, stderr = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, stderr.decode()
 
 
 async def test_a_certificate_for_another_host_is_not_enough(server: EmbeddedServer, tmp_path: Path) -> None:

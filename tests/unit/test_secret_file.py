@@ -125,6 +125,15 @@ def test_a_file_that_is_not_there_or_a_directory_says_so(tmp_path: Path) -> None
             read_secret(path)
 
 
+@pytest.mark.parametrize("given_as", [SECRET, f"hush/{SECRET}==", SECRET * 20])
+def test_a_secret_in_place_of_the_name_of_its_file_is_not_shown(given_as: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(NO_FILE, URL | {"CRM_SWEEP_PORTALS__MAIN__TOKEN_FILE": given_as})
+    (problem,) = caught.value.problems
+    assert "given a name that no file has, expected a readable file (" in problem
+    assert "hush" not in problem
+
+
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufeff"), min_size=1))
 def test_any_line_of_text_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any-secret"
