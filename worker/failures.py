@@ -85,6 +85,8 @@ def decide_exception(
         (EXCEPTION_TABLE[cls] for cls in type(error).__mro__ if cls in EXCEPTION_TABLE),
         EXCEPTION_TABLE[aiohttp.ClientError],
     )
+    if connecting and decision.may_have_deleted:  # whatever broke, there was no call in it yet
+        decision = EXCEPTION_TABLE[aiohttp.ClientConnectorError]
     if isinstance(error, aiohttp.ClientHttpProxyError):
         said = f" (HTTP {error.status} of the proxy)"
     else:

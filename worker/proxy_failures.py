@@ -107,6 +107,8 @@ def before_sending(error: BaseException, proxy: ProxyAt | None) -> Decision | No
         if not isinstance(error, aiohttp.ClientProxyConnectionError) and (error.host, error.port) != proxy:
             return None
         return next(AT_PROXY_TABLE[cls] for cls in type(error).__mro__ if cls in AT_PROXY_TABLE)
+    if isinstance(error, UnicodeError):  # a name that no name server could know: that of the proxy, which is looked up
+        return AT_PROXY_TABLE[aiohttp.ClientConnectorDNSError]
     usual = next((EXCEPTION_TABLE[cls] for cls in type(error).__mro__ if cls in EXCEPTION_TABLE), None)
     return None if usual is not None and not usual.sent else NO_TUNNEL
 
