@@ -21,7 +21,7 @@ class RedisConfig(Section):
     """Where the ledger lives."""
 
     password_file: FilePath | None = None
-    """File that holds the password of Redis; read once at start, line ends at its end ignored."""
+    """File that holds the password of Redis; read once at start, trailing line ends ignored."""
 
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Password of Redis, when it is not part of `url`."""

@@ -29,7 +29,7 @@ class Portal(Section):
     """Base address of the portal, `http://` or `https://`, without `/api`."""
 
     token_file: FilePath | None = None
-    """File that holds the token; read once at start, line ends at its end ignored."""
+    """File that holds the token; read once at start, trailing line ends ignored."""
 
     token: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Token of the account that deletes."""
@@ -38,7 +38,7 @@ class Portal(Section):
     """User name (usually an e-mail address) to log in with, instead of a token."""
 
     password_file: FilePath | None = None
-    """File that holds the password of `username`; read once at start, line ends at its end ignored."""
+    """File that holds the password of `username`; read once at start, trailing line ends ignored."""
 
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Password of `username`."""
@@ -53,7 +53,7 @@ class Portal(Section):
     """User name for the proxy, where it asks for one."""
 
     proxy_password_file: FilePath | None = None
-    """File that holds the password of `proxy_username`; read once at start, line ends at its end ignored."""
+    """File that holds the password of `proxy_username`; read once at start, trailing line ends ignored."""
 
     proxy_password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Password of `proxy_username`."""
