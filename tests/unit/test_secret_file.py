@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -134,6 +134,7 @@ def test_a_secret_in_place_of_the_name_of_its_file_is_not_shown(given_as: str) -
     assert "hush" not in problem
 
 
+@settings(deadline=None)  # a busy machine may take long over a file
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufeff"), min_size=1))
 def test_any_line_of_text_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any-secret"
@@ -143,6 +144,7 @@ def test_any_line_of_text_comes_back_as_it_was_written(tmp_path_factory: pytest.
             assert read_secret(path) == text
 
 
+@settings(deadline=None)  # a busy machine may take long over a file
 @given(st.binary(max_size=40))
 def test_bytes_of_any_kind_are_a_secret_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any-bytes"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.reference import Setting, all_settings
@@ -133,6 +133,7 @@ def test_a_name_that_is_like_no_setting_gets_no_hint(name: str) -> None:
     assert caught.value.problems == [f"environment variable {name}: matches no setting"]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([setting for setting in all_settings().values() if setting.env]), st.from_regex(r"[a-z0-9_]{1,9}")
 )
