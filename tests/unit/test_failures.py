@@ -26,6 +26,7 @@ from worker.failure_table import (
     Fault,
 )
 from worker.failures import CAUGHT, decide_exception, decide_fault, decide_status, rule_for
+from worker.proxy_failures import tunnel_refused
 
 NOW = 1_800_000_000.0
 ID_REASONS = {"rejected", "portal_error", "timeout", "answer_garbled", "connection_lost"}
@@ -33,6 +34,7 @@ JOB_REASONS = {
     "portal_auth",
     "portal_payment",
     "portal_forbidden",
+    "portal_proxy",
     "portal_protocol",
     "portal_unreachable",
     "rate_limit",
@@ -95,6 +97,34 @@ def test_an_exception_that_nobody_knows_counts_as_a_lost_connection() -> None:
     for error in (NewError(), RuntimeError()):
         failure = decide_exception(error)
         assert (failure.action, failure.may_have_deleted, failure.sent) == (Action.RETRY, True, True)
+
+
+def test_what_breaks_before_a_call_is_sent_was_no_attempt() -> None:
+    """The same classes as of a call that is lost: only the moment tells."""
+    for error in (aiohttp.ServerDisconnectedError(), ConnectionResetError(), aiohttp.ClientPayloadError()):
+        for proxy in (None, ("proxy", 3128)):
+            failure = decide_exception(error, connecting=True, proxy=proxy)
+            assert (failure.may_have_deleted, failure.sent, failure.reason) == (False, False, "portal_unreachable")
+            assert decide_exception(error, proxy=proxy).may_have_deleted
+
+
+def test_a_tunnel_can_be_refused_with_any_status() -> None:
+    for status in range(100, 1000):
+        decision = tunnel_refused(status)
+        assert (decision.may_have_deleted, decision.sent) == (False, False)
+        assert decision.action in {Action.STOP, Action.RETRY}
+        assert "proxy" in decision.message
+
+
+def test_through_a_proxy_only_the_api_and_those_who_turn_a_call_away_are_believed() -> None:
+    for status, body in product(range(100, 1000), Body):
+        straight = decide_status(status, body, now=NOW)
+        through = decide_status(status, body, now=NOW, read_by_proxy=True)
+        if body is Body.API_ERROR:
+            assert through == straight
+        else:
+            assert through.may_have_deleted is not (status in {401, 413, 414, 429})
+            assert through.action is straight.action
 
 
 def test_only_what_certainly_left_nothing_behind_counts_as_not_sent() -> None:
