@@ -16,6 +16,8 @@ from cli.context import AsJson, redis_of, settings_of
 from cli.errors import ExitCode, explain
 from cli.loop import run_async
 from cli.output import out, rendered
+from config.fields import plain
+from config.service_links import service_links
 from config.settings import ConfigError, Portal, Settings
 from config.sources import file_to_read
 from jobs.advice import remedy_for
@@ -71,7 +73,7 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
 
 
 async def _check(settings: Settings, path: Path | None) -> list[Finding]:
-    findings = [_configuration(settings, path), _api(settings)]
+    findings = [_configuration(settings, path), *_blanks(settings), _api(settings)]
     findings += [finding async for finding in _redis(settings)]
     for found in await asyncio.gather(*(_portal(portal) for portal in settings.portals.values())):
         findings += found
@@ -89,7 +91,26 @@ def _configuration(settings: Settings, path: Path | None) -> Finding:
             "file with --config",
             ExitCode.BAD_INPUT,
         )
-    return Finding("configuration", "ok", f"{origin}; portals {', '.join(sorted(settings.portals))}")
+    message = f"{origin}; portals {', '.join(sorted(settings.portals))}"
+    if links := service_links(os.environ):
+        message += f"; {len(links)} variables of services in the same namespace are left alone, such as {links[0]}"
+    return Finding("configuration", "ok", message)
+
+
+def _blanks(settings: Settings) -> Iterator[Finding]:
+    """Passwords that may hold more than they should: a blank can be part of one, and seldom is."""
+    passwords = {"redis.password": settings.redis.password}
+    for portal in settings.portals.values():
+        passwords[f"portals.{portal.name}.password"] = portal.password
+        passwords[f"portals.{portal.name}.proxy_password"] = portal.proxy_password
+    for name, password in passwords.items():
+        text = plain(password) or ""
+        if text != text.strip():
+            yield Finding(
+                "configuration",
+                "warning",
+                f"{name} begins or ends with a blank; take it out if it does not belong there",
+            )
 
 
 def _api(settings: Settings) -> Finding:
@@ -159,9 +180,21 @@ async def _facts(redis: ArqRedis) -> str:
     return ", ".join(facts)
 
 
+def _way_to(portal: Portal) -> Iterator[Finding]:
+    """Through which proxy calls go, and whom they trust."""
+    about = f"portal {portal.name}"
+    if proxy := portal.proxy_on_the_way():
+        who = f" as the user {proxy.username}" if proxy.username else ""
+        yield Finding(about, "ok", f"calls go through the proxy {proxy.url} (named by {proxy.named_by}){who}")
+    elif portal.proxy_from_environment:
+        yield Finding(about, "ok", "the environment names no proxy for its address: calls go straight to the portal")
+    if portal.tls_ca_file is not None:
+        yield Finding(about, "ok", f"its certificate may come from the authorities in {portal.tls_ca_file} alone")
+
+
 async def _portal(portal: Portal) -> list[Finding]:
     about = f"portal {portal.name}"
-    findings = []
+    findings = list(_way_to(portal))
     try:
         protected = read_protected(portal)
     except BadProtectedList as error:
@@ -182,7 +215,8 @@ async def _portal(portal: Portal) -> list[Finding]:
         await client.close()
     if failure:
         message = f"{failure.reason}: {failure.message}"
-        if to_do := remedy_for(failure.reason):
+        # What the failure says to do is more to the point than what its reason says.
+        if ";" not in failure.message and (to_do := remedy_for(failure.reason)):
             message = f"{message}; {to_do}"
         return [*findings, Finding(about, "error", message, ExitCode.UNREACHABLE)]
     return [Finding(about, "ok", "answers, and the account may use the CRM"), *findings]

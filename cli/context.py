@@ -40,7 +40,7 @@ def settings_of(ctx: typer.Context) -> Settings:
 @contextlib.asynccontextmanager
 async def redis_of(settings: Settings) -> AsyncIterator[ArqRedis]:
     """Connect to the configured Redis while the block lasts."""
-    redis = connect(settings.redis.url)
+    redis = connect(settings.redis.url, tls_ca_file=settings.redis.tls_ca_file)
     try:
         yield redis
     finally:

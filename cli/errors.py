@@ -10,7 +10,7 @@ from cli.embedded import EmbeddedServerError
 from config.errors import ConfigError, UnknownPortal
 from config.masking import mask_text
 from jobs.advice import PORTAL_FAULTS
-from jobs.connection import AWAY, UnsuitableServer
+from jobs.connection import AWAY, UnsuitableServer, untrusted_certificate
 from jobs.control import UnknownJob
 from jobs.intake import IntakeError, WayOut
 from jobs.outcomes import Outcome
@@ -132,6 +132,10 @@ def _in_words(error: BaseException) -> str:
             return f"{told or 'a command is needed'} (see --help)"
         case AuthenticationError():
             return f"Redis does not accept the password: {_one_line(error)}; see redis.password"
+        case RedisError() if (why := untrusted_certificate(error)) is not None:
+            return (
+                f"the certificate of Redis is not trusted ({why}); renew it, or name its authority in redis.tls_ca_file"
+            )
         case RedisError():
             trouble = "cannot be reached" if isinstance(error, AWAY) else "refuses"
             return f"Redis {trouble}: {_one_line(error)}; see that it runs, and that redis.url is right"

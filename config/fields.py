@@ -7,6 +7,9 @@ from typing import Annotated, Any, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from config.authorities import read_authorities
+from config.secret_file import BadSecret, read_secret
+
 #: A name given by the operator, of a portal or of an API key.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 
@@ -58,7 +61,7 @@ def secret_or_file(value: object, field: str, known: dict[str, Any]) -> object:
         known: the fields validated so far; the twin is declared before the secret.
 
     Raises:
-        PydanticCustomError: both were given, or the file is missing, unreadable or empty.
+        PydanticCustomError: both were given, or the file is not one that holds a secret.
     """
     twin = f"{field}_file"
     path: Path | None = known.get(twin)
@@ -67,15 +70,22 @@ def secret_or_file(value: object, field: str, known: dict[str, Any]) -> object:
     if value is not None:
         refuse(f"either {field} or {twin}, not both", given="both", field=twin)
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        refuse(f"a readable file ({error.strerror or type(error).__name__})", given=str(path), field=twin)
-    except UnicodeDecodeError:
-        refuse("a file of UTF-8 text", given=str(path), field=twin)
-    text = text.removesuffix("\n").removesuffix("\r")
-    if not text:
-        refuse("a file that is not empty", given=str(path), field=twin)
-    return text
+        return read_secret(path)
+    except BadSecret as error:
+        refuse(str(error), given=str(path), field=twin)
+
+
+def file_of_authorities(path: Path) -> Path:
+    """Return the path of a file of certificates that can be used.
+
+    Raises:
+        PydanticCustomError: it cannot be read, or holds no certificates.
+    """
+    try:
+        read_authorities(path)
+    except ValueError as error:
+        refuse(str(error), given=str(path))
+    return path
 
 
 def plain(secret: SecretStr | None) -> str | None:

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, SerializerFunctionWrapHandler, ValidationInfo, field_serializer, field_validator
 
 from config.errors import UnknownPortal
-from config.fields import NAME_PATTERN, FilePath, Section, Unit, plain, refuse, secret_or_file
+from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authorities, plain, refuse, secret_or_file
 from config.portal import Portal
 from config.redis_url import RedisUrl, parse_redis_url
 
@@ -20,13 +21,16 @@ class RedisConfig(Section):
     """Where the ledger lives."""
 
     password_file: FilePath | None = None
-    """File that holds the password of Redis; read once at start, one trailing newline ignored."""
+    """File that holds the password of Redis; read once at start, line ends at its end ignored."""
 
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Password of Redis, when it is not part of `url`."""
 
     url: Annotated[RedisUrl, Field(validate_default=True)] = RedisUrl("redis://127.0.0.1:6379/0")
     """Address of Redis: `redis://`, `rediss://` (TLS) or `unix://` (socket)."""
+
+    tls_ca_file: FilePath | None = None
+    """PEM file of the authorities that the server's certificate may come from, in place of those of the system."""
 
     @property
     def redacted(self) -> str:
@@ -59,6 +63,15 @@ class RedisConfig(Section):
         if address.password is not None and address.password != password:
             refuse("one password: in the url, or in password or password_file")
         return url.with_password(password)
+
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _authorities_are_readable(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is None:
+            return None
+        if "url" in info.data and not info.data["url"].address.tls:
+            refuse("tls_ca_file beside a url that begins with rediss://", given=str(file))
+        return file_of_authorities(file)
 
 
 class ApiKey(Section):

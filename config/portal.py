@@ -1,11 +1,14 @@
 """One portal: its address, its credentials, and how hard it may be worked."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from config.fields import NAME_PATTERN, FilePath, Section, Unit, refuse, secret_or_file
+from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authorities, plain, refuse, secret_or_file
+from config.proxy import Proxy, environment_proxy, proxy_url
+from config.secret_file import BadSecret, check_token
 
 #: Smallest and largest value of the two limits that can be changed while jobs run as well.
 REQUESTS_PER_SECOND = (0.01, 1000)
@@ -26,7 +29,7 @@ class Portal(Section):
     """Base address of the portal, `http://` or `https://`, without `/api`."""
 
     token_file: FilePath | None = None
-    """File that holds the token; read once at start, one trailing newline ignored."""
+    """File that holds the token; read once at start, line ends at its end ignored."""
 
     token: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Token of the account that deletes."""
@@ -35,13 +38,31 @@ class Portal(Section):
     """User name (usually an e-mail address) to log in with, instead of a token."""
 
     password_file: FilePath | None = None
-    """File that holds the password of `username`; read once at start, one trailing newline ignored."""
+    """File that holds the password of `username`; read once at start, line ends at its end ignored."""
 
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Password of `username`."""
 
     auth_scheme: Literal["token", "bearer"] = "token"
     """Form of the `Authorization` header: the token alone, or after the word `Bearer`."""
+
+    proxy: str | None = None
+    """HTTP proxy on the way to the portal, `http://host:port` or `https://host:port`."""
+
+    proxy_username: Annotated[str | None, Field(validate_default=True)] = None
+    """User name for the proxy, where it asks for one."""
+
+    proxy_password_file: FilePath | None = None
+    """File that holds the password of `proxy_username`; read once at start, line ends at its end ignored."""
+
+    proxy_password: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    """Password of `proxy_username`."""
+
+    proxy_from_environment: bool = False
+    """Whether `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say which proxy to use; by default they are ignored."""
+
+    tls_ca_file: FilePath | None = None
+    """PEM file of the authorities that the portal's certificate may come from, in place of those of the system."""
 
     requests_per_second: Annotated[
         float, Field(ge=REQUESTS_PER_SECOND[0], le=REQUESTS_PER_SECOND[1]), Unit("calls/s")
@@ -128,10 +149,11 @@ class Portal(Section):
     @classmethod
     def _token_fits_a_header(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if token is not None:
-            text = token.get_secret_value()
-            if not text.isascii() or not text.isprintable() or not text or " " in text:
-                field = "token_file" if info.data.get("token_file") else None
-                refuse("a token of visible ASCII characters, without blanks (and without the word Bearer)", field=field)
+            try:
+                check_token(token.get_secret_value())
+            except BadSecret as error:
+                file: Path | None = info.data.get("token_file")
+                refuse(str(error), given=str(file) if file else None, field="token_file" if file else None)
         return token
 
     @field_validator("username")
@@ -169,6 +191,62 @@ class Portal(Section):
             refuse("username beside the password", given="nothing", field="username")
         return password
 
+    @field_validator("proxy")
+    @classmethod
+    def _check_proxy(cls, proxy: str | None) -> str | None:
+        try:
+            return None if proxy is None else proxy_url(proxy)
+        except ValueError as error:
+            refuse(str(error))
+
+    @field_validator("proxy_username")
+    @classmethod
+    def _proxy_user_has_a_proxy(cls, username: str | None, info: ValidationInfo) -> str | None:
+        if username is None or "proxy" not in info.data:
+            return username
+        if info.data["proxy"] is None:
+            refuse("proxy beside proxy_username", given="nothing", field="proxy")
+        if not username.strip() or ":" in username:
+            refuse("a user name without a colon")
+        return username
+
+    @field_validator("proxy_password", mode="before")
+    @classmethod
+    def _read_proxy_password(cls, value: object, info: ValidationInfo) -> object:
+        return secret_or_file(value, "proxy_password", info.data)
+
+    @field_validator("proxy_password")
+    @classmethod
+    def _proxy_credentials_are_complete(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if not {"proxy_username", "proxy_password_file"} <= info.data.keys():
+            return password  # one of them is wrong already, and said so
+        username = info.data["proxy_username"]
+        if password is None and username is not None:
+            refuse("proxy_password or proxy_password_file beside proxy_username", given="nothing")
+        if password is not None and username is None:
+            refuse("proxy_username beside the proxy's password", given="nothing", field="proxy_username")
+        if plain(password) == "":
+            refuse("a password that is not empty", given="an empty text")
+        return password
+
+    @field_validator("proxy_from_environment")
+    @classmethod
+    def _one_way_to_name_a_proxy(cls, wanted: bool, info: ValidationInfo) -> bool:
+        if not wanted:
+            return False
+        if info.data.get("proxy") is not None:
+            refuse("either proxy or proxy_from_environment, not both", given="both")
+        try:
+            environment_proxy(info.data.get("url", ""))
+        except ValueError as error:
+            refuse(str(error), given="true")
+        return True
+
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _authorities_are_readable(cls, file: Path | None) -> Path | None:
+        return None if file is None else file_of_authorities(file)
+
     @field_validator("batch_size_max")
     @classmethod
     def _batch_sizes_in_order(cls, largest: int, info: ValidationInfo) -> int:
@@ -184,6 +262,12 @@ class Portal(Section):
         if base is not None and base > longest:
             refuse(f"at least backoff_base_s, which is {base:g}")
         return longest
+
+    def proxy_on_the_way(self) -> Proxy | None:
+        """Return the proxy that calls go through, None where they go straight to the portal."""
+        if self.proxy is None:
+            return environment_proxy(self.url) if self.proxy_from_environment else None
+        return Proxy(self.proxy, "proxy", self.proxy_username or "", plain(self.proxy_password) or "")
 
     def needs_approval(self, contacts: int) -> bool:
         """Whether a job of so many contact IDs waits until somebody approves it."""

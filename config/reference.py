@@ -25,11 +25,22 @@ ENV_SEPARATOR = "__"
 ANY_NAME = "<name>"
 ANY_ITEM = "[]"
 
-Kind = Literal["integer", "number", "text", "choice", "path", "secret", "list"]
+Kind = Literal["integer", "number", "text", "choice", "path", "secret", "switch", "list"]
 
-_KINDS: Mapping[type, Kind] = {int: "integer", float: "number", str: "text", Path: "path", SecretStr: "secret"}
-#: Shown as text with its credentials cut out, not masked as a whole.
-_ADDRESSES = frozenset({("redis", "url"), ("portals", ANY_NAME, "url")})
+_KINDS: Mapping[type, Kind] = {
+    int: "integer",
+    float: "number",
+    bool: "switch",
+    str: "text",
+    Path: "path",
+    SecretStr: "secret",
+}
+#: Shown as text with its credentials cut out, not masked as a whole; each with an example.
+_ADDRESSES: Mapping[tuple[str, ...], str] = {
+    ("redis", "url"): "redis://host:6379/0",
+    ("portals", ANY_NAME, "url"): "https://crm.example.com",
+    ("portals", ANY_NAME, "proxy"): "http://proxy.example.com:3128",
+}
 #: Whole or not at all: somebody may have put the key itself where its digest belongs.
 _MASKED = frozenset({("api", "keys", ANY_ITEM, "key_sha256")})
 
@@ -86,9 +97,7 @@ class Setting:
             words = "one or more of" if self.kind == "list" else "one of"
             return f"{words} {self.range}"
         if self.is_address:
-            return "an address such as " + (
-                "redis://host:6379/0" if self.path[0] == "redis" else "https://crm.example.com"
-            )
+            return f"an address such as {_ADDRESSES[self.path]}"
         noun = {
             "integer": "a whole number",
             "number": "a number",
@@ -96,6 +105,7 @@ class Setting:
             "choice": "a text",
             "path": "the path of a file",
             "secret": "a text",
+            "switch": "true or false",
             "list": "a list of tables",
         }[self.kind]
         if not self.range:
@@ -175,6 +185,8 @@ def _leaf(path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
 def _default_text(default: object) -> str:
     if default is PydanticUndefined or default is None or default == ():
         return ""
+    if isinstance(default, bool):
+        return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 

@@ -63,5 +63,8 @@ def _secrets(settings: Settings) -> list[str]:
     """Return every secret text in the settings."""
     portals = settings.portals.values()
     found = [settings.redis.url.address.password, plain(settings.redis.password)]
-    found += [plain(secret) for portal in portals for secret in (portal.token, portal.password)]
+    for portal in portals:
+        found += [plain(secret) for secret in (portal.token, portal.password)]
+        if proxy := portal.proxy_on_the_way():
+            found += [proxy.password, proxy.authorization.removeprefix("Basic ")]
     return [secret for secret in found if secret]

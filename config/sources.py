@@ -19,6 +19,8 @@ from config.reference import (
     env_name,
     find_setting,
 )
+from config.service_links import is_service_link
+from config.text_file import NotText, decode_text
 
 #: Names the configuration file; the only variable with our prefix that is not a setting.
 CONFIG_VARIABLE = "CRM_SWEEP_CONFIG"
@@ -31,6 +33,8 @@ _DISPLACES: Mapping[str, frozenset[str]] = {
     "username": frozenset({"token", "token_file"}),
     "password": frozenset({"token", "token_file", "password_file"}),
     "password_file": frozenset({"token", "token_file", "password"}),
+    "proxy_password": frozenset({"proxy_password_file"}),
+    "proxy_password_file": frozenset({"proxy_password"}),
 }
 
 
@@ -75,7 +79,7 @@ def read_sources(path: Path | None, environ: Mapping[str, str]) -> Sources:
         _read_file(sources, path, named_by)
     for name in sorted(environ):
         if name.upper().startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
-            _lay_over(sources, name, environ[name])
+            _lay_over(sources, name, environ)
     return sources
 
 
@@ -99,11 +103,11 @@ def file_to_read(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | 
 def _read_file(sources: Sources, path: Path, named_by: str) -> None:
     sources.file = path
     try:
-        sources.data = tomllib.loads(path.read_text(encoding="utf-8"))
+        sources.data = tomllib.loads(decode_text(path.read_bytes()))
     except OSError as error:
         sources.problems.append(f"{path}{named_by}: cannot be read: {error.strerror or type(error).__name__}")
-    except UnicodeDecodeError as error:
-        sources.problems.append(f"{path}{named_by}: not UTF-8 text (byte {error.start + 1})")
+    except NotText as error:
+        sources.problems.append(f"{path}{named_by}: not UTF-8 text: {error}")
     except tomllib.TOMLDecodeError as error:
         sources.problems.append(f"{path}{named_by}: not valid TOML: {error}")
     for key, portal in _table(sources.data, "portals").items():
@@ -114,14 +118,15 @@ def _read_file(sources: Sources, path: Path, named_by: str) -> None:
             )
 
 
-def _lay_over(sources: Sources, name: str, text: str) -> None:
+def _lay_over(sources: Sources, name: str, environ: Mapping[str, str]) -> None:
     """Put one environment variable's value into the data, in the type its setting asks for."""
     keys = tuple(name.removeprefix(ENV_PREFIX).lower().split(ENV_SEPARATOR))
     if len(keys) == 3 and keys[0] == "portals":
         keys = ("portals", _portal_key(sources.data, keys[1]), keys[2])
     setting = find_setting(keys) if name.isupper() else None
     if setting is None or ANY_ITEM in setting.path or "" in keys:
-        sources.problems.append(_unknown_variable(name, sources.data))
+        if not is_service_link(name, environ):
+            sources.problems.append(_unknown_variable(name, sources.data))
         return
     table = sources.data
     for key in keys[:-1]:
@@ -132,7 +137,7 @@ def _lay_over(sources: Sources, name: str, text: str) -> None:
         if (*keys[:-1], rival) not in sources.variables:
             table.pop(rival, None)
     sources.variables[keys] = name
-    table[keys[-1]] = _typed(setting, text)
+    table[keys[-1]] = _typed(setting, environ[name])
 
 
 def _portal_key(data: dict[str, Any], name: str) -> str:
@@ -149,6 +154,8 @@ def _typed(setting: Setting, text: str) -> Any:
         return int(text)
     if setting.kind == "number" and re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text):
         return float(text)
+    if setting.kind == "switch" and text.lower() in {"true", "false"}:
+        return text.lower() == "true"
     if setting.kind == "list":
         try:
             return json.loads(text)
@@ -158,6 +165,7 @@ def _typed(setting: Setting, text: str) -> Any:
 
 
 def _unknown_variable(name: str, data: dict[str, Any]) -> str:
+    """Say that a variable is no setting, and which one may have been meant."""
     portals = list(_table(data, "portals")) or ["main"]
     parts = name.upper().split(ENV_SEPARATOR)
     if len(parts) == 3:
@@ -168,8 +176,12 @@ def _unknown_variable(name: str, data: dict[str, Any]) -> str:
             known += [env_name(("portals", portal, setting.path[-1])) for portal in portals]
         elif setting.env:
             known.append(setting.env)
-    match = difflib.get_close_matches(name.upper(), known, n=1)
-    hint = f"; did you mean {match[0]}?" if match else ""
+    # What all names, or all settings of a portal, have in common must not make strangers look alike.
+    common = [f"{ENV_PREFIX}PORTALS{ENV_SEPARATOR}{portal.upper().replace('-', '_')}_" for portal in portals]
+    shared = next((start for start in common if name.upper().startswith(start)), ENV_PREFIX)
+    own = {candidate.removeprefix(shared).lstrip("_"): candidate for candidate in known if candidate.startswith(shared)}
+    match = difflib.get_close_matches(name.upper().removeprefix(shared).lstrip("_"), own, n=1)
+    hint = f"; did you mean {own[match[0]]}?" if match else ""
     return f"environment variable {name}: matches no setting{hint}"
 
 

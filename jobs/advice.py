@@ -35,7 +35,8 @@ ADVICE: dict[str, Advice] = {
         "add it, or correct its name, and restart the workers; the job goes on by itself",
     ),
     "portal_unreachable": Advice(
-        "the portal cannot be reached, and is tried again now and then", "see that it runs and that its url is right"
+        "the portal cannot be reached, and is tried again now and then",
+        "see that it runs, and that its url, and its proxy if it has one, are right",
     ),
     # A person has to put something right.
     "portal_auth": Advice(
@@ -44,6 +45,10 @@ ADVICE: dict[str, Advice] = {
     "portal_payment": Advice("the portal is unpaid or not active", "renew its licence or plan, then {go_on}"),
     "portal_forbidden": Advice(
         "the portal refuses the account, or calls from this address", "give it access to the CRM, then {go_on}"
+    ),
+    "portal_proxy": Advice(
+        "a proxy on the way to the portal refuses the calls",
+        "correct the portal's proxy settings, or have its address allowed in the proxy, then {go_on}",
     ),
     "portal_protocol": Advice(
         "what answers is not the portal's API, or answers what it never should",
@@ -59,7 +64,7 @@ _UNKNOWN = Advice("it waits for somebody", "see last_error, then {go_on}")
 
 #: Reasons that a person has to put right at the portal or in its settings before a job can go on.
 PORTAL_FAULTS = frozenset(
-    {"portal_auth", "portal_payment", "portal_forbidden", "portal_protocol", "portal_unreachable"}
+    {"portal_auth", "portal_payment", "portal_forbidden", "portal_proxy", "portal_protocol", "portal_unreachable"}
 )
 
 

@@ -1,6 +1,8 @@
 """The connection to Redis: one kind for all, patient by choice, speaking JSON to arq."""
 
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from config.authorities import read_authorities
 from config.redis_url import RedisUrl
 from jobs.keys import QUEUE
 
@@ -33,7 +36,7 @@ def decode_payload(data: bytes) -> Any:
     return msgspec.json.decode(data)
 
 
-def connect(url: RedisUrl, *, patience_s: float = 3.0) -> ArqRedis:
+def connect(url: RedisUrl, *, patience_s: float = 3.0, tls_ca_file: Path | None = None) -> ArqRedis:
     """Make a client; it connects when it is first used.
 
     Every command may be sent again after a connection broke, so only commands that are safe to repeat belong here:
@@ -43,6 +46,8 @@ def connect(url: RedisUrl, *, patience_s: float = 3.0) -> ArqRedis:
         url: the server's address.
         patience_s: about how long a command is tried again while the server is away: seconds for a person at the
             command line, minutes for a worker.
+        tls_ca_file: the authorities that the certificate of a `rediss://` server may come from; by default those of
+            the system.
     """
     # Waits of 0.05, 0.1, … 0.8 s, then 1 s each.
     retry = Retry(ExponentialBackoff(cap=1, base=0.05), retries=5 + round(patience_s))
@@ -54,6 +59,7 @@ def connect(url: RedisUrl, *, patience_s: float = 3.0) -> ArqRedis:
         # No socket_timeout: redis-py would wrap every command in asyncio.wait_for, which costs time and, on Python
         # 3.11, now and then swallows a cancellation. A server that has vanished is noticed by the kernel instead.
         **_keepalive(url),
+        **_tls(url, tls_ca_file),
     )
     return ArqRedis(
         pool,
@@ -71,6 +77,26 @@ def _keepalive(url: RedisUrl) -> dict[str, Any]:
     options = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
     known = {getattr(socket, name): value for name, value in options.items() if hasattr(socket, name)}
     return {"socket_keepalive": True, "socket_keepalive_options": known}
+
+
+def _tls(url: RedisUrl, ca_file: Path | None) -> dict[str, Any]:
+    """Options of a connection over TLS. By itself redis-py takes the certificate of any other host as well."""
+    if not url.address.tls:
+        return {}
+    return {"ssl_check_hostname": True, "ssl_ca_data": None if ca_file is None else read_authorities(ca_file)}
+
+
+def untrusted_certificate(error: BaseException | None) -> str | None:
+    """Return in what way the certificate of Redis is not to be trusted, None where something else went wrong.
+
+    Args:
+        error: what redis-py raised; it keeps the cause, and tells it in a sentence of its own.
+    """
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message.partition(",")[0]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 async def check_server(redis: ArqRedis) -> list[str]:

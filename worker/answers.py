@@ -103,7 +103,8 @@ class Failure:
     #: False only where it is certain that the portal deleted nothing. True: read the contact IDs back first.
     may_have_deleted: bool
     #: A stable word. For contact IDs: rejected, portal_error, timeout, answer_garbled, connection_lost, …; for a job's
-    #: state: portal_auth, portal_payment, portal_forbidden, portal_protocol, portal_unreachable, rate_limit, push_back.
+    #: state: portal_auth, portal_payment, portal_forbidden, portal_proxy, portal_protocol, portal_unreachable,
+    #: rate_limit, push_back.
     reason: str
     #: The status of the answer; None when there was none.
     http_status: int | None

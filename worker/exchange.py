@@ -1,13 +1,20 @@
 """One request on the wire and what came back. Decides nothing about the API's meaning."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
+from config.authorities import read_authorities
+from config.portal import Portal
 from worker.answers import Failure
 from worker.failure_table import Fault
 from worker.failures import CAUGHT, decide_exception, decide_fault
@@ -28,23 +35,58 @@ class RawAnswer:
     body: bytes
     retry_after: str | None
     elapsed_s: float
+    #: Whether a proxy read call and answer, and may have given the answer itself.
+    read_by_proxy: bool = False
+
+
+class _NotConnectedError(Exception):
+    """Something went wrong before the call was sent; the cause says what."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+        super().__init__()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells what goes wrong before a call is sent from what goes wrong after.
+
+    The classes of the errors alone do not: a proxy that breaks off while it opens a tunnel raises what a portal raises
+    that breaks off with a call in hand.
+    """
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- aiohttp's signature
+    ) -> Connection:
+        """Get a connection from the pool, or make one."""
+        try:
+            return await super().connect(req, traces, timeout)
+        except TimeoutError:
+            raise  # the session makes an error of its own of it
+        except CAUGHT as error:
+            raise _NotConnectedError(error) from None
 
 
 class Exchange:
     """The HTTP session with one portal.
 
     It keeps no cookies (the portal sets one that would let a call run as another user), follows no redirects, uses no
-    proxy or `.netrc` of the environment, and never sends anything twice.
+    `.netrc`, no proxy that the portal's settings do not name or allow, and never sends anything twice.
 
     Args:
-        base_url: the portal's address, without a slash at its end.
-        timeout_s: for a whole call, from connecting to the last byte.
+        portal: its address, its time-out, and the way there.
     """
 
-    def __init__(self, base_url: str, timeout_s: float) -> None:
-        self._base_url = base_url
-        self._timeout_s = timeout_s
-        self._timeout = _timeout(timeout_s)
+    def __init__(self, portal: Portal) -> None:
+        self._base_url = portal.url
+        self._timeout_s = portal.request_timeout_s
+        self._timeout = _timeout(portal.request_timeout_s)
+        self._tls_ca_file = portal.tls_ca_file
+        self._proxy = portal.proxy_on_the_way()
+        # Inside a tunnel a proxy sees nothing.
+        self._read_by_proxy = self._proxy is not None and not portal.url.startswith("https:")
         self._session: aiohttp.ClientSession | None = None
 
     async def send(
@@ -78,14 +120,24 @@ class Exchange:
                 data=body,
                 allow_redirects=False,
                 timeout=self._timeout if timeout_s is None else _timeout(min(timeout_s, self._timeout_s)),
+                **self._through_proxy(),
             ) as response:
                 status = response.status
                 answer = await _read_bounded(response)
-        except CAUGHT as error:
-            return decide_exception(error, status=status, elapsed_s=_since(started), deleting=deleting)
+        except (_NotConnectedError, *CAUGHT) as error:
+            return decide_exception(
+                error.cause if isinstance(error, _NotConnectedError) else error,
+                status=status,
+                elapsed_s=_since(started),
+                deleting=deleting,
+                proxy=(self._proxy.host, self._proxy.port) if self._proxy else None,
+                connecting=isinstance(error, _NotConnectedError),
+            )
         if answer is None:
             return decide_fault(Fault.TOO_LARGE, status=status, elapsed_s=_since(started), deleting=deleting)
-        return RawAnswer(status, answer, response.headers.get("Retry-After"), _since(started))
+        return RawAnswer(
+            status, answer, response.headers.get("Retry-After"), _since(started), read_by_proxy=self._read_by_proxy
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -93,23 +145,47 @@ class Exchange:
             await self._session.close()
             self._session = None
 
+    def _through_proxy(self) -> dict[str, Any]:
+        """Options of a request that goes through the proxy; none without one."""
+        if self._proxy is None:
+            return {}
+        # The credentials go to the proxy alone: with the request that opens a tunnel, not with those inside it. Where
+        # there is no tunnel, the proxy takes them out of the call, among whose headers they are.
+        tunnelled = not self._read_by_proxy and self._proxy.authorization
+        return {
+            "proxy": URL(self._proxy.url),
+            "proxy_headers": {"Proxy-Authorization": self._proxy.authorization} if tunnelled else None,
+        }
+
     def _open(self) -> aiohttp.ClientSession:
+        headers = {
+            "User-Agent": f"crm-sweep/{version('crm-sweep')}",
+            # Answers are small; packing them would only cost the portal work.
+            "Accept-Encoding": "identity",
+        }
+        if self._proxy is not None and self._read_by_proxy:
+            # A look-up out of a proxy's memory would tell what was there before.
+            headers["Cache-Control"] = "no-cache"
+            if self._proxy.authorization:
+                headers["Proxy-Authorization"] = self._proxy.authorization
         session = aiohttp.ClientSession(
             # The lanes' leases are the limit of concurrency; a second one here would only make calls time out waiting.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+            connector=_Connector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=self._trusting()),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            headers={
-                "User-Agent": f"crm-sweep/{version('crm-sweep')}",
-                # Answers are small; packing them would only cost the portal work.
-                "Accept-Encoding": "identity",
-            },
+            headers=headers,
         )
         # aiohttp counts PUT as idempotent and sends it once more after a reset. To us a second PUT is a second attempt,
         # which the ledger must know of. There is no public switch; a test holds that one call is one request.
         session._retry_connection = False  # noqa: SLF001
         self._session = session
         return session
+
+    def _trusting(self) -> ssl.SSLContext | bool:
+        """Return whom to trust; True stands for the system's authorities."""
+        if self._tls_ca_file is None:
+            return True
+        return ssl.create_default_context(cadata=read_authorities(self._tls_ca_file))
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:

@@ -3,6 +3,7 @@
 import sys
 
 from worker.failure_table import ANY_BODY, EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Body, Decision, StatusRule
+from worker.proxy_failures import AT_PROXY_TABLE, NO_TUNNEL, SAID_BY_PROXY, TUNNEL_TABLE
 
 _HEAD = """\
 # Failures and what they mean
@@ -17,6 +18,16 @@ ever deleted and nothing needs to settle. `Retry-After` is read on every status,
 
 A user name or password that the portal refuses, a missing second factor and a locked account (HTTP 500 or 201 of the
 log-in call) are *stop*, `portal_auth`; the same credentials are not tried again for a while.
+"""
+
+_PROXIES = """
+## Proxies
+
+Where a portal has a proxy. To `https://` addresses it opens a tunnel, and what goes wrong before that stands has never
+reached the portal. Calls to `http://` addresses it reads and may answer itself, also after the portal has done what was
+asked. So there, an answer that is not the API's own error is *unknown* whatever the table of statuses says, but for
+401, 413, 414 and 429, with which a call is turned away unread.
+
 """
 
 _COLUMNS = "| Action | Deleted? | Reason | Smaller batches | Settle | Message |\n"
@@ -38,6 +49,11 @@ def render() -> str:
     parts += [f"| {fault.value} {_row(decision)}" for fault, decision in FAULT_TABLE.items()]
     parts += ["\n## Exceptions\n\nThe most specific class wins.\n\n", "| Exception ", _COLUMNS, "|---", _RULES]
     parts += [f"| `{_name(cls)}` {_row(decision)}" for cls, decision in EXCEPTION_TABLE.items()]
+    parts += [_PROXIES, "| What the proxy does ", _COLUMNS, "|---", _RULES]
+    parts += [f"| answers CONNECT with {_range(statuses)} {_row(decision)}" for statuses, decision in TUNNEL_TABLE]
+    parts += [f"| `{_name(cls)}`, with the proxy {_row(decision)}" for cls, decision in AT_PROXY_TABLE.items()]
+    parts += [f"| breaks off before there is a connection to the portal {_row(NO_TUNNEL)}"]
+    parts += [f"| answers itself with {status} {_row(decision)}" for status, decision in SAID_BY_PROXY.items()]
     return "".join(parts)
 
 
@@ -55,10 +71,14 @@ def _row(decision: Decision) -> str:
 
 
 def _statuses(rule: StatusRule) -> str:
-    if isinstance(rule.statuses, range):
-        last = rule.statuses[-1]
-        return "any other" if last >= 600 else f"other {rule.statuses[0]}–{last}"  # noqa: RUF001 -- as above
-    return ", ".join(map(str, rule.statuses))
+    return _range(rule.statuses)
+
+
+def _range(statuses: tuple[int, ...] | range) -> str:
+    if isinstance(statuses, range):
+        last = statuses[-1]
+        return "any other" if last >= 600 else f"other {statuses[0]}–{last}"  # noqa: RUF001 -- as above
+    return ", ".join(map(str, statuses))
 
 
 def _bodies(rule: StatusRule) -> str:

@@ -108,7 +108,7 @@ _BAD_CERTIFICATE = Decision(
     Action.STOP,
     False,
     "portal_protocol",
-    "the portal's certificate is not valid; renew it, or make its authority known to this machine",
+    "the portal's certificate is not trusted; renew it, or name its authority in the portal's tls_ca_file",
     sent=False,
 )
 _REDIRECTED = Decision(
@@ -218,7 +218,17 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
         Decision(Action.SPLIT, False, "rejected", "the request is too large for the portal", shrink=True),
     ),
     StatusRule(
-        (407, 411, 415, 417, 421, 426, 431, 501, 505, 511),
+        (407,),
+        Decision(
+            Action.STOP,
+            True,
+            "portal_proxy",
+            "a proxy on the way does not know who is calling; set the portal's proxy, proxy_username and "
+            "proxy_password_file",
+        ),
+    ),
+    StatusRule(
+        (411, 415, 417, 421, 426, 431, 501, 505, 511),
         Decision(Action.STOP, True, "portal_protocol", f"something that is not the API answered; {_WRONG_ADDRESS}"),
     ),
     StatusRule((429,), Decision(Action.SLOW_DOWN, False, "rate_limit", "the portal asks for fewer calls")),
@@ -331,7 +341,10 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     aiohttp.InvalidURL: _NOT_SET_UP,
     aiohttp.InvalidUrlClientError: _NOT_SET_UP,
     aiohttp.NonHttpUrlClientError: _NOT_SET_UP,
-    aiohttp.ClientHttpProxyError: _NOT_SET_UP,
+    # By its status where a proxy is configured: worker/proxy_failures.py.
+    aiohttp.ClientHttpProxyError: Decision(
+        Action.STOP, False, "portal_proxy", "a proxy refuses the connection to the portal; see to its rules", sent=False
+    ),
     # Redirects are never followed, so these cannot come; if one does, the request went somewhere unknown.
     aiohttp.RedirectClientError: _REDIRECTED,
     aiohttp.InvalidUrlRedirectClientError: _REDIRECTED,

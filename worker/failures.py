@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from worker.answers import Failure
 from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Body, Decision, Fault, StatusRule
+from worker.proxy_failures import ProxyAt, before_sending, hearsay
 from worker.retry_after import parse_retry_after
 
 #: What to catch around a request: covers every class in `EXCEPTION_TABLE`.
@@ -32,6 +33,7 @@ def decide_status(
     now: float,
     elapsed_s: float = 0.0,
     deleting: bool = True,
+    read_by_proxy: bool = False,
 ) -> Failure:
     """Decide what an answer that is not a valid envelope means.
 
@@ -44,9 +46,14 @@ def decide_status(
         now: seconds since 1970 (UTC), for a `Retry-After` that is a date.
         elapsed_s: how long the call took.
         deleting: False for calls that only read: those never deleted anything.
+        read_by_proxy: whether a proxy read the call and may have answered in place of the portal.
     """
     decision = rule_for(status, body, hresult=hresult, error_message=error_message).decision
-    failure = _failure(decision, f" (HTTP {status})", status=status, elapsed_s=elapsed_s, deleting=deleting)
+    said = f" (HTTP {status})"
+    if read_by_proxy and body is not Body.API_ERROR:
+        decision = hearsay(decision, status, body)
+        said = f" (HTTP {status}, maybe of the proxy)"
+    failure = _failure(decision, said, status=status, elapsed_s=elapsed_s, deleting=deleting)
     return replace(failure, retry_after_s=parse_retry_after(retry_after, now))
 
 
@@ -56,7 +63,13 @@ def decide_fault(fault: Fault, *, status: int = 200, elapsed_s: float = 0.0, del
 
 
 def decide_exception(
-    error: BaseException, *, status: int | None = None, elapsed_s: float = 0.0, deleting: bool = True
+    error: BaseException,
+    *,
+    status: int | None = None,
+    elapsed_s: float = 0.0,
+    deleting: bool = True,
+    proxy: ProxyAt | None = None,
+    connecting: bool = False,
 ) -> Failure:
     """Decide what an exception raised by the HTTP library means.
 
@@ -65,12 +78,17 @@ def decide_exception(
         status: HTTP status, when the answer had begun to arrive.
         elapsed_s: how long the call took.
         deleting: False for calls that only read.
+        proxy: host and port of the proxy on the way, if there is one.
+        connecting: whether it came before the call was sent.
     """
-    decision = next(
+    decision = (before_sending(error, proxy) if connecting else None) or next(
         (EXCEPTION_TABLE[cls] for cls in type(error).__mro__ if cls in EXCEPTION_TABLE),
         EXCEPTION_TABLE[aiohttp.ClientError],
     )
-    said = f" ({type(error).__name__}{_detail(error)})"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        said = f" (HTTP {error.status} of the proxy)"
+    else:
+        said = f" ({type(error).__name__}{_detail(error)}{', through the proxy' if proxy else ''})"
     return _failure(decision, said, status=status, elapsed_s=elapsed_s, deleting=deleting)
 
 

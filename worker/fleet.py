@@ -78,7 +78,9 @@ class Fleet:
         Raises:
             BadProtectedList: a list of protected contact IDs cannot be read.
         """
-        fleet = cls(settings, connect(settings.redis.url, patience_s=PATIENCE_S))
+        fleet = cls(
+            settings, connect(settings.redis.url, patience_s=PATIENCE_S, tls_ca_file=settings.redis.tls_ca_file)
+        )
         # Every task of this worker begins after this and takes it along.
         bind_contextvars(worker=fleet.name)
         for portal in settings.portals.values():

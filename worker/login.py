@@ -249,6 +249,7 @@ def read_login(answer: RawAnswer, *, now: float) -> tuple[str, float] | str | Fa
         retry_after=answer.retry_after,
         now=now,
         deleting=False,
+        read_by_proxy=answer.read_by_proxy,
     )
     if failure.action is Action.SPLIT:  # there are no contact IDs here to blame
         failure = replace(failure, action=Action.STOP, reason="portal_protocol", shrink=False)

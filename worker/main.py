@@ -70,7 +70,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
             cron(lifeline, name="lifeline", second=set(range(0, 60, every_s)), keep_result=0, timeout=60, max_tries=1)
         ],
         "queue_name": QUEUE,
-        "redis_pool": connect(settings.redis.url, patience_s=PATIENCE_S),
+        "redis_pool": connect(settings.redis.url, patience_s=PATIENCE_S, tls_ca_file=settings.redis.tls_ca_file),
         "on_startup": start,
         "on_shutdown": stop,
         "ctx": {FLEET: fleet} if fleet else {},

@@ -77,7 +77,7 @@ class PortalClient:
     def __init__(self, portal: Portal, tokens: TokenStore, pace: Callable[[], Awaitable[None]]) -> None:
         self._pace = pace
         self._format = wire.Format(portal.answer_format)
-        self._exchange = Exchange(portal.url, portal.request_timeout_s)
+        self._exchange = Exchange(portal)
         self._credentials: Credentials = (
             StaticToken(portal) if portal.token is not None else LogIn(portal, tokens, self._post_login, pace)
         )
@@ -275,6 +275,7 @@ class PortalClient:
             now=time.time(),
             elapsed_s=answer.elapsed_s,
             deleting=deleting,
+            read_by_proxy=answer.read_by_proxy,
         )
 
     @staticmethod

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -43,7 +44,7 @@ Behave: TypeAlias = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def raw_portal(*script: Behave) -> AsyncIterator[RawPortal]:
+async def raw_portal(*script: Behave, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawPortal]:
     """Run a server that treats each request by the next entry of the script, the last one again and again."""
     portal = RawPortal()
     tasks: set[asyncio.Task[None]] = set()
@@ -69,8 +70,8 @@ async def raw_portal(*script: Behave) -> AsyncIterator[RawPortal]:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    portal.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    portal.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield portal
     finally:

@@ -33,6 +33,7 @@ JOB_REASONS = {
     "portal_auth",
     "portal_payment",
     "portal_forbidden",
+    "portal_proxy",
     "portal_protocol",
     "portal_unreachable",
     "rate_limit",

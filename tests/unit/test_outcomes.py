@@ -34,6 +34,7 @@ OF_THE_PORTAL = {
     "portal_auth",
     "portal_payment",
     "portal_forbidden",
+    "portal_proxy",
     "portal_protocol",
     "portal_unreachable",
     "rate_limit",

@@ -252,6 +252,7 @@ def test_the_lines_commented_out_in_the_example_are_valid_settings() -> None:
     assert known - mentioned == {
         "keys",
         "password",
+        "proxy_password",
     }  # keys are shown as [[api.keys]]; a file is the better place for a password
 
 

@@ -85,16 +85,16 @@ def test_a_token_or_a_user_name_with_a_password_is_one_form() -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
-def test_a_secret_is_read_from_its_file_without_one_trailing_newline(tmp_path: Path, ending: str) -> None:
+def test_a_secret_is_read_from_its_file_without_the_line_ends_behind_it(tmp_path: Path, ending: str) -> None:
     path = tmp_path / "secret"
     path.write_bytes(b"tok-in-file" + ending.encode())
     by_token = load(token_file=path)
     assert by_token.token is not None
     assert by_token.token.get_secret_value() == "tok-in-file"
-    path.write_bytes(b"two\nlines\n" + ending.encode())
+    path.write_bytes(b"pass word" + ending.encode())
     by_password = load(username="ann", password_file=path)
     assert by_password.password is not None
-    assert by_password.password.get_secret_value().startswith("two\nlines")
+    assert by_password.password.get_secret_value() == "pass word"
 
 
 def test_a_secret_file_that_is_missing_a_directory_empty_or_not_text_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_secret_file_that_is_missing_a_directory_empty_or_not_text_is_an_error
         (missing, "expected a readable file (No such file or directory)"),
         (tmp_path, "expected a readable file (Is a directory)"),
         (empty, "expected a file that is not empty"),
-        (binary, "expected a file of UTF-8 text"),
+        (binary, "expected a file of UTF-8 text (it is UTF-16; save it as UTF-8)"),
     ):
         cases: tuple[tuple[str, Given], ...] = (("token_file", {}), ("password_file", {"username": "ann"}))
         for field, others in cases:

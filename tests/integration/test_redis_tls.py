@@ -1,0 +1,68 @@
+"""Redis over TLS, with a certificate of a private authority."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from cli.embedded import EmbeddedServer
+from cli.errors import ExitCode, explain
+from config.redis_url import RedisUrl
+from jobs.connection import connect, untrusted_certificate
+from tests.authority import Authority
+from tests.tls_front import tls_before
+
+
+@asynccontextmanager
+async def over_tls(server: EmbeddedServer, tls: ssl.SSLContext) -> AsyncIterator[int]:
+    """Put TLS before a server, and give the port."""
+    path = server.url.address.socket_path
+    assert path is not None
+    async with tls_before(lambda: asyncio.open_unix_connection(path), tls) as port:
+        yield port
+
+
+async def ping(url: str, ca_file: Path | None) -> bool:
+    redis = connect(RedisUrl(url), patience_s=0, tls_ca_file=ca_file)
+    try:
+        return bool(await redis.ping())
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_server_of_a_private_authority_is_trusted_where_that_is_named(
+    server: EmbeddedServer, tmp_path: Path, host: str
+) -> None:
+    authority = Authority(tmp_path)
+    async with over_tls(server, authority.server()) as port:
+        assert await ping(f"rediss://{host}:{port}/0", authority.file)
+
+
+async def test_another_server_is_not_trusted_and_the_message_says_what_to_do(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    async with over_tls(server, authority.server()) as port:
+        for ca_file in (None, Authority(tmp_path, "stranger").file):
+            with pytest.raises(RedisConnectionError) as caught:
+                await ping(f"rediss://127.0.0.1:{port}/0", ca_file)
+            explained = explain(caught.value)
+            assert explained is not None
+            message, code = explained
+            assert code is ExitCode.UNREACHABLE
+            assert message.startswith("the certificate of Redis is not trusted (")
+            assert message.endswith("name its authority in redis.tls_ca_file")
+
+
+async def test_a_certificate_for_another_host_is_not_enough(server: EmbeddedServer, tmp_path: Path) -> None:
+    """redis-py by itself would talk to anybody who has any certificate of the authority."""
+    authority = Authority(tmp_path, hosts=["elsewhere.example"])
+    async with over_tls(server, authority.server()) as port:
+        with pytest.raises(RedisConnectionError) as caught:
+            await ping(f"rediss://127.0.0.1:{port}/0", authority.file)
+    assert "IP address mismatch" in (untrusted_certificate(caught.value) or "")
