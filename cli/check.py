@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import typer
@@ -22,7 +21,7 @@ from config.settings import ConfigError, Portal, Settings
 from config.sources import file_to_read
 from jobs.advice import remedy_for
 from jobs.backlog import Backlog, read_backlog
-from jobs.connection import UnsuitableServer, check_server
+from jobs.connection import SETTINGS, UnsuitableServer, check_server, server_settings
 from jobs.protected import BadProtectedList, read_protected
 from jobs.wake import CROWDED
 from web.address import BadAddress, check_host
@@ -170,13 +169,9 @@ def _queue(settings: Settings, backlog: Backlog) -> Iterator[Finding]:
 
 
 async def _facts(redis: ArqRedis) -> str:
-    info: dict[str, Any] = await redis.info("server")
-    facts = [f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}"]
-    try:
-        config: dict[str, str] = await redis.config_get("*")
-    except RedisError:
-        return facts[0]
-    facts += [f"{name} {config[name]}" for name in ("maxmemory-policy", "appendonly", "appendfsync") if name in config]
+    settings = await server_settings(redis)
+    facts = [settings.get("server", "it does not tell its version")]
+    facts += [f"{name} {settings[name]}" for name in SETTINGS if name in settings]
     return ", ".join(facts)
 
 

@@ -16,6 +16,7 @@ from jobs.intake import IntakeError, WayOut
 from jobs.outcomes import Outcome
 from jobs.priority import JobHasEnded
 from jobs.protected import BadProtectedList
+from jobs.redis_bounds import RedisStalled, WrongTransport
 from jobs.states import IllegalMove, State
 from jobs.submit import BadSubmission, JobExists
 from jobs.view import Job
@@ -132,6 +133,10 @@ def _in_words(error: BaseException) -> str:
             return f"{told or 'a command is needed'} (see --help)"
         case AuthenticationError():
             return f"Redis does not accept the password: {_one_line(error)}; see redis.password"
+        case RedisStalled():
+            return f"Redis does not answer: {_one_line(error)}; see what the server is doing"
+        case WrongTransport():
+            return str(error)
         case RedisError() if (why := untrusted_certificate(error)) is not None:
             return (
                 f"the certificate of Redis is not trusted ({why}); renew it, or name its authority in redis.tls_ca_file"

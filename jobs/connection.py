@@ -1,5 +1,6 @@
 """The connection to Redis: one kind for all, patient by choice, speaking JSON to arq."""
 
+import contextlib
 import socket
 import ssl
 from pathlib import Path
@@ -11,16 +12,20 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config.authorities import read_authorities
 from config.redis_url import RedisUrl
 from jobs.keys import QUEUE
+from jobs.redis_bounds import BOUNDED, RedisStalled
 
 #: What a server that is away, restarting or out of reach looks like from here. OSError is needed beside redis-py's own
 #: classes: without it a refused reconnect is raised at once, whatever the number of retries.
-AWAY = (RedisConnectionError, RedisTimeoutError, OSError)
+AWAY = (RedisConnectionError, RedisTimeoutError, RedisStalled, OSError)
+
+#: Settings of the server on which the ledger depends.
+SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync")
 
 #: A payload lives this long in arq's queue, so that a backlog of days is not dropped (arq's own default is one day).
 QUEUE_LIFE_MS = 30 * 24 * 3600 * 1000
@@ -36,7 +41,9 @@ def decode_payload(data: bytes) -> Any:
     return msgspec.json.decode(data)
 
 
-def connect(url: RedisUrl, *, patience_s: float = 3.0, tls_ca_file: Path | None = None) -> ArqRedis:
+def connect(
+    url: RedisUrl, *, patience_s: float = 3.0, stall_s: float = 5.0, tls_ca_file: Path | None = None
+) -> ArqRedis:
     """Make a client; it connects when it is first used.
 
     Every command may be sent again after a connection broke, so only commands that are safe to repeat belong here:
@@ -46,6 +53,8 @@ def connect(url: RedisUrl, *, patience_s: float = 3.0, tls_ca_file: Path | None 
         url: the server's address.
         patience_s: about how long a command is tried again while the server is away: seconds for a person at the
             command line, minutes for a worker.
+        stall_s: how long one reply may take to come. A command whose reply did not come is tried again where the
+            patience is longer than this.
         tls_ca_file: the authorities that the certificate of a `rediss://` server may come from; by default those of
             the system.
     """
@@ -54,13 +63,15 @@ def connect(url: RedisUrl, *, patience_s: float = 3.0, tls_ca_file: Path | None 
     pool = ConnectionPool.from_url(
         url.get_secret_value(),
         retry=retry,
-        retry_on_error=list(AWAY),
+        retry_on_error=[error for error in AWAY if error is not RedisStalled or patience_s > stall_s],
         socket_connect_timeout=5,
-        # No socket_timeout: redis-py would wrap every command in asyncio.wait_for, which costs time and, on Python
-        # 3.11, now and then swallows a cancellation. A server that has vanished is noticed by the kernel instead.
+        # No socket_timeout: redis-py would wrap every write in asyncio.wait_for, which costs time and, on Python 3.11,
+        # now and then swallows a cancellation.
+        stall_s=stall_s,
         **_keepalive(url),
         **_tls(url, tls_ca_file),
     )
+    pool.connection_class = BOUNDED[pool.connection_class]
     return ArqRedis(
         pool,
         job_serializer=encode_payload,
@@ -109,25 +120,77 @@ async def check_server(redis: ArqRedis) -> list[str]:
         UnsuitableServer: the ledger would not be safe there.
         redis.exceptions.RedisError: the server cannot be reached.
     """
-    info: dict[str, Any] = await redis.info("server")
-    version = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in version.split(".")[:2]) < (6, 2):
+    settings = await server_settings(redis)
+    version = settings.get("redis_version")
+    if version is not None and _numbers(version) < (6, 2):
         raise UnsuitableServer(f"Redis {version} is too old: version 6.2 or newer, or Valkey, is needed")
-    try:
-        config: dict[str, str] = await redis.config_get("*")
-    except RedisError:
-        return ["the server does not let its settings be read; see to maxmemory-policy noeviction and appendonly yes"]
-    policy = config.get("maxmemory-policy", "noeviction")
-    if policy != "noeviction":
+    policy = settings.get("maxmemory-policy")
+    if policy not in (None, "noeviction"):
         raise UnsuitableServer(
             f"Redis would drop parts of the ledger when memory is short (maxmemory-policy {policy}): "
-            "set it with `redis-cli CONFIG SET maxmemory-policy noeviction` and in redis.conf"
+            "set it with `redis-cli CONFIG SET maxmemory-policy noeviction` and in redis.conf, or where the server is "
+            "managed"
         )
-    if config.get("appendonly") != "yes":
-        return [_MEMORY_ONLY]
-    return [] if config.get("appendfsync") == "always" else [_LAST_SECOND]
+    warnings = [] if policy else [_POLICY_UNKNOWN]
+    match settings.get("appendonly"), settings.get("appendfsync"):
+        case None, _:
+            warnings.append(_DISK_UNKNOWN)
+        case "yes", "always":
+            pass
+        case "yes", None:
+            warnings.append(_FSYNC_UNKNOWN)
+        case "yes", _:
+            warnings.append(_LAST_SECOND)
+        case _:
+            warnings.append(_MEMORY_ONLY)
+    return warnings
 
 
+async def server_settings(redis: ArqRedis) -> dict[str, str]:
+    """Ask the server how it keeps the ledger: by CONFIG, or by INFO where CONFIG is forbidden, as on managed servers.
+
+    Returns:
+        `server` (its name and version), `redis_version`, `maxmemory-policy`, `appendonly` and `appendfsync`, as far as
+        the server tells.
+
+    Raises:
+        redis.exceptions.RedisError: the server cannot be reached.
+    """
+    told: dict[str, str] = {}
+    try:
+        info: dict[str, Any] = await redis.info()
+    except ResponseError:  # INFO is forbidden as well
+        pass
+    else:
+        known = {
+            "server": f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
+            "redis_version": info.get("redis_version"),
+            "maxmemory-policy": info.get("maxmemory_policy"),
+            "appendonly": {0: "no", 1: "yes"}.get(info.get("aof_enabled", -1)),
+        }
+        told = {name: str(value) for name, value in known.items() if value is not None}
+    with contextlib.suppress(ResponseError):
+        config: dict[str, str] = await redis.config_get("*")
+        told |= {name: config[name] for name in SETTINGS if name in config}
+    return told
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+_POLICY_UNKNOWN = (
+    "Redis does not tell what it does when memory is short; see that its maxmemory-policy is noeviction, or it may "
+    "drop parts of the ledger"
+)
+_DISK_UNKNOWN = (
+    "Redis does not tell whether it keeps the ledger on disk; see to `appendonly yes` and `appendfsync always`, or a "
+    "restart of the server may lose jobs and outcomes"
+)
+_FSYNC_UNKNOWN = (
+    "Redis does not tell how soon it writes to disk; unless appendfsync is always, a crash may lose the last second of "
+    "the ledger, and contacts that were deleted in it can end as not_found"
+)
 _MEMORY_ONLY = (
     "Redis keeps the ledger in memory only (appendonly is off): a restart of the server loses jobs and outcomes; "
     "set `appendonly yes` and `appendfsync always`"

@@ -31,9 +31,17 @@ from worker.token_store import RedisTokenStore
 
 #: A worker outlives an outage of Redis of at least this long, seconds.
 PATIENCE_S = 150.0
+#: A reply that has not come after so long does not come, seconds: the command is sent again on a new connection.
+STALL_S = 10.0
 
 #: How long a portal may still be working on the call of a worker that died, before its contact IDs are looked up.
 RESCUE_SETTLE_S = 5.0
+
+
+def connect_patiently(settings: Settings) -> ArqRedis:
+    """Make a client that outlives an outage, and a server that stands still."""
+    return connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file)
+
 
 _LONGEST_LOOK_UP = [MAX_CONTACT_ID] * 1000
 
@@ -79,7 +87,8 @@ class Fleet:
             BadProtectedList: a list of protected contact IDs cannot be read.
         """
         fleet = cls(
-            settings, connect(settings.redis.url, patience_s=PATIENCE_S, tls_ca_file=settings.redis.tls_ca_file)
+            settings,
+            connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file),
         )
         # Every task of this worker begins after this and takes it along.
         bind_contextvars(worker=fleet.name)

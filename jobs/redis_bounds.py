@@ -1,0 +1,175 @@
+"""Connections to Redis on which nothing waits for ever, and which say at once when TLS is what is wrong.
+
+A server that stands still keeps its connections: the kernel answers for it, and a reply never comes. So every write to
+a connection and every read from it has a bound. A connection on which a reply was given up is closed: the reply may
+still come, and must not be taken for that to another command.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+#: A server of the same network answers in milliseconds. One that has not even begun to speak TLS after so long is asked
+#: whether it speaks plain Redis: it may be waiting for the end of what it takes for a line.
+_TLS_DOUBT_S = 1.0
+#: How long that question may take.
+_TLS_PROBE_S = 1.0
+
+
+class RedisStalled(RedisError):
+    """The server did not answer a command in time; whether it was carried out is not known."""
+
+
+class WrongTransport(RedisError):
+    """The server speaks TLS and the address does not, or the other way round; the message says what to change."""
+
+
+class _Bounded(AbstractConnection):
+    """A connection with a bound on every read and write.
+
+    Args:
+        stall_s: how long one reply may take to come, or one command to be taken.
+    """
+
+    def __init__(self, *, stall_s: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._stall_s = stall_s
+
+    async def connect(self) -> None:
+        """Connect.
+
+        Raises:
+            RedisStalled: the server did not answer in time.
+            WrongTransport: the server does not speak TLS.
+        """
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]  # redis-py leaves some of its methods untyped
+        except RedisConnectionError as error:
+            # redis-py makes one of whatever goes wrong while it connects, and would have it tried again.
+            if isinstance(error.__cause__, RedisStalled | WrongTransport):
+                raise error.__cause__ from None
+            raise
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Read one reply.
+
+        Raises:
+            RedisStalled: none came in time; the connection is closed.
+        """
+        # What is inside closes the connection when it is cancelled.
+        with self._told_as_stalled():
+            async with asyncio.timeout(self._stall_s):
+                return await super().read_response(*args, **options)
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Write a command, after connecting if that is needed.
+
+        Raises:
+            RedisStalled: the server did not take it in time; the connection is closed.
+        """
+        if not self.is_connected:
+            await self.connect()
+        with self._told_as_stalled():
+            async with asyncio.timeout(self._stall_s):
+                await super().send_packed_command(command, check_health)
+
+    @contextlib.contextmanager
+    def _told_as_stalled(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            raise RedisStalled(f"no answer within {self._stall_s:g} s") from None
+
+
+class _BoundedTcp(_Bounded, Connection):
+    async def connect(self) -> None:
+        """Connect.
+
+        Raises:
+            WrongTransport: the server wants TLS.
+        """
+        try:
+            await super().connect()
+        except RedisError:
+            # A port for TLS hangs up on plain text, or answers with bytes that are no reply.
+            if await _speaks_tls(self.host, self.port):
+                raise WrongTransport(
+                    "the server speaks TLS, and redis.url does not: write rediss:// in place of redis://"
+                ) from None
+            raise
+
+
+class _BoundedTls(_Bounded, SSLConnection):
+    async def _connect(self) -> None:
+        connecting = asyncio.ensure_future(super()._connect())  # type: ignore[no-untyped-call]
+        try:
+            await asyncio.wait({connecting}, timeout=_TLS_DOUBT_S)
+            if (not connecting.done() or _is_no_tls(connecting)) and await _speaks_plain(self.host, self.port):
+                raise WrongTransport(
+                    "redis.url says TLS, and the server does not speak it: write redis:// in place of rediss://"
+                )
+            await connecting
+        finally:
+            connecting.cancel()
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await connecting
+
+
+class _BoundedUnix(_Bounded, UnixDomainSocketConnection):
+    pass
+
+
+BOUNDED: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _BoundedTcp,
+    SSLConnection: _BoundedTls,
+    UnixDomainSocketConnection: _BoundedUnix,
+}
+"""For each kind of connection of redis-py the one with bounds."""
+
+
+def _is_no_tls(connecting: "asyncio.Future[None]") -> bool:
+    """Whether a handshake has failed for another reason than a certificate."""
+    if connecting.cancelled() or not connecting.done():
+        return False
+    error = connecting.exception()
+    return isinstance(error, (ssl.SSLError, ConnectionResetError)) and not isinstance(
+        error, ssl.SSLCertVerificationError
+    )
+
+
+async def _speaks_plain(host: str, port: int) -> bool:
+    """Ask a server in plain text; only one that speaks plain Redis answers with a reply."""
+    return (await _ask(host, port, b"PING\r\n")).startswith((b"+", b"-"))
+
+
+async def _speaks_tls(host: str, port: int) -> bool:
+    """Ask a server for a handshake. Nothing is sent over it, so it does not matter whose certificate it has."""
+    anybody = ssl.create_default_context()
+    anybody.check_hostname = False
+    anybody.verify_mode = ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(_TLS_PROBE_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=anybody)
+    except (OSError, TimeoutError):
+        return False
+    writer.transport.abort()
+    return True
+
+
+async def _ask(host: str, port: int, question: bytes) -> bytes:
+    try:
+        async with asyncio.timeout(_TLS_PROBE_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(question)
+                return await reader.read(16)
+            finally:
+                writer.transport.abort()
+    except (OSError, TimeoutError):
+        return b""
