@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config.redis_url import RedisUrl
+from jobs.discreet_redis import DiscreetRedis
 from jobs.keys import QUEUE
 
 #: What a server that is away, restarting or out of reach looks like from here. OSError is needed beside redis-py's own
@@ -51,11 +52,14 @@ def connect(url: RedisUrl, *, patience_s: float = 3.0) -> ArqRedis:
         retry=retry,
         retry_on_error=list(AWAY),
         socket_connect_timeout=5,
+        # Nothing is told about the client library: that takes two commands per connection, and rights for them.
+        lib_name=None,
+        lib_version=None,
         # No socket_timeout: redis-py would wrap every command in asyncio.wait_for, which costs time and, on Python
         # 3.11, now and then swallows a cancellation. A server that has vanished is noticed by the kernel instead.
         **_keepalive(url),
     )
-    return ArqRedis(
+    return DiscreetRedis(
         pool,
         job_serializer=encode_payload,
         job_deserializer=decode_payload,
