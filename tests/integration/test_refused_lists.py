@@ -128,7 +128,7 @@ async def test_over_http(own_server: EmbeddedServer, own_redis: ArqRedis, log: i
 
 @EACH_WAY
 async def test_through_plain_arq(own_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, way: Way) -> None:
-    body = {"portal": "main", "contact_ids": list(IDS), "label": LABEL}
+    body: dict[str, Any] = {"portal": "main", "contact_ids": list(IDS), "label": LABEL}
     async with simulator.running(simulator.World(10)) as portal:
         settings = settings_of(own_server, portal, approval_above=1)
         await own_redis.enqueue_job("delete_contacts", _job_id="big", **body)
