@@ -195,7 +195,7 @@ def _right(text: str) -> str:
         return f"to run {command[1].upper()}"
     if re.search(r"\b(keys?|keys mentioned)\b", text) and "command or subcommand" not in text:
         return "to use a key that it needs"
-    return "to use a channel" if "channel" in text else "to run a command of a script"
+    return "to use a channel" if "channel" in text else "to run a command of a script (the server's ACL LOG names it)"
 
 
 def _unknown(text: str) -> str:

@@ -53,7 +53,7 @@ RIGHTS = {
         "to use a key that it needs"
     ),
     f"{_IN_SCRIPT_OF_6}The user executing the script can't run this command or subcommand": (
-        "to run a command of a script"
+        "to run a command of a script (the server's ACL LOG names it)"
     ),
     "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments "
     "script: f9dc, on @user_script:1.": "to use a key that it needs",
