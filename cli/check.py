@@ -23,6 +23,7 @@ from jobs.advice import remedy_for
 from jobs.backlog import Backlog, read_backlog
 from jobs.connection import SETTINGS, UnsuitableServer, check_server, server_settings
 from jobs.protected import BadProtectedList, read_protected
+from jobs.try_write import try_write
 from jobs.wake import CROWDED
 from web.address import BadAddress, check_host
 from worker.portal_client import PortalClient
@@ -47,10 +48,11 @@ class Finding(msgspec.Struct, frozen=True):
 def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
     """Read the configuration, reach Redis and every portal, and say what is wrong and what to do.
 
-    Nothing is changed: of each portal one contact is looked up, after a log-in where the portal needs one.
+    Nothing is changed: of each portal one contact is looked up, after a log-in where the portal needs one, and what is
+    written into Redis, to see whether it takes a job, is gone at once.
 
     Exit codes: 0 all is well (warnings included), 2 the configuration or the settings of Redis are wrong, 5 Redis or
-    a portal cannot be reached or does not accept the credentials. That no worker is alive is a warning.
+    a portal cannot be reached, or refuses. That no worker is alive is a warning.
 
     Examples:
       crm-sweep check
@@ -131,6 +133,7 @@ async def _redis(settings: Settings) -> AsyncIterator[Finding]:
     try:
         async with redis_of(settings) as redis:
             warnings = await check_server(redis)
+            await try_write(redis)
             yield Finding("redis", "ok", f"{settings.redis.redacted}: {await _facts(redis)}")
             backlog = await read_backlog(redis)
     except UnsuitableServer as error:

@@ -3,20 +3,19 @@
 import asyncio
 from enum import IntEnum
 
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 from typer import Abort, TyperException
 
 from cli.embedded import EmbeddedServerError
 from config.errors import ConfigError, UnknownPortal
-from config.masking import mask_text
 from jobs.advice import PORTAL_FAULTS
-from jobs.connection import AWAY, UnsuitableServer, untrusted_certificate
+from jobs.connection import UnsuitableServer
 from jobs.control import UnknownJob
 from jobs.intake import IntakeError, WayOut
 from jobs.outcomes import Outcome
 from jobs.priority import JobHasEnded
 from jobs.protected import BadProtectedList
-from jobs.redis_bounds import RedisStalled, WrongTransport
+from jobs.redis_trouble import trouble_of
 from jobs.states import IllegalMove, State
 from jobs.submit import BadSubmission, JobExists
 from jobs.view import Job
@@ -37,7 +36,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     """No such job or portal."""
     UNREACHABLE = 5
-    """Redis or the portal cannot be reached, or does not accept the credentials."""
+    """Redis or the portal cannot be reached, or refuses: credentials, a right, a full memory or disk."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM."""
 
@@ -131,23 +130,8 @@ def _in_words(error: BaseException) -> str:
         case TyperException():
             told = error.format_message().replace(": Value error, ", ": ").rstrip(".")
             return f"{told or 'a command is needed'} (see --help)"
-        case AuthenticationError():
-            return f"Redis does not accept the password: {_one_line(error)}; see redis.password"
-        case RedisStalled():
-            return f"Redis does not answer: {_one_line(error)}; see what the server is doing"
-        case WrongTransport():
-            return str(error)
-        case RedisError() if (why := untrusted_certificate(error)) is not None:
-            return (
-                f"the certificate of Redis is not trusted ({why}); renew it, or name its authority in redis.tls_ca_file"
-            )
         case RedisError():
-            trouble = "cannot be reached" if isinstance(error, AWAY) else "refuses"
-            return f"Redis {trouble}: {_one_line(error)}; see that it runs, and that redis.url is right"
+            return str(trouble_of(error))
         case OSError():
             return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     return str(error) or "interrupted"
-
-
-def _one_line(error: BaseException) -> str:
-    return mask_text(" ".join(str(error).split())).rstrip(".")

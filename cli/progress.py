@@ -16,6 +16,7 @@ from cli.output import note, notes
 from cli.summary import decided, duration, headline, line, standing
 from jobs.connection import AWAY
 from jobs.outcomes import Outcome
+from jobs.redis_trouble import trouble_of
 from jobs.view import Job, read_job
 
 #: How often the job is looked at, and how often a plain line is written at most, seconds.
@@ -42,7 +43,7 @@ async def follow(redis: Redis, job_id: str, show: Show, *, until: Callable[[Job]
         except AWAY as error:
             if away_since is None:
                 away_since = time.monotonic()
-                note(f"Redis is away ({type(error).__name__}); trying again for {PATIENCE_S:.0f} s")
+                note(f"{trouble_of(error).what}; trying again for {PATIENCE_S:.0f} s")
             if time.monotonic() - away_since > PATIENCE_S:
                 raise
         else:

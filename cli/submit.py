@@ -39,7 +39,8 @@ def submit(
     With --id, submitting the same list again gives the same job; another list under the same ID is refused. An urgent
     job has ten turns at its portal for each one of a normal job, and that one ten for each one of a background job.
 
-    Exit codes: 0 queued, 2 bad usage or input, and nothing was queued, 4 no such portal, 5 Redis cannot be reached.
+    Exit codes: 0 queued, 2 bad usage or input, and nothing was queued, 4 no such portal, 5 Redis cannot be reached or
+    refuses.
 
     Examples:
       crm-sweep submit contacts.csv --portal main --label "spring cleanup"

@@ -37,6 +37,10 @@ _NAMED_IN_TEXT = re.compile(
     r"(?i)(\b(?:set-)?(?:authorization|cookie|password|passwd|asc_auth_key)\b['\"]?\s*[:=]\s*['\"]?)"
     r"((?:(?:bearer|basic)\s+)?[^\s'\",;)}]+)"
 )
+#: What redis-py and Redis repeat of a command in an error: its arguments may be a piece of somebody's list.
+_COMMAND_IN_ERROR = re.compile(r"(Command # \d+ )\(.*\)( of pipeline caused error)", re.DOTALL)
+_ARGUMENTS_IN_ERROR = re.compile(r"(with args beginning with:).*")
+
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+@", re.IGNORECASE)
 
 
@@ -74,7 +78,7 @@ def line_shows_secret(line: bytes) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """Return the text without the known secrets, passwords in URLs, and values named like secrets."""
+    """Return the text without known secrets, passwords in URLs, values named like secrets, and commands of Redis."""
     if text in _known.whole:
         return MASK
     for secret in _known.parts:
@@ -82,6 +86,10 @@ def mask_text(text: str) -> str:
             text = text.replace(secret, MASK)
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
+    if "of pipeline caused error" in text:
+        text = _COMMAND_IN_ERROR.sub(rf"\1({MASK})\2", text)
+    if "with args beginning with" in text:
+        text = _ARGUMENTS_IN_ERROR.sub(rf"\1 {MASK}", text)
     return _NAMED_IN_TEXT.sub(rf"\1{MASK}", text)
 
 

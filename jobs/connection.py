@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config.authorities import read_authorities
 from config.redis_url import RedisUrl
+from jobs.discreet_redis import DiscreetRedis
 from jobs.keys import QUEUE
 from jobs.redis_bounds import BOUNDED, RedisStalled
 
@@ -65,6 +65,9 @@ def connect(
         retry=retry,
         retry_on_error=[error for error in AWAY if error is not RedisStalled or patience_s > stall_s],
         socket_connect_timeout=5,
+        # Nothing is told about the client library: that takes two commands per connection, and rights for them.
+        lib_name=None,
+        lib_version=None,
         # No socket_timeout: redis-py would wrap every write in asyncio.wait_for, which costs time and, on Python 3.11,
         # now and then swallows a cancellation.
         stall_s=stall_s,
@@ -72,7 +75,7 @@ def connect(
         **_tls(url, tls_ca_file),
     )
     pool.connection_class = BOUNDED[pool.connection_class]
-    return ArqRedis(
+    return DiscreetRedis(
         pool,
         job_serializer=encode_payload,
         job_deserializer=decode_payload,
@@ -95,19 +98,6 @@ def _tls(url: RedisUrl, ca_file: Path | None) -> dict[str, Any]:
     if not url.address.tls:
         return {}
     return {"ssl_check_hostname": True, "ssl_ca_data": None if ca_file is None else read_authorities(ca_file)}
-
-
-def untrusted_certificate(error: BaseException | None) -> str | None:
-    """Return in what way the certificate of Redis is not to be trusted, None where something else went wrong.
-
-    Args:
-        error: what redis-py raised; it keeps the cause, and tells it in a sentence of its own.
-    """
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message.partition(",")[0]
-        error = error.__cause__ or error.__context__
-    return None
 
 
 async def check_server(redis: ArqRedis) -> list[str]:

@@ -26,8 +26,25 @@ class RedisStalled(RedisError):
     """The server did not answer a command in time; whether it was carried out is not known."""
 
 
-class WrongTransport(RedisError):
-    """The server speaks TLS and the address does not, or the other way round; the message says what to change."""
+class TlsWanted(RedisError):
+    """The server speaks TLS, and the address does not say so."""
+
+
+class TlsUnknown(RedisError):
+    """The address says TLS, and the server does not speak it."""
+
+
+def untrusted_certificate(error: BaseException | None) -> str | None:
+    """Return in what way the certificate of Redis is not to be trusted, None where something else went wrong.
+
+    Args:
+        error: what redis-py raised; it keeps the cause, and tells it in a sentence of its own.
+    """
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message.partition(",")[0]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 class _Bounded(AbstractConnection):
@@ -46,13 +63,13 @@ class _Bounded(AbstractConnection):
 
         Raises:
             RedisStalled: the server did not answer in time.
-            WrongTransport: the server does not speak TLS.
+            TlsUnknown: the server does not speak TLS.
         """
         try:
             await super().connect()  # type: ignore[no-untyped-call]  # redis-py leaves some of its methods untyped
         except RedisConnectionError as error:
             # redis-py makes one of whatever goes wrong while it connects, and would have it tried again.
-            if isinstance(error.__cause__, RedisStalled | WrongTransport):
+            if isinstance(error.__cause__, RedisStalled | TlsUnknown):
                 raise error.__cause__ from None
             raise
 
@@ -92,16 +109,14 @@ class _BoundedTcp(_Bounded, Connection):
         """Connect.
 
         Raises:
-            WrongTransport: the server wants TLS.
+            TlsWanted: the server speaks nothing else.
         """
         try:
             await super().connect()
         except RedisError:
             # A port for TLS hangs up on plain text, or answers with bytes that are no reply.
             if await _speaks_tls(self.host, self.port):
-                raise WrongTransport(
-                    "the server speaks TLS, and redis.url does not: write rediss:// in place of redis://"
-                ) from None
+                raise TlsWanted("the server speaks TLS") from None
             raise
 
 
@@ -111,9 +126,7 @@ class _BoundedTls(_Bounded, SSLConnection):
         try:
             await asyncio.wait({connecting}, timeout=_TLS_DOUBT_S)
             if (not connecting.done() or _is_no_tls(connecting)) and await _speaks_plain(self.host, self.port):
-                raise WrongTransport(
-                    "redis.url says TLS, and the server does not speak it: write redis:// in place of rediss://"
-                )
+                raise TlsUnknown("the server speaks no TLS")
             await connecting
         finally:
             connecting.cancel()

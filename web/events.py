@@ -76,6 +76,6 @@ async def job_lines(job_id: str, changes: Changes[Job]) -> AsyncGenerator[bytes,
                 if isinstance(change, Change):
                     yield event("job", change.json, change.version)
                 else:
-                    yield comment("the ledger cannot be reached, waiting" if change.away else "nothing new")
+                    yield comment("the ledger does not answer, waiting" if change.away else "nothing new")
         except UnknownJob:
             yield event("gone", msgspec.json.encode({"id": job_id}))

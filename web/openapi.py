@@ -214,7 +214,7 @@ def _problems(operation: Operation, *, keys: bool) -> Iterable[tuple[str, dict[s
         if status == 401:
             made["headers"] = {"WWW-Authenticate": {"description": "The scheme.", "schema": {"type": "string"}}}
         if status == 503:
-            about = f"Seconds to wait, usually {RETRY_AFTER_S}."
+            about = f"Seconds to wait, usually {RETRY_AFTER_S}; not there where a person has to act first."
             made["headers"] = {"Retry-After": {"description": about, "schema": {"type": "string"}}}
         yield str(status), made
 

@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 
 from config.errors import UnknownPortal
 from config.logging import get_logger
-from jobs.connection import AWAY
 from jobs.control import UnknownJob
 from jobs.intake import IntakeError, ListDamaged, ListTooLarge, WayOut
 from jobs.priority import JobHasEnded
+from jobs.redis_trouble import trouble_of
 from jobs.states import IllegalMove, State, allowed_events
 from jobs.submit import BadSubmission, JobExists
 
@@ -56,7 +56,7 @@ class Kind(Enum):
     INVALID_LIST = ("invalid-list", 422, "The list is not a list of contact IDs")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The address or a header is too long")
     INTERNAL = ("internal", 500, "Something went wrong here")
-    REDIS_AWAY = ("redis-away", 503, "The ledger cannot be reached")
+    REDIS_AWAY = ("redis-away", 503, "The ledger is not available")
     TOO_BUSY = ("too-busy", 503, "Too much is going on at once")
 
     def __init__(self, word: str, status: int, title: str) -> None:
@@ -101,6 +101,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What can be asked of the job in this state."""
     scope: str | msgspec.UnsetType = msgspec.UNSET
     """The scope that the key would need."""
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+    """What is wrong with Redis, as a stable word (docs/operations.md)."""
 
 
 @dataclass(eq=False)
@@ -201,12 +203,16 @@ def _illegal(detail: str, state: State) -> Refusal:
 
 
 def _redis_away(error: BaseException) -> Refusal:
-    what = "cannot be reached" if isinstance(error, AWAY) else "does not take this"
-    _log.warning("redis_away", error=f"{type(error).__name__}: {error}")
+    """Say what is wrong, but not where: an address is nothing for whoever may ask. Waiting is not always of use."""
+    trouble = trouble_of(error)
+    reason = trouble.reason
+    _log.warning("redis_away", error=reason.word, detail=trouble.what)
+    what_to_do = "ask again" if reason.passes else "ask again when that has been put right"
     return Refusal(
         Kind.REDIS_AWAY,
-        f"Redis, which holds the ledger, {what} at the moment; ask again.",
-        headers={"Retry-After": str(RETRY_AFTER_S)},
+        f"Redis, which holds the ledger, {reason.what}; {what_to_do}.",
+        headers={"Retry-After": str(RETRY_AFTER_S)} if reason.passes else {},
+        more={"reason": reason.word},
     )
 
 

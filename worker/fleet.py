@@ -19,6 +19,7 @@ from jobs.connection import AWAY, connect
 from jobs.contact_ids import MAX_CONTACT_ID
 from jobs.ledger import LaneLedger, Later, Terms, rescue, reserve_turn
 from jobs.protected import load_protected
+from jobs.redis_trouble import trouble_of, word_for
 from jobs.segments import Segments
 from jobs.times import server_ms
 from jobs.wake import wake_lanes
@@ -105,8 +106,8 @@ class Fleet:
             await driven.client.close()
         try:
             await presence.leave(self.redis, self.name)
-        except AWAY:
-            get_logger().warning("redis_away_at_shutdown")
+        except (*AWAY, RedisError) as error:
+            get_logger().warning("redis_away_at_shutdown", error=word_for(error))
         await self.redis.aclose(close_connection_pool=True)
         unbind_contextvars("worker")
 
@@ -187,7 +188,8 @@ class Fleet:
                 async with asyncio.timeout(presence.BEAT_S):
                     await presence.beat(self.redis, self.name, self.settings.portals)
             except (*AWAY, RedisError, TimeoutError) as error:
-                get_logger().warning("redis_away", error=type(error).__name__)
+                trouble = trouble_of(error)
+                get_logger().warning("redis_away", error=trouble.reason.word, detail=trouble.what)
             await asyncio.sleep(presence.BEAT_S)
 
     def _prepare(self, portal: Portal) -> _Driven:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from config.logging import get_logger
 from jobs.arq_intake import accept
 from jobs.connection import AWAY
+from jobs.redis_trouble import Reason, trouble_of, word_for
 from jobs.retention import forget_old_jobs
 from jobs.submit import BadSubmission, JobExists
 from worker.drain import cancel
@@ -45,6 +46,9 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
     while True:
         try:
             farewell = await asyncio.shield(lane)
+        except (*AWAY, RedisError) as error:
+            # What the lane held is taken back by the lifeline, and looked up.
+            return _told(error, portal=portal)
         except asyncio.CancelledError:
             if STOPPING in ctx:  # arq's own command line has no other way to say that the worker is to stop
                 fleet.drain.begin()
@@ -62,9 +66,21 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
 async def lifeline(ctx: dict[str, Any]) -> None:
     """Rescue what dead lanes held, wake lanes where there is work, forget what is older than the retention."""
     fleet: Fleet = ctx[FLEET]
-    await fleet.look_after_portals()
-    for job_id in await forget_old_jobs(fleet.redis, fleet.settings.retention_days):
-        get_logger().info("job_forgotten", job_id=job_id)
+    try:
+        await fleet.look_after_portals()
+        for job_id in await forget_old_jobs(fleet.redis, fleet.settings.retention_days):
+            get_logger().info("job_forgotten", job_id=job_id)
+    except (*AWAY, RedisError) as error:
+        _told(error)
+
+
+def _told(error: Exception, **fields: str) -> str:
+    """Log what is wrong with Redis, and give the reason. What the server cannot help is a bug, and arq's to log."""
+    trouble = trouble_of(error)
+    if trouble.reason is Reason.REFUSES:
+        raise error
+    get_logger(**fields).warning("redis_away", error=trouble.reason.word, detail=trouble.what)
+    return trouble.reason.word
 
 
 async def delete_contacts(ctx: dict[str, Any], message: Message) -> str:
@@ -91,7 +107,7 @@ async def delete_contacts(ctx: dict[str, Any], message: Message) -> str:
         get_logger().warning("request_refused", job_id=ctx["job_id"], error=type(error).__name__)
         raise
     except (*AWAY, RedisError) as error:
-        get_logger().warning("request_put_back", job_id=ctx["job_id"], error=type(error).__name__)
+        get_logger().warning("request_put_back", job_id=ctx["job_id"], error=word_for(error))
         raise Retry(defer=_PUT_BACK_S) from error
     finally:
         await cancel(sign_of_life)

@@ -20,6 +20,7 @@ from config.settings import Settings, load_settings
 from jobs.arq_message import FUNCTION, KEEP_RESULT_S
 from jobs.connection import AWAY, check_server, encode_payload
 from jobs.keys import QUEUE
+from jobs.redis_trouble import word_for
 from jobs.wake import DRIVE_LANE
 from worker.drain import cancel
 from worker.fleet import Fleet, connect_patiently
@@ -162,7 +163,7 @@ async def _supervise(settings: Settings, fleet: Fleet) -> None:
             try:
                 await _run(workers[-1], fleet)
             except Exception as error:  # noqa: BLE001 - whatever it dies of, jobs must not wait for a worker that is alive
-                get_logger().warning("arq_restarted", error=type(error).__name__)
+                get_logger().warning("arq_restarted", error=word_for(error))
                 await _drop_garbage(fleet.redis)
             for worker in [one for one in workers if all(task.done() for task in one.tasks.values())]:
                 workers.remove(worker)

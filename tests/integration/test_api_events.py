@@ -151,7 +151,7 @@ async def test_streams_outlive_an_outage_of_redis(tmp_path: Path) -> None:
             events = await stack.enter_async_context(following(api, "job"))
             assert (await anext(events)).data["priority"] == "normal"
             one.stop()
-            assert (await anext(events)).comment == "the ledger cannot be reached, waiting"
+            assert (await anext(events)).comment == "the ledger does not answer, waiting"
             with EmbeddedServer(tmp_path, fsync="always") as again:
                 assert again.url.get_secret_value() == one.url.get_secret_value()
                 await set_priority(redis, "job", Priority.URGENT, by="test")

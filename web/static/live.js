@@ -46,7 +46,7 @@ function follow() {
     if (title) document.title = title;
     for (const [id, html] of Object.entries(parts)) show(id, html);
   });
-  source.addEventListener("away", () => say("Not live: the ledger cannot be reached. Trying again…"));
+  source.addEventListener("away", () => say("Not live: the ledger does not answer. Trying again…"));
   source.addEventListener("ended", () => {
     stop();
     say("Not live any more: load the page again.");

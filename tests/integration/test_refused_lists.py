@@ -1,0 +1,181 @@
+"""A server that refuses in the middle of a big list: nothing of the list is told, and nothing of it stays."""
+
+import asyncio
+import contextlib
+import io
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import redis as sync_redis
+from arq.connections import ArqRedis
+from pyroaring import BitMap
+
+import jobs.submit
+import simulator
+from cli.embedded import EmbeddedServer
+from jobs.connection import connect
+from jobs.contact_ids import segments
+from jobs.control import UnknownJob
+from jobs.redis_trouble import Reason
+from jobs.view import read_job
+from tests.integration.serving import serving
+from tests.integration.sweeping import MARKS, settings_of
+from tests.waiting import until
+from worker.main import working
+
+pytestmark = MARKS
+
+#: About two million contact IDs, scattered so that their segments take some 4 MB.
+IDS = range(1_500_000_001, 1_530_000_000, 14)
+PLAIN = "".join(f"{contact_id}\n" for contact_id in IDS)
+LABEL = "for zebulon@quagmire.example"
+
+PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path / "redis", fsync="no") as server:
+        yield server
+
+
+@pytest.fixture
+async def own_redis(own_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
+    redis = connect(own_server.url, patience_s=0)
+    yield redis
+    await redis.aclose(close_connection_pool=True)
+
+
+class Way(NamedTuple):
+    """How a server comes to refuse, and how it is undone."""
+
+    refuse: tuple[str, ...]
+    undo: tuple[str, ...]
+    reason: Reason
+
+
+WAYS = {
+    "out of memory": Way(
+        ("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), Reason.OUT_OF_MEMORY
+    ),
+    "a fail-over": Way(("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), Reason.READ_ONLY),
+}
+EACH_WAY = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+
+
+@contextlib.asynccontextmanager
+async def refusing_half(server: EmbeddedServer, redis: ArqRedis, way: Way) -> AsyncIterator[None]:
+    """The server begins to refuse when half of a list has been staged by this process."""
+
+    def half(ids: BitMap) -> Iterator[bytes]:
+        for number, segment in enumerate(segments(ids)):
+            if number == 20:
+                with contextlib.closing(sync_redis.Redis.from_url(server.url.get_secret_value())) as admin:
+                    admin.execute_command(*way.refuse)
+            yield segment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.submit, "segments", half)
+        yield
+    await redis.execute_command(*way.undo)
+
+
+def check_text(text: str) -> None:
+    """Nothing of a list, plain or packed, and no command of Redis."""
+    assert not [number for number in re.findall(r"\d{10}", text) if int(number) in IDS]
+    for part in ("\\x", "\\u00", "\ufffd", "HSET", "EVALSHA", "PSETEX", "staging", "of pipeline", "zebulon"):
+        assert part not in text, text[:2000]
+
+
+async def check_values(redis: ArqRedis) -> None:
+    """No value in Redis tells of the list, but a list that is staged and about to vanish, and the request itself."""
+    for key in await redis.keys("*"):
+        if key.startswith(b"crm-sweep:staging:"):
+            assert 0 < await redis.ttl(key) <= 3600
+        elif not key.startswith(b"arq:job:"):
+            reads = {b"string": ("GET",), b"hash": ("HGETALL",), b"list": ("LRANGE", 0, -1), b"zset": ("ZRANGE", 0, -1)}
+            command, *arguments = reads[await redis.type(key)]
+            check_text(repr(await redis.execute_command(command, key, *arguments)))
+
+
+@EACH_WAY
+async def test_over_http(own_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, way: Way) -> None:
+    async with (
+        simulator.running(simulator.World(10)) as portal,
+        serving(settings_of(own_server, portal), own_redis) as api,
+    ):
+
+        async def post(status: int) -> Any:
+            query = {"portal": "main", "label": LABEL}
+            headers = {"Content-Type": "text/plain"}
+            data = io.BytesIO(PLAIN.encode())
+            return await api.json("POST", "/v1/jobs", params=query, data=data, headers=headers, status=status)
+
+        async with refusing_half(own_server, own_redis, way):
+            problem = await post(503)
+            assert problem["reason"] == way.reason.word
+            check_text(str(problem))
+            await check_values(own_redis)
+        check_text(log.getvalue())
+        assert f'"error":"{way.reason.word}"' in log.getvalue()
+        assert (await post(202))["total"] == len(IDS)
+
+
+@EACH_WAY
+async def test_through_plain_arq(own_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, way: Way) -> None:
+    body: dict[str, Any] = {"portal": "main", "contact_ids": list(IDS), "label": LABEL}
+    async with simulator.running(simulator.World(10)) as portal:
+        settings = settings_of(own_server, portal, approval_above=1)
+        await own_redis.enqueue_job("delete_contacts", _job_id="big", **body)
+        async with refusing_half(own_server, own_redis, way), working(settings):
+
+            async def is_told() -> bool:
+                lines = [json.loads(line) for line in log.getvalue().splitlines()]
+                return any(
+                    (line["event"], line.get("error")) == ("request_put_back", way.reason.word) for line in lines
+                )
+
+            await until(is_told, timeout_s=60)
+            await check_values(own_redis)
+        check_text(log.getvalue())
+        async with working(settings):
+
+            async def is_there() -> bool:
+                with contextlib.suppress(UnknownJob):
+                    return (await read_job(own_redis, "big")).state_reason == "approval"
+                return False
+
+            await until(is_there, timeout_s=60)
+        check_text(log.getvalue())
+
+
+@EACH_WAY
+async def test_by_command(own_server: EmbeddedServer, own_redis: ArqRedis, tmp_path: Path, way: Way) -> None:
+    (tmp_path / "ids.txt").write_text(PLAIN)
+    (tmp_path / "crm-sweep.toml").write_text(
+        f'[redis]\nurl = "{own_server.url.get_secret_value()}"\n[portals.main]\nurl = "http://crm"\ntoken = "t-t-t"\n'
+    )
+
+    async def submit() -> tuple[int | None, str]:
+        command = [PROGRAM, "submit", "ids.txt", "--portal", "main", "--yes", "--label", LABEL]
+        process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=-1, stderr=-1)
+        out, errors = await process.communicate()
+        return process.returncode, (out + errors).decode()
+
+    if way.reason is Reason.OUT_OF_MEMORY:  # there is room for half of the list
+        memory = await own_redis.info("memory")
+        await own_redis.config_set("maxmemory", memory["used_memory"] + 2_000_000)
+    else:
+        await own_redis.execute_command(*way.refuse)
+    code, said = await submit()
+    assert (code, said.splitlines()[-1]) == (5, f"crm-sweep: Redis {way.reason.what}; {way.reason.to_do}")
+    check_text(said)
+    await check_values(own_redis)
+    await own_redis.execute_command(*way.undo)
+    code, _ = await submit()
+    assert code == 0
