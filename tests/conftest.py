@@ -1,5 +1,6 @@
 """What tests on a real Redis share: one server per test process, emptied before each test."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -8,6 +9,14 @@ from arq.connections import ArqRedis
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, RedisConfig, Settings
 from jobs.connection import connect
+
+# What is ignored is inherited: below `nohup`, or behind an `&` in a script, the processes that tests start would be
+# deaf to the signals that they are to heed. A handler that does nothing ignores a signal as well, and is not inherited.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
+for _number in _SIGNALS:
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 @pytest.fixture(scope="session")
