@@ -2,7 +2,7 @@
 
 import os
 import sys
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from typing import TextIO
 
 from rich.console import Console
@@ -91,10 +91,13 @@ def rendered(renderable: object, *, fitted: bool = True) -> str:
         fitted: cut and wrap to the terminal's width; False where nothing may be cut, such as IDs to be copied.
     """
     terminal = fitted and sys.stdout.isatty()
-    console = Console(file=sys.stdout, highlight=False, width=None if terminal else _NEVER_WRAPPED)
-    with console.capture() as capture:
-        console.print(renderable)
-    text = capture.get()
+    # Not onto standard output itself: whether that can be written is for `out` to find out.
+    paper = StringIO()
+    console = Console(
+        file=paper, highlight=False, force_terminal=terminal or None, width=None if terminal else _NEVER_WRAPPED
+    )
+    console.print(renderable)
+    text = paper.getvalue()
     return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 

@@ -1,5 +1,6 @@
 """`crm-sweep submit`: queue a job for the workers."""
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -89,3 +90,6 @@ async def _submit(settings: Settings, submission: Submission) -> tuple[Accepted,
             return accepted, await read_job(redis, accepted.job_id)
         except (*AWAY, RedisError):
             return accepted, None
+        except asyncio.CancelledError:
+            note(f"job {accepted.job_id} is queued")
+            raise
