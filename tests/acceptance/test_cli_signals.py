@@ -94,3 +94,12 @@ def test_below_nohup_a_closed_terminal_does_not_end_it_and_sigterm_does(home: Ho
     assert signal.SIGHUP not in caught_by(process.pid)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 130
+
+
+def test_a_signal_that_comes_while_the_program_loads_ends_it_without_a_traceback(home: Home) -> None:
+    home.configure(main={"url": "http://127.0.0.1:9"})
+    process = home.start("api", "--port", "0")
+    until(lambda: signal.SIGTERM in caught_by(process.pid))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) in {0, 130}
+    assert "Traceback" not in (home.directory / "api.0.log").read_text()
