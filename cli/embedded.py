@@ -121,7 +121,7 @@ class EmbeddedServer:
             return False
 
     def fate(self) -> str | None:
-        """Tell how it has ended, and its last words; None as long as it runs."""
+        """Tell how it has ended, its last words, and whether the disk is full; None as long as it runs."""
         code = None if self._process is None else self._process.poll()
         if code is None:
             return None
@@ -131,7 +131,8 @@ class EmbeddedServer:
         else:
             fate = f"ended with exit code {code}"
         words = self._last_words()
-        return f"the embedded server {fate}{f' ({words})' if words else ''}"
+        disk = f"; the disk of {self.directory} is full" if self.disk_is_full() else ""
+        return f"the embedded server {fate}{f' ({words})' if words else ''}{disk}"
 
     def disk_is_full(self) -> bool:
         """Whether there is no room left for its data."""

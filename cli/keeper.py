@@ -82,7 +82,7 @@ async def _keep_up(server: EmbeddedServer, go_on: str) -> None:
         while (fate := server.fate()) is None:  # noqa: ASYNC110 - a process that dies sets no event
             await asyncio.sleep(_LOOK_S)
         if server.disk_is_full():
-            raise EmbeddedServerError(f"{fate}; the disk of {server.directory} is full: free some space, {go_on}")
+            raise EmbeddedServerError(f"{fate}: free some space, {go_on}")
         now_s = time.monotonic()
         while restarts and now_s - restarts[0] > _RESTARTS_WITHIN_S:
             restarts.popleft()
