@@ -86,6 +86,7 @@ class Child:
         """End the whole tree: politely at first, then for certain."""
         tree = _descendants(self.pid)
         _signal_group(self.pid, signal.SIGTERM)
+        _signal_group(self.pid, signal.SIGCONT)  # one that was frozen would not notice
         with contextlib.suppress(TimeoutError):
             await self.gone(_GRACE_S)
         _signal_group(self.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
 """`python -m cli` is `crm-sweep`: how the demo starts its own processes, wherever the program is installed."""
 
-from cli.main import main
+from cli.program import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,6 @@
 """`crm-sweep api`: the HTTP API and its page."""
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from cli.context import settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
-from cli.output import out
+from cli.output import OutputLost, ReaderGone, out
 from config.logging import configure_logging
 from web.server import serve
 
@@ -36,5 +37,11 @@ def api(
     settings = settings_of(ctx)
     configure_logging(settings.log)
     address = (settings.api.host if host is None else host, settings.api.port if port is None else port)
-    run_async(serve(settings, *address, lambda url: out(f"listening on {url}\n")))
+    run_async(serve(settings, *address, _say_where))
     return ExitCode.DONE
+
+
+def _say_where(url: str) -> None:
+    # Whether anybody can read it or not, the API is up; its log has the address as well.
+    with contextlib.suppress(ReaderGone, OutputLost):
+        out(f"listening on {url}\n")

@@ -38,9 +38,14 @@ def settings_of(ctx: typer.Context) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def redis_of(settings: Settings) -> AsyncIterator[ArqRedis]:
-    """Connect to the configured Redis while the block lasts."""
-    redis = connect(settings.redis.url, tls_ca_file=settings.redis.tls_ca_file)
+async def redis_of(settings: Settings, *, patience_s: float = 3.0) -> AsyncIterator[ArqRedis]:
+    """Connect to the configured Redis while the block lasts.
+
+    Args:
+        settings: the configuration.
+        patience_s: about how long a command is tried again while Redis is away.
+    """
+    redis = connect(settings.redis.url, patience_s=patience_s, tls_ca_file=settings.redis.tls_ca_file)
     try:
         yield redis
     finally:

@@ -15,13 +15,14 @@ from typing import IO, Annotated
 import typer
 from arq.connections import ArqRedis
 
-from cli.children import die_with_parent
+from cli.children import die_with_parent, end
 from cli.context import operator, redis_of
 from cli.demo_truth import Truth, compare
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, UsageError, exit_code_of
 from cli.intake import read_list, tell
 from cli.interrupts import terminable, undisturbed
+from cli.keeper import on_server
 from cli.loop import run_async
 from cli.output import note, out, rendered
 from cli.progress import display, follow
@@ -65,6 +66,8 @@ batch_size_start = 100
 batch_size_max = 200
 """
 
+_GO_ON = "then start the demo again"
+
 #: So that a page that is open sees the end, before everything goes away.
 _LAST_LOOK_S = 1.5
 
@@ -100,11 +103,11 @@ def demo(
         note(f"watch it in a browser: {page}")
         contacts = directory / "contacts.csv"
         _write_list(contacts)
-        job, agreed = run_async(_clean_up(settings, contacts, portal_url))
+        job, agreed = run_async(on_server(server, _clean_up(settings, contacts, portal_url), go_on=_GO_ON))
         if stay:
             note(f"everything stays up for you to try, until Ctrl-C: {page}")
             with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
-                run_async(_until_interrupted())
+                run_async(on_server(server, _until_interrupted(), go_on=_GO_ON))
     if not agreed:
         return ExitCode.JOB_ENDED_BADLY
     return exit_code_of(job)
@@ -114,7 +117,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
     portal = settings.portal("demo")
     intake = read_list(str(contacts))
     tell(contacts.name, intake)
-    async with redis_of(settings) as redis:
+    async with redis_of(settings, patience_s=_LIMIT_S) as redis:
         await _worker_is_there(redis)
         accepted = await submit(
             redis,
@@ -130,7 +133,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
         try:
             with display() as show:
                 async with asyncio.timeout(_LIMIT_S):
-                    job = await follow(redis, accepted.job_id, show, until=lambda job: job.ended)
+                    job = await follow(redis, accepted.job_id, show, until=lambda job: job.ended, patience_s=None)
         except TimeoutError:
             raise UsageError(f"the demo is not done after {_LIMIT_S:.0f} s: is the machine very busy?") from None
         await asyncio.sleep(_LAST_LOOK_S)
@@ -227,8 +230,9 @@ def _process(
         yield process
     finally:
         with undisturbed():
-            process.terminate()
             try:
+                if process.poll() is None:
+                    end(process.pid)
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()

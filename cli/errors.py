@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 from typer import Abort, TyperException
 
 from cli.embedded import EmbeddedServerError
+from cli.output import OutputLost
 from config.errors import ConfigError, UnknownPortal
 from jobs.advice import PORTAL_FAULTS
 from jobs.connection import UnsuitableServer
@@ -28,7 +29,8 @@ class ExitCode(IntEnum):
     DONE = 0
     """All is well."""
     JOB_ENDED_BADLY = 1
-    """The job failed, was cancelled, or stopped because too many contacts failed."""
+    """The job failed, was cancelled, or stopped because too many contacts failed; or what a command has done, which the
+    message tells, could not be written to standard output or to its file."""
     BAD_INPUT = 2
     """Bad usage, bad input or a bad configuration; nothing was changed."""
     SOME_FAILED = 3
@@ -103,6 +105,7 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
         ),
         ExitCode.BAD_INPUT,
     ),
+    ((OutputLost,), ExitCode.JOB_ENDED_BADLY),
     ((EmbeddedServerError, RedisError), ExitCode.UNREACHABLE),
     ((OSError,), ExitCode.BAD_INPUT),
 )

@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and a closed terminal mean the same: stop in an orderly way."""
+"""Ctrl-C, SIGTERM and a closed terminal mean the same: stop in an orderly way.
+
+The handlers are set, and not left to the system: process 1 of a container has no default action for any signal.
+"""
 
 import asyncio
 import contextlib
@@ -8,10 +11,17 @@ from collections.abc import AsyncIterator, Iterator
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def heeded() -> tuple[signal.Signals, ...]:
+    """Give the signals that stop a command: below `nohup`, a closed terminal does not."""
+    return tuple(
+        number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    )
+
+
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
     """Make SIGTERM and a closed terminal raise KeyboardInterrupt as well, so that `finally` blocks are run."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in heeded()}
     try:
         yield
     finally:
@@ -30,8 +40,8 @@ async def interruptible() -> AsyncIterator[asyncio.Event]:
             block.cancel()
         stop.set()
 
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
+    before = {number: signal.getsignal(number) for number in heeded()}
+    for number in before:
         loop.add_signal_handler(number, on_signal)
     try:
         yield stop

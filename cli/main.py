@@ -1,6 +1,8 @@
 """The command `crm-sweep`: its commands, and the one place where errors become exit codes."""
 
+import contextlib
 import inspect
+import os
 import sys
 import tempfile
 import traceback
@@ -13,6 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.errors import ExitCode, explain
+from cli.interrupts import terminable
+from cli.loop import left_behind
 from cli.output import ReaderGone, mute, note, prepare_streams
 from config.logging import configure_logging
 from config.masking import mask_text
@@ -115,7 +119,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always.
     """
-    sys.exit(_main(sys.argv[1:] if argv is None else argv))
+    code = 0
+    try:
+        with terminable():
+            code = _main(sys.argv[1:] if argv is None else argv)
+    except SystemExit as ended:  # of argparse and typer
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    if left_behind():  # the interpreter would wait for it, or complain about it
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _main(argv: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from typing import TextIO
 
 from rich.console import Console
@@ -12,7 +12,11 @@ _NEVER_WRAPPED = 10_000
 
 
 class ReaderGone(Exception):
-    """Whoever read standard output has had enough."""
+    """Whoever read standard output has had enough, or never wanted any."""
+
+
+class OutputLost(Exception):
+    """What a command has to say could not be written, whatever it has done; the message tells both."""
 
 
 def out(text: str) -> None:
@@ -20,6 +24,7 @@ def out(text: str) -> None:
 
     Raises:
         ReaderGone: nobody reads it any more.
+        OutputLost: it cannot be written, as on a full disk.
     """
     try:
         sys.stdout.write(text)
@@ -27,15 +32,44 @@ def out(text: str) -> None:
     except BrokenPipeError:
         mute(sys.stdout)
         raise ReaderGone from None
+    except OSError as error:
+        mute(sys.stdout)
+        raise OutputLost(f"standard output cannot be written: {error.strerror or error}") from None
+
+
+def out_after(deed: str, what: str, text: str) -> None:
+    """Write to standard output what came of something that is done, and cannot be taken back.
+
+    Where that fails, standard error tells the deed at least. A reader that has gone, or that there never was, is no
+    error.
+
+    Args:
+        deed: what was done, `job X is queued`.
+        what: what the text is, `its ID`.
+        text: for standard output.
+
+    Raises:
+        OutputLost: it cannot be written, as on a full disk.
+    """
+    lost = f"{deed}; {what} could not be written to standard output"
+    try:
+        out(text)
+    except ReaderGone:
+        note(f"{lost}: nobody reads it")
+    except OutputLost as error:
+        raise OutputLost(f"{lost}: {str(error).partition(': ')[2]}") from None
+    else:
+        if _is_closed():
+            note(f"{lost}: it is closed")
 
 
 def note(text: str) -> None:
-    """Write a line for the person at the terminal to standard error."""
+    """Write a line for the person at the terminal to standard error, if it can be written."""
     text = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError:
         mute(sys.stderr)
 
 
@@ -57,10 +91,13 @@ def rendered(renderable: object, *, fitted: bool = True) -> str:
         fitted: cut and wrap to the terminal's width; False where nothing may be cut, such as IDs to be copied.
     """
     terminal = fitted and sys.stdout.isatty()
-    console = Console(file=sys.stdout, highlight=False, width=None if terminal else _NEVER_WRAPPED)
-    with console.capture() as capture:
-        console.print(renderable)
-    text = capture.get()
+    # Not onto standard output itself: whether that can be written is for `out` to find out.
+    paper = StringIO()
+    console = Console(
+        file=paper, highlight=False, force_terminal=terminal or None, width=None if terminal else _NEVER_WRAPPED
+    )
+    console.print(renderable)
+    text = paper.getvalue()
     return text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
@@ -69,6 +106,11 @@ def mute(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def _is_closed() -> bool:
+    """Whether this process was started without a standard output: `prepare_streams` has put a file in its place."""
+    return sys.stdout.name == os.devnull
 
 
 def prepare_streams() -> None:

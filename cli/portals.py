@@ -8,7 +8,7 @@ from rich.table import Table
 from cli.context import AsJson, operator, redis_of, settings_of
 from cli.errors import ExitCode, UsageError
 from cli.loop import run_async
-from cli.output import note, out, rendered
+from cli.output import note, out, out_after, rendered
 from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from config.settings import Portal, Settings
 from jobs.portals import CONFIGURED, PortalView, read_portal, read_portals, set_limits
@@ -73,7 +73,11 @@ def limits(
     rate: float | str | None = CONFIGURED if reset else requests_per_second
     concurrency: int | str | None = CONFIGURED if reset else max_concurrency
     view = run_async(_limit(settings, portal, rate, concurrency))
-    out(to_json(view).decode() + "\n" if as_json else f"{drive(view)}\n")
+    text = f"{to_json(view).decode() if as_json else drive(view)}\n"
+    if rate is None and concurrency is None:
+        out(text)
+    else:
+        out_after(f"the limits are set ({drive(view)})", "this", text)
     return ExitCode.DONE
 
 

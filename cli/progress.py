@@ -29,22 +29,34 @@ PATIENCE_S = 60.0
 Show = Callable[[Job], None]
 
 
-async def follow(redis: Redis, job_id: str, show: Show, *, until: Callable[[Job], bool]) -> Job:
+async def follow(
+    redis: Redis, job_id: str, show: Show, *, until: Callable[[Job], bool], patience_s: float | None = PATIENCE_S
+) -> Job:
     """Show a job again and again until something is true of it.
+
+    Args:
+        redis: the connection.
+        job_id: the job's ID.
+        show: is given the job at every look.
+        until: says whether that was the last look.
+        patience_s: how long Redis may be away; None where somebody else looks after it, and says so.
 
     Raises:
         UnknownJob: no such job.
-        redis.exceptions.RedisError: Redis stayed away for more than a minute.
+        redis.exceptions.RedisError: Redis stayed away for longer than that.
     """
     away_since: float | None = None
     while True:
         try:
             job = await read_job(redis, job_id)
         except AWAY as error:
+            if patience_s is None:
+                await asyncio.sleep(POLL_S)
+                continue
             if away_since is None:
                 away_since = time.monotonic()
-                note(f"{trouble_of(error).what}; trying again for {PATIENCE_S:.0f} s")
-            if time.monotonic() - away_since > PATIENCE_S:
+                note(f"{trouble_of(error).what}; trying again for {patience_s:.0f} s")
+            if time.monotonic() - away_since > patience_s:
                 raise
         else:
             away_since = None

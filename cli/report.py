@@ -2,14 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
 
 from redis.asyncio import Redis
 
 from cli.errors import UsageError
-from cli.output import out
+from cli.output import OutputLost, out
 from jobs.outcomes import Outcome
 from jobs.results_text import Format, read_text
 
@@ -29,11 +28,11 @@ async def write_report(redis: Redis, job_id: str, target: Path | None, form: For
 
     Raises:
         UnknownJob: no such job; nothing was written.
-        UsageError: the file cannot be written.
+        OutputLost: the file, or standard output, cannot be written.
+        ReaderGone: nobody reads standard output any more.
     """
     count = 0
-    with _written(target) if target else contextlib.nullcontext() as file:
-        write = file.write if file else out
+    with _written(target) if target else contextlib.nullcontext(out) as write:
         async for text, lines in read_text(redis, job_id, form, outcome):
             write(text)
             count += lines
@@ -55,19 +54,34 @@ def check_target(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _written(target: Path) -> Iterator[TextIO]:
-    if target.exists() and not target.is_file():  # a pipe or /dev/null: nothing to replace
-        with target.open("w") as file:
-            yield file
-        return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+def _written(target: Path) -> Iterator[Callable[[str], None]]:
+    """Give what writes to a file, which appears when all is written; a pipe or a device takes it as it comes."""
+    special = target.exists() and not target.is_file()
+    place = target if special else target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _lost(target):
+        file = place.open("w")
+
+    def write(text: str) -> None:
+        with _lost(target):
+            file.write(text)
+
     try:
-        with temporary.open("w") as file:
-            yield file
+        yield write
+        with _lost(target):
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror or error}") from None
+            if not special:
+                os.fsync(file.fileno())
+                place.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # said already, where it matters
+            file.close()
+        if not special:
+            place.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _lost(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputLost(f"{target} cannot be written: {error.strerror or error}") from None

@@ -28,7 +28,8 @@ def results(
 
     It can be read at any time; contacts that are not decided yet are `pending`.
 
-    Exit codes: 0 done, 2 bad usage, or the file cannot be written, 4 no such job, 5 Redis cannot be reached.
+    Exit codes: 0 done, 1 the file or standard output cannot be written, as on a full disk, 2 bad usage, 4 no such job,
+    5 Redis cannot be reached.
 
     Examples:
       crm-sweep results 01JD4M6Y9Q --outcome failed

@@ -1,7 +1,6 @@
 """`crm-sweep run`: a job from its list to its report in one process, with no server but its own."""
 
 import asyncio
-import contextlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +13,10 @@ from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, Interrupted, JobStopped, exit_code_of
 from cli.intake import Column, File, Multiline, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
 from cli.interrupts import interruptible, terminable
+from cli.keeper import on_server
+from cli.log_file import LogFile
 from cli.loop import run_async
-from cli.output import ReaderGone, note, out, plural, rendered
+from cli.output import OutputLost, note, out_after, plural, rendered
 from cli.progress import display, follow
 from cli.report import check_target, write_report
 from cli.summary import standing, standstill, summary
@@ -37,6 +38,9 @@ FIRST_ANSWER_S = 12.0
 
 #: What lets a job go on that has stopped: there is no worker that could be told to `resume`.
 _GO_ON = "start the same command again"
+
+#: Our own server is up again after this at the latest, or for good away: seconds.
+_RESTART_S = 150.0
 
 #: The ledger of a finished run is its proof that everything is done; it goes with the state directory.
 _KEEP_DAYS = 3650.0
@@ -66,8 +70,9 @@ def run(
     started again with the same file, portal and state directory, it carries on where it was. Started again after
     the end, it prints the same report and deletes nothing.
 
-    Exit codes: 0 done, 1 too many contacts failed, 2 bad usage or input, 3 done but some contacts failed, 4 no such
-    portal, 5 the portal cannot be reached or lets nothing be done (the same command carries on), 130 interrupted.
+    Exit codes: 0 done, 1 too many contacts failed, or the job has ended and its report or summary could not be written,
+    2 bad usage or input, 3 done but some contacts failed, 4 no such portal, 5 the portal cannot be reached or lets
+    nothing be done, or the ledger's server cannot run (the same command carries on), 130 interrupted.
 
     Examples:
       crm-sweep run contacts.csv --portal main --report outcome.csv
@@ -91,20 +96,32 @@ def run(
         redis = settings.redis.model_copy(update={"url": server.url})
         embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
         tell(file, intake)
-        if not run_async(_is_known(embedded, submission)):
+        if not run_async(on_server(server, _is_known(embedded, submission))):
             confirm(intake, target.name, above=_ask_above(settings, target), yes=yes)
-        with (state_dir / "worker.log").open("a", buffering=1, encoding="utf-8") as log:
+        with LogFile(state_dir / "worker.log") as log:
             configure_logging(settings.log.model_copy(update={"format": "json"}), log)
             try:
-                job = run_async(_to_its_end(embedded, target, submission))
+                job = run_async(_until_stopped(server, embedded, target, submission))
             except JobStopped as stopped:
                 if report:
-                    run_async(_report(embedded, stopped.job.id, report))
+                    try:
+                        run_async(on_server(server, _report(embedded, stopped.job.id, report)))
+                    except OutputLost as lost:
+                        note(str(lost))
                 raise
+        lost_report: OutputLost | None = None
         if report:
-            run_async(_report(embedded, job.id, report))
-    with contextlib.suppress(ReaderGone):
-        out(to_json(job).decode() + "\n" if as_json else rendered(summary(job)))
+            try:
+                run_async(on_server(server, _report(embedded, job.id, report)))
+            except OutputLost as lost:
+                lost_report = lost
+    out_after(
+        f"job {job.id} is {job.state}",
+        "its JSON" if as_json else "its summary",
+        to_json(job).decode() + "\n" if as_json else rendered(summary(job)),
+    )
+    if lost_report:
+        raise OutputLost(f"job {job.id} is {job.state}; {lost_report}; the same command writes it, and deletes nothing")
     return exit_code_of(job)
 
 
@@ -114,7 +131,7 @@ def _ask_above(settings: Settings, portal: Portal) -> int:
 
 
 async def _is_known(settings: Settings, submission: Submission) -> bool:
-    async with redis_of(settings) as redis:
+    async with redis_of(settings, patience_s=_RESTART_S) as redis:
         try:
             await read_job(redis, submission.job_id or "")
         except UnknownJob:
@@ -123,19 +140,24 @@ async def _is_known(settings: Settings, submission: Submission) -> bool:
 
 
 async def _report(settings: Settings, job_id: str, target: Path) -> None:
-    async with redis_of(settings) as redis:
+    async with redis_of(settings, patience_s=_RESTART_S) as redis:
         lines = await write_report(redis, job_id, target, Format.CSV, None)
     note(f"{target}: {plural(lines, 'line')}")
 
 
-async def _to_its_end(settings: Settings, portal: Portal, submission: Submission) -> Job:
-    """Drive a job to its end, from wherever it was left.
+async def _until_stopped(server: EmbeddedServer, settings: Settings, portal: Portal, submission: Submission) -> Job:
+    async with interruptible() as stop:
+        return await on_server(server, _to_its_end(settings, portal, submission, stop), stop)
+
+
+async def _to_its_end(settings: Settings, portal: Portal, submission: Submission, stop: asyncio.Event) -> Job:
+    """Drive a job to its end, from wherever it was left, or until the event is set.
 
     Raises:
         Interrupted: the person stopped it; the batches in flight have been recorded.
         JobStopped: the portal, or too many failures, stopped it.
     """
-    async with interruptible() as stop, redis_of(settings) as redis:
+    async with redis_of(settings, patience_s=_RESTART_S) as redis:
         accepted = await submit(redis, submission)
         job = await read_job(redis, accepted.job_id)
         if not accepted.created:
@@ -149,7 +171,7 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
         async with working(settings):
             await wake_lanes(redis, portal.name, portal.max_concurrency)
             with display(_GO_ON) as show:
-                watch = asyncio.create_task(follow(redis, job.id, show, until=_Patience(job)))
+                watch = asyncio.create_task(follow(redis, job.id, show, until=_Patience(job), patience_s=None))
                 interrupt = asyncio.create_task(stop.wait())
                 await asyncio.wait({watch, interrupt}, return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():

@@ -7,7 +7,7 @@ import typer
 from cli.context import JobId, operator, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
-from cli.output import out
+from cli.output import out_after
 from config.settings import Settings
 from jobs.priority import Priority
 from jobs.states import Event
@@ -72,7 +72,7 @@ def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
     steered = run_async(_steer(settings_of(ctx), job_id, Event.RETRY_FAILED))
     count = steered.retried
     what = f"{count:,} contacts are tried again" if count else "no contact has failed, so nothing is tried again"
-    out(f"job {job_id} is {steered.state}: {what}\n")
+    _done(f"job {job_id} is {steered.state}: {what}")
     return ExitCode.DONE
 
 
@@ -94,7 +94,7 @@ def priority(
       crm-sweep priority 01JD4M6Y9Q background
     """
     run_async(_set_priority(settings_of(ctx), job_id, wanted))
-    out(f"job {job_id} is {wanted} now\n")
+    _done(f"job {job_id} is {wanted} now")
     return ExitCode.DONE
 
 
@@ -105,8 +105,12 @@ async def _set_priority(settings: Settings, job_id: str, wanted: Priority) -> No
 
 def _control(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
     steered = run_async(_steer(settings_of(ctx), job_id, event))
-    out(f"job {job_id} is {steered.state}\n")
+    _done(f"job {job_id} is {steered.state}")
     return ExitCode.DONE
+
+
+def _done(deed: str) -> None:
+    out_after(deed, "this", f"{deed}\n")
 
 
 async def _steer(settings: Settings, job_id: str, event: Event) -> Steered:

@@ -1,21 +1,23 @@
 """`crm-sweep submit`: queue a job for the workers."""
 
+import asyncio
 from typing import Annotated
 
 import typer
+from redis.exceptions import RedisError
 
 from cli.context import AsJson, operator, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.intake import Column, File, Multiline, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
 from cli.loop import run_async
-from cli.output import note, out
+from cli.output import OutputLost, note, out_after
 from cli.summary import standing
 from config.settings import Settings
-from jobs.intake import IntakeReport
+from jobs.connection import AWAY
 from jobs.priority import Priority
-from jobs.submit import Submission, check_job_id
+from jobs.submit import Accepted, Submission, check_job_id
 from jobs.submit import submit as submit_job
-from jobs.view import read_job, submitted_job, to_json
+from jobs.view import Job, read_job, submitted_job, to_json
 
 
 def submit(
@@ -39,8 +41,8 @@ def submit(
     With --id, submitting the same list again gives the same job; another list under the same ID is refused. An urgent
     job has ten turns at its portal for each one of a normal job, and that one ten for each one of a background job.
 
-    Exit codes: 0 queued, 2 bad usage or input, and nothing was queued, 4 no such portal, 5 Redis cannot be reached or
-    refuses.
+    Exit codes: 0 queued, 1 queued, but that could not be written to standard output (standard error has the ID), 2 bad
+    usage or input, and nothing was queued, 4 no such portal, 5 Redis cannot be reached or refuses.
 
     Examples:
       crm-sweep submit contacts.csv --portal main --label "spring cleanup"
@@ -65,17 +67,30 @@ def submit(
     )
     tell(file, intake)
     confirm(intake, target.name, above=settings.confirm_above, yes=yes)
-    printed = run_async(_submit(settings, submission, intake.report, as_json=as_json))
-    out(printed)
+    accepted, job = run_async(_submit(settings, submission))
+    queued = f"job {accepted.job_id} {'is queued' if accepted.created else 'had been submitted before'}"
+    if job is None:
+        if as_json:
+            raise OutputLost(f"{queued}; it could not be read back, because Redis is away")
+    elif not accepted.created:
+        note(f"{queued}; it is {job.state}")
+    elif job.state_reason in {"approval", "no_worker"}:
+        note(f"{job.state}, {standing(job)}")
+    if job is not None and as_json:
+        out_after(queued, "its JSON", to_json(submitted_job(job, intake.report)).decode() + "\n")
+    else:
+        out_after(queued, "its ID", accepted.job_id + "\n")
     return ExitCode.DONE
 
 
-async def _submit(settings: Settings, submission: Submission, report: IntakeReport, *, as_json: bool) -> str:
+async def _submit(settings: Settings, submission: Submission) -> tuple[Accepted, Job | None]:
+    """Queue the job; gives it as it is then, or None where Redis went away just after."""
     async with redis_of(settings) as redis:
         accepted = await submit_job(redis, submission)
-        job = await read_job(redis, accepted.job_id)
-    if not accepted.created:
-        note(f"job {job.id} had been submitted before; it is {job.state}")
-    elif job.state_reason in {"approval", "no_worker"}:
-        note(f"{job.state}, {standing(job)}")
-    return (to_json(submitted_job(job, report)).decode() if as_json else job.id) + "\n"
+        try:
+            return accepted, await read_job(redis, accepted.job_id)
+        except (*AWAY, RedisError):
+            return accepted, None
+        except asyncio.CancelledError:
+            note(f"job {accepted.job_id} is queued")
+            raise

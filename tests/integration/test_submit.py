@@ -204,6 +204,34 @@ async def test_no_pace_is_promised_while_nobody_works_and_none_made_of_skipped_c
     working = await read_job(redis, job_id)
     assert working.state_reason is None
     assert working.eta_s is not None
-    await redis.execute_command("HINCRBY", keys.job(job_id), "started_ms", -10_000)
+    await redis.execute_command("HINCRBY", keys.job(job_id), "worked_ms", 10_000)
     await control(redis, job_id, Event.CANCEL, by="test", lanes=0)
     assert (await read_job(redis, job_id)).contacts_per_second <= 1.0
+
+
+async def test_the_time_in_which_a_job_stood_still_is_no_part_of_its_pace(redis: ArqRedis) -> None:
+    job_id = (await submit(redis, Submission(portal="main", ids=BitMap(range(1, 41)), lanes=0))).job_id
+    ledger = await start_lane(redis)
+    for number in range(4):
+        batch = await take(ledger)
+        if number == 2:  # a night passes before the third is answered
+            for moment in ("started_ms", "worked_until_ms"):
+                await redis.execute_command("HINCRBY", keys.job(job_id), moment, -12 * 3600 * 1000)
+        await answer(redis, ledger, batch)
+        # Ten contacts at least in the few seconds that a wait for a turn may take, and what the test itself takes.
+        assert (await read_job(redis, job_id)).contacts_per_second > 0.5
+    ended = await read_job(redis, job_id)
+    assert (ended.state, ended.started_at != ended.finished_at) == (State.COMPLETED, True)
+    assert ended.contacts_per_second > 0.5
+
+
+async def test_the_time_between_two_calls_counts_as_far_as_a_turn_is_waited_for(redis: ArqRedis) -> None:
+    job_id = (await submit(redis, Submission(portal="main", ids=BitMap(range(1, 21)), lanes=0))).job_id
+    ledger = await start_lane(redis)
+    await answer(redis, ledger, await take(ledger))
+    batch = await take(ledger)
+    # The portal takes a call every 100 s, and this one came after 150 s.
+    await redis.execute_command("HSET", keys.portal("main"), "rate", 0.01)
+    await redis.execute_command("HINCRBY", keys.job(job_id), "worked_until_ms", -150_000)
+    await answer(redis, ledger, batch)
+    assert (await read_job(redis, job_id)).contacts_per_second <= 20 / 150
