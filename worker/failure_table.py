@@ -49,6 +49,7 @@ class Decision:
     #: Least and most seconds to let the portal finish. In between it gets as long again as the call has taken already.
     settle_s: tuple[float, float] = (0.0, 0.0)
     sent: bool = True
+    everyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,7 @@ FAULT_TABLE: dict[Fault, Decision] = {
         True,
         "portal_protocol",
         "the portal's answer lists a contact that was not asked for; do not go on before its cause is known",
+        everyone=True,
     ),
     Fault.NEVER_THE_API: Decision(
         Action.STOP, True, "portal_protocol", f"several answers in a row were not the API's; {_WRONG_ADDRESS}"
