@@ -189,7 +189,7 @@ class Fleet:
         return dict(zip((one.portal.name for one in driven), fingerprints, strict=True))
 
     async def _beat(self) -> None:
-        configurations = await self._configurations()
+        configurations: dict[str, str] = {}
         while True:
             try:
                 # The connection is patient for minutes; whoever reads the log should not have to be.
@@ -197,6 +197,10 @@ class Fleet:
                     await presence.beat(self.redis, self.name, self.settings.portals, configurations)
             except (*AWAY, RedisError, TimeoutError) as error:
                 get_logger().warning("redis_away", error=type(error).__name__)
+            if self._driven and not configurations:
+                # Slow on purpose, so it is seen to after everybody knows that this worker is alive.
+                configurations = await self._configurations()
+                continue
             await asyncio.sleep(presence.BEAT_S)
 
     def _prepare(self, portal: Portal) -> _Driven:

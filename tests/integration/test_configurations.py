@@ -117,7 +117,7 @@ async def test_nothing_that_is_kept_about_a_configuration_gives_it_away(
             job_id = await accept(redis, range(1, 11))
             async with working(settings_of(server, portal, **credentials)):
                 await in_state(redis, job_id, State.PAUSED)
-                assert await redis.zcard(keys.configurations(PORTAL)) == 1
+                await until(lambda: _configurations(redis, 1))
         assert await redis.execute_command("HLEN", keys.faults(PORTAL)) == 2
         stored = b""
         async for key in redis.scan_iter():
