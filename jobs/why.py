@@ -122,8 +122,9 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
         return _Bound(None, f"it has ended: {job.state}" + (f"; {job.last_error}" if job.last_error else ""))
     until = portal.push_back_until if portal else None
     reason = job.state_reason
+    rests = portal is not None and reason == portal.push_back_reason
     if reason and (reason not in MOVING or job.state is State.QUEUED) and reason != "rate_limit":
-        return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), until)
+        return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), until if rests else None)
     if portal is None:
         return _Bound("starting" if reason is None else reason, f"portal {job.portal} is not in this configuration")
     if until and portal.push_back_reason == "login_guard":

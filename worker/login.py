@@ -20,7 +20,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
@@ -294,6 +294,8 @@ def _refused(reason: str, left_s: float, status: int | None = None) -> Failure:
 
 
 def _wait(message: str, wait_s: float) -> Failure:
+    until = datetime.now(UTC) + timedelta(seconds=wait_s)
+    message = f"{message}; tried again at {until:%H:%M:%S} UTC"
     return Failure(Action.WAIT, False, "login_guard", None, message, retry_after_s=wait_s)
 
 

@@ -93,13 +93,14 @@ def test_what_was_put_right_at_the_portal_needs_no_other_configuration(
     assert crm.contacts("deleted") == BitMap(range(1, 61))
 
 
-def leave_a_job_behind(home: Home, ids: range) -> None:
-    """Let the state directory hold a job that is served first and has not ended, as after a crash."""
+def leave_jobs_behind(home: Home, **lists: range) -> None:
+    """Let the state directory hold jobs that are served first and have not ended, as after a crash."""
 
     async def leave(server: EmbeddedServer) -> None:
         redis = connect(server.url)
-        left = Submission(portal="main", ids=BitMap(ids), job_id="left", lanes=0, priority=Priority.URGENT)
-        await submit(redis, left)
+        for job_id, ids in lists.items():
+            left = Submission(portal="main", ids=BitMap(ids), job_id=job_id, lanes=0, priority=Priority.URGENT)
+            await submit(redis, left)
         await redis.aclose(close_connection_pool=True)
 
     with EmbeddedServer(home.directory / ".crm-sweep") as server:
@@ -108,7 +109,7 @@ def leave_a_job_behind(home: Home, ids: range) -> None:
 
 def test_a_list_that_only_waits_for_the_fault_of_another_ends_as_well(home: Home, portal: MakePortal) -> None:
     crm = portal("--contacts", 100)
-    leave_a_job_behind(home, range(1, 21))
+    leave_jobs_behind(home, left_1=range(1, 11), left_2=range(11, 21))
     home.configure(main={"url": crm.url, "token": "wrong", "max_concurrency": 1})
     result = run(home, "two.txt", range(21, 41), "--report", "out.csv")
     stopped(result, "portal_auth", "replace the portal's token")

@@ -84,7 +84,7 @@ async def test_an_old_password_beside_a_new_one_is_tried_once(redis: ArqRedis, s
             await until(lambda: _configurations(redis, 2))
             job_id = await accept(redis, range(1, 601))
             assert (await ended(redis, job_id)).state is State.COMPLETED
-        assert len(portal.truth.of_kind("login")) <= 2
+        assert len(portal.truth.of_kind("log_in")) <= 2
         await check_against_truth(redis, portal, job_id)
 
 
