@@ -327,7 +327,11 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     aiohttp.ClientConnectorCertificateError: _BAD_CERTIFICATE,
     ssl.CertificateError: _BAD_CERTIFICATE,
     aiohttp.ServerFingerprintMismatch: Decision(
-        Action.STOP, False, "portal_protocol", "the portal's certificate is not the expected one", sent=False
+        Action.STOP,
+        False,
+        "portal_protocol",
+        "the portal's certificate is not the expected one; find out why before you go on",
+        sent=False,
     ),
     UnicodeError: _NOT_SET_UP,  # from looking up a host name that no name server could know
     aiohttp.InvalidURL: _NOT_SET_UP,
