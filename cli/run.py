@@ -22,7 +22,9 @@ from cli.report import check_target, write_report
 from cli.summary import standing, standstill, summary
 from config.logging import configure_logging
 from config.settings import Portal, Settings
+from jobs.advice import NEEDS_A_PERSON
 from jobs.control import UnknownJob, control
+from jobs.faults import forget_faults
 from jobs.ledger import take_over
 from jobs.priority import Priority
 from jobs.results_text import Format
@@ -166,33 +168,48 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
             return job
         if job.state in {State.PAUSED, State.PAUSING}:
             await control(redis, job.id, Event.RESUME, by=operator())
+        # Whoever starts this says that the portal is to be tried, as with `resume`, whichever list met its fault.
+        await forget_faults(redis, portal.name)
         # The state directory is ours alone, so whoever drove the portal before is dead.
         await take_over(redis, portal.name, RESCUE_SETTLE_S)
         async with working(settings):
             await wake_lanes(redis, portal.name, portal.max_concurrency)
+            patience = _Patience(job)
             with display(_GO_ON) as show:
-                watch = asyncio.create_task(follow(redis, job.id, show, until=_Patience(job), patience_s=None))
+
+                def show_but_the_end(now: Job) -> None:
+                    if now.ended or not patience(now):  # why it stopped is said in the end, and once
+                        show(now)
+
+                watch = asyncio.create_task(follow(redis, job.id, show_but_the_end, until=patience, patience_s=None))
                 interrupt = asyncio.create_task(stop.wait())
                 await asyncio.wait({watch, interrupt}, return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():
                 note("stopping: the batches in flight are waited for (Ctrl-C once more does not wait)")
             interrupt.cancel()
             watch.cancel()
-            if watch.done():
-                watch.result()
+            last = watch.result() if watch.done() else None
         job = await read_job(redis, job.id)
         if job.ended:
             return job
         if stop.is_set():
             raise Interrupted(f"{standstill(job, 'interrupted')}; the same command carries on")
-        if job.state is not State.PAUSED:  # given up; now that the worker has left, its absence would be the reason
-            job = msgspec.structs.replace(job, state_reason="portal_unreachable")
+        if last and job.state is not State.PAUSED:
+            # Given up, or held by a fault; now that the worker has left, its absence would be the reason.
+            reason = last.state_reason if last.state_reason in NEEDS_A_PERSON else "portal_unreachable"
+            job = msgspec.structs.replace(job, state_reason=reason, last_error=last.last_error)
+        if job.state_reason == "portal_unreachable":
             raise JobStopped(f"{standstill(job, 'stopped')}; {standing(job)}; the same command carries on", job)
+        if job.state is not State.PAUSED:
+            raise JobStopped(f"{standstill(job, 'stopped')}; {standing(job, _GO_ON)}", job)
         raise JobStopped(f"{standstill(job, job.state)}; {standing(job, _GO_ON)}", job)
 
 
 class _Patience:
-    """Says when waiting is over: the job has ended or stopped, or the portal has not answered once."""
+    """Says when waiting is over: the job has ended, a person has to act, or the portal has not answered once.
+
+    What passes by itself, as a rest that the portal asked for, is waited for.
+    """
 
     def __init__(self, before: Job) -> None:
         self._sent_before = before.requests.sent
@@ -202,6 +219,8 @@ class _Patience:
     def __call__(self, job: Job) -> bool:
         if job.ended or job.state is State.PAUSED:
             return True
+        if job.state is not State.PAUSING and job.state_reason in NEEDS_A_PERSON:
+            return True  # another job of the state directory has met the fault, which holds this one as well
         self._unreachable = job.requests.sent == self._sent_before and (
             self._unreachable or job.state_reason == "portal_unreachable"
         )

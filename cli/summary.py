@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jobs.advice import advice_on
+from jobs.advice import NEEDS_A_PERSON, advice_on
 from jobs.outcomes import Outcome
 from jobs.states import State
 from jobs.view import Job
@@ -67,6 +67,9 @@ def standing(job: Job, go_on: str | None = None) -> str:
     """
     if not job.state_reason:
         return ""
+    if job.state_reason in NEEDS_A_PERSON and job.last_error:
+        # It says what is wrong and what to do, and better than the general words can.
+        return f"{job.state_reason}: {job.last_error}; then {go_on or f'`crm-sweep resume {job.id}`'}"
     advice = advice_on(job.state_reason, job.id, go_on)
     trouble = f" (last error: {job.last_error})" if job.last_error and job.state_reason not in _CALM else ""
     return f"{job.state_reason}: {advice}{trouble}"

@@ -29,6 +29,10 @@ ADVICE: dict[str, Advice] = {
     "fair_share": Advice("other jobs of the portal have their turn"),
     "backoff": Advice("some contacts are tried again after a short wait"),
     "push_back": Advice("the portal asked for a rest, or is overloaded; it goes on by itself"),
+    "login_guard": Advice(
+        "too many attempts to log in did not succeed, and crm-sweep waits so that the portal does not lock the account "
+        "out; it goes on by itself"
+    ),
     "no_worker": Advice("no worker is running", "start one with `crm-sweep worker`"),
     "portal_not_configured": Advice(
         "no worker that is running has the portal in its configuration",
@@ -62,10 +66,13 @@ ADVICE: dict[str, Advice] = {
 
 _UNKNOWN = Advice("it waits for somebody", "see last_error, then {go_on}")
 
-#: Reasons that a person has to put right at the portal or in its settings before a job can go on.
+#: Reasons that say that something is wrong with the portal, the account or the way there.
 PORTAL_FAULTS = frozenset(
     {"portal_auth", "portal_payment", "portal_forbidden", "portal_proxy", "portal_protocol", "portal_unreachable"}
 )
+
+#: Of these, the ones that a person has to put right: a portal that cannot be reached is tried again all the time.
+NEEDS_A_PERSON = PORTAL_FAULTS - {"portal_unreachable"}
 
 
 def remedy_for(reason: str) -> str:

@@ -25,6 +25,8 @@ Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} th
 | crm-sweep:portal:{name}:claims | HASH | `token/0` → its batch (msgpack) | next_batch, settle, rescue | one batch |
 | crm-sweep:portal:{name}:stats | HASH | `calls:put:ok` → how many, ever (jobs/stats.py) | settle | for good |
 | crm-sweep:portal:{name}:answers | LIST | JSON of one of the last 20 answers (jobs/portals.py) | settle | for good |
+| crm-sweep:portal:{name}:faults | HASH | configuration → its fault (jobs/faults.py) | settle | 10 minutes |
+| crm-sweep:portal:{name}:configurations | ZSET | `fingerprint/worker` → until (ms) | worker heartbeat | 3 heartbeats |
 | crm-sweep:portal:{name}:token | STRING | encrypted log-in token | worker/login.py | as the portal says |
 | crm-sweep:portal:{name}:login… | STRING | log-in lock, counters, last refusal | worker/login.py | a minute or so |
 
@@ -86,6 +88,16 @@ def leases(name: str) -> str:
 def claims(name: str) -> str:
     """What the lanes of one portal hold."""
     return f"{portal(name)}:claims"
+
+
+def faults(name: str) -> str:
+    """What a person must put right before one portal can be called, by configuration."""
+    return f"{portal(name)}:faults"
+
+
+def configurations(name: str) -> str:
+    """The configurations of one portal that workers have."""
+    return f"{portal(name)}:configurations"
 
 
 def stats(name: str) -> str:

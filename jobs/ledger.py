@@ -158,9 +158,11 @@ class Settlement:
         items: contact IDs that need another call, and how many seconds from now.
         sent, retried, throttled: calls to add to the job's counters.
         last_error: what went wrong, for a person; None keeps the former one.
-        stop: the state_reason with which the job must pause; None if it may go on.
+        stop: the state_reason with which the job must pause; None if it may go on. A fault of the portal (`portal_…`)
+            holds everybody with this configuration, and pauses the job unless a worker with another one can go on.
+        everyone: that fault holds everybody, whatever the configuration.
         push_back_s: nobody calls the portal for this long; None for no push-back.
-        push_back_reason: `rate_limit`, `push_back` or `portal_unreachable`.
+        push_back_reason: `rate_limit`, `push_back`, `login_guard` or `portal_unreachable`.
         calm: the portal answered well.
         slow_down: the portal pushed back: cut the learned rate, from `ceiling` calls per second at most.
         ceiling: the configured calls per second.
@@ -177,6 +179,7 @@ class Settlement:
     throttled: int = 0
     last_error: str | None = None
     stop: str | None = None
+    everyone: bool = False
     push_back_s: float | None = None
     push_back_reason: str | None = None
     calm: bool = False
@@ -213,6 +216,7 @@ class Settlement:
         optional = {
             "last_error": self.last_error,
             "stop": self.stop,
+            "everyone": self.everyone or None,
             "push_back_ms": None if self.push_back_s is None else round(self.push_back_s * 1000),
             "push_back_reason": self.push_back_reason,
             "calm": self.calm or None,
@@ -249,12 +253,14 @@ class LaneLedger:
         portal: the portal's name.
         token: names this lane, unique for ever.
         lease_ttl_s: how long a silent lane keeps its lease.
+        configuration: fingerprint of what the lane reaches the portal with: it is held by the faults of this one only.
     """
 
-    def __init__(self, redis: Redis, portal: str, token: str, lease_ttl_s: float) -> None:
+    def __init__(self, redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str = "") -> None:
         self._redis = redis
         self._keys = [keys.portal(portal)]
         self._token = token
+        self._configuration = configuration
         self._leases = keys.leases(portal)
         self._ttl_s = lease_ttl_s
         self._ttl_ms = round(lease_ttl_s * 1000)
@@ -320,7 +326,11 @@ class LaneLedger:
         return held
 
     def _settle_call(self, batch: Batch, settlement: Settlement) -> ScriptCall:
-        return SETTLE, self._keys, [f"{self._token}/{batch.place}", batch.seq, *settlement.arguments()]
+        return (
+            SETTLE,
+            self._keys,
+            [f"{self._token}/{batch.place}", batch.seq, self._configuration, *settlement.arguments()],
+        )
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
         turn_us, cuts = self._turn if has_turn else (0, 0)
@@ -331,6 +341,7 @@ class LaneLedger:
             self._free_place,
             cuts,
             terms.max_concurrency,
+            self._configuration,
         ]
         return NEXT_BATCH, self._keys, arguments
 

@@ -12,6 +12,7 @@ from config.settings import Portal
 from jobs import keys
 from jobs.actions import Action, read_actions
 from jobs.answers import LastAnswer, read_answer
+from jobs.faults import fault_that_holds
 from jobs.scripts import Script
 from jobs.times import iso, server_ms
 from jobs.wake import wake_lanes
@@ -43,9 +44,10 @@ class PortalView(msgspec.Struct, frozen=True, kw_only=True):
     push_back_until: str | None
     """Nobody calls the portal before, because it asked for a rest; None if it takes calls."""
     push_back_reason: str | None
-    """Why: rate_limit, push_back or portal_unreachable."""
+    """Why: rate_limit, push_back, login_guard or portal_unreachable."""
     fault: str | None
-    """The word for what keeps every job of the portal waiting until somebody puts it right."""
+    """The word for what keeps every job of the portal waiting until somebody puts it right; None as long as a worker
+    that is alive has a configuration that did not meet it."""
     in_flight: int
     """Calls that wait for an answer now."""
     lanes: int
@@ -75,11 +77,14 @@ async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalVi
         pipe.zcard(f"{keys.portal(portal.name)}:active")
         pipe.zcard(f"{keys.portal(portal.name)}:waiting")
         pipe.execute_command("LRANGE", keys.answers(portal.name), 0, -1)
+        pipe.execute_command("HGETALL", keys.faults(portal.name))
+        pipe.zrange(keys.configurations(portal.name), 0, -1, withscores=True)
     time, *replies = await pipe.execute()
     now_ms = server_ms(time)
     views = []
     for at, portal in enumerate(portals):
-        facts, leases, claims, active, waiting, answers = replies[6 * at : 6 * at + 6]
+        facts, leases, claims, active, waiting, answers, faults, configurations = replies[8 * at : 8 * at + 8]
+        fault = fault_that_holds(faults, configurations, now_ms)
         pacing = {name.decode(): value.decode() for name, value in facts.items()}
         ceiling = float(pacing.get("set_rate", portal.requests_per_second))
         push_back_ms = int(float(pacing.get("push_back_until_ms", 0)))
@@ -95,7 +100,7 @@ async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalVi
                 batch_size=min(int(pacing.get("batch_size", portal.batch_size_start)), portal.batch_size_max),
                 push_back_until=iso(push_back_ms) if pushed_back else None,
                 push_back_reason=pacing.get("push_back_reason", "push_back") if pushed_back else None,
-                fault=pacing.get("fault") if float(pacing.get("fault_until_ms", 0)) > now_ms else None,
+                fault=fault.reason if fault else None,
                 # A lane holds two claims for a moment, but never has more than one call in flight.
                 in_flight=len({claim.rpartition(b"/")[0] for claim in claims}),
                 lanes=sum(until_ms > now_ms for _, until_ms in leases),

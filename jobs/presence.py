@@ -1,6 +1,9 @@
-"""Which workers are alive, and which portals they know: so that a job can say that nobody is there to work on it."""
+"""Which workers are alive, and which portals they know, with which configuration.
 
-from collections.abc import Iterable
+So a job can say that nobody is there to work on it, or that nobody who is there can.
+"""
+
+from collections.abc import Iterable, Mapping
 
 from redis.asyncio import Redis
 
@@ -10,13 +13,16 @@ from jobs import keys
 BEAT_S = 5.0
 
 
-async def beat(redis: Redis, worker: str, portals: Iterable[str]) -> None:
+async def beat(
+    redis: Redis, worker: str, portals: Iterable[str], configurations: Mapping[str, str] | None = None
+) -> None:
     """Say that a worker is alive; forget those that have been silent for long.
 
     Args:
         redis: the connection.
         worker: its name, unique among all workers.
         portals: the portals in its configuration.
+        configurations: fingerprints of what reaches them, by portal, as far as they are known.
     """
     seconds, _ = await redis.time()
     until_ms, long_ago_ms = round((seconds + 3 * BEAT_S) * 1000), (seconds - 3600) * 1000
@@ -25,14 +31,23 @@ async def beat(redis: Redis, worker: str, portals: Iterable[str]) -> None:
     pipe.zremrangebyscore(keys.KNOWN_PORTALS, "-inf", long_ago_ms)
     if known := dict.fromkeys(portals, until_ms):
         pipe.zadd(keys.KNOWN_PORTALS, known)
+    for portal, fingerprint in (configurations or {}).items():
+        key = keys.configurations(portal)
+        pipe.zremrangebyscore(key, "-inf", seconds * 1000)
+        pipe.zadd(key, {f"{fingerprint}/{worker}": until_ms})
+        pipe.expire(key, 3600)  # of a portal that no configuration has any more
     pipe.zremrangebyscore(keys.WORKERS, "-inf", long_ago_ms)
     pipe.zadd(keys.WORKERS, {worker: until_ms})
     await pipe.execute()
 
 
-async def leave(redis: Redis, worker: str) -> None:
-    """Say that a worker has ended."""
-    await redis.zrem(keys.WORKERS, worker)
+async def leave(redis: Redis, worker: str, configurations: Mapping[str, str] | None = None) -> None:
+    """Say that a worker has ended; the arguments are those of `beat`."""
+    pipe = redis.pipeline(transaction=False)
+    pipe.zrem(keys.WORKERS, worker)
+    for portal, fingerprint in (configurations or {}).items():
+        pipe.zrem(keys.configurations(portal), f"{fingerprint}/{worker}")
+    await pipe.execute()
 
 
 async def is_anybody_there(redis: Redis) -> bool:

@@ -19,8 +19,7 @@ class Situation:
         rivals: jobs that want their turn at the portal, this one included.
         push_back_ms: how long nobody may call the portal, negative if that is over.
         push_back_reason: why.
-        fault_ms: how long a fault of the portal still keeps everybody away, negative if that is over.
-        fault: its word.
+        fault: the word for what keeps everybody away who could call the portal, until a person has put it right.
         next_turn_ms: how far ahead the portal's next free turn is.
     """
 
@@ -34,7 +33,6 @@ class Situation:
     next_turn_ms: int
     is_known: bool = True
     rivals: int = 1
-    fault_ms: int = 0
     fault: str | None = None
 
 
@@ -52,7 +50,7 @@ def why_waiting(situation: Situation) -> str | None:
         return "no_worker"
     if not situation.is_known:
         return "portal_not_configured"
-    if situation.fault_ms > 0:
+    if situation.fault:
         return situation.fault
     if situation.push_back_ms > 0:
         return situation.push_back_reason or "push_back"

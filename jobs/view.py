@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from jobs import keys
 from jobs.actions import Action, read_actions
 from jobs.control import UnknownJob, is_possible
+from jobs.faults import Fault, fault_that_holds
 from jobs.intake import IntakeReport
 from jobs.outcomes import Outcome
 from jobs.priority import Priority
@@ -104,6 +105,8 @@ class _Surroundings:
     """Workers that are alive."""
     is_known: bool
     """Whether one of these is configured for it."""
+    fault: Fault | None
+    """What keeps all of them from calling it."""
     now_ms: int
 
 
@@ -210,6 +213,8 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
         pipe.hgetall(keys.portal(portal))
         pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
         pipe.zcard(f"{keys.portal(portal)}:active")
+        pipe.execute_command("HGETALL", keys.faults(portal))
+        pipe.zrange(keys.configurations(portal), 0, -1, withscores=True)
     time, workers, known, *rest = await pipe.execute()
     now_ms = server_ms(time)
     alive = sum(until > now_ms for _, until in workers)
@@ -221,9 +226,12 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
             rivals=active,
             workers=alive,
             is_known=portal in served,
+            fault=fault_that_holds(faults, configurations, now_ms),
             now_ms=now_ms,
         )
-        for portal, pacing, leases, active in zip(portals, rest[::3], rest[1::3], rest[2::3], strict=True)
+        for portal, pacing, leases, active, faults, configurations in zip(
+            portals, *(rest[at::5] for at in range(5)), strict=True
+        )
     }
     return [
         _job(job_id, facts, around[facts["portal"]]) if facts else None
@@ -266,11 +274,12 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         lanes=around.lanes,
         push_back_ms=int(float(pacing.get("push_back_until_ms", 0))) - now_ms,
         push_back_reason=pacing.get("push_back_reason"),
-        fault_ms=int(float(pacing.get("fault_until_ms", 0))) - now_ms,
-        fault=pacing.get("fault"),
+        fault=around.fault.reason if around.fault else None,
         next_turn_ms=round(float(pacing.get("tat_us", 0)) / 1000) - now_ms,
     )
     reason = why_waiting(situation)
+    # What holds it may have been met by another job, and is what went wrong last all the same.
+    held_by = around.fault if not situation.stored_reason and reason and reason == situation.fault else None
     moves = state in {State.RUNNING, State.CANCELLING} and reason in MOVING
     return Job(
         id=job_id,
@@ -288,7 +297,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         contacts_per_second=round(pace, 1),
         eta_s=round(pending / pace, 1) if pace and moves else None,
         requests=Requests(*(int(facts.get(name, 0)) for name in ("sent", "retried", "throttled"))),
-        last_error=facts.get("last_error"),
+        last_error=held_by.message if held_by else facts.get("last_error"),
         requests_per_second=round(float(pacing["rate"]), 2) if "rate" in pacing else None,
         batch_size=int(batch_size) if batch_size else None,
         priority=Priority(facts.get("priority", Priority.NORMAL)),

@@ -45,8 +45,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
     rate: the portal's ceiling. learned_rate: the portal pushed back, and is driven more gently than its ceiling.
     concurrency: calls in flight, all of which wait for the portal. lanes: fewer lanes drive than may. fair_share: other
-    jobs of the portal. push_back: the portal asked for a rest. pause, approval, portal_fault, no_worker, backoff,
-    starting: as state_reason says.
+    jobs of the portal. push_back: the portal asked for a rest. pause, approval, portal_fault, login_guard, no_worker,
+    backoff, starting: as state_reason says.
     """
     explanation: str
     """The same in plain words, with the numbers."""
@@ -122,10 +122,13 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
         return _Bound(None, f"it has ended: {job.state}" + (f"; {job.last_error}" if job.last_error else ""))
     until = portal.push_back_until if portal else None
     reason = job.state_reason
+    rests = portal is not None and reason == portal.push_back_reason
     if reason and (reason not in MOVING or job.state is State.QUEUED) and reason != "rate_limit":
-        return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), until)
+        return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), until if rests else None)
     if portal is None:
         return _Bound("starting" if reason is None else reason, f"portal {job.portal} is not in this configuration")
+    if until and portal.push_back_reason == "login_guard":
+        return _Bound("login_guard", f"{advice_on('login_guard', job.id)} after {until}", until)
     if until:
         return _Bound("push_back", f"{portal.name} asked for a rest: nobody calls it before {until}", until)
     if share is not None and share < _SMALL_SHARE:

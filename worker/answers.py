@@ -87,6 +87,8 @@ class Action(StrEnum):
     RETRY = "retry"
     #: The portal asks for less: move its next turn, cut the rate. Costs no attempt.
     SLOW_DOWN = "slow_down"
+    #: We ourselves wait before the next call, for no trouble of the portal's. Costs no attempt, and no rate.
+    WAIT = "wait"
     #: Something about this set of contact IDs: cut it in halves down to the ones that cause it.
     SPLIT = "split"
     #: Nothing more can be done for these contact IDs.
@@ -104,13 +106,13 @@ class Failure:
     may_have_deleted: bool
     #: A stable word. For contact IDs: rejected, portal_error, timeout, answer_garbled, connection_lost, …; for a job's
     #: state: portal_auth, portal_payment, portal_forbidden, portal_proxy, portal_protocol, portal_unreachable,
-    #: rate_limit, push_back.
+    #: rate_limit, push_back, login_guard.
     reason: str
     #: The status of the answer; None when there was none.
     http_status: int | None
     #: For a person: what happened and, where a person must act, what to do. Never holds a secret or an address.
     message: str
-    #: The portal's own wish for how long to stay away, in seconds, 0 to 86400; None when it named none.
+    #: How long to stay away, in seconds, 0 to 86400: the portal's own wish, with WAIT ours; None when it named none.
     retry_after_s: float | None = None
     #: The request was too large or took too long: make the batches smaller.
     shrink: bool = False
@@ -118,3 +120,5 @@ class Failure:
     settle_s: float = 0.0
     #: False where the request itself never left: no connection, or no log-in before it. That was no attempt.
     sent: bool = True
+    #: With STOP: another configuration would not help, so nobody calls the portal until a person has looked at it.
+    everyone: bool = False

@@ -136,7 +136,7 @@ class Decider:
             item = _after_put(item, failure)
         if batch.call is Call.PUT and failure.may_have_deleted:
             settlement.items.append((replace(item, call=Call.LOOK_UP, doubtful=True), failure.settle_s))
-        elif failure.action in {Action.STOP, Action.SLOW_DOWN} or not failure.sent:
+        elif failure.action in {Action.STOP, Action.SLOW_DOWN, Action.WAIT} or not failure.sent:
             settlement.items.append((item, 0.0))
         elif failure.action is Action.SPLIT and len(item.positions) > 1:
             settlement.items += [(half, 0.0) for half in _halves(item)]
@@ -174,6 +174,7 @@ def _failed_call(batch: Batch, failure: Failure) -> Settlement:
         throttled=int(_throttled(failure)),
         last_error=failure.message,
         stop=failure.reason if failure.action is Action.STOP else None,
+        everyone=failure.action is Action.STOP and failure.everyone,
     )
 
 
@@ -182,8 +183,9 @@ def _throttled(failure: Failure) -> bool:
 
 
 def _after_put(item: Item, failure: Failure) -> Item:
-    """Note the attempt on the item; being throttled or not getting through is none."""
-    if _throttled(failure) or not failure.sent:
+    """Note the attempt on the item; being throttled, waiting for a log-in or not getting through is none."""
+    waits = failure.action is Action.WAIT and not failure.may_have_deleted
+    if _throttled(failure) or waits or not failure.sent:
         return item
     return replace(
         item, attempts=item.attempts + 1, http_status=failure.http_status or 0, reason=failed_code(failure.reason)

@@ -17,7 +17,12 @@ finish for as long again as the call took, within the bounds under **Settle**. F
 ever deleted and nothing needs to settle. `Retry-After` is read on every status, up to one day.
 
 A user name or password that the portal refuses, a missing second factor and a locked account (HTTP 500 or 201 of the
-log-in call) are *stop*, `portal_auth`; the same credentials are not tried again for a while.
+log-in call) are *stop*, `portal_auth`; the same credentials are not tried again for a while. After three attempts to
+log in that did not succeed within a minute we wait before the next one, with `login_guard`: that costs no attempt, and
+says nothing about the portal.
+
+What stops a job holds all jobs of the portal, as long as every worker has the configuration that met it. An answer that
+lists a contact which nobody asked for holds everybody, whatever the configuration.
 """
 
 _PROXIES = """

@@ -49,6 +49,7 @@ class Decision:
     #: Least and most seconds to let the portal finish. In between it gets as long again as the call has taken already.
     settle_s: tuple[float, float] = (0.0, 0.0)
     sent: bool = True
+    everyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +305,7 @@ FAULT_TABLE: dict[Fault, Decision] = {
         True,
         "portal_protocol",
         "the portal's answer lists a contact that was not asked for; do not go on before its cause is known",
+        everyone=True,
     ),
     Fault.NEVER_THE_API: Decision(
         Action.STOP, True, "portal_protocol", f"several answers in a row were not the API's; {_WRONG_ADDRESS}"
@@ -335,7 +337,11 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     aiohttp.ClientConnectorCertificateError: _BAD_CERTIFICATE,
     ssl.CertificateError: _BAD_CERTIFICATE,
     aiohttp.ServerFingerprintMismatch: Decision(
-        Action.STOP, False, "portal_protocol", "the portal's certificate is not the expected one", sent=False
+        Action.STOP,
+        False,
+        "portal_protocol",
+        "the portal's certificate is not the expected one; find out why before you go on",
+        sent=False,
     ),
     UnicodeError: _NOT_SET_UP,  # from looking up a host name that no name server could know
     aiohttp.InvalidURL: _NOT_SET_UP,

@@ -116,4 +116,5 @@ def _failure(decision: Decision, said: str, *, status: int | None, elapsed_s: fl
         shrink=decision.shrink,
         settle_s=min(max(elapsed_s, least), most) if deleting else 0.0,
         sent=decision.sent,
+        everyone=decision.everyone,
     )

@@ -17,6 +17,7 @@ from config.settings import Portal, Settings
 from jobs import keys, presence
 from jobs.connection import AWAY, connect
 from jobs.contact_ids import MAX_CONTACT_ID
+from jobs.faults import fault_that_holds
 from jobs.ledger import LaneLedger, Later, Terms, rescue, reserve_turn
 from jobs.protected import load_protected
 from jobs.redis_trouble import trouble_of, word_for
@@ -25,6 +26,7 @@ from jobs.times import server_ms
 from jobs.wake import wake_lanes
 from worker.decide import Decider
 from worker.drain import Drain, cancel
+from worker.fingerprint import fingerprint_of
 from worker.lane import Ending, Farewell, Lane
 from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
@@ -57,6 +59,14 @@ class _Driven:
     protected: BitMap
     decider: Decider
     push_back: PushBack
+    configuration: str = ""
+    """Its fingerprint; empty until it is asked for."""
+
+    async def fingerprint(self) -> str:
+        """Give the fingerprint of what reaches the portal."""
+        if not self.configuration:
+            self.configuration = await asyncio.to_thread(fingerprint_of, self.portal)
+        return self.configuration
 
 
 @dataclass(slots=True)
@@ -105,7 +115,7 @@ class Fleet:
         for driven in self._driven.values():
             await driven.client.close()
         try:
-            await presence.leave(self.redis, self.name)
+            await presence.leave(self.redis, self.name, await self._configurations())
         except (*AWAY, RedisError) as error:
             get_logger().warning("redis_away_at_shutdown", error=word_for(error))
         await self.redis.aclose(close_connection_pool=True)
@@ -125,8 +135,9 @@ class Fleet:
         if self.drain.wanted or self._running >= self.settings.worker.max_lanes:
             return Farewell(Ending.BUSY)
         token = f"{self.name}:{secrets.token_hex(6)}"
+        configuration = await driven.fingerprint()
         lane = Lane(
-            ledger=LaneLedger(self.redis, portal_name, token, self.settings.worker.lease_ttl_s),
+            ledger=LaneLedger(self.redis, portal_name, token, self.settings.worker.lease_ttl_s, configuration),
             portal=driven.portal,
             terms=driven.terms,
             client=driven.client,
@@ -172,24 +183,37 @@ class Fleet:
         pipe.zcard(f"{portal}:active")
         pipe.zrange(f"{portal}:waiting", 0, 0, withscores=True)
         pipe.zrange(f"{portal}:leases", 0, -1, withscores=True)
-        pipe.execute_command("HMGET", portal, "push_back_until_ms", "fault_until_ms", "set_concurrency")
-        time, active, waiting, leases, (*closed_until_ms, concurrency) = await pipe.execute()
+        pipe.execute_command("HMGET", portal, "push_back_until_ms", "set_concurrency")
+        pipe.execute_command("HGETALL", keys.faults(portal_name))
+        pipe.zrange(keys.configurations(portal_name), 0, -1, withscores=True)
+        time, active, waiting, leases, (until_ms, concurrency), faults, configurations = await pipe.execute()
         now_ms = server_ms(time)
         due = active or any(due_ms <= now_ms for _, due_ms in waiting)
-        if not due or any(float(until_ms or 0) > now_ms for until_ms in closed_until_ms):
+        if not due or float(until_ms or 0) > now_ms or fault_that_holds(faults, configurations, now_ms):
             return 0
-        driving = [until_ms for _, until_ms in leases if until_ms > now_ms]
+        driving = [lapses_ms for _, lapses_ms in leases if lapses_ms > now_ms]
         return int(concurrency or max_concurrency) - len(driving)
 
+    async def _configurations(self) -> dict[str, str]:
+        """Give the fingerprints of what reaches the portals, by portal."""
+        driven = self._driven.values()
+        fingerprints = await asyncio.gather(*(one.fingerprint() for one in driven))
+        return dict(zip((one.portal.name for one in driven), fingerprints, strict=True))
+
     async def _beat(self) -> None:
+        configurations: dict[str, str] = {}
         while True:
             try:
                 # The connection is patient for minutes; whoever reads the log should not have to be.
                 async with asyncio.timeout(presence.BEAT_S):
-                    await presence.beat(self.redis, self.name, self.settings.portals)
+                    await presence.beat(self.redis, self.name, self.settings.portals, configurations)
             except (*AWAY, RedisError, TimeoutError) as error:
                 trouble = trouble_of(error)
                 get_logger().warning("redis_away", error=trouble.reason.word, detail=trouble.what)
+            if self._driven and not configurations:
+                # Slow on purpose, so it is seen to after everybody knows that this worker is alive.
+                configurations = await self._configurations()
+                continue
             await asyncio.sleep(presence.BEAT_S)
 
     def _prepare(self, portal: Portal) -> _Driven:

@@ -306,8 +306,15 @@ def _counted(batch: Batch, answer: Deleted | LookedUp | Failure, took_s: float) 
         size=batch.size,
         took_s=took_s,
         http_status=answer.http_status,
-        result=answer.reason if isinstance(answer, Failure) else OK,
+        result=_result(answer),
     )
+
+
+def _result(answer: Deleted | LookedUp | Failure) -> str:
+    if not isinstance(answer, Failure):
+        return OK
+    # What we wait for is no answer; that was 401.
+    return "portal_auth" if answer.action is Action.WAIT else answer.reason
 
 
 def _farewell(grant: Idle | Later | Surplus | Lost) -> Farewell:

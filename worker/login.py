@@ -5,19 +5,22 @@ shared through a `TokenStore`, encrypted with a key that only those who know the
 authentication is never used: it has no lock-out, and a wrong host could accept it for another portal.
 
 The portal locks an account out after more than five attempts in a minute, and workers resume by themselves; so refused
-credentials are remembered by fingerprint and left alone for a while, while corrected ones work at once.
+credentials are remembered by fingerprint and left alone for a while, while corrected ones work at once. Like the portal
+we count an attempt when it begins and give it back when it succeeds, so tokens that die early cost no more than the
+log-ins themselves. Those are calls like any other, within the portal's rate; and since a token that is refused right
+after it was issued stops the job, there is at most one for each call that went well. A worker that is killed between
+success and giving back leaves its attempt counted for a minute: the safe side.
 """
 
 import asyncio
 import base64
-import hashlib
 import hmac
 import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
@@ -33,7 +36,8 @@ from worker.envelope import NotAnEnvelopeError, read_error, read_object
 from worker.exchange import RawAnswer
 from worker.failure_table import HRESULT_AUTHENTICATION
 from worker.failures import decide_status
-from worker.token_store import LOCK_TTL_S, TokenStore
+from worker.fingerprint import slow_key
+from worker.token_store import LOCK_TTL_S, MAX_ATTEMPTS, TokenStore
 
 #: Sends one log-in call with this JSON body.
 Post: TypeAlias = Callable[[bytes], Awaitable[RawAnswer | Failure]]
@@ -46,9 +50,6 @@ POLL_S = 0.1
 SHORTEST_TTL_S = 60.0
 LONGEST_TTL_S = 7 * 86_400.0
 UNKNOWN_TTL_S = 3_600.0
-
-# The cost of one guess of the password, for whoever gets hold of the stored token: 16 MiB and some 50 ms.
-_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 
 #: Why credentials were refused: what to tell a person, and for how many seconds to leave them alone.
 REFUSALS: dict[str, tuple[str, float]] = {
@@ -74,6 +75,9 @@ class Credentials(Protocol):
     async def renew(self, refused: str) -> str | Failure:
         """Return another value than the one that was answered with 401, or the failure that stops the job."""
 
+    def is_own(self, value: str) -> bool:
+        """Whether this process itself got the value, so that one that is refused is no relic of another worker's."""
+
 
 def header_value(portal: Portal, token: str) -> str:
     """Return the `Authorization` header for a token, in the form that the portal is configured for."""
@@ -94,6 +98,10 @@ class StaticToken:
     async def renew(self, refused: str) -> str | Failure:  # noqa: ARG002 -- the protocol's signature
         """Return the failure: a person must replace the token."""
         return decide_status(401, read_error(b"").kind, now=time.time(), deleting=False)
+
+    def is_own(self, value: str) -> bool:
+        """Return True: it is from the configuration."""
+        return value == self._header
 
 
 class LogIn:
@@ -117,6 +125,7 @@ class LogIn:
         self._lock = asyncio.Lock()
         self._header: str | None = None
         self._sealed: bytes | None = None
+        self._own: str | None = None
 
     async def authorization(self) -> str | Failure:
         """Return the header's value, from memory, from another worker, or by logging in."""
@@ -133,6 +142,10 @@ class LogIn:
                 if self._sealed is not None:
                     await self._store.forget(self._sealed)
             return await self._obtain()
+
+    def is_own(self, value: str) -> bool:
+        """Whether a log-in of this process got the value."""
+        return value == self._own
 
     async def _obtain(self) -> str | Failure:
         if self._header is not None:  # another call got it while this one waited for the lock
@@ -155,10 +168,11 @@ class LogIn:
             known = await self._known(fernet, fingerprint)
             if known is not None:
                 return known
-            wait_s = await self._store.count_attempt()
+            attempt = secrets.token_hex(16).encode()
+            wait_s = await self._store.count_attempt(attempt)
             if wait_s > 0:
-                return _wait("too many attempts to log in within a minute; more would lock the account out", wait_s)
-            return await self._log_in(fernet, fingerprint)
+                return _wait(f"{MAX_ATTEMPTS} attempts to log in have failed; more could lock the account out", wait_s)
+            return await self._log_in(fernet, fingerprint, attempt)
         finally:
             await cancel(keeper)
             await self._store.end_login(self._owner)
@@ -183,22 +197,28 @@ class LogIn:
         refusal = await self._store.recall_refusal(fingerprint)
         return None if refusal is None else _refused(*refusal)
 
-    async def _log_in(self, fernet: Fernet, fingerprint: str) -> str | Failure:
+    async def _log_in(self, fernet: Fernet, fingerprint: str, attempt: bytes) -> str | Failure:
         _, username, password = self._secrets()
         answer = await self._post(msgspec.json.encode({"userName": username, "password": password}))
         if isinstance(answer, Failure):
+            if not answer.sent:
+                await self._store.give_back(attempt)
             return answer
         verdict = read_login(answer, now=time.time())
         if isinstance(verdict, Failure):
             return verdict
         if isinstance(verdict, str):
+            if verdict == "second_factor":  # the password was right, so the portal does not count it either
+                await self._store.give_back(attempt)
             _, cool_down_s = REFUSALS[verdict]
             await self._store.remember_refusal(fingerprint, verdict, cool_down_s)
             return _refused(verdict, cool_down_s, answer.status)
         token, ttl_s = verdict
         sealed = fernet.encrypt(token.encode())
         await self._store.save(sealed, ttl_s)
-        return self._adopt(sealed, token)
+        await self._store.give_back(attempt)
+        self._own = self._adopt(sealed, token)
+        return self._own
 
     def _adopt(self, sealed: bytes, token: str) -> str:
         self._sealed = sealed
@@ -275,7 +295,9 @@ def _refused(reason: str, left_s: float, status: int | None = None) -> Failure:
 
 
 def _wait(message: str, wait_s: float) -> Failure:
-    return Failure(Action.SLOW_DOWN, False, "portal_auth", None, message, retry_after_s=wait_s)
+    until = datetime.now(UTC) + timedelta(seconds=wait_s)
+    message = f"{message}; tried again at {until:%H:%M:%S} UTC"
+    return Failure(Action.WAIT, False, "login_guard", None, message, retry_after_s=wait_s)
 
 
 @lru_cache(maxsize=64)
@@ -284,7 +306,6 @@ def _derive(url: str, username: str, password: str) -> tuple[Fernet, str]:
 
     Slow on purpose, hence once per process and off the event loop.
     """
-    salt = hashlib.sha256(f"crm-sweep log-in\0{url}\0{username}".encode()).digest()
-    key = hashlib.scrypt(password.encode(), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P, dklen=32)
+    key = slow_key(password.encode(), f"crm-sweep log-in\0{url}\0{username}")
     fingerprint = hmac.new(key, b"refused credentials", "sha256").hexdigest()[:32]
     return Fernet(base64.urlsafe_b64encode(key)), fingerprint

@@ -197,7 +197,7 @@ class PortalClient:
             return NOT_SENT
 
     async def _authenticated(self, send: Callable[[str], Awaitable[RawAnswer | Failure]]) -> RawAnswer | Failure:
-        """Send one authenticated request; after a 401, which executes nothing, once more with a fresh token."""
+        """Send one authenticated request; after a 401, which executes nothing, again with a fresh token."""
         asked_s = time.monotonic()
         authorization = await self._credentials.authorization()
         if isinstance(authorization, Failure):
@@ -207,11 +207,17 @@ class PortalClient:
         answer = await send(authorization)
         if isinstance(answer, Failure) or answer.status != 401:
             return answer
-        authorization = await self._credentials.renew(authorization)
-        if isinstance(authorization, Failure):
-            return replace(authorization, http_status=401)  # of this call, whatever the log-in was answered with
-        await self._pace()
-        return await send(authorization)
+        # The token of another worker's log-in may have died before this one came to use it. One more try, as a rule
+        # with a log-in of our own, tells that from credentials that are not accepted.
+        for _ in range(2):
+            authorization = await self._credentials.renew(authorization)
+            if isinstance(authorization, Failure):
+                return replace(authorization, http_status=401)  # of this call, whatever the log-in was answered with
+            await self._pace()
+            answer = await send(authorization)
+            if isinstance(answer, Failure) or answer.status != 401 or self._credentials.is_own(authorization):
+                break
+        return answer
 
     async def _send(
         self, method: str, target: str, body: bytes | None, authorization: str, *, deleting: bool

@@ -33,7 +33,7 @@ class PushBack:
 
         The learned rate is cut at every 429, and at the first of other push-backs in a row. Beyond that nobody calls
         for as long as the portal says; where it does not say, a few 429s in a row are met by the cuts, and anything
-        else, or one more of them, by a longer and longer wait.
+        else, or one more of them, by a longer and longer wait. A wait of our own making says nothing about the portal.
 
         Args:
             settlement: of the batch that failed.
@@ -41,6 +41,9 @@ class PushBack:
             started_s: when the call started, on the monotonic clock. Calls that were under way together meet the same
                 trouble, which counts once.
         """
+        if failure.action is Action.WAIT:
+            settlement.push_back_s, settlement.push_back_reason = failure.retry_after_s, failure.reason
+            return
         away = not failure.sent and failure.action is Action.RETRY
         slow_down = failure.action is Action.SLOW_DOWN
         if not slow_down and not away and failure.retry_after_s is None:

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | crm-sweep:portal:{name}:token | STRING | the token, encrypted by `worker.login` | as the portal says |
 | crm-sweep:portal:{name}:login | STRING | the worker that is logging in | `LOCK_TTL_S` |
-| crm-sweep:portal:{name}:login_attempts | LIST | times of the last attempts, ms | `ATTEMPT_WINDOW_S` |
+| crm-sweep:portal:{name}:login_tries | ZSET | attempts that have not succeeded → time, ms | `ATTEMPT_WINDOW_S` |
 | crm-sweep:portal:{name}:login_refused:{fingerprint} | STRING | why these credentials were refused | the cool-down |
 """
 
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from jobs import keys
 from jobs.scripts import Script
 
-#: A portal locks an account out after more than 5 attempts in 60 s; people log in too.
+#: A portal locks an account out after more than 5 attempts in 60 s that did not succeed; people log in too.
 MAX_ATTEMPTS = 3
 ATTEMPT_WINDOW_S = 60.0
 #: A worker that dies while it logs in keeps the others waiting for so long; one that lives keeps its turn meanwhile.
@@ -48,8 +48,15 @@ class TokenStore(Protocol):
     async def end_login(self, owner: bytes) -> None:
         """Give the turn back, if it is still this owner's."""
 
-    async def count_attempt(self) -> float:
-        """Count one attempt to log in: 0 to go ahead, else the seconds to wait because there were too many."""
+    async def count_attempt(self, attempt: bytes) -> float:
+        """Count an attempt to log in: 0 to go ahead, else the seconds to wait because too many did not succeed.
+
+        Args:
+            attempt: its name, unique for ever.
+        """
+
+    async def give_back(self, attempt: bytes) -> None:
+        """Count an attempt no longer: it has succeeded, or never reached the portal."""
 
     async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
         """Note that the credentials of this fingerprint were refused, so that nobody tries them again for a while."""
@@ -73,7 +80,7 @@ class RedisTokenStore:
         base = keys.portal(portal_name)
         self._token_key = f"{base}:token"
         self._lock_key = f"{base}:login"
-        self._attempts_key = f"{base}:login_attempts"
+        self._tries_key = f"{base}:login_tries"
         self._refused_key = f"{base}:login_refused"
 
     async def load(self) -> bytes | None:
@@ -104,10 +111,14 @@ class RedisTokenStore:
         """Give the turn back."""
         await _COMPARE_AND_DELETE(self._redis, [self._lock_key], [owner])
 
-    async def count_attempt(self) -> float:
-        """Count one attempt to log in, or say how long to wait."""
-        wait_ms = await _COUNT_LOGIN_ATTEMPT(self._redis, [self._attempts_key], [MAX_ATTEMPTS, _ms(ATTEMPT_WINDOW_S)])
-        return int(wait_ms) / 1000
+    async def count_attempt(self, attempt: bytes) -> float:
+        """Count an attempt to log in, or say how long to wait."""
+        arguments: list[int | bytes] = [MAX_ATTEMPTS, _ms(ATTEMPT_WINDOW_S), attempt]
+        return int(await _COUNT_LOGIN_ATTEMPT(self._redis, [self._tries_key], arguments)) / 1000
+
+    async def give_back(self, attempt: bytes) -> None:
+        """Count an attempt no longer. One that has left the window meanwhile is gone already."""
+        await self._redis.zrem(self._tries_key, attempt)
 
     async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
         """Note that these credentials were refused."""
@@ -127,7 +138,7 @@ class LocalTokenStore:
     def __init__(self) -> None:
         self._token: tuple[bytes, float] | None = None
         self._owner: bytes | None = None
-        self._attempts: list[float] = []
+        self._tries: dict[bytes, float] = {}
         self._refusals: dict[str, tuple[str, float]] = {}
 
     async def load(self) -> bytes | None:
@@ -157,14 +168,20 @@ class LocalTokenStore:
         if self._owner == owner:
             self._owner = None
 
-    async def count_attempt(self) -> float:
-        """Count one attempt to log in, or say how long to wait."""
+    async def count_attempt(self, attempt: bytes) -> float:
+        """Count an attempt to log in, or say how long to wait."""
         now = time.monotonic()
-        self._attempts = [at for at in self._attempts if at + ATTEMPT_WINDOW_S > now]
-        if len(self._attempts) >= MAX_ATTEMPTS:
-            return self._attempts[0] + ATTEMPT_WINDOW_S - now
-        self._attempts.append(now)
+        self._tries = {one: at for one, at in self._tries.items() if at + ATTEMPT_WINDOW_S > now}
+        if attempt in self._tries:
+            return 0.0
+        if len(self._tries) >= MAX_ATTEMPTS:
+            return min(self._tries.values()) + ATTEMPT_WINDOW_S - now
+        self._tries[attempt] = now
         return 0.0
+
+    async def give_back(self, attempt: bytes) -> None:
+        """Count an attempt no longer."""
+        self._tries.pop(attempt, None)
 
     async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
         """Note that these credentials were refused."""

@@ -1,9 +1,12 @@
--- include: _job _actions
+-- include: _job _actions _faults
 -- Carry out what a person asked of a job, if its state allows it at this moment.
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause
 --            4 who asks   5 token of this request: a second try of the very same one changes nothing more
 --   returns  {'ok', state}   {'illegal', state}   {'unknown'}
+
+-- A job that waits because another one has met a fault is not paused; somebody may say all the same that it goes on.
+local STANDS_BY = { queued = true, running = true, cancelling = true }
 local job, portal, job_id, event = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local now = now_ms()
 if redis.call('EXISTS', job) == 0 then
@@ -17,12 +20,15 @@ if event == 'pause' then
 else
   to, state = move(job, event)
 end
+if not to and event == 'resume' and STANDS_BY[state] and redis.call('EXISTS', portal .. ':faults') == 1 then
+  to = state
+end
 if not to then
   return { 'illegal', state }
 end
 if event == 'resume' or event == 'cancel' then
   -- Somebody has looked at it: the portal is tried again.
-  redis.call('HDEL', portal, 'fault', 'fault_until_ms')
+  forget_faults(portal)
 end
 if event == 'resume' then
   -- What failed before somebody had a look is not held against the job again.

@@ -1,4 +1,4 @@
--- include: _job _item _pace
+-- include: _job _item _pace _faults
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
 -- The mark is the claim: it stands in Redis before the call leaves, so that after a crash it tells which contact IDs
 -- may have been deleted by a call whose answer nobody read.
@@ -8,7 +8,7 @@
 --            6 ceiling, calls/s   7 burst   8 max_wait_us   9 turn_us: the reserved turn that the lane has waited for, or 0
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes at the ceiling
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as the turn was given with
---            14 max_concurrency
+--            14 max_concurrency   15 fingerprint of the lane's configuration
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, item, item, …}   the lane holds this batch
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
@@ -35,26 +35,26 @@ local function let_go()
   end
 end
 
-local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'fault_until_ms', 'retry_tat_us', 'rate',
-  'rate_cuts', 'set_rate', 'set_concurrency')
+local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'retry_tat_us', 'rate', 'rate_cuts',
+  'set_rate', 'set_concurrency')
 local learned = math.min(tonumber(pacing[1]) or batch_size, tonumber(ARGV[10]))
 local pushed_back = (tonumber(pacing[2]) or 0) > now
-local fault_until = tonumber(pacing[3]) or 0
+local fault_until = held_until(portal, ARGV[15])
 
 -- A turn is good for a moment only, and only at the rate at which it was given. Lanes whose worker or whose Redis stood
 -- still would otherwise use theirs all at once when it goes on, and those that waited while the rate was cut would push
 -- into a portal that has just said that it is too much.
-local turn_us, cuts = tonumber(ARGV[9]), tonumber(pacing[6]) or 0
-local interval_us = 1000000 / (tonumber(pacing[5]) or tonumber(ARGV[6]))
+local turn_us, cuts = tonumber(ARGV[9]), tonumber(pacing[5]) or 0
+local interval_us = 1000000 / (tonumber(pacing[4]) or tonumber(ARGV[6]))
 local has_turn = turn_us > 0 and clock_us <= turn_us + math.max(25000, interval_us) and tonumber(ARGV[13]) == cuts
 
 -- The retry budget: retries of all jobs together have a rate of their own, a small part of the portal's, so that they
 -- never become the load. A few may go at once.
 local retry_interval_us, retry_burst = tonumber(ARGV[11]), 10
-if pacing[7] then
-  retry_interval_us = retry_interval_us * tonumber(ARGV[6]) / tonumber(pacing[7])
+if pacing[6] then
+  retry_interval_us = retry_interval_us * tonumber(ARGV[6]) / tonumber(pacing[6])
 end
-local retry_tat_us = tonumber(pacing[4]) or 0
+local retry_tat_us = tonumber(pacing[3]) or 0
 if retry_tat_us > clock_us + retry_burst * retry_interval_us then
   -- Further ahead than the burst: it is left over from a lower rate, or from a clock that jumped.
   retry_tat_us = clock_us + retry_burst * retry_interval_us
@@ -78,14 +78,18 @@ if held then
 end
 
 -- Somebody wants fewer calls in flight than there were when this lane took its lease.
-if redis.call('ZCOUNT', leases, '(' .. now, '+inf') > (tonumber(pacing[8]) or tonumber(ARGV[14])) then
+if redis.call('ZCOUNT', leases, '(' .. now, '+inf') > (tonumber(pacing[7]) or tonumber(ARGV[14])) then
   let_go()
   return { 'surplus' }
 end
 
--- A fault of the portal or the account stops every job: nobody calls until somebody has put it right, or time has passed.
+-- A fault stops every job for whoever has the configuration that met it: until somebody has put it right, or time has
+-- passed. Workers with another one go on; a wake-up that was meant for them is handed on soon, but never in a hot loop.
 if fault_until > now then
   let_go()
+  if others_can(portal, ARGV[15], now) then
+    return { 'idle', redis.call('ZCARD', active) > 0 and 500 or -1 }
+  end
   return { 'idle', fault_until - now }
 end
 

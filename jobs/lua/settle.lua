@@ -1,14 +1,17 @@
--- include: _job _item _pace _history
+-- include: _job _item _pace _history _faults
 -- Record what became of a batch, exactly once: the claim is both the permission and what is used up.
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim
---            3 msgpack map (jobs/ledger.py, Settlement):
+--            3 fingerprint of the lane's configuration
+--            4 msgpack map (jobs/ledger.py, Settlement):
 --              records      {segment, …}                          of each record
 --              counts       {outcome = how many, …}               of all records
 --              items        {{call, delay_ms, size}, …}           of each item: what is to be done next, and when
 --              sent, retried, throttled                           calls to add to the job's counters
 --              last_error   text, or nil                          the last thing that went wrong
---              stop         state_reason, or nil                  the job must pause: a person has to act
+--              stop         state_reason, or nil                  a person has to act: the job pauses, unless it is a
+--                           fault of this configuration and a worker with another one can go on
+--              everyone     true, or nil                          it is no fault of this configuration alone
 --              push_back_ms, push_back_reason, or nil             nobody calls the portal before
 --              calm         true, or nil                          the portal answered well: forget its troubles
 --              slow_down    ceiling in calls/s, or nil            the portal pushed back: cut the learned rate
@@ -17,11 +20,10 @@
 --                           the entry of the portal's list of last answers
 --              threshold    failed share of the decided ones (0 to 1) above which the job pauses
 --              threshold_from   decided contact IDs before that is judged
---            4… the records (decided contact IDs), then the items (undecided ones), as they are kept
+--            5… the records (decided contact IDs), then the items (undecided ones), as they are kept
 --   returns  {'ok', state}   recorded
 --            {'lost'}        the claim is not ours any more: rescued, or recorded by an earlier try of this very call
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
-local FAULT_LASTS = 10 * 60 * 1000
 local LAST_ANSWERS = 20
 local WAIT_COUNTS_MS = 5000
 
@@ -34,7 +36,7 @@ if not claim or claim[1] ~= seq then
 end
 local job_id = claim[2]
 local job = JOB .. job_id
-local batch = cmsgpack.unpack(ARGV[3])
+local batch = cmsgpack.unpack(ARGV[4])
 
 local balance, decided = 0, 0
 for index = 4, #claim do
@@ -55,7 +57,7 @@ redis.call('HDEL', claims, claim_key)
 redis.call('HDEL', job .. ':items', unpack(claim, 4))
 redis.call('HINCRBY', job, 'inflight', -1)
 for index, segment in ipairs(batch.records) do
-  redis.call('RPUSH', job .. ':ledger:' .. segment, ARGV[3 + index])
+  redis.call('RPUSH', job .. ':ledger:' .. segment, ARGV[4 + index])
 end
 for outcome, count in pairs(batch.counts) do
   redis.call('HINCRBY', job, 'n:' .. outcome, count)
@@ -66,7 +68,7 @@ end
 for index, item in ipairs(batch.items) do
   local call, delay, size = item[1], item[2], item[3]
   local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. size
-  redis.call('HSET', job .. ':items', item_id, ARGV[3 + #batch.records + index])
+  redis.call('HSET', job .. ':items', item_id, ARGV[4 + #batch.records + index])
   redis.call('ZADD', job .. DUE[call], now + delay, item_id)
 end
 
@@ -94,17 +96,27 @@ for _, name in ipairs({ 'retried', 'throttled' }) do
   end
 end
 if batch.last_error then
-  redis.call('HSET', job, 'last_error', batch.last_error)
+  -- An answer that comes in after the fault that stopped the job does not hide what is to be put right.
+  local stopped = redis.call('HMGET', job, 'state', 'state_reason')
+  local by_fault = (stopped[1] == 'pausing' or stopped[1] == 'paused') and is_fault(stopped[2])
+  if not by_fault then
+    redis.call('HSET', job, 'last_error', batch.last_error)
+  end
 end
-if batch.calm then
+local away_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
+if batch.calm and away_until <= now then
   redis.call('HDEL', portal, 'push_back_reason')
 end
 if batch.push_back_ms then
-  -- Only ever further away: an answer that was on its way does not shorten what a later one asked for.
-  local held_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
-  redis.call('HSET', portal, 'push_back_until_ms', math.max(held_until, now + batch.push_back_ms))
-  redis.call('HSET', portal, 'push_back_reason', batch.push_back_reason)
-  redis.call('HINCRBY', stats, 'push_backs', 1)
+  -- Only ever further away: an answer that was on its way does not shorten what a later one asked for. The reason is that
+  -- of the longest wait.
+  local until_ms = now + batch.push_back_ms
+  if until_ms >= away_until then
+    redis.call('HSET', portal, 'push_back_until_ms', until_ms, 'push_back_reason', batch.push_back_reason)
+  end
+  if batch.push_back_reason ~= 'login_guard' then
+    redis.call('HINCRBY', stats, 'push_backs', 1)
+  end
 end
 if batch.slow_down then
   slow_down(portal, seq, batch.slow_down)
@@ -151,12 +163,16 @@ if not stop and judged >= batch.threshold_from and failed > judged * batch.thres
   stop = 'failure_threshold'
 end
 if stop then
-  if string.sub(stop, 1, 7) == 'portal_' then
+  local configuration, goes_on = batch.everyone and EVERYONE or ARGV[3], false
+  if is_fault(stop) then
     -- Not this job's fault alone: the others wait too, until somebody resumes or cancels a job of the portal. If nobody
     -- does, one of them tries again later.
-    redis.call('HSET', portal, 'fault', stop, 'fault_until_ms', now + FAULT_LASTS)
+    note_fault(portal, configuration, stop, batch.last_error or '', now)
+    goes_on = configuration ~= EVERYONE and others_can(portal, configuration, now)
   end
-  pause(portal, job, job_id, stop, now)
+  if not goes_on then
+    pause(portal, job, job_id, stop, now)
+  end
 end
 local state = after_change(portal, job, job_id, now)
 if state == 'completed' or state == 'cancelled' then

@@ -57,6 +57,10 @@ class Portal:
         """Change how it behaves."""
         self._post("behaviour", switches)
 
+    def misbehave(self, **rule: object) -> None:
+        """Let a fault strike."""
+        self._post("faults", rule)
+
     def change_world(self, **changes: object) -> None:
         """Change which contacts there are and what they are like."""
         self._post("world", changes)

@@ -42,12 +42,14 @@ LOST = Failure(
 )
 
 
-def lane(redis: ArqRedis, name: str = "lane", ttl_s: float = 600.0, portal: str = PORTAL) -> LaneLedger:
-    return LaneLedger(redis, portal, name, ttl_s)
+def lane(
+    redis: ArqRedis, name: str = "lane", ttl_s: float = 600.0, portal: str = PORTAL, configuration: str = ""
+) -> LaneLedger:
+    return LaneLedger(redis, portal, name, ttl_s, configuration)
 
 
-async def start_lane(redis: ArqRedis, name: str = "lane", ttl_s: float = 600.0) -> LaneLedger:
-    started = lane(redis, name, ttl_s)
+async def start_lane(redis: ArqRedis, name: str = "lane", ttl_s: float = 600.0, configuration: str = "") -> LaneLedger:
+    started = lane(redis, name, ttl_s, configuration=configuration)
     assert await started.acquire(1000)
     return started
 

@@ -18,6 +18,7 @@ from worker.token_store import MAX_ATTEMPTS, LocalTokenStore, RedisTokenStore, T
 
 PASSWORD = "correct horse: battery ü"
 CREDENTIALS = {"username": "admin@example.com", "password": PASSWORD}
+TRIES = "crm-sweep:portal:main:login_tries"
 WRONG = error(500, "User authentication failed", -2146233087)
 
 
@@ -245,9 +246,70 @@ async def test_the_whole_fleet_never_tries_more_often_than_the_portal_bears(redi
     assert office.logins == MAX_ATTEMPTS
     last = outcomes[-1]
     assert isinstance(last, Failure)
-    assert (last.action, last.reason, last.sent) == (Action.SLOW_DOWN, "portal_auth", False)
+    assert (last.action, last.reason, last.sent) == (Action.WAIT, "login_guard", False)
     assert last.retry_after_s is not None
     assert 0 < last.retry_after_s <= 60
+
+
+async def test_tokens_that_die_again_and_again_cost_one_log_in_each_and_no_wait(redis: ArqRedis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        client = fleet.worker()
+        for number in range(1, 3 * MAX_ATTEMPTS):
+            assert isinstance(await client.delete([1]), Deleted)
+            office.revoked.add(f"token-{number}")
+        assert office.logins == 3 * MAX_ATTEMPTS - 1
+        # Attempts that do not succeed are counted as ever.
+        outcomes = [await fleet.worker(password=f"wrong {number}").delete([1]) for number in range(MAX_ATTEMPTS + 1)]
+    assert [outcome.action for outcome in outcomes if isinstance(outcome, Failure)] == [
+        *[Action.STOP] * MAX_ATTEMPTS,
+        Action.WAIT,
+    ]
+
+
+@pytest.mark.parametrize("factor", [None, "tfa"])
+async def test_what_the_portal_gives_back_we_give_back(redis: ArqRedis, factor: str | None) -> None:
+    office = Office()
+    office.factor = factor
+    async with fleet_of(office, redis) as fleet:
+        await fleet.worker().delete([1])
+    assert office.logins == 1
+    assert await redis.zcard(TRIES) == 0
+
+
+async def test_an_attempt_that_reaches_nobody_does_not_count(redis: ArqRedis) -> None:
+    async with fleet_of(Office(), redis) as fleet:
+        failure = await fleet.worker(url="http://127.0.0.1:9").delete([1])
+    assert isinstance(failure, Failure)
+    assert failure.reason == "portal_unreachable"
+    assert await redis.zcard(TRIES) == 0
+
+
+async def test_a_worker_that_is_stopped_while_it_logs_in_leaves_its_attempt_counted(redis: ArqRedis) -> None:
+    office = Office()
+    office.may_finish.clear()
+    async with fleet_of(office, redis) as fleet:
+        call = asyncio.create_task(fleet.worker().delete([1]))
+        await asyncio.wait_for(office.logging_in.wait(), 10)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert await redis.zcard(TRIES) == 1
+        office.may_finish.set()
+        assert isinstance(await fleet.worker().delete([1]), Deleted)
+    assert await redis.zcard(TRIES) == 1, "what is given back is the attempt that succeeded"
+
+
+async def test_a_token_of_another_worker_that_has_died_unused_is_no_fault(redis: ArqRedis) -> None:
+    office = Office()
+    async with fleet_of(office, redis) as fleet:
+        first, second = fleet.worker(), fleet.worker()
+        for client in (first, second):
+            assert isinstance(await client.delete([1]), Deleted)
+        office.revoked.add("token-1")
+        assert isinstance(await first.delete([2]), Deleted)  # logs in; the other one still knows the first token only
+        office.revoked.add("token-2")
+        assert isinstance(await second.delete([3]), Deleted)
+    assert office.logins == 3
 
 
 async def test_a_worker_does_not_wait_for_ever_for_another_to_log_in(
@@ -260,7 +322,8 @@ async def test_a_worker_does_not_wait_for_ever_for_another_to_log_in(
     async with fleet_of(office, redis) as fleet:
         failure = await fleet.worker().delete([1])
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.may_have_deleted, failure.sent) == (Action.SLOW_DOWN, False, False)
+    assert (failure.action, failure.reason) == (Action.WAIT, "login_guard")
+    assert (failure.may_have_deleted, failure.sent) == (False, False)
     assert office.logins == 0
 
 
@@ -344,11 +407,11 @@ async def test_a_single_process_can_do_without_redis(redis: ArqRedis) -> None:
         assert office.logins == 1
         for number in range(4):
             await fleet.worker(store, password=f"wrong {number}").delete([1])
-        assert office.logins == MAX_ATTEMPTS
+        assert office.logins == 1 + MAX_ATTEMPTS, "the first one succeeded, and does not count"
         office.revoked.add("token-1")
         failure = await fleet.worker(store).delete([1])
         assert isinstance(failure, Failure)
-        assert failure.action is Action.SLOW_DOWN
+        assert failure.action is Action.WAIT
     assert await redis.dbsize() == 0
 
 

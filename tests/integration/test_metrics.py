@@ -139,7 +139,7 @@ async def test_ended_jobs_are_counted_without_being_read(redis: ArqRedis) -> Non
 
 async def test_faults_and_push_backs_are_shown(redis: ArqRedis, settings: Settings) -> None:
     now_ms = (await redis.time())[0] * 1000
-    await put(redis, keys.portal("main"), fault="portal_auth", fault_until_ms=now_ms + 60_000)
+    await put(redis, keys.faults("main"), fingerprint=f"{now_ms + 60_000} portal_auth replace the token")
     away = {"push_back_until_ms": now_ms + 60_000, "push_back_reason": "portal_unreachable"}
     await put(redis, keys.portal("other"), **away)
     async with serving(settings, redis) as api:

@@ -1,21 +1,26 @@
 """A fault of the portal or the account holds all of its jobs, until somebody has looked at it."""
 
+import pytest
 from arq.connections import ArqRedis
 
-from jobs import keys
+from jobs import keys, presence
+from jobs.advice import NEEDS_A_PERSON
 from jobs.control import control
 from jobs.ledger import Idle, LaneLedger, Settlement
 from jobs.outcomes import Code, Outcome
+from jobs.portals import read_portal
+from jobs.reasons import MOVING
 from jobs.records import Record
-from jobs.states import Event, State
+from jobs.states import Event, IllegalMove, State
 from jobs.view import read_job
-from tests.integration.lanes import PORTAL, accept, answer, start_lane, take, terms
+from tests.integration.lanes import DECIDER, PORTAL, accept, answer, lose, start_lane, take, terms
 
 
-async def meet_a_fault(ledger: LaneLedger, stop: str) -> str:
+async def meet_a_fault(ledger: LaneLedger, stop: str, *, everyone: bool = False) -> str:
     """Take a batch and let the portal answer it with a fault; gives the job that met it."""
     batch = await take(ledger)
-    settlement = Settlement(items=[(item, 0.0) for item in batch.items], sent=1, stop=stop, last_error="staged")
+    items = [(item, 0.0) for item in batch.items]
+    settlement = Settlement(items=items, sent=1, stop=stop, everyone=everyone, last_error=f"{stop} was staged")
     assert await ledger.settle(batch, settlement)
     return batch.job_id
 
@@ -65,8 +70,116 @@ async def test_left_alone_it_is_tried_again_after_a_while(redis: ArqRedis) -> No
     assert isinstance(idle, Idle)
     assert idle.wait_s is not None
     assert 0 < idle.wait_s <= 600
-    await redis.execute_command("HSET", keys.portal(PORTAL), "fault_until_ms", 1)
+    await redis.execute_command("HSET", keys.faults(PORTAL), "", "1 portal_forbidden staged")  # its time has come
     await take(await start_lane(redis, "later"))
+
+
+async def alive(redis: ArqRedis, **workers: str) -> None:
+    """Let workers be alive, each with its configuration."""
+    for worker, configuration in workers.items():
+        await presence.beat(redis, worker, [PORTAL], {PORTAL: configuration})
+
+
+@pytest.mark.parametrize("reason", sorted(NEEDS_A_PERSON))
+async def test_whoever_starts_with_another_configuration_is_not_held(redis: ArqRedis, reason: str) -> None:
+    await accept(redis, range(1, 100), job_id="one")
+    await accept(redis, range(1, 100), job_id="two")
+    await alive(redis, before="old")
+    paused = await meet_a_fault(await start_lane(redis, configuration="old"), reason)
+    other = ({"one", "two"} - {paused}).pop()
+    held = await read_job(redis, other)
+    assert (held.state, held.state_reason, held.last_error) == (State.QUEUED, reason, f"{reason} was staged")
+    await presence.leave(redis, "before", {PORTAL: "old"})
+    await alive(redis, after="new")
+    assert (await read_job(redis, other)).state_reason == "starting"
+    assert (await read_portal(redis, DECIDER.portal)).fault is None
+    assert isinstance(await (await start_lane(redis, "same", configuration="old")).next_batch(terms()), Idle)
+    assert (await take(await start_lane(redis, "next", configuration="new"))).job_id == other
+    assert (await read_job(redis, paused)).state_reason == reason, "somebody still has to resume it"
+
+
+async def test_the_same_configuration_is_held_after_a_restart_as_well(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 100), job_id="one")
+    await accept(redis, range(1, 100), job_id="two")
+    await alive(redis, before="same")
+    await meet_a_fault(await start_lane(redis, configuration="same"), "portal_payment")
+    await presence.leave(redis, "before", {PORTAL: "same"})
+    await alive(redis, after="same")
+    idle = await (await start_lane(redis, "next", configuration="same")).next_batch(terms())
+    assert isinstance(idle, Idle)
+    assert idle.wait_s is not None
+    assert idle.wait_s > 500
+    assert (await read_portal(redis, DECIDER.portal)).fault == "portal_payment"
+
+
+async def test_a_fault_of_an_old_configuration_stops_no_job_that_another_worker_can_do(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 100))
+    await alive(redis, first="old", second="new")
+    old = await start_lane(redis, "old", configuration="old")
+    await meet_a_fault(old, "portal_auth")
+    job = await read_job(redis, job_id)
+    assert job.state is State.RUNNING
+    assert job.state_reason in MOVING
+    again = await old.next_batch(terms())
+    assert isinstance(again, Idle)
+    assert again.wait_s is not None
+    assert again.wait_s < 5, "a wake-up that it took is handed on"
+    batch = await take(await start_lane(redis, "new", configuration="new"))
+    assert batch.job_id == job_id
+
+
+async def test_when_the_last_configuration_meets_it_the_job_pauses(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 100))
+    await alive(redis, first="old", second="new")
+    for configuration, state in (("old", State.RUNNING), ("new", State.PAUSED)):
+        await meet_a_fault(await start_lane(redis, configuration, configuration=configuration), "portal_payment")
+        assert (await read_job(redis, job_id)).state is state
+
+
+async def test_a_fault_of_the_portal_itself_holds_everybody(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 100), job_id="one")
+    await accept(redis, range(1, 100), job_id="two")
+    await alive(redis, first="old", second="new")
+    met = await meet_a_fault(await start_lane(redis, configuration="old"), "portal_protocol", everyone=True)
+    assert (await read_job(redis, met)).state is State.PAUSED
+    assert isinstance(await (await start_lane(redis, "new", configuration="new")).next_batch(terms()), Idle)
+    await control(redis, met, Event.RESUME, by="test", lanes=0)
+    await take(await start_lane(redis, "next", configuration="new"))
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.CANCELLING])
+async def test_a_job_that_waits_for_the_fault_of_another_can_be_resumed(redis: ArqRedis, state: State) -> None:
+    await accept(redis, range(1, 100), job_id="one")
+    await accept(redis, range(1, 100), job_id="two")
+    ledger = await start_lane(redis)
+    paused = await meet_a_fault(ledger, "portal_forbidden")
+    other = ({"one", "two"} - {paused}).pop()
+    if state is State.CANCELLING:
+        await control(redis, paused, Event.RESUME, by="test", lanes=0)
+        await take(await start_lane(redis, "in flight"))
+        other = paused
+        await control(redis, other, Event.CANCEL, by="test", lanes=0)
+        await redis.execute_command("HSET", keys.faults(PORTAL), "", await one_more_fault(redis))
+    assert await control(redis, other, Event.RESUME, by="test", lanes=0) is state
+    assert not await redis.exists(keys.faults(PORTAL))
+    if state is State.QUEUED:
+        with pytest.raises(IllegalMove):
+            await control(redis, other, Event.RESUME, by="test", lanes=0)
+
+
+async def one_more_fault(redis: ArqRedis) -> str:
+    seconds, _ = await redis.time()
+    return f"{seconds * 1000 + 60_000} portal_forbidden staged"
+
+
+async def test_an_answer_that_comes_in_later_does_not_hide_the_fault(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 100))
+    late = await start_lane(redis, "late")
+    batch = await take(late)
+    await meet_a_fault(await start_lane(redis), "portal_auth")
+    await lose(redis, late, batch)
+    job = await read_job(redis, job_id)
+    assert (job.state, job.last_error) == (State.PAUSED, "portal_auth was staged")
 
 
 async def test_a_fault_of_one_job_holds_no_other(redis: ArqRedis) -> None:

@@ -176,8 +176,9 @@ async def as_workers_that_log_in(redis: ArqRedis) -> None:
     assert not await store.begin_login(b"you")
     await store.keep_login(b"me")
     await store.end_login(b"me")
-    for _ in range(4):
-        await store.count_attempt()
+    for number in range(4):
+        await store.count_attempt(b"%d" % number)
+    await store.give_back(b"0")
     await store.remember_refusal("f", "wrong_password", 60)
     assert await store.recall_refusal("f")
     await store.save(b"sealed", 60)

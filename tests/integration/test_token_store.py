@@ -67,13 +67,46 @@ async def test_a_turn_that_has_lapsed_or_is_anothers_is_not_kept(
 
 
 async def test_attempts_are_limited_in_a_window_that_slides(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [await store.count_attempt() for _ in range(MAX_ATTEMPTS)] == [0] * MAX_ATTEMPTS
-    wait_s = await store.count_attempt()
+    assert [await store.count_attempt(b"%d" % number) for number in range(MAX_ATTEMPTS)] == [0] * MAX_ATTEMPTS
+    wait_s = await store.count_attempt(b"one more")
     assert 0 < wait_s <= token_store.ATTEMPT_WINDOW_S
     monkeypatch.setattr(token_store, "ATTEMPT_WINDOW_S", 0.05)
 
     async def allowed() -> bool:
-        return await store.count_attempt() == 0
+        return await store.count_attempt(b"one more") == 0
+
+    await soon(allowed)
+
+
+async def test_an_attempt_that_succeeds_is_given_back_and_no_other(store: TokenStore) -> None:
+    for number in range(MAX_ATTEMPTS - 1):
+        assert await store.count_attempt(b"%d" % number) == 0
+    for number in range(20):
+        assert await store.count_attempt(b"good %d" % number) == 0
+        await store.give_back(b"good %d" % number)
+        await store.give_back(b"good %d" % number)  # the reply was lost, and the connection sent it again
+    assert await store.count_attempt(b"last") == 0
+    assert await store.count_attempt(b"too many") > 0
+    await store.give_back(b"of a window that is over")
+    assert await store.count_attempt(b"too many") > 0
+
+
+async def test_an_attempt_whose_reply_was_lost_counts_once(store: TokenStore) -> None:
+    for _ in range(MAX_ATTEMPTS + 2):
+        assert await store.count_attempt(b"the same") == 0
+    assert await store.count_attempt(b"another") == 0
+
+
+async def test_an_attempt_of_a_worker_that_died_counts_until_the_window_has_passed(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_store, "ATTEMPT_WINDOW_S", 0.3)
+    for number in range(MAX_ATTEMPTS):
+        assert await store.count_attempt(b"died %d" % number) == 0
+    assert 0 < await store.count_attempt(b"next") <= 0.3
+
+    async def allowed() -> bool:
+        return await store.count_attempt(b"next") == 0
 
     await soon(allowed)
 

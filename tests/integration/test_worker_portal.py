@@ -128,7 +128,7 @@ async def test_logging_in_once_serves_all_lanes(redis: ArqRedis, server: Embedde
             portal.authentication.log_out_everywhere()
             await ended(redis, job_id)
         await check_against_truth(redis, portal, job_id)
-        assert len(portal.truth.of_kind("login")) <= 2
+        assert len(portal.truth.of_kind("log_in")) <= 2
 
 
 async def test_a_protected_contact_stays_protected_when_its_worker_dies(

@@ -14,6 +14,7 @@ from jobs.advice import ADVICE, PORTAL_FAULTS, advice_on, remedy_for
 from jobs.states import State
 from worker.answers import Action
 from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Decision
+from worker.login import REFUSALS
 
 
 def reasons_of_the_tables() -> set[str]:
@@ -65,6 +66,14 @@ def test_advice_names_commands_that_exist_and_the_job(reason: str) -> None:
     for command, argument in re.findall(r"`crm-sweep (\w+) ?(\S*)`", advice):
         assert command in _COMMANDS
         assert argument in {"", "JOB-1"}
+
+
+def test_what_stops_a_job_says_what_to_do_by_itself() -> None:
+    """So that a person is told what is wrong once, and what to do once."""
+    decisions = [rule.decision for rule in STATUS_TABLE] + [*FAULT_TABLE.values(), *EXCEPTION_TABLE.values()]
+    messages = [decision.message for decision in decisions if decision.action is Action.STOP]
+    messages += [message for message, _ in REFUSALS.values()]
+    assert [message for message in messages if "; " not in message] == []
 
 
 def test_what_lets_a_job_go_on_can_be_another_way() -> None:

@@ -19,6 +19,8 @@ from jobs.states import State
 from tests.strategies import scattered
 from worker.answers import Action, Deleted, Failure, LookedUp, Visible
 from worker.decide import Decider
+from worker.failure_table import STATUS_TABLE, Fault
+from worker.failures import decide_fault
 from worker.portal_client import NOT_SENT
 from worker.push_back import PushBack
 
@@ -201,6 +203,27 @@ def test_after_enough_failures_the_halves_get_one_more_try_each() -> None:
     ]
     settlement = settle(batch(item(positions=[4], failures=MAX_ATTEMPTS - 1)), failure())
     assert codes(settlement) == {4: Code.PORTAL_ERROR}
+
+
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("call", list(Call))
+def test_a_wait_of_our_own_costs_no_attempt_and_is_no_throttling(call: Call, sent: bool) -> None:
+    before = item(call, attempts=2, http_status=504, reason=Code.TIMEOUT)
+    settlement = settle(batch(before), failure(Action.WAIT, reason="login_guard", http_status=401, sent=sent))
+    assert settlement.items == [(before, 0.0)]
+    assert (settlement.sent, settlement.retried, settlement.throttled) == (int(sent), int(sent and call is Call.PUT), 0)
+    assert settlement.stop is None
+
+
+def test_only_what_no_configuration_can_cure_stops_everybody() -> None:
+    alone, everyone = (
+        settle(batch(item()), failure(Action.STOP, reason="portal_protocol", everyone=everyone))
+        for everyone in (False, True)
+    )
+    assert (alone.stop, alone.everyone) == ("portal_protocol", False)
+    assert (everyone.stop, everyone.everyone) == ("portal_protocol", True)
+    assert decide_fault(Fault.FOREIGN_ID).everyone
+    assert not any(rule.decision.everyone for rule in STATUS_TABLE)
 
 
 def test_a_failed_look_up_is_no_attempt() -> None:

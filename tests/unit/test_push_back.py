@@ -34,6 +34,15 @@ def wait_s(push_back: PushBack, trouble: Failure, started_s: float | None = None
     return settlement.push_back_s
 
 
+def test_a_wait_of_our_own_cuts_no_rate_and_counts_as_no_trouble() -> None:
+    push_back = PushBack(1.0, 10.0)
+    settlement = Settlement()
+    push_back.note(settlement, failure(Action.WAIT, reason="login_guard", retry_after_s=42.0), time.monotonic())
+    assert (settlement.push_back_s, settlement.push_back_reason) == (42.0, "login_guard")
+    assert not settlement.slow_down
+    assert wait_s(push_back, failure(Action.SLOW_DOWN)) == 1, "the first trouble of the portal's"
+
+
 def test_waits_double_up_to_the_longest_and_begin_again_after_calm() -> None:
     push_back = PushBack(1.0, 10.0)
     slow_down = failure(Action.SLOW_DOWN)

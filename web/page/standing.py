@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jobs.advice import ADVICE
+from jobs.advice import ADVICE, NEEDS_A_PERSON
 from jobs.outcomes import Outcome
 from jobs.reasons import MOVING
 from jobs.states import MOVES, Event, State, allowed_events
@@ -67,6 +67,8 @@ def offered(job: Job, visitor: Visitor) -> list[Event]:
     if not visitor.may("control"):
         return []
     allowed = [event for event in allowed_events(job.state) if MOVES[job.state, event] is not job.state]
+    if job.state_reason in NEEDS_A_PERSON and Event.RESUME not in allowed:
+        allowed.append(Event.RESUME)  # a fault that another job has met holds this one; resuming it lifts that as well
     if not job.counts[Outcome.FAILED] and Event.RETRY_FAILED in allowed:
         allowed.remove(Event.RETRY_FAILED)
     return [event for event in VERBS if event in allowed]

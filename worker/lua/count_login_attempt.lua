@@ -1,16 +1,21 @@
--- Count one log-in attempt of the whole fleet, unless there were too many lately. A sliding window, on the server's
--- clock: a fixed one would let twice the limit through around its edge.
---   KEYS[1]  list of the times of the last attempts (ms), newest first
---   ARGV     1 limit   2 window_ms
+-- Count one log-in attempt of the whole fleet, unless too many did not succeed lately. As at the portal, an attempt
+-- counts from when it begins, and is given back (ZREM) when it succeeds. A sliding window, on the server's clock: a fixed
+-- one would let twice the limit through around its edge.
+--   KEYS[1]  sorted set of the attempts that have not succeeded: name -> time (ms)
+--   ARGV     1 limit   2 window_ms   3 name of this attempt, unique: a second try of the very same call counts once
 --   returns  0: counted, go ahead   n: not counted, ask again after n ms
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local oldest = redis.call('LINDEX', KEYS[1], limit - 1)
-if oldest and tonumber(oldest) + window > now then
-  return tonumber(oldest) + window - now
+if redis.call('ZSCORE', KEYS[1], ARGV[3]) then
+  return 0
 end
-redis.call('LPUSH', KEYS[1], now)
-redis.call('LTRIM', KEYS[1], 0, limit - 1)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+-- Of the last `limit` attempts, the oldest is the first to leave the window.
+local oldest = redis.call('ZRANGE', KEYS[1], -limit, -limit, 'WITHSCORES')[2]
+if oldest then
+  return math.max(tonumber(oldest) + window - now, 1)
+end
+redis.call('ZADD', KEYS[1], now, ARGV[3])
 redis.call('PEXPIRE', KEYS[1], window)
 return 0
