@@ -1,6 +1,7 @@
 """`crm-sweep run`: a job from its list to its report in one process, with no server but its own."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -22,13 +23,13 @@ from cli.report import check_target, write_report
 from cli.summary import standing, standstill, summary
 from config.logging import configure_logging
 from config.settings import Portal, Settings
+from jobs.actions import rest_in_words
 from jobs.advice import NEEDS_A_PERSON
-from jobs.control import UnknownJob, control
-from jobs.faults import forget_faults
+from jobs.control import UnknownJob, carry_out
 from jobs.ledger import take_over
 from jobs.priority import Priority
 from jobs.results_text import Format
-from jobs.states import Event, State
+from jobs.states import Event, IllegalMove, State
 from jobs.submit import Submission, request_digest, submit
 from jobs.view import Job, read_job, to_json
 from jobs.wake import wake_lanes
@@ -166,10 +167,11 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
             note(standstill(job, f"{job.state}; nothing left to do" if job.ended else "carrying on"))
         if job.ended:
             return job
-        if job.state in {State.PAUSED, State.PAUSING}:
-            await control(redis, job.id, Event.RESUME, by=operator())
-        # Whoever starts this says that the portal is to be tried, as with `resume`, whichever list met its fault.
-        await forget_faults(redis, portal.name)
+        # Whoever starts this says that the portal is to be tried, whichever list met its fault or its push-back.
+        with contextlib.suppress(IllegalMove):
+            resumed = await carry_out(redis, job.id, Event.RESUME, by=operator())
+            if resumed.rest_until_ms:
+                note(f"{rest_in_words(resumed.rest_until_ms)}; one careful call goes now")
         # The state directory is ours alone, so whoever drove the portal before is dead.
         await take_over(redis, portal.name, RESCUE_SETTLE_S)
         async with working(settings):

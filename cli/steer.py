@@ -9,6 +9,7 @@ from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import out_after
 from config.settings import Settings
+from jobs.actions import rest_in_words
 from jobs.priority import Priority
 from jobs.states import Event
 from jobs.steer import Steered, change_priority, steer_job
@@ -26,7 +27,9 @@ def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
 
 def resume(ctx: typer.Context, job_id: JobId) -> ExitCode:
-    """Let a paused job go on, also one that a fault of the portal has stopped.
+    """Let a job go on that is paused, or that waits for the portal: after a fault, or after a rest it asked for.
+
+    Where the portal had asked for a rest, one careful call goes alone before the others follow.
 
     Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
@@ -105,7 +108,8 @@ async def _set_priority(settings: Settings, job_id: str, wanted: Priority) -> No
 
 def _control(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
     steered = run_async(_steer(settings_of(ctx), job_id, event))
-    _done(f"job {job_id} is {steered.state}")
+    rest = f": {rest_in_words(steered.rest_until_ms)}; one careful call goes now" if steered.rest_until_ms else ""
+    _done(f"job {job_id} is {steered.state}{rest}")
     return ExitCode.DONE
 
 

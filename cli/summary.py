@@ -7,6 +7,7 @@ from rich.text import Text
 from jobs.advice import NEEDS_A_PERSON, advice_on
 from jobs.outcomes import Outcome
 from jobs.states import State
+from jobs.times import clock
 from jobs.view import Job
 
 #: What an outcome means, and its colour.
@@ -72,7 +73,8 @@ def standing(job: Job, go_on: str | None = None) -> str:
         return f"{job.state_reason}: {job.last_error}; then {go_on or f'`crm-sweep resume {job.id}`'}"
     advice = advice_on(job.state_reason, job.id, go_on)
     trouble = f" (last error: {job.last_error})" if job.last_error and job.state_reason not in _CALM else ""
-    return f"{job.state_reason}: {advice}{trouble}"
+    until = f" until {clock(job.waits_until)}" if job.waits_until else ""
+    return f"{job.state_reason}{until}: {advice}{trouble}"
 
 
 #: Reasons that are no trouble: the last error belongs to something that is over.

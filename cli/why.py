@@ -13,6 +13,7 @@ from cli.portals import drive
 from cli.summary import duration
 from config.settings import Settings
 from jobs.portals import PortalView
+from jobs.times import clock
 from jobs.view import to_json
 from jobs.why import Why, explain
 
@@ -44,7 +45,7 @@ def lines_of(found: Why) -> Iterator[str]:
     yield f"job {found.id} is {found.state}"
     yield f"{found.constraint}: {found.explanation}" if found.constraint else found.explanation
     if found.until:
-        yield f"until: {_clock(found.until)}"
+        yield f"until: {clock(found.until)}"
     if found.share is not None:
         yield f"share: {found.share:.0%} of the portal's turns"
     if found.eta:
@@ -65,9 +66,5 @@ def _answers(portal: PortalView) -> Iterator[str]:
     status = f", HTTP {newest.http_status}" if newest.http_status else ""
     call = "deletion" if newest.call == "put" else "look-up"
     what = f"{call} of {plural(newest.size, 'contact')}"
-    took = f"took {newest.took_ms / 1000:.2f} s, at {_clock(newest.at)}"
+    took = f"took {newest.took_ms / 1000:.2f} s, at {clock(newest.at)}"
     yield f"the newest: {what}, {newest.result}{status}, {took}"
-
-
-def _clock(at: str) -> str:
-    return at.replace("T", " ")[:19] + " UTC"

@@ -105,6 +105,9 @@ class Portal(Section):
     backoff_max_s: Annotated[float, Field(ge=0.01, le=3600, validate_default=True), Unit("s")] = 60.0
     """Upper bound of the wait before any retry; at least `backoff_base_s`."""
 
+    retry_after_max_s: Annotated[float, Field(ge=1, le=86_400), Unit("s")] = 3600.0
+    """Longest rest that the portal gets when it asks for one (`Retry-After`); then one careful call goes alone."""
+
     retry_share: Annotated[float, Field(ge=0.01, le=1)] = 0.2
     """Largest part of the calls per second that retries may take, all workers and jobs together."""
 

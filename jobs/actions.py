@@ -2,7 +2,7 @@
 
 import msgspec
 
-from jobs.times import iso
+from jobs.times import clock, iso
 
 #: Of so many the newest are shown with a job; `jobs/lua/_actions.lua` keeps more of them.
 _SHOWN = 20
@@ -27,7 +27,7 @@ class _Kept(msgspec.Struct):
     at_ms: int
     by: str
     action: str
-    detail: str | None = None
+    detail: str | int | None = None
 
 
 _decode = msgspec.json.Decoder(list[_Kept]).decode
@@ -37,4 +37,13 @@ def read_actions(kept: str | bytes | None) -> tuple[Action, ...]:
     """Give the newest actions, oldest first, from the field `actions` of a hash."""
     if not kept:
         return ()
-    return tuple(Action(iso(one.at_ms), one.by, one.action, one.detail) for one in _decode(kept)[-_SHOWN:])
+    return tuple(Action(iso(one.at_ms), one.by, one.action, _in_words(one.detail)) for one in _decode(kept)[-_SHOWN:])
+
+
+def rest_in_words(until_ms: int) -> str:
+    """Say of a rest that a person has ended what the portal had asked for."""
+    return f"the portal had asked for a rest until {clock(iso(until_ms))}"
+
+
+def _in_words(detail: str | int | None) -> str | None:
+    return rest_in_words(detail) if isinstance(detail, int) else detail

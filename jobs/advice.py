@@ -28,7 +28,9 @@ ADVICE: dict[str, Advice] = {
     "rate_limit": Advice("the portal's requests_per_second lets the next call go in a moment"),
     "fair_share": Advice("other jobs of the portal have their turn"),
     "backoff": Advice("some contacts are tried again after a short wait"),
-    "push_back": Advice("the portal asked for a rest, or is overloaded; it goes on by itself"),
+    "push_back": Advice(
+        "the portal asked for a rest, or is overloaded; it goes on by itself", "to try the portal at once: {go_on}"
+    ),
     "login_guard": Advice(
         "too many attempts to log in did not succeed, and crm-sweep waits so that the portal does not lock the account "
         "out; it goes on by itself"
@@ -73,6 +75,10 @@ PORTAL_FAULTS = frozenset(
 
 #: Of these, the ones that a person has to put right: a portal that cannot be reached is tried again all the time.
 NEEDS_A_PERSON = PORTAL_FAULTS - {"portal_unreachable"}
+
+
+#: What holds a portal, and with it jobs that are not paused, until somebody resumes one of them.
+LIFTED_BY_RESUME = NEEDS_A_PERSON | {"push_back"}
 
 
 def remedy_for(reason: str) -> str:

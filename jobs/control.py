@@ -1,5 +1,7 @@
 """Pausing, resuming, cancelling and approving a job, each in one step."""
 
+from dataclasses import dataclass
+
 from arq.connections import ArqRedis
 from ulid import ULID
 
@@ -38,6 +40,27 @@ def known_key(job_id: str) -> str:
 async def control(
     redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: str = "operator"
 ) -> State:
+    """Do as `carry_out`, and return the job's state now."""
+    return (await carry_out(redis, job_id, event, by=by, lanes=lanes, reason=reason)).state
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it.
+
+    Attributes:
+        state: the job's state now.
+        rest_until_ms: until when the portal had asked for a rest that a resume has ended, Unix milliseconds; None if
+            there was none.
+    """
+
+    state: State
+    rest_until_ms: int | None
+
+
+async def carry_out(
+    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: str = "operator"
+) -> Done:
     """Ask for a pause, a resume, a cancel or an approval. It takes effect with the next batch of each lane.
 
     Args:
@@ -47,9 +70,6 @@ async def control(
         by: who asks; kept with the job.
         lanes: how many lanes to wake where the job goes on.
         reason: the state_reason of a pause.
-
-    Returns:
-        The job's state now.
 
     Raises:
         UnknownJob: no such job.
@@ -67,4 +87,4 @@ async def control(
         raise IllegalMove(state, event)
     if event is not Event.PAUSE:
         await wake_lanes(redis, portal.decode(), lanes)
-    return state
+    return Done(state, reply[2] or None)

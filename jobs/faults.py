@@ -8,10 +8,6 @@ starts `crm-sweep run`; left alone, it is met again after ten minutes. jobs/lua/
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
-
-from jobs import keys
-
 EVERYONE = b"*"
 """In place of a fingerprint: the portal itself is at fault, whoever calls it."""
 
@@ -50,11 +46,6 @@ def fault_that_holds(
     # With no worker alive, what was met last still says what is to be put right.
     held = [fault for of, fault in lasting.items() if of in alive or not alive]
     return min(held, key=lambda fault: fault.until_ms)
-
-
-async def forget_faults(redis: Redis, portal: str) -> None:
-    """Let a portal be tried again by whoever wants to, because a person says so."""
-    await redis.unlink(keys.faults(portal))
 
 
 def _read(text: bytes) -> Fault:

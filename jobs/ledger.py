@@ -120,6 +120,7 @@ class Terms:
         max_wait_s: longest wait for a turn while holding a lease.
         retry_share: largest part of the calls that retries may take, 0 to 1.
         max_concurrency: calls in flight at most.
+        longest_rest_s: longest push-back that is kept to.
 
     The rate and the concurrency hold where nobody has set others (jobs/portals.py).
     """
@@ -133,6 +134,7 @@ class Terms:
     max_wait_s: float = 20.0
     retry_share: float = 1.0
     max_concurrency: int = 1000
+    longest_rest_s: float = 86_400.0
 
     def arguments(self, turn_us: int) -> list[int | float]:
         """The script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""
@@ -163,6 +165,7 @@ class Settlement:
         everyone: that fault holds everybody, whatever the configuration.
         push_back_s: nobody calls the portal for this long; None for no push-back.
         push_back_reason: `rate_limit`, `push_back`, `login_guard` or `portal_unreachable`.
+        asked_s: the rest that the portal asked for, where that is longer than the one it gets.
         calm: the portal answered well.
         slow_down: the portal pushed back: cut the learned rate, from `ceiling` calls per second at most.
         ceiling: the configured calls per second.
@@ -182,6 +185,7 @@ class Settlement:
     everyone: bool = False
     push_back_s: float | None = None
     push_back_reason: str | None = None
+    asked_s: float | None = None
     calm: bool = False
     slow_down: bool = False
     ceiling: float = 0.0
@@ -219,6 +223,7 @@ class Settlement:
             "everyone": self.everyone or None,
             "push_back_ms": None if self.push_back_s is None else round(self.push_back_s * 1000),
             "push_back_reason": self.push_back_reason,
+            "asked_ms": None if self.asked_s is None else round(self.asked_s * 1000),
             "calm": self.calm or None,
             "slow_down": self.ceiling if self.slow_down else None,
             "batch_size": self.batch_size,
@@ -342,6 +347,7 @@ class LaneLedger:
             cuts,
             terms.max_concurrency,
             self._configuration,
+            round(terms.longest_rest_s * 1000),
         ]
         return NEXT_BATCH, self._keys, arguments
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from arq.connections import ArqRedis
 
 from config.settings import Settings
-from jobs.control import control, known_key
+from jobs.control import carry_out, known_key
 from jobs.priority import Priority, set_priority
 from jobs.retry import retry_failed
 from jobs.states import Event, State
@@ -18,11 +18,13 @@ class Steered:
 
     Attributes:
         state: the job's state now.
+        rest_until_ms: until when the portal had asked for a rest that this has ended, Unix milliseconds; None for none.
         retried: how many failed contact IDs are tried again; 0 with every event but RETRY_FAILED.
     """
 
     state: State
     retried: int = 0
+    rest_until_ms: int | None = None
 
 
 async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Event, *, by: str) -> Steered:
@@ -47,7 +49,8 @@ async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Eve
     lanes = portal.max_concurrency if portal else 1
     if event is Event.RETRY_FAILED:
         return Steered(*await retry_failed(redis, job_id, by=by, lanes=lanes))
-    return Steered(await control(redis, job_id, event, by=by, lanes=lanes))
+    done = await carry_out(redis, job_id, event, by=by, lanes=lanes)
+    return Steered(done.state, rest_until_ms=done.rest_until_ms)
 
 
 async def change_priority(redis: ArqRedis, settings: Settings, job_id: str, priority: Priority, *, by: str) -> None:

@@ -13,6 +13,11 @@ def iso_or_none(time_ms: int | str | None) -> str | None:
     return iso(int(time_ms)) if time_ms and int(time_ms) else None
 
 
+def clock(at: str) -> str:
+    """Write what `iso` wrote for people: to the second, with the date."""
+    return f"{at[:10]} {at[11:19]} UTC"
+
+
 def unix_s(at: str) -> float:
     """Give what `iso` wrote as seconds since 1970."""
     return datetime.fromisoformat(at).timestamp()

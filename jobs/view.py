@@ -41,6 +41,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     state_reason: str | None
     """Why it waits or stopped, as a stable word; never None while nothing moves."""
+    waits_until: str | None
+    """When that ends by itself, at the latest; None where that is not known."""
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -278,6 +280,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         next_turn_ms=round(float(pacing.get("tat_us", 0)) / 1000) - now_ms,
     )
     reason = why_waiting(situation)
+    rests = situation.push_back_ms > 0 and reason == (situation.push_back_reason or "push_back")
     # What holds it may have been met by another job, and is what went wrong last all the same.
     held_by = around.fault if not situation.stored_reason and reason and reason == situation.fault else None
     moves = state in {State.RUNNING, State.CANCELLING} and reason in MOVING
@@ -287,6 +290,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         label=facts["label"],
         state=state,
         state_reason=reason,
+        waits_until=iso(now_ms + situation.push_back_ms) if rests else None,
         created_at=iso(int(facts["created_ms"])),
         started_at=iso_or_none(facts.get("started_ms")),
         finished_at=iso_or_none(facts.get("finished_ms")),

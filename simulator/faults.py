@@ -8,6 +8,7 @@ import msgspec
 
 from simulator.chance import seeded
 
+RetryAfterForm = Literal["seconds", "date", "epoch", "epoch_ms"]
 Misbehaviour = Literal[
     "throttle",  # 429, nothing done
     "unavailable",  # 503, empty, nothing done
@@ -49,7 +50,8 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     status: Literal[500, 502, 503, 504] = 500
     #: Retry-After in seconds of ``throttle`` and ``unavailable``; null sends none.
     retry_after_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    retry_after_form: Literal["seconds", "date"] = "seconds"
+    #: As the standard has it, or as the seconds or milliseconds since 1970 that some gateways send.
+    retry_after_form: RetryAfterForm = "seconds"
     #: For ``late`` and ``gateway_timeout``.
     delay_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     #: Matching calls so far, and how many of them were struck.
@@ -88,9 +90,16 @@ class Faults:
         return rule.rate is None or self._random.random() < rule.rate
 
 
-def retry_after(wait_s: float | None, form: Literal["seconds", "date"] = "seconds") -> dict[str, str]:
-    """Return the Retry-After header, in whole seconds (rounded up) or as an HTTP date; none without a wait."""
+def retry_after(wait_s: float | None, form: RetryAfterForm = "seconds") -> dict[str, str]:
+    """Return the Retry-After header, in whole seconds (rounded up) or as a point in time; none without a wait."""
     if wait_s is None:
         return {}
     whole_s = int(-(-wait_s // 1))
-    return {"Retry-After": formatdate(time() + whole_s, usegmt=True) if form == "date" else str(whole_s)}
+    then_s = time() + whole_s
+    written = {
+        "seconds": str(whole_s),
+        "date": formatdate(then_s, usegmt=True),
+        "epoch": str(round(then_s)),
+        "epoch_ms": str(round(then_s * 1000)),
+    }
+    return {"Retry-After": written[form]}

@@ -225,7 +225,7 @@ class Fleet:
             client=client,
             protected=protected,
             decider=Decider(portal, random.uniform, protected),
-            push_back=PushBack(portal.backoff_base_s, portal.backoff_max_s),
+            push_back=PushBack(portal.backoff_base_s, portal.backoff_max_s, portal.retry_after_max_s),
         )
 
     async def _pace(self, portal_name: str) -> None:
@@ -260,4 +260,5 @@ def terms_of(portal: Portal, look_up_size: int) -> Terms:
         look_up_size=look_up_size,
         retry_share=portal.retry_share,
         max_concurrency=portal.max_concurrency,
+        longest_rest_s=max(portal.retry_after_max_s, portal.backoff_max_s),
     )

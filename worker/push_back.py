@@ -4,6 +4,7 @@ import time
 
 from jobs.ledger import Settlement
 from worker.answers import Action, Failure
+from worker.retry_after import LONGEST_S
 
 #: So many 429s in a row are met by cutting the learned rate alone. It is a small part of what it was by then, and calls
 #: are far apart anyway; waiting from the second one on would lose seconds at every step down.
@@ -16,11 +17,14 @@ class PushBack:
     Args:
         base_s: wait after the first one, when the portal does not say; doubles with each further one.
         max_s: longest wait.
+        asked_max_s: longest wait where the portal says how long. Where it asks for more, one careful call goes after
+            this time, alone; the portal may have changed its mind, or a gateway may have meant something else.
     """
 
-    def __init__(self, base_s: float, max_s: float) -> None:
+    def __init__(self, base_s: float, max_s: float, asked_max_s: float = LONGEST_S) -> None:
         self._base_s = base_s
         self._max_s = max_s
+        self._asked_max_s = asked_max_s
         self._in_a_row = 0
         self._last_s = float("-inf")
 
@@ -55,7 +59,9 @@ class PushBack:
         # crawl for minutes after it is back.
         settlement.slow_down = slow_down and (failure.http_status == 429 or self._in_a_row == 1)
         if failure.retry_after_s is not None:
-            wait_s = failure.retry_after_s
+            wait_s = min(failure.retry_after_s, self._asked_max_s)
+            if failure.retry_after_s > wait_s:
+                settlement.asked_s = failure.retry_after_s
         else:
             waits = self._in_a_row - (CUTS_BEFORE_WAITING if failure.http_status == 429 else 0)
             if waits < 1:

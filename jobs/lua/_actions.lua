@@ -1,5 +1,6 @@
 -- Shared by the scripts: keep who did what in the hash that it was done to, so that it lives as long as that. Field
--- actions: JSON, a list of {at_ms, by, action, detail}, oldest first.
+-- actions: JSON, a list of {at_ms, by, action, detail}, oldest first. A detail is text, or the milliseconds until which
+-- the portal had asked for a rest that the action has ended.
 --
 -- A connection may break before the reply gets through; the client then sends the same request again. Field asked: the
 -- token of the last request that was carried out, by which it is known again.

@@ -16,6 +16,11 @@
 -- The limits in force. Somebody may have set others than the configured ones, for all workers at once. Portal hash:
 -- set_rate (calls/s), set_concurrency (calls in flight); neither is there as long as the configuration holds.
 
+-- A long rest. The portal may ask for a day; it gets at most what is configured, and then one call goes alone before the
+-- others follow. A person may end the rest at once, with the same care. Portal hash: asked_until_ms (what the portal
+-- asked for, if it is more), careful (CAREFUL_DUE, or the place and the claim of the call that is under way).
+local CAREFUL_DUE = 'due'
+
 -- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate or from
 -- a clock that jumped, and would hold the portal up for nothing.
 local MOST_RESERVED = 80
@@ -86,4 +91,23 @@ local function slow_down(portal, seq, ceiling)
   redis.call('HINCRBY', portal, 'rate_cuts', 1)
   redis.call('HINCRBY', portal .. ':stats', 'rate_cuts', 1)
   redis.call('HSET', portal, 'rate_best', best, 'rate_depth', depth, 'rate_climbed', 0, 'rate_seq', facts[5] or 0)
+end
+
+-- Let a rest end earlier than the portal asked for. Gives its end.
+local function bound_rest(portal, asked_until_ms, until_ms)
+  redis.call('HSET', portal, 'push_back_until_ms', until_ms, 'asked_until_ms', asked_until_ms, 'careful', CAREFUL_DUE)
+  return until_ms
+end
+
+-- End the portal's rest at once, because a person says so. A wait of our own before a log-in is not ended: it keeps the
+-- account from being locked out. Gives until when the rest would have lasted by the portal's word; nil if there is none.
+local function lift_rest(portal, now)
+  local facts = redis.call('HMGET', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')
+  local until_ms = tonumber(facts[1]) or 0
+  if until_ms <= now or facts[2] == 'login_guard' then
+    return nil
+  end
+  redis.call('HDEL', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')
+  redis.call('HSET', portal, 'careful', CAREFUL_DUE)
+  return tonumber(facts[3]) or until_ms
 end

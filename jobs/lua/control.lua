@@ -1,18 +1,20 @@
--- include: _job _actions _faults
+-- include: _job _actions _faults _pace
 -- Carry out what a person asked of a job, if its state allows it at this moment.
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause
 --            4 who asks   5 token of this request: a second try of the very same one changes nothing more
---   returns  {'ok', state}   {'illegal', state}   {'unknown'}
+--   returns  {'ok', state, rest_ms}   rest_ms: until when the portal had asked for a rest that this has ended, or 0
+--            {'illegal', state}   {'unknown'}
 
--- A job that waits because another one has met a fault is not paused; somebody may say all the same that it goes on.
+-- A job that waits because of a push-back, or because another one has met a fault, is not paused; somebody may say all
+-- the same that it goes on.
 local STANDS_BY = { queued = true, running = true, cancelling = true }
 local job, portal, job_id, event = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local now = now_ms()
 if redis.call('EXISTS', job) == 0 then
   return { 'unknown' }
 elseif was_done(job, ARGV[5]) then
-  return { 'ok', redis.call('HGET', job, 'state') }
+  return { 'ok', redis.call('HGET', job, 'state'), 0 }
 end
 local to, state
 if event == 'pause' then
@@ -20,8 +22,12 @@ if event == 'pause' then
 else
   to, state = move(job, event)
 end
-if not to and event == 'resume' and STANDS_BY[state] and redis.call('EXISTS', portal .. ':faults') == 1 then
-  to = state
+local rest_ms
+if event == 'resume' and (to or STANDS_BY[state]) then
+  rest_ms = lift_rest(portal, now)
+  if rest_ms or redis.call('EXISTS', portal .. ':faults') == 1 then
+    to = to or state
+  end
 end
 if not to then
   return { 'illegal', state }
@@ -52,5 +58,5 @@ elseif event == 'cancel' then
   -- What was sent before and is not decided yet is still looked up.
   activate(portal, job_id)
 end
-note_action(job, ARGV[4], event, '', now, ARGV[5])
-return { 'ok', after_change(portal, job, job_id, now) }
+note_action(job, ARGV[4], event, rest_ms or '', now, ARGV[5])
+return { 'ok', after_change(portal, job, job_id, now), rest_ms or 0 }

@@ -8,7 +8,7 @@
 --            6 ceiling, calls/s   7 burst   8 max_wait_us   9 turn_us: the reserved turn that the lane has waited for, or 0
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes at the ceiling
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as the turn was given with
---            14 max_concurrency   15 fingerprint of the lane's configuration
+--            14 max_concurrency   15 fingerprint of the lane's configuration   16 longest_rest_ms
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, item, item, …}   the lane holds this batch
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
@@ -36,9 +36,15 @@ local function let_go()
 end
 
 local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'retry_tat_us', 'rate', 'rate_cuts',
-  'set_rate', 'set_concurrency')
+  'set_rate', 'set_concurrency', 'careful')
 local learned = math.min(tonumber(pacing[1]) or batch_size, tonumber(ARGV[10]))
-local pushed_back = (tonumber(pacing[2]) or 0) > now
+local push_back_until = tonumber(pacing[2]) or 0
+if push_back_until > now + tonumber(ARGV[16]) then
+  -- Kept before there was a bound, or with another one.
+  push_back_until = bound_rest(portal, push_back_until, now + tonumber(ARGV[16]))
+  pacing[8] = redis.call('HGET', portal, 'careful')
+end
+local pushed_back = push_back_until > now
 local fault_until = held_until(portal, ARGV[15])
 
 -- A turn is good for a moment only, and only at the rate at which it was given. Lanes whose worker or whose Redis stood
@@ -173,6 +179,18 @@ if not chosen then
   return { 'idle', soonest and math.max(tonumber(soonest) - now, 0) or -1 }
 end
 
+-- After a long rest one call goes alone, whoever makes it, and the others wait for what comes of it. If its worker died,
+-- the next one is careful in its place.
+local careful = pacing[8]
+if careful and careful ~= CAREFUL_DUE then
+  local place, made_by = string.match(careful, '^(%S+) (%d+)$')
+  local flying = redis.call('HGET', claims, place)
+  if flying and cmsgpack.unpack(flying)[1] == tonumber(made_by) then
+    let_go()
+    return { 'later', 1000000 }
+  end
+end
+
 -- A push-back that came while the lane waited takes its turn away again.
 if not has_turn or pushed_back then
   local wait_us, away_us = reserve(portal, clock_us, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
@@ -214,4 +232,7 @@ redis.call('HSET', portal, 'turn', turn)
 redis.call('ZINCRBY', active, redis.call('HGET', job, 'stride') or 1, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, call, unpack(item_ids) }
 redis.call('HSET', claims, claim_key, cmsgpack.pack(claim))
+if careful then
+  redis.call('HSET', portal, 'careful', claim_key .. ' ' .. claim[1])
+end
 return deliver(claim, state)

@@ -13,6 +13,7 @@
 --                           fault of this configuration and a worker with another one can go on
 --              everyone     true, or nil                          it is no fault of this configuration alone
 --              push_back_ms, push_back_reason, or nil             nobody calls the portal before
+--              asked_ms     or nil                                the longer rest that the portal asked for
 --              calm         true, or nil                          the portal answered well: forget its troubles
 --              slow_down    ceiling in calls/s, or nil            the portal pushed back: cut the learned rate
 --              batch_size   or nil                                contact IDs of the next batches
@@ -103,6 +104,9 @@ if batch.last_error then
     redis.call('HSET', job, 'last_error', batch.last_error)
   end
 end
+if redis.call('HGET', portal, 'careful') == claim_key .. ' ' .. seq then
+  redis.call('HDEL', portal, 'careful')  -- it has told what there was to be learned
+end
 local away_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
 if batch.calm and away_until <= now then
   redis.call('HDEL', portal, 'push_back_reason')
@@ -113,6 +117,11 @@ if batch.push_back_ms then
   local until_ms = now + batch.push_back_ms
   if until_ms >= away_until then
     redis.call('HSET', portal, 'push_back_until_ms', until_ms, 'push_back_reason', batch.push_back_reason)
+    if batch.asked_ms then
+      bound_rest(portal, now + batch.asked_ms, until_ms)
+    else
+      redis.call('HDEL', portal, 'asked_until_ms')
+    end
   end
   if batch.push_back_reason ~= 'login_guard' then
     redis.call('HINCRBY', stats, 'push_backs', 1)

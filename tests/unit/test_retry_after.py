@@ -12,7 +12,7 @@ from worker.retry_after import LONGEST_S, parse_retry_after
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()
 
 
-@given(st.integers(0, 10**30))
+@given(st.integers(0, 10**9) | st.integers(10**13, 10**30))
 def test_seconds_are_taken_up_to_a_day(seconds: int) -> None:
     assert parse_retry_after(str(seconds), NOW) == min(seconds, LONGEST_S)
 
@@ -21,6 +21,12 @@ def test_seconds_are_taken_up_to_a_day(seconds: int) -> None:
 def test_a_date_is_the_time_until_then_within_bounds(offset_s: int) -> None:
     when = datetime.fromtimestamp(NOW + offset_s, UTC)
     assert parse_retry_after(format_datetime(when, usegmt=True), NOW) == min(max(offset_s, 0), LONGEST_S)
+
+
+@given(st.integers(-(10**6), 10**6), st.sampled_from([1, 1000]))
+def test_a_number_that_looks_like_a_point_in_time_is_one(offset_s: int, per_second: int) -> None:
+    moment = str(round((NOW + offset_s) * per_second))
+    assert parse_retry_after(moment, NOW) == pytest.approx(min(max(offset_s, 0), LONGEST_S), abs=0.001)
 
 
 @given(st.text(max_size=40))

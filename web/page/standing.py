@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from jobs.advice import ADVICE, NEEDS_A_PERSON
+from jobs.advice import ADVICE, LIFTED_BY_RESUME
 from jobs.outcomes import Outcome
 from jobs.reasons import MOVING
 from jobs.states import MOVES, Event, State, allowed_events
+from jobs.times import clock
 from jobs.view import Job
 from jobs.why import Eta
 from web.page.session import Visitor
@@ -47,7 +48,8 @@ def standing_of(job: Job) -> Standing | None:
     if advice is None:
         return Standing("It waits for somebody", "See the last error, then press Resume.")
     to_do = _TO_DO.get(reason) or advice.to_do.format(id=job.id, go_on="press Resume")
-    return Standing(_TITLES.get(reason) or _sentence(advice.meaning), _sentence(to_do))
+    title = _TITLES.get(reason) or _sentence(advice.meaning)
+    return Standing(f"{title}, until {clock(job.waits_until)}" if job.waits_until else title, _sentence(to_do))
 
 
 def waits_for(job: Job) -> str:
@@ -67,8 +69,8 @@ def offered(job: Job, visitor: Visitor) -> list[Event]:
     if not visitor.may("control"):
         return []
     allowed = [event for event in allowed_events(job.state) if MOVES[job.state, event] is not job.state]
-    if job.state_reason in NEEDS_A_PERSON and Event.RESUME not in allowed:
-        allowed.append(Event.RESUME)  # a fault that another job has met holds this one; resuming it lifts that as well
+    if job.state_reason in LIFTED_BY_RESUME and Event.RESUME not in allowed:
+        allowed.append(Event.RESUME)  # it is not paused; what holds it is the portal's, and ends all the same
     if not job.counts[Outcome.FAILED] and Event.RETRY_FAILED in allowed:
         allowed.remove(Event.RETRY_FAILED)
     return [event for event in VERBS if event in allowed]
