@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jobs.advice import NEEDS_A_PERSON, advice_on
+from jobs.advice import ADVICE, NEEDS_A_PERSON, advice_on
 from jobs.outcomes import Outcome
 from jobs.states import State
 from jobs.times import clock
@@ -71,7 +71,9 @@ def standing(job: Job, go_on: str | None = None) -> str:
     if job.state_reason in NEEDS_A_PERSON and job.last_error:
         # It says what is wrong and what to do, and better than the general words can.
         return f"{job.state_reason}: {job.last_error}; then {go_on or f'`crm-sweep resume {job.id}`'}"
-    advice = advice_on(job.state_reason, job.id, go_on)
+    # Nobody resumes a job that is not paused by starting the command again that is running now.
+    calm = go_on is not None and job.state_reason == "push_back"
+    advice = ADVICE[job.state_reason].meaning if calm else advice_on(job.state_reason, job.id, go_on)
     trouble = f" (last error: {job.last_error})" if job.last_error and job.state_reason not in _CALM else ""
     until = f" until {clock(job.waits_until)}" if job.waits_until else ""
     return f"{job.state_reason}{until}: {advice}{trouble}"
