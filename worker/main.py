@@ -209,5 +209,8 @@ async def _end(worker: Worker) -> None:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
     worker.tasks.clear()
+    pool = worker.pool
     with contextlib.suppress(*AWAY, RedisError):
         await worker.close()
+    # arq takes a key away first, and gives up closing where Redis refuses that.
+    await pool.aclose(close_connection_pool=True)
