@@ -72,6 +72,11 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
         raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad, error.way_out) from None
 
 
+def will_ask(intake: Intake, *, above: int, yes: bool) -> bool:
+    """Tell whether `confirm` asks somebody: then they should see first how the list was read."""
+    return not yes and len(intake.ids) > above and sys.stdin.isatty()
+
+
 def tell(file: str, intake: Intake) -> None:
     """Say what was in a list, and how it was read."""
     name, report = _name(file), intake.report

@@ -8,7 +8,19 @@ from redis.exceptions import RedisError
 
 from cli.context import AsJson, operator, redis_of, settings_of
 from cli.errors import ExitCode
-from cli.intake import Column, File, Multiline, PortalName, SkipInvalid, WantedPriority, Yes, confirm, read_list, tell
+from cli.intake import (
+    Column,
+    File,
+    Multiline,
+    PortalName,
+    SkipInvalid,
+    WantedPriority,
+    Yes,
+    confirm,
+    read_list,
+    tell,
+    will_ask,
+)
 from cli.loop import run_async
 from cli.output import OutputLost, note, out_after
 from cli.summary import standing
@@ -65,9 +77,13 @@ def submit(
         priority=priority,
         by=operator(),
     )
-    tell(file, intake)
+    asks = will_ask(intake, above=settings.confirm_above, yes=yes)
+    if asks:
+        tell(file, intake)
     confirm(intake, target.name, above=settings.confirm_above, yes=yes)
     accepted, job = run_async(_submit(settings, submission))
+    if not asks:
+        tell(file, intake)
     queued = f"job {accepted.job_id} {'is queued' if accepted.created else 'had been submitted before'}"
     if job is None:
         if as_json:

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 #: whether it speaks plain Redis: it may be waiting for the end of what it takes for a line.
 _TLS_DOUBT_S = 1.0
 #: How long that question may take.
-_TLS_PROBE_S = 1.0
+_TLS_PROBE_S = 3.0
 
 
 class RedisStalled(RedisError):

@@ -77,6 +77,7 @@ class JobDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     priority: Priority | UnsetType | None = UNSET
     column: Column | UnsetType | None = UNSET
     skip_invalid: SkipInvalid | UnsetType | None = UNSET
+    multiline: Annotated[bool, Meta(description="Without effect: an array has no lines.")] | UnsetType | None = UNSET
 
 
 class JobChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -120,7 +120,7 @@ async def _read_document(request: web.Request, parameters: JobParameters) -> _As
     document = await asyncio.to_thread(decode, body, JobDocument)
     portal = visible_portal(request, document.portal)
     for name in parameters.__struct_fields__:
-        asked, said = getattr(parameters, name), getattr(document, name, UNSET)
+        asked, said = getattr(parameters, name), getattr(document, name)
         if asked is not UNSET and asked != said:
             raise Refusal(
                 Kind.UNKNOWN_PARAMETER,
