@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from arq.connections import ArqRedis
-from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -14,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config.redis_url import RedisUrl
 from jobs.keys import QUEUE
+from jobs.primary import PrimaryPool
 
 #: What a server that is away, restarting or out of reach looks like from here. OSError is needed beside redis-py's own
 #: classes: without it a refused reconnect is raised at once, whatever the number of retries.
@@ -45,10 +45,11 @@ def connect(url: RedisUrl, *, patience_s: float = 3.0) -> ArqRedis:
             command line, minutes for a worker.
     """
     # Waits of 0.05, 0.1, … 0.8 s, then 1 s each.
-    retry = Retry(ExponentialBackoff(cap=1, base=0.05), retries=5 + round(patience_s))
-    pool = ConnectionPool.from_url(
+    retries = 5 + round(patience_s)
+    pool = PrimaryPool.from_url(
         url.get_secret_value(),
-        retry=retry,
+        retries=retries,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries),
         retry_on_error=list(AWAY),
         socket_connect_timeout=5,
         # No socket_timeout: redis-py would wrap every command in asyncio.wait_for, which costs time and, on Python
