@@ -52,6 +52,11 @@ _SECTIONS = {
         "whether rates are kept, and a hidden capacity is found",
         ("--workers", "1", "2", "--rates", "5", "50", "--seconds", "10", "--step", "15", "--bursts", "5"),
     ),
+    "failover": Section(
+        "bench.failover",
+        "a fail-over of Redis behind an address that keeps connections to the old primary",
+        ("--repeats", "1", "--ids", "5000"),
+    ),
     "recovery": Section(
         "bench.recovery",
         "what a killed worker and a restarted Redis cost, start latency, idle CPU",

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from arq.connections import ArqRedis
-from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -18,7 +17,8 @@ from config.authorities import read_authorities
 from config.redis_url import RedisUrl
 from jobs.discreet_redis import DiscreetRedis
 from jobs.keys import QUEUE
-from jobs.redis_bounds import BOUNDED, RedisStalled
+from jobs.primary import PrimaryPool
+from jobs.redis_bounds import RedisStalled
 
 #: What a server that is away, restarting or out of reach looks like from here. OSError is needed beside redis-py's own
 #: classes: without it a refused reconnect is raised at once, whatever the number of retries.
@@ -59,10 +59,11 @@ def connect(
             the system.
     """
     # Waits of 0.05, 0.1, … 0.8 s, then 1 s each.
-    retry = Retry(ExponentialBackoff(cap=1, base=0.05), retries=5 + round(patience_s))
-    pool = ConnectionPool.from_url(
+    retries = 5 + round(patience_s)
+    pool = PrimaryPool.from_url(
         url.get_secret_value(),
-        retry=retry,
+        retries=retries,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries),
         retry_on_error=[error for error in AWAY if error is not RedisStalled or patience_s > stall_s],
         socket_connect_timeout=5,
         # Nothing is told about the client library: that takes two commands per connection, and rights for them.
@@ -74,7 +75,6 @@ def connect(
         **_keepalive(url),
         **_tls(url, tls_ca_file),
     )
-    pool.connection_class = BOUNDED[pool.connection_class]
     return DiscreetRedis(
         pool,
         job_serializer=encode_payload,

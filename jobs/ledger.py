@@ -165,7 +165,7 @@ class Settlement:
         everyone: that fault holds everybody, whatever the configuration.
         push_back_s: nobody calls the portal for this long; None for no push-back.
         push_back_reason: `rate_limit`, `push_back`, `login_guard` or `portal_unreachable`.
-        asked_s: the rest that the portal asked for, where that is longer than the one it gets.
+        asked_s: the rest that the portal asked for; None if it said nothing. It may be longer than the one it gets.
         calm: the portal answered well.
         slow_down: the portal pushed back: cut the learned rate, from `ceiling` calls per second at most.
         ceiling: the configured calls per second.

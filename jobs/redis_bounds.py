@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse, RedisError
 
 #: A server of the same network answers in milliseconds. One that has not even begun to speak TLS after so long is asked
 #: whether it speaks plain Redis: it may be waiting for the end of what it takes for a line.
@@ -104,23 +104,33 @@ class _Bounded(AbstractConnection):
             raise RedisStalled(f"no answer within {self._stall_s:g} s") from None
 
 
-class _BoundedTcp(_Bounded, Connection):
-    async def connect(self) -> None:
-        """Connect.
+class BoundedTcp(_Bounded, Connection):
+    """A bounded connection in plain text, which notices that the server wants TLS."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._has_answered = False
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Read one reply.
 
         Raises:
             TlsWanted: the server speaks nothing else.
         """
         try:
-            await super().connect()
-        except RedisError:
+            reply = await super().read_response(*args, **options)
+        except (RedisConnectionError, InvalidResponse):
             # A port for TLS hangs up on plain text, or answers with bytes that are no reply.
-            if await _speaks_tls(self.host, self.port):
+            if not self._has_answered and await _speaks_tls(self.host, self.port):
                 raise TlsWanted("the server speaks TLS") from None
             raise
+        self._has_answered = True
+        return reply
 
 
-class _BoundedTls(_Bounded, SSLConnection):
+class BoundedTls(_Bounded, SSLConnection):
+    """A bounded connection over TLS, which notices that the server does not speak it."""
+
     async def _connect(self) -> None:
         connecting = asyncio.ensure_future(super()._connect())  # type: ignore[no-untyped-call]
         try:
@@ -134,16 +144,8 @@ class _BoundedTls(_Bounded, SSLConnection):
                 await connecting
 
 
-class _BoundedUnix(_Bounded, UnixDomainSocketConnection):
-    pass
-
-
-BOUNDED: dict[type[AbstractConnection], type[AbstractConnection]] = {
-    Connection: _BoundedTcp,
-    SSLConnection: _BoundedTls,
-    UnixDomainSocketConnection: _BoundedUnix,
-}
-"""For each kind of connection of redis-py the one with bounds."""
+class BoundedUnix(_Bounded, UnixDomainSocketConnection):
+    """A bounded connection over a socket of this machine."""
 
 
 def _is_no_tls(connecting: "asyncio.Future[None]") -> bool:

@@ -11,6 +11,7 @@ from enum import Enum
 from redis import exceptions
 
 from config.masking import mask_text
+from jobs.primary import NotPrimary
 from jobs.redis_bounds import RedisStalled, TlsUnknown, TlsWanted, untrusted_certificate
 
 
@@ -152,6 +153,7 @@ def word_for(error: BaseException) -> str:
 #: redis-py has taken the server's own word away where it has a class for it.
 _BY_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...] = (
     (RedisStalled, Reason.STALLED),
+    (NotPrimary, Reason.READ_ONLY),
     (TlsWanted, Reason.TLS_WANTED),
     (TlsUnknown, Reason.TLS_UNKNOWN),
     (exceptions.OutOfMemoryError, Reason.OUT_OF_MEMORY),

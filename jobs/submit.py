@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arq.connections import ArqRedis
@@ -142,32 +143,42 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
         "priority": submission.priority,
         "stride": submission.priority.stride,
     }
-    staged = keys.staging(str(ULID()))
+    job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
+    arguments = [job_id, fingerprint, state, reason, submission.by, *(part for pair in fields.items() for part in pair)]
     try:
-        await _stage(redis, staged, submission.ids)
-        reply = await CREATE_JOB(
-            redis,
-            [keys.job(job_id), staged, keys.portal(submission.portal), keys.JOBS],
-            [
-                job_id,
-                fingerprint,
-                state,
-                reason,
-                submission.by,
-                *(part for pair in fields.items() for part in pair),
-            ],
-        )
-    except ResponseError:
-        # Where memory is short, half a list must not lie there for an hour.
-        with contextlib.suppress(RedisError):
-            await redis.unlink(staged)
-        raise
+        reply = await _stage_and_create(redis, submission.ids, job_keys, arguments)
+    except _NotStaged:
+        # Parts of the list were lost with a server that failed over in the middle of it.
+        reply = await _stage_and_create(redis, submission.ids, job_keys, arguments)
     created = reply[0] == b"created"
     if not created and reply[1].decode() != fingerprint:
         raise JobExists(job_id)
     if created and state is State.QUEUED:
         await wake_lanes(redis, submission.portal, min(submission.lanes, len(submission.ids)))
     return Accepted(job_id, created)
+
+
+class _NotStaged(ResponseError):
+    """Not all of the list is there; nothing was accepted."""
+
+
+async def _stage_and_create(
+    redis: ArqRedis, ids: BitMap, job_keys: tuple[str, str, str], arguments: Sequence[str | float]
+) -> list[bytes]:
+    """Write the list, and make the job of it in one step: the whole list, or nothing."""
+    staged = keys.staging(str(ULID()))
+    job, portal, index = job_keys
+    try:
+        await _stage(redis, staged, ids)
+        reply: list[bytes] = await CREATE_JOB(redis, [job, staged, portal, index], arguments)
+    except ResponseError as error:
+        # Where memory is short, half a list must not lie there for an hour.
+        with contextlib.suppress(RedisError):
+            await redis.unlink(staged)
+        if "NOTSTAGED" in str(error):
+            raise _NotStaged(*error.args) from error
+        raise
+    return reply
 
 
 def _first_state(submission: Submission) -> tuple[State, str]:

@@ -60,8 +60,7 @@ class PushBack:
         settlement.slow_down = slow_down and (failure.http_status == 429 or self._in_a_row == 1)
         if failure.retry_after_s is not None:
             wait_s = min(failure.retry_after_s, self._asked_max_s)
-            if failure.retry_after_s > wait_s:
-                settlement.asked_s = failure.retry_after_s
+            settlement.asked_s = failure.retry_after_s
         else:
             waits = self._in_a_row - (CUTS_BEFORE_WAITING if failure.http_status == 429 else 0)
             if waits < 1:

@@ -18,7 +18,7 @@
 
 -- A long rest. The portal may ask for a day; it gets at most what is configured, and then one call goes alone before the
 -- others follow. A person may end the rest at once, with the same care. Portal hash: asked_until_ms (what the portal
--- asked for, if it is more), careful (CAREFUL_DUE, or the place and the claim of the call that is under way).
+-- asked for, if it said so), careful (CAREFUL_DUE, or the place and the claim of the call that is under way).
 local CAREFUL_DUE = 'due'
 
 -- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate or from
@@ -100,14 +100,15 @@ local function bound_rest(portal, asked_until_ms, until_ms)
 end
 
 -- End the portal's rest at once, because a person says so. A wait of our own before a log-in is not ended: it keeps the
--- account from being locked out. Gives until when the rest would have lasted by the portal's word; nil if there is none.
+-- account from being locked out. Gives whether there was a rest, and until when it would have lasted by the portal's
+-- word; nil where it was ours.
 local function lift_rest(portal, now)
   local facts = redis.call('HMGET', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')
   local until_ms = tonumber(facts[1]) or 0
   if until_ms <= now or facts[2] == 'login_guard' then
-    return nil
+    return false
   end
   redis.call('HDEL', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')
   redis.call('HSET', portal, 'careful', CAREFUL_DUE)
-  return tonumber(facts[3]) or until_ms
+  return true, tonumber(facts[3])
 end

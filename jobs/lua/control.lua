@@ -22,10 +22,10 @@ if event == 'pause' then
 else
   to, state = move(job, event)
 end
-local rest_ms
+local rested, rest_ms
 if event == 'resume' and (to or STANDS_BY[state]) then
-  rest_ms = lift_rest(portal, now)
-  if rest_ms or redis.call('EXISTS', portal .. ':faults') == 1 then
+  rested, rest_ms = lift_rest(portal, now)
+  if rested or redis.call('EXISTS', portal .. ':faults') == 1 then
     to = to or state
   end
 end

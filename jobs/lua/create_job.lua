@@ -6,7 +6,8 @@
 --            6… further fields and values of the job hash: portal, label, total, duplicates, …
 --   returns  {'created'}   also to a second try of the very same call, which is known by the name of its staged list
 --            {'exists', digest}   the ID is taken; by the same request if the digest is the same
---   raises   NOTSTAGED: the staged list is gone (it lives for an hour)
+--   raises   NOTSTAGED: the staged list is gone (it lives for an hour), or not whole: parts of it may have been lost with
+--            a server that failed over
 local job, staged, portal = KEYS[1], KEYS[2], KEYS[3]
 local job_id, digest, state, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local taken = redis.call('HGET', job, 'digest')
@@ -16,8 +17,14 @@ elseif taken then
   redis.call('UNLINK', staged)
   return { 'exists', taken }
 end
-if redis.call('EXISTS', staged) == 0 then
-  return redis.error_reply('NOTSTAGED the contact IDs of job ' .. job_id .. ' are not in Redis any more')
+local total
+for index = 6, #ARGV, 2 do
+  if ARGV[index] == 'total' then
+    total = tonumber(ARGV[index + 1])
+  end
+end
+if redis.call('HLEN', staged) ~= math.ceil(total / 65536) then
+  return redis.error_reply('NOTSTAGED not all contact IDs of job ' .. job_id .. ' are in Redis')
 end
 local now = now_ms()
 redis.call('RENAME', staged, job .. ':segments')

@@ -13,7 +13,7 @@
 --                           fault of this configuration and a worker with another one can go on
 --              everyone     true, or nil                          it is no fault of this configuration alone
 --              push_back_ms, push_back_reason, or nil             nobody calls the portal before
---              asked_ms     or nil                                the longer rest that the portal asked for
+--              asked_ms     or nil                                the rest that the portal asked for, perhaps a longer one
 --              calm         true, or nil                          the portal answered well: forget its troubles
 --              slow_down    ceiling in calls/s, or nil            the portal pushed back: cut the learned rate
 --              batch_size   or nil                                contact IDs of the next batches
@@ -117,10 +117,12 @@ if batch.push_back_ms then
   local until_ms = now + batch.push_back_ms
   if until_ms >= away_until then
     redis.call('HSET', portal, 'push_back_until_ms', until_ms, 'push_back_reason', batch.push_back_reason)
-    if batch.asked_ms then
-      bound_rest(portal, now + batch.asked_ms, until_ms)
-    else
+    if not batch.asked_ms then
       redis.call('HDEL', portal, 'asked_until_ms')
+    elseif batch.asked_ms <= batch.push_back_ms then
+      redis.call('HSET', portal, 'asked_until_ms', until_ms)
+    else
+      bound_rest(portal, now + batch.asked_ms, until_ms)
     end
   end
   if batch.push_back_reason ~= 'login_guard' then

@@ -107,7 +107,7 @@ async def _answers(admin: ArqRedis) -> bool:
 WAYS: dict[str, tuple[Refusing, Reason]] = {
     "out of memory": (_setting("maxmemory", 1, 0), Reason.OUT_OF_MEMORY),
     "replica": (_replica, Reason.READ_ONLY),
-    "replica without its primary": (_replica_without_data, Reason.MASTER_DOWN),
+    "replica without its primary": (_replica_without_data, Reason.READ_ONLY),
     "too few replicas": (_setting("min-replicas-to-write", 1, 0), Reason.NO_REPLICAS),
     "cannot save": (_unsaved, Reason.CANNOT_PERSIST),
     "script of somebody": (_busy, Reason.BUSY),

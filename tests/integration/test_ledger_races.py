@@ -264,7 +264,7 @@ def test_a_server_left_behind_that_does_not_listen_is_ended_before_another_one_s
     os.close(lost._lock)  # as if this process had been killed
     os.kill(lost.pid, signal.SIGSTOP)
     with embedded.EmbeddedServer(tmp_path) as server, redis_client(server) as client:
-        assert lost._process.wait(10) == -signal.SIGKILL
+        assert lost._process.wait(10) in {0, -signal.SIGKILL}  # it was let go on to end, or killed if it took too long
         assert client.get("kept") == b"yes"
 
 

@@ -24,6 +24,7 @@ from jobs.try_write import try_write
 from tests.conftest import settings_for
 from tests.integration.refusing import WAYS, Refusing
 from tests.integration.serving import Api, serving
+from tests.plain_redis import plain_redis
 from tests.waiting import until
 
 BODY = {"portal": "main", "contact_ids": list(range(1, 400_000, 3))}
@@ -38,7 +39,7 @@ def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
 
 @pytest.fixture
 async def admin(private_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
-    redis = connect(private_server.url, patience_s=0)
+    redis = plain_redis(private_server.url)
     await redis.flushall()
     yield redis
     await redis.aclose(close_connection_pool=True)

@@ -29,6 +29,7 @@ from tests.integration.browsing import Person, api_key
 from tests.integration.lanes import lapse, start_lane, take, terms
 from tests.integration.serving import Api, serving
 from tests.integration.sweeping import EAGER, MARKS, check_against_truth, ended, portal_settings
+from tests.plain_redis import plain_redis
 from worker.main import working
 from worker.token_store import RedisTokenStore
 
@@ -305,7 +306,7 @@ async def test_a_service_that_uses_plain_arq_needs_less(admin: ArqRedis, url: Re
     said = DOCUMENTED.partition("needs no\nmore than ")[2].partition("to\nwait for the answer")[0]
     rights = [word.strip("`'") for word in re.findall(r"['~+][^ `]+", said)]
     await admin.execute_command("ACL", "SETUSER", "sender", "reset", "on", f">{PASSWORD}", "+select", *rights)
-    sender = connect(RedisUrl(url.get_secret_value().replace("//crm-sweep:", "//sender:")), patience_s=0)
+    sender = plain_redis(RedisUrl(url.get_secret_value().replace("//crm-sweep:", "//sender:")))
     async with simulator.running(World(10)) as portal, working(settings_of(url, portal)):
         job = await sender.enqueue_job("delete_contacts", _job_id="by-sender", portal="main", contact_ids=[1, 2])
         assert job is not None

@@ -18,13 +18,13 @@ from pyroaring import BitMap
 import jobs.submit
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.connection import connect
 from jobs.contact_ids import segments
 from jobs.control import UnknownJob
 from jobs.redis_trouble import Reason
 from jobs.view import read_job
 from tests.integration.serving import serving
 from tests.integration.sweeping import MARKS, settings_of
+from tests.plain_redis import plain_redis
 from tests.waiting import until
 from worker.main import working
 
@@ -46,7 +46,7 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 async def own_redis(own_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
-    redis = connect(own_server.url, patience_s=0)
+    redis = plain_redis(own_server.url)
     yield redis
     await redis.aclose(close_connection_pool=True)
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 from pyroaring import BitMap
+from redis.exceptions import ResponseError
 
 from jobs import keys
+from jobs import submit as submitting
 from jobs.contact_ids import SEGMENT_SIZE
 from jobs.control import control
 from jobs.outcomes import Outcome
@@ -235,3 +237,34 @@ async def test_the_time_between_two_calls_counts_as_far_as_a_turn_is_waited_for(
     await redis.execute_command("HINCRBY", keys.job(job_id), "worked_until_ms", -150_000)
     await answer(redis, ledger, batch)
     assert (await read_job(redis, job_id)).contacts_per_second <= 20 / 150
+
+
+async def test_a_list_of_which_a_part_was_lost_on_its_way_is_written_again(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list goes to Redis in several steps; a fail-over between two of them may lose those before it."""
+    stage, losses = submitting._stage, [True]
+
+    async def stage_and_lose(redis: ArqRedis, staged: str, ids: BitMap) -> None:
+        await stage(redis, staged, ids)
+        if losses:
+            losses.pop()
+            await redis.execute_command("HDEL", staged, "0")
+
+    monkeypatch.setattr(submitting, "_stage", stage_and_lose)
+    ids = BitMap(range(1, 200_001))
+    accepted = await submit(redis, Submission(portal="main", ids=ids, lanes=0))
+    assert not losses
+    assert (await read_job(redis, accepted.job_id)).total == 200_000
+    assert await redis.execute_command("HLEN", keys.segments(accepted.job_id)) == 4
+    assert not [key async for key in redis.scan_iter("crm-sweep:staging:*")]
+
+
+async def test_a_list_that_cannot_be_kept_whole_is_no_job(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stage_half(redis: ArqRedis, staged: str, ids: BitMap) -> None:
+        await redis.execute_command("HSET", staged, "0", b"half")
+
+    monkeypatch.setattr(submitting, "_stage", stage_half)
+    with pytest.raises(ResponseError, match="NOTSTAGED"):
+        await submit(redis, Submission(portal="main", ids=BitMap(range(1, 200_001)), lanes=0))
+    assert not await redis.dbsize()

@@ -8,12 +8,12 @@ import pytest
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.connection import connect
 from jobs.states import State
 from jobs.view import read_job
 from simulator import World
 from tests.integration.refusing import WAYS
 from tests.integration.sweeping import MARKS, accept, check_against_truth, ended, settings_of
+from tests.plain_redis import plain_redis
 from tests.waiting import until
 from worker.main import working
 
@@ -26,7 +26,7 @@ CHOSEN = ["out of memory", "replica", "cannot save", "no right to scripts"]
 async def test_the_log_says_why_and_the_ledger_stays_true(tmp_path: Path, log: io.StringIO, way: str) -> None:
     refusing, reason = WAYS[way]
     with EmbeddedServer(tmp_path, fsync="no") as server:
-        redis = connect(server.url, patience_s=0)
+        redis = plain_redis(server.url)
         async with (
             simulator.running(World(3000)) as portal,
             working(settings_of(server, portal, batch_size_start=5, batch_size_max=5)),

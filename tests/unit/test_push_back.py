@@ -110,7 +110,7 @@ def test_a_portal_that_stays_away_is_waited_for_and_slowed_down_once(http_status
 
 def test_the_portals_word_is_kept_to_up_to_a_bound() -> None:
     push_back = PushBack(1.0, 10.0, asked_max_s=3600.0)
-    for asked_s, given_s, told_s in ((42.0, 42.0, None), (3600.0, 3600.0, None), (86_400.0, 3600.0, 86_400.0)):
+    for asked_s, given_s, told_s in ((42.0, 42.0, 42.0), (3600.0, 3600.0, 3600.0), (86_400.0, 3600.0, 86_400.0)):
         settlement = Settlement()
         push_back.note(settlement, failure(Action.SLOW_DOWN, retry_after_s=asked_s), time.monotonic())
         assert (settlement.push_back_s, settlement.asked_s) == (given_s, told_s)

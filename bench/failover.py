@@ -1,0 +1,112 @@
+"""`python -m bench failover`: a fail-over of Redis behind an address that keeps connections to the old primary.
+
+A worker is in the middle of a job; the replica, which has everything, becomes the primary, and the old primary its
+replica. The time runs from when the new primary takes writes until a call that it has given out arrives at the
+portal. Then the job runs to its end, and its ledger is compared with the portal's truth, ID by ID.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyroaring import BitMap
+
+from bench.load import Load
+from bench.moving_address import moving_address
+from bench.ours import PORTAL, environment_for, settings_for
+from bench.process import module
+from bench.section import positive, publish, run_section, table
+from bench.simulated import SimulatedPortal, simulated_portal
+from bench.storage import ended
+from bench.truth_check import Verdict, compare
+from jobs.connection import connect
+from jobs.submit import Submission, submit
+
+_LANES, _BATCH = 4, 100
+_BASE_MS = 250.0
+_RESUME_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class FailOver:
+    """One fail-over in the middle of a job."""
+
+    resumed_s: float  #: from the new primary taking writes to the next call given out after it
+    verdict: Verdict
+
+
+async def fail_over(portal: SimulatedPortal, ids: int) -> FailOver:
+    """Run one job with a fail-over in its middle."""
+    async with moving_address() as address:
+        load = Load(portal.url, address.url, ids, _BATCH, _LANES)
+        await portal.reset(contacts=ids)
+        await portal.behave(base_ms=_BASE_MS)
+        redis = connect(settings_for(load).redis.url, patience_s=30)
+        try:
+            async with module("cli", "worker", environment=environment_for(load), ready="worker_started"):
+                wanted = BitMap(range(1, ids + 1))
+                job_id = (await submit(redis, Submission(portal=PORTAL, ids=wanted, lanes=_LANES))).job_id
+                await portal.wait(answered=2 * _LANES)
+                taken_s = await address.fail_over()
+                resumed_s = await _next_call_s(portal, taken_s) - taken_s
+                await portal.behave(base_ms=0)
+                await ended(redis, job_id, timeout_s=60)
+                return FailOver(resumed_s, await compare(redis, job_id, wanted, portal))
+        finally:
+            await redis.aclose(close_connection_pool=True)
+
+
+async def _next_call_s(portal: SimulatedPortal, since_s: float) -> float:
+    """When the first call arrives that was given out after a moment, both on the monotonic clock.
+
+    Each lane may have had its next call already: the first calls, one for each lane, prove nothing.
+    """
+    deadline_s = time.monotonic() + _RESUME_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        calls = [call["monotonic_s"] for call in await portal.calls() if call["kind"] == "delete"]
+        later_s = sorted(arrived_s for arrived_s in calls if arrived_s >= since_s)
+        if len(later_s) > _LANES:
+            return float(later_s[_LANES])
+        await asyncio.sleep(0.01)
+    raise RuntimeError(f"the portal saw no call within {_RESUME_TIMEOUT_S:.0f} s")
+
+
+async def _section(options: argparse.Namespace, command: Sequence[str]) -> None:
+    runs = []
+    async with simulated_portal() as portal:
+        for number in range(1, options.repeats + 1):
+            runs.append(await fail_over(portal, options.ids))
+            print(f"failover {number}/{options.repeats}  {runs[-1]}", file=sys.stderr, flush=True)
+    times_s = [run.resumed_s for run in runs]
+    row = [f"{len(runs)} fail-overs", f"{statistics.median(times_s):.2f}", f"{max(times_s):.2f}", "5"]
+    row += [str(sum(getattr(run.verdict, name) for run in runs)) for name in ("presumed", "resent", "lost", "untrue")]
+    columns = ("until the next call arrives", "median s", "worst s", "aim s")
+    counts = ("IDs presumed", "confirmed IDs sent again", "IDs lost", "IDs told wrong")
+    publish(
+        f"Fail-over behind an address that stays: {options.ids:,} IDs, {_LANES} lanes, batch {_BATCH}",
+        [table((*columns, *counts), [row])],
+        {"runs": [dataclasses.asdict(run) for run in runs]},
+        command=command,
+        json_to=options.json,
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the section; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench failover", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=positive, default=10, help="fail-overs (default: 10)")
+    parser.add_argument("--ids", type=positive, default=10_000, help="IDs of a job (default: 10,000)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    return run_section(_section(parser.parse_args(argv), ("python", "-m", "bench", "failover", *argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

