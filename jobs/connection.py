@@ -84,6 +84,17 @@ def connect(
     )
 
 
+def what_holds(redis: ArqRedis, error: Exception) -> Exception:
+    """Say why a command has not come back within somebody's own patience.
+
+    Args:
+        redis: the connection.
+        error: what that patience ended with; told if nothing better is known.
+    """
+    pool = redis.connection_pool
+    return pool.refused if isinstance(pool, PrimaryPool) and pool.refused else error
+
+
 def _keepalive(url: RedisUrl) -> dict[str, Any]:
     """Options that end a TCP connection to a machine that has been silent for about 20 s."""
     if url.address.socket_path is not None:

@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from jobs.concurrent_pool import ConcurrentPool
 from jobs.redis_bounds import BoundedTcp, BoundedTls, BoundedUnix
 
 #: A connection in use asks its server this often what it is, seconds: so long may reads be out of date.
@@ -150,7 +151,7 @@ _WATCHED: dict[type[AbstractConnection], type[_Watched]] = {
 }
 
 
-class PrimaryPool(ConnectionPool):
+class PrimaryPool(ConcurrentPool):
     """Connections to a primary, given up together when it is not one any more.
 
     Args:
@@ -164,6 +165,8 @@ class PrimaryPool(ConnectionPool):
         self, connection_class: type[AbstractConnection] = Connection, *, retries: int = 5, **options: Any
     ) -> None:
         super().__init__(_WATCHED[connection_class], generation=Generation(), **options)
+        #: Why nobody gets a connection now: the address leads to a replica. None as long as it does not.
+        self.refused: NotPrimary | None = None
         self._until_primary = Retry(ExponentialBackoff(cap=1, base=0.05), retries, supported_errors=(NotPrimary,))
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
@@ -175,13 +178,15 @@ class PrimaryPool(ConnectionPool):
         return await self._until_primary.call_with_retry(self._get, _nothing)
 
     async def _get(self) -> Any:
-        # The question is asked outside the lock of the pool: a server that does not answer holds up nobody else.
         connection = await super().get_connection()
         try:
             await connection.ask_role()
-        except BaseException:
+        except BaseException as error:
             await self.release(connection)
+            if isinstance(error, NotPrimary):
+                self.refused = error
             raise
+        self.refused = None
         return connection
 
 

@@ -15,7 +15,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_co
 from config.logging import get_logger
 from config.settings import Portal, Settings
 from jobs import keys, presence
-from jobs.connection import AWAY, connect
+from jobs.connection import AWAY, connect, what_holds
 from jobs.contact_ids import MAX_CONTACT_ID
 from jobs.faults import fault_that_holds
 from jobs.ledger import LaneLedger, Later, Terms, rescue, reserve_turn
@@ -208,7 +208,7 @@ class Fleet:
                 async with asyncio.timeout(presence.BEAT_S):
                     await presence.beat(self.redis, self.name, self.settings.portals, configurations)
             except (*AWAY, RedisError, TimeoutError) as error:
-                trouble = trouble_of(error)
+                trouble = trouble_of(what_holds(self.redis, error))
                 get_logger().warning("redis_away", error=trouble.reason.word, detail=trouble.what)
             if self._driven and not configurations:
                 # Slow on purpose, so it is seen to after everybody knows that this worker is alive.

@@ -132,13 +132,14 @@ async def test_through_plain_arq(own_server: EmbeddedServer, own_redis: ArqRedis
     async with simulator.running(simulator.World(10)) as portal:
         settings = settings_of(own_server, portal, approval_above=1)
         await own_redis.enqueue_job("delete_contacts", _job_id="big", **body)
-        async with refusing_half(own_server, own_redis, way), working(settings):
+        # What the worker has begun can only end when Redis takes it again.
+        async with working(settings), refusing_half(own_server, own_redis, way):
 
             async def is_told() -> bool:
                 lines = [json.loads(line) for line in log.getvalue().splitlines()]
-                return any(
-                    (line["event"], line.get("error")) == ("request_put_back", way.reason.word) for line in lines
-                )
+                # A replica is waited for; anything else puts the request back.
+                told = {(line["event"], line.get("error")) for line in lines}
+                return bool(told & {("request_put_back", way.reason.word), ("redis_away", Reason.READ_ONLY.word)})
 
             await until(is_told, timeout_s=60)
             await check_values(own_redis)
