@@ -136,7 +136,8 @@ def _table(jobs: list[Job]) -> Table:
         )
     for job in jobs:
         decided = f"{job.progress:.0%}"
-        state = f"{job.state} ({job.state_reason})" if job.state_reason else str(job.state)
+        until = f" until {job.waits_until[11:19]} UTC" if job.waits_until else ""
+        state = f"{job.state} ({job.state_reason}{until})" if job.state_reason else str(job.state)
         failed = f"{job.counts[Outcome.FAILED]:,}"
         created = job.created_at.replace("T", " ")[:16]
         table.add_row(job.id, job.portal, state, decided, f"{job.total:,}", failed, created, Text(job.label))

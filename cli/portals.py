@@ -12,6 +12,7 @@ from cli.output import note, out, out_after, rendered
 from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from config.settings import Portal, Settings
 from jobs.portals import CONFIGURED, PortalView, read_portal, read_portals, set_limits
+from jobs.times import clock
 from jobs.view import to_json
 
 _LEAST_RATE, _MOST_RATE = REQUESTS_PER_SECOND
@@ -102,7 +103,15 @@ def drive(view: PortalView) -> str:
     if view.learned_requests_per_second < view.requests_per_second:
         rate += f", driven with {view.learned_requests_per_second:g} since it pushed back"
     concurrency = f"{view.max_concurrency} in flight{_unlike(view.max_concurrency, view.configured_max_concurrency)}"
-    return f"{view.name}: at most {rate}; at most {concurrency}, {view.in_flight} now; batches of {view.batch_size}"
+    rest = f"; {_rest(view)}" if view.push_back_until else ""
+    return (
+        f"{view.name}: at most {rate}; at most {concurrency}, {view.in_flight} now; batches of {view.batch_size}{rest}"
+    )
+
+
+def _rest(view: PortalView) -> str:
+    asked = f" (the portal had asked for {clock(view.rest_asked_until)})" if view.rest_asked_until else ""
+    return f"no call before {clock(view.push_back_until or '')}{asked}"
 
 
 def _unlike(now: float, configured: float) -> str:

@@ -16,7 +16,7 @@ class Action(msgspec.Struct, frozen=True):
     by: str
     """Who: the name of an API key, `cli:` and the user of the command line, `local` for an API without keys."""
     action: str
-    """What: submit, pause, resume, cancel, approve, retry-failed or priority; limits for a portal."""
+    """What: submit, pause, resume, cancel, approve, retry-failed or priority; limits or resume for a portal."""
     detail: str | None = None
     """What exactly, where the action does not say it all."""
 

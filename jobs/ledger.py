@@ -28,6 +28,7 @@ NEXT_BATCH = Script("next_batch")
 SETTLE = Script("settle")
 RESCUE = Script("rescue")
 PACE = Script("pace")
+BOUND_REST = Script("bound_rest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +395,11 @@ async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]
     """
     await redis.unlink(keys.leases(portal))
     return await rescue(redis, portal, settle_s)
+
+
+async def bound_rest(redis: Redis, portal: str, longest_rest_s: float) -> None:
+    """Bound a push-back that was kept with a longer bound, or with none."""
+    await BOUND_REST(redis, [keys.portal(portal)], [round(longest_rest_s * 1000)])
 
 
 async def reserve_turn(redis: Redis, portal: str, terms: Terms) -> Turn | Later:

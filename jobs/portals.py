@@ -43,6 +43,8 @@ class PortalView(msgspec.Struct, frozen=True, kw_only=True):
     """Contact IDs of the next PUT at most."""
     push_back_until: str | None
     """Nobody calls the portal before, because it asked for a rest; None if it takes calls."""
+    rest_asked_until: str | None
+    """Until when the portal had asked to be left alone, where that is longer than the rest that it gets."""
     push_back_reason: str | None
     """Why: rate_limit, push_back, login_guard or portal_unreachable."""
     fault: str | None
@@ -57,7 +59,7 @@ class PortalView(msgspec.Struct, frozen=True, kw_only=True):
     last_answers: tuple[LastAnswer, ...]
     """The newest first, 20 at most."""
     actions: tuple[Action, ...]
-    """Who changed its limits, the newest 20, oldest first."""
+    """Who changed its limits or ended its rest, the newest 20, oldest first."""
 
 
 async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalView]:
@@ -89,6 +91,7 @@ async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalVi
         ceiling = float(pacing.get("set_rate", portal.requests_per_second))
         push_back_ms = int(float(pacing.get("push_back_until_ms", 0)))
         pushed_back = push_back_ms > now_ms
+        asked_ms = int(float(pacing.get("asked_until_ms", 0)))
         views.append(
             PortalView(
                 name=portal.name,
@@ -99,6 +102,7 @@ async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalVi
                 configured_max_concurrency=portal.max_concurrency,
                 batch_size=min(int(pacing.get("batch_size", portal.batch_size_start)), portal.batch_size_max),
                 push_back_until=iso(push_back_ms) if pushed_back else None,
+                rest_asked_until=iso(asked_ms) if pushed_back and asked_ms > push_back_ms else None,
                 push_back_reason=pacing.get("push_back_reason", "push_back") if pushed_back else None,
                 fault=fault.reason if fault else None,
                 # A lane holds two claims for a moment, but never has more than one call in flight.

@@ -12,6 +12,7 @@ PORTAL_VIEW = PortalView(
     configured_max_concurrency=1,
     batch_size=50,
     push_back_until=None,
+    rest_asked_until=None,
     push_back_reason=None,
     fault=None,
     in_flight=0,

@@ -163,7 +163,14 @@ OPERATIONS: tuple[Operation, ...] = (
     _verb(
         "pause", "pauseJob", "Pause a job", "No new batch starts; those in flight are recorded, then it is `paused`."
     ),
-    _verb("resume", "resumeJob", "Let a paused job go on", "Also one that a fault of the portal has stopped."),
+    _verb(
+        "resume",
+        "resumeJob",
+        "Let a job go on",
+        "One that is paused, or that waits for the portal: after a fault, or for the end of a rest. The rest is ended: "
+        "one careful call goes alone before the others follow, and the last of `actions` says what the portal had "
+        "asked for. 409 where the job neither is paused nor waits for that.",
+    ),
     _verb(
         "cancel",
         "cancelJob",

@@ -112,7 +112,7 @@ class Failure:
     http_status: int | None
     #: For a person: what happened and, where a person must act, what to do. Never holds a secret or an address.
     message: str
-    #: How long to stay away, in seconds, 0 to 86400: the portal's own wish, with WAIT ours; None when it named none.
+    #: How long to stay away, in seconds, 0 to a year: the portal's own wish, with WAIT ours; None when it named none.
     retry_after_s: float | None = None
     #: The request was too large or took too long: make the batches smaller.
     shrink: bool = False

@@ -33,8 +33,11 @@ class RawAnswer:
 
     status: int
     body: bytes
+    #: The headers of this name, joined by commas.
     retry_after: str | None
     elapsed_s: float
+    #: When the portal answered, by its own clock.
+    date: str | None = None
     #: Whether a proxy read call and answer, and may have given the answer itself.
     read_by_proxy: bool = False
 
@@ -136,7 +139,12 @@ class Exchange:
         if answer is None:
             return decide_fault(Fault.TOO_LARGE, status=status, elapsed_s=_since(started), deleting=deleting)
         return RawAnswer(
-            status, answer, response.headers.get("Retry-After"), _since(started), read_by_proxy=self._read_by_proxy
+            status,
+            answer,
+            ", ".join(response.headers.getall("Retry-After", ())) or None,
+            _since(started),
+            date=response.headers.get("Date"),
+            read_by_proxy=self._read_by_proxy,
         )
 
     async def close(self) -> None:

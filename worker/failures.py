@@ -30,6 +30,7 @@ def decide_status(
     hresult: int | None = None,
     error_message: str = "",
     retry_after: str | None = None,
+    date: str | None = None,
     now: float,
     elapsed_s: float = 0.0,
     deleting: bool = True,
@@ -43,6 +44,7 @@ def decide_status(
         hresult: HRESULT of the error envelope, if it is one.
         error_message: message of the error envelope, if it is one.
         retry_after: the header `Retry-After` as it came.
+        date: the header `Date` as it came.
         now: seconds since 1970 (UTC), for a `Retry-After` that is a date.
         elapsed_s: how long the call took.
         deleting: False for calls that only read: those never deleted anything.
@@ -54,7 +56,7 @@ def decide_status(
         decision = hearsay(decision, status, body)
         said = f" (HTTP {status}, maybe of the proxy)"
     failure = _failure(decision, said, status=status, elapsed_s=elapsed_s, deleting=deleting)
-    return replace(failure, retry_after_s=parse_retry_after(retry_after, now))
+    return replace(failure, retry_after_s=parse_retry_after(retry_after, now, date))
 
 
 def decide_fault(fault: Fault, *, status: int = 200, elapsed_s: float = 0.0, deleting: bool = True) -> Failure:

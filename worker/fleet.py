@@ -18,7 +18,7 @@ from jobs import keys, presence
 from jobs.connection import AWAY, connect, what_holds
 from jobs.contact_ids import MAX_CONTACT_ID
 from jobs.faults import fault_that_holds
-from jobs.ledger import LaneLedger, Later, Terms, rescue, reserve_turn
+from jobs.ledger import LaneLedger, Later, Terms, bound_rest, rescue, reserve_turn
 from jobs.protected import load_protected
 from jobs.redis_trouble import trouble_of, word_for
 from jobs.segments import Segments
@@ -172,6 +172,7 @@ class Fleet:
             get_logger(portal=portal_name).warning(
                 "batch_rescued", job_id=batch.job_id, seq=batch.seq, call=batch.call.name.lower(), size=batch.size
             )
+        await bound_rest(self.redis, portal_name, self._driven[portal_name].terms.longest_rest_s)
         idle_lanes = await self._idle_lanes(portal_name, max_concurrency)
         await wake_lanes(self.redis, portal_name, idle_lanes)
 

@@ -267,6 +267,7 @@ def read_login(answer: RawAnswer, *, now: float) -> tuple[str, float] | str | Fa
         hresult=error.hresult,
         error_message=error.message,
         retry_after=answer.retry_after,
+        date=answer.date,
         now=now,
         deleting=False,
         read_by_proxy=answer.read_by_proxy,

@@ -278,6 +278,7 @@ class PortalClient:
             hresult=error.hresult,
             error_message=error.message,
             retry_after=answer.retry_after,
+            date=answer.date,
             now=time.time(),
             elapsed_s=answer.elapsed_s,
             deleting=deleting,

@@ -50,7 +50,9 @@ class PushBack:
             return
         away = not failure.sent and failure.action is Action.RETRY
         slow_down = failure.action is Action.SLOW_DOWN
-        if not slow_down and not away and failure.retry_after_s is None:
+        # "At once", or a moment that has passed: no wish that could be kept to, again and again, without hammering.
+        asked_s = failure.retry_after_s or None
+        if not slow_down and not away and asked_s is None:
             return
         if started_s >= self._last_s:
             self._in_a_row += 1
@@ -58,9 +60,8 @@ class PushBack:
         # A portal that stays away (503, 502) is waited for. Cutting the rate again and again would only leave it at a
         # crawl for minutes after it is back.
         settlement.slow_down = slow_down and (failure.http_status == 429 or self._in_a_row == 1)
-        if failure.retry_after_s is not None:
-            wait_s = min(failure.retry_after_s, self._asked_max_s)
-            settlement.asked_s = failure.retry_after_s
+        if asked_s is not None:
+            settlement.asked_s, wait_s = asked_s, min(asked_s, self._asked_max_s)
         else:
             waits = self._in_a_row - (CUTS_BEFORE_WAITING if failure.http_status == 429 else 0)
             if waits < 1:

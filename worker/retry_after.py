@@ -1,47 +1,72 @@
 """Reads the header `Retry-After`."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-#: A portal that wants to be left alone for longer is asked again after a day.
-LONGEST_S = 86_400.0
+#: No rest is longer than a year, whatever the header says; how much of it a portal gets is a setting.
+LONGEST_S = 366 * 86_400.0
 #: A number this close to the present, taken for a time since 1970, is one: nobody asks for a rest of fifty years.
-_AN_AGE_S = 10 * 365 * LONGEST_S
+_AN_AGE_S = 10 * LONGEST_S
+#: What gateways write in place of seconds since 1970: milli-, micro- and nanoseconds.
+_PER_SECOND = (1, 1e3, 1e6, 1e9)
 
+_DAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)[a-z]*", re.ASCII | re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
-def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Return how many seconds to stay away, from 0 to one day.
+def parse_retry_after(value: str | None, now: float, date: str | None = None) -> float | None:
+    """Return how many seconds to stay away, from 0 to a year.
 
     Some gateways write a point in time in place of a number of seconds: the seconds since 1970, or the milliseconds.
     A number that looks like one is read as one.
 
     Args:
-        value: the header as it came: seconds, or an HTTP date; None when there was none.
+        value: the header as it came: seconds, or an HTTP date in any of its three forms; None when there was none. Of
+            several, joined by commas, the longest counts.
         now: seconds since 1970 (UTC).
+        date: the header `Date` of the same answer: a point in time is meant by the clock of whoever named it. It is
+            used where it makes sense, which is when the point lies within a year after it.
 
     Returns:
         None when the header is missing or means nothing. A point in time in the past is 0.
     """
-    text = (value or "").strip()
-    if _SECONDS.fullmatch(text):
-        return min(_seconds(float(text), now), LONGEST_S)
+    wishes = [
+        wish for part in _parts(value or "") if (wish := _read(part.strip(), now, _moment(date or ""))) is not None
+    ]
+    return min(max(wishes), LONGEST_S) if wishes else None
+
+
+def _parts(text: str) -> Iterator[str]:
+    pieces = iter(text.split(","))
+    for piece in pieces:
+        # Behind the name of a day, the comma belongs to a date.
+        yield f"{piece},{next(pieces, '')}" if _DAY.fullmatch(piece.strip()) else piece
+
+
+def _read(text: str, now: float, portal_now: float | None) -> float | None:
+    if not _SECONDS.fullmatch(text):
+        moment = _moment(text)
+        return None if moment is None else _until(moment, now, portal_now)
+    number = float(text)
+    for moment in (number / unit for unit in _PER_SECOND):
+        if abs(moment - now) < _AN_AGE_S:
+            return _until(moment, now, portal_now)
+    return number
+
+
+def _moment(text: str) -> float | None:
+    """Give an HTTP date as seconds since 1970; None for what is not one."""
     try:
         when = parsedate_to_datetime(text)
+        # "-0000" and the oldest form give a date without a zone; HTTP dates are UTC by definition.
+        return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    # "-0000" gives a date without a zone; HTTP dates are UTC by definition.
-    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    try:
-        return min(max(aware.timestamp() - now, 0.0), LONGEST_S)
-    except (ValueError, OverflowError):
-        return None
 
 
-def _seconds(number: float, now: float) -> float:
-    for moment in (number, number / 1000):
-        if abs(moment - now) < _AN_AGE_S:
-            return max(moment - now, 0.0)
-    return number
+def _until(moment: float, now: float, portal_now: float | None) -> float:
+    if portal_now is not None and 0 <= moment - portal_now <= LONGEST_S:
+        return moment - portal_now
+    return max(moment - now, 0.0)

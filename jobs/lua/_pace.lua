@@ -18,8 +18,8 @@
 
 -- A long rest. The portal may ask for a day; it gets at most what is configured, and then one call goes alone before the
 -- others follow. A person may end the rest at once, with the same care. Portal hash: asked_until_ms (what the portal
--- asked for, if it said so), careful (CAREFUL_DUE, or the place and the claim of the call that is under way).
-local CAREFUL_DUE = 'due'
+-- asked for, if it said so), careful (the last claim before the rest; there until a later one has been answered well: as
+-- long as it is, no call goes while another one is under way).
 
 -- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate or from
 -- a clock that jumped, and would hold the portal up for nothing.
@@ -93,10 +93,20 @@ local function slow_down(portal, seq, ceiling)
   redis.call('HSET', portal, 'rate_best', best, 'rate_depth', depth, 'rate_climbed', 0, 'rate_seq', facts[5] or 0)
 end
 
--- Let a rest end earlier than the portal asked for. Gives its end.
-local function bound_rest(portal, asked_until_ms, until_ms)
-  redis.call('HSET', portal, 'push_back_until_ms', until_ms, 'asked_until_ms', asked_until_ms, 'careful', CAREFUL_DUE)
-  return until_ms
+local function take_care(portal)
+  redis.call('HSET', portal, 'careful', redis.call('HGET', portal, 'seq') or 0)
+end
+
+-- Bound a rest that was kept before there was a bound, or with another one. Gives until when the portal rests.
+local function bound_rest(portal, now, longest_ms)
+  local until_ms = tonumber(redis.call('HGET', portal, 'push_back_until_ms')) or 0
+  if until_ms <= now + longest_ms then
+    return until_ms
+  end
+  redis.call('HSETNX', portal, 'asked_until_ms', until_ms)
+  redis.call('HSET', portal, 'push_back_until_ms', now + longest_ms)
+  take_care(portal)
+  return now + longest_ms
 end
 
 -- End the portal's rest at once, because a person says so. A wait of our own before a log-in is not ended: it keeps the
@@ -109,6 +119,6 @@ local function lift_rest(portal, now)
     return false
   end
   redis.call('HDEL', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')
-  redis.call('HSET', portal, 'careful', CAREFUL_DUE)
+  take_care(portal)
   return true, tonumber(facts[3])
 end

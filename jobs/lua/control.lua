@@ -59,4 +59,7 @@ elseif event == 'cancel' then
   activate(portal, job_id)
 end
 note_action(job, ARGV[4], event, rest_ms or '', now, ARGV[5])
+if rested then
+  note_action(portal, ARGV[4], event, rest_ms or '', now)
+end
 return { 'ok', after_change(portal, job, job_id, now), rest_ms or 0 }

@@ -38,13 +38,7 @@ end
 local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'retry_tat_us', 'rate', 'rate_cuts',
   'set_rate', 'set_concurrency', 'careful')
 local learned = math.min(tonumber(pacing[1]) or batch_size, tonumber(ARGV[10]))
-local push_back_until = tonumber(pacing[2]) or 0
-if push_back_until > now + tonumber(ARGV[16]) then
-  -- Kept before there was a bound, or with another one.
-  push_back_until = bound_rest(portal, push_back_until, now + tonumber(ARGV[16]))
-  pacing[8] = redis.call('HGET', portal, 'careful')
-end
-local pushed_back = push_back_until > now
+local pushed_back = (tonumber(pacing[2]) or 0) > now and bound_rest(portal, now, tonumber(ARGV[16])) > now
 local fault_until = held_until(portal, ARGV[15])
 
 -- A turn is good for a moment only, and only at the rate at which it was given. Lanes whose worker or whose Redis stood
@@ -179,16 +173,11 @@ if not chosen then
   return { 'idle', soonest and math.max(tonumber(soonest) - now, 0) or -1 }
 end
 
--- After a long rest one call goes alone, whoever makes it, and the others wait for what comes of it. If its worker died,
--- the next one is careful in its place.
-local careful = pacing[8]
-if careful and careful ~= CAREFUL_DUE then
-  local place, made_by = string.match(careful, '^(%S+) (%d+)$')
-  local flying = redis.call('HGET', claims, place)
-  if flying and cmsgpack.unpack(flying)[1] == tonumber(made_by) then
-    let_go()
-    return { 'later', 1000000 }
-  end
+-- After a long rest one call goes alone, whoever makes it, and the others wait for what comes of it. If its worker dies,
+-- its claim is rescued, and another one goes in its place.
+if pacing[8] and redis.call('HLEN', claims) > 0 then
+  let_go()
+  return { 'later', 1000000 }
 end
 
 -- A push-back that came while the lane waited takes its turn away again.
@@ -232,7 +221,4 @@ redis.call('HSET', portal, 'turn', turn)
 redis.call('ZINCRBY', active, redis.call('HGET', job, 'stride') or 1, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, call, unpack(item_ids) }
 redis.call('HSET', claims, claim_key, cmsgpack.pack(claim))
-if careful then
-  redis.call('HSET', portal, 'careful', claim_key .. ' ' .. claim[1])
-end
 return deliver(claim, state)

@@ -104,8 +104,15 @@ if batch.last_error then
     redis.call('HSET', job, 'last_error', batch.last_error)
   end
 end
-if redis.call('HGET', portal, 'careful') == claim_key .. ' ' .. seq then
-  redis.call('HDEL', portal, 'careful')  -- it has told what there was to be learned
+local careful = redis.call('HGET', portal, 'careful')
+if careful and seq > (tonumber(careful) or 0) then
+  if batch.calm then
+    redis.call('HDEL', portal, 'careful')
+  elseif answer then
+    -- Not well yet, and perhaps without a word about how long to stay away: the next one goes at the slowest pace.
+    batch.push_back_ms = math.max(batch.push_back_ms or 0, 1000 / SLOWEST)
+    batch.push_back_reason = batch.push_back_reason or 'push_back'
+  end
 end
 local away_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
 if batch.calm and away_until <= now then
@@ -119,10 +126,11 @@ if batch.push_back_ms then
     redis.call('HSET', portal, 'push_back_until_ms', until_ms, 'push_back_reason', batch.push_back_reason)
     if not batch.asked_ms then
       redis.call('HDEL', portal, 'asked_until_ms')
-    elseif batch.asked_ms <= batch.push_back_ms then
-      redis.call('HSET', portal, 'asked_until_ms', until_ms)
     else
-      bound_rest(portal, now + batch.asked_ms, until_ms)
+      redis.call('HSET', portal, 'asked_until_ms', now + batch.asked_ms)
+      if batch.asked_ms > batch.push_back_ms then
+        take_care(portal)
+      end
     end
   end
   if batch.push_back_reason ~= 'login_guard' then

@@ -20,7 +20,7 @@ PORTAL = "main"
 STREAMED = ("text/plain", "text/csv", "application/x-ndjson")
 
 #: Those of createJob, in the address as well as in a JSON document.
-PARAMETERS = ("portal", "label", "id", "priority", "column", "skip_invalid")
+PARAMETERS = ("portal", "label", "id", "priority", "column", "skip_invalid", "multiline")
 
 
 @schemathesis.serializer("application/x-ndjson")

@@ -25,6 +25,12 @@ def test_its_end_is_shown_and_a_resume_ends_it(home: Home, portal: MakePortal) -
     why = home.cli("why", job_id).stdout
     assert "push_back" in why
     assert "until: " in why
+    at = home.job(job_id)["waits_until"][11:19]
+    assert f"(push_back until {at} UTC)" in home.cli("list").stdout
+    assert f"push_back until {at} UTC" in home.cli("portals").stdout
+    assert re.search(
+        r"; no call before \S+ \S+ UTC \(the portal had asked for \S+ \S+ UTC\)$", home.cli("limits", "main").stdout
+    )
     resumed = home.cli("resume", job_id)
     assert resumed.code == 0, resumed.stderr
     assert re.search(ASKED, resumed.stdout + resumed.stderr)

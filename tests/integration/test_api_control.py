@@ -10,7 +10,9 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
+from jobs import keys
 from jobs.submit import Submission, submit
+from jobs.times import clock, iso
 from tests.conftest import settings_for
 from tests.integration.serving import Api, serving
 
@@ -62,6 +64,31 @@ async def test_a_move_that_the_state_does_not_allow_says_which_it_does(
     problem = await api.json("POST", f"{path}/{verb}", status=409)
     assert (problem["type"], problem["state"], problem["allowed"]) == (f"{PREFIX}illegal-move", state, allowed)
     assert (await api.json("GET", path))["state"] == state
+
+
+@pytest.mark.parametrize(("before", "state"), [((), "queued"), (("pause",), "queued")])
+async def test_a_resume_ends_the_rest_of_the_portal_and_says_what_it_had_asked_for(
+    redis: ArqRedis, api: Api, *, before: tuple[str, ...], state: str
+) -> None:
+    path = f"/v1/jobs/{await accept(redis)}"
+    seconds, _ = await redis.time()
+    for name, at_s in {"push_back_until_ms": 3600, "asked_until_ms": 86_400}.items():
+        await redis.execute_command("HSET", keys.portal("main"), name, (seconds + at_s) * 1000)
+    view = await api.json("GET", "/v1/portals/main")
+    assert (view["push_back_until"], view["rest_asked_until"]) == (
+        iso((seconds + 3600) * 1000), iso((seconds + 86_400) * 1000)
+    )  # fmt: skip
+    for earlier in before:
+        await api.json("POST", f"{path}/{earlier}")
+    job = await api.json("POST", f"{path}/resume")
+    assert job["state"] == state
+    asked = clock(iso((seconds + 86_400) * 1000))
+    assert job["actions"][-1]["detail"] == f"the portal had asked for a rest until {asked}"
+    view = await api.json("GET", "/v1/portals/main")
+    assert (view["push_back_until"], view["rest_asked_until"]) == (None, None)
+    assert view["actions"][-1] == job["actions"][-1]
+    if not before:
+        await api.json("POST", f"{path}/resume", status=409)
 
 
 async def test_the_priority_of_a_job_can_be_changed_until_it_has_ended(redis: ArqRedis, api: Api) -> None:

@@ -8,9 +8,11 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Settings
+from jobs import keys, presence
 from jobs.portals import read_portal
 from jobs.states import Event, State
 from jobs.submit import Submission, submit
+from jobs.times import clock, iso
 from jobs.view import Job, list_jobs, read_job
 from tests.integration.browsing import Person, api_key, multipart, settings_with, visiting
 from web.app import make_app
@@ -222,3 +224,19 @@ async def test_a_damaged_form_is_refused_quietly(redis: ArqRedis, server: Embedd
 def test_every_verb_has_a_button() -> None:
     asked = {Event.PAUSE, Event.RESUME, Event.CANCEL, Event.APPROVE, Event.RETRY_FAILED}
     assert set(VERBS) == asked
+
+
+async def test_resume_ends_the_rest_of_a_portal_for_a_job_that_waits(redis: ArqRedis, server: EmbeddedServer) -> None:
+    job_id = await a_job(redis)
+    await presence.beat(redis, "worker", ["main"], {})
+    seconds, _ = await redis.time()
+    for name in ("push_back_until_ms", "asked_until_ms"):
+        await redis.execute_command("HSET", keys.portal("main"), name, (seconds + 3600) * 1000)
+    async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
+        shown = await anna.look(f"/jobs/{job_id}")
+        assert f", until {clock(iso((seconds + 3600) * 1000))}" in shown.text
+        assert f"/jobs/{job_id}/resume" in shown.markup.actions(), "there is a button"
+        answer = await anna.send(f"/jobs/{job_id}/resume")
+        assert answer.location.endswith("did=rest-ended")
+        assert "one careful call first" in (await anna.look(answer.location)).text
+    assert await redis.execute_command("HGET", keys.portal("main"), "push_back_until_ms") is None

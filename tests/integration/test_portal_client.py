@@ -16,6 +16,7 @@ from tests.integration.raw_portal import (
     listing,
     raw_portal,
     rights,
+    sending,
 )
 from worker import portal_client
 from worker.answers import Action, Deleted, Failure, LookedUp, Visible
@@ -182,6 +183,13 @@ async def test_retry_after_of_a_throttled_call_is_passed_on() -> None:
     failure = await failure_of(answer(429, "", {"Retry-After": "3"}))
     assert (failure.action, failure.reason, failure.retry_after_s) == (Action.SLOW_DOWN, "rate_limit", 3)
     assert not failure.may_have_deleted
+
+
+async def test_several_headers_and_the_portals_own_clock_are_heeded() -> None:
+    """An hour behind, it names a moment by its own clock; and a gateway adds a header of its own."""
+    headers = "Date: Mon, 23 Nov 2026 12:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 12:01:00 GMT\r\nRetry-After: 45\r\n"
+    failure = await failure_of(sending(f"HTTP/1.1 503 X\r\n{headers}Content-Length: 0\r\n\r\n".encode()))
+    assert failure.retry_after_s == 60
 
 
 async def test_a_refused_token_stops_at_once_since_nobody_can_renew_it() -> None:

@@ -66,7 +66,7 @@ def test_calls_that_were_under_way_together_count_once() -> None:
 
 
 @pytest.mark.parametrize("action", [Action.SLOW_DOWN, Action.RETRY])
-@pytest.mark.parametrize("asked_s", [0.0, 7.0, 86_400.0])
+@pytest.mark.parametrize("asked_s", [0.5, 7.0, 86_400.0])
 def test_the_portals_own_wish_counts_whatever_our_bounds(action: Action, asked_s: float) -> None:
     assert wait_s(PushBack(1.0, 5.0), failure(action, retry_after_s=asked_s)) == asked_s
 
@@ -114,3 +114,9 @@ def test_the_portals_word_is_kept_to_up_to_a_bound() -> None:
         settlement = Settlement()
         push_back.note(settlement, failure(Action.SLOW_DOWN, retry_after_s=asked_s), time.monotonic())
         assert (settlement.push_back_s, settlement.asked_s) == (given_s, told_s)
+
+
+def test_a_portal_that_says_at_once_again_and_again_is_not_hammered() -> None:
+    push_back = PushBack(1.0, 5.0)
+    at_once = failure(Action.SLOW_DOWN, retry_after_s=0.0)
+    assert [wait_s(push_back, at_once) for _ in range(4)] == [1, 2, 4, 5]

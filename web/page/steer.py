@@ -44,6 +44,8 @@ async def _carry_out(request: web.Request, job: Job, verb: str) -> str:
         return verb
     event = VERBS[verb]
     steered = await steer_job(redis, settings, job.id, event, by=by)
+    if steered.rest_until_ms:
+        return "rest-ended"
     return "nothing-failed" if event is Event.RETRY_FAILED and not steered.retried else verb
 
 
