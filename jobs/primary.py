@@ -181,10 +181,15 @@ class PrimaryPool(ConcurrentPool):
         connection = await super().get_connection()
         try:
             await connection.ask_role()
-        except BaseException as error:
+        except NotPrimary as error:
             await self.release(connection)
-            if isinstance(error, NotPrimary):
-                self.refused = error
+            self.refused = error
+            raise
+        except (RedisConnectionError, OSError):
+            # It had broken. Whoever gets it connects anew, with all the patience that a command has and this has not.
+            await connection.disconnect(nowait=True)
+        except BaseException:
+            await self.release(connection)
             raise
         self.refused = None
         return connection

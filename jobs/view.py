@@ -41,8 +41,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     state_reason: str | None
     """Why it waits or stopped, as a stable word; never None while nothing moves."""
-    waits_until: str | None
-    """When that ends by itself, at the latest; None where that is not known."""
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -58,6 +56,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until the end at this pace; None where that is not known, as when nothing moves."""
     requests: Requests
     last_error: str | None
+    waits_until: str | None
+    """When what `state_reason` says ends by itself, at the latest; None where that is not known."""
     requests_per_second: float | None
     """Calls per second that the portal is driven with now, the ceiling or less; None before the first call."""
     batch_size: int | None

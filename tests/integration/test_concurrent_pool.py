@@ -5,9 +5,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import pytest
+
 from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
+from jobs import primary
 from jobs.connection import connect
+from tests.plain_redis import plain_redis
 
 #: Redis is asked for a database before the first command, so opening a connection takes an answer.
 DATABASE = 1
@@ -106,3 +110,19 @@ async def test_nine_that_hang_do_so_at_the_same_time(server: EmbeddedServer) -> 
             one.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)
         await redis.aclose(close_connection_pool=True)
+
+
+async def test_a_connection_that_broke_between_two_commands_is_opened_anew(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart of the server: the question about its role must not fail where the command would not have."""
+    monkeypatch.setattr(primary, "ROLE_EVERY_S", 0.0)
+    redis, admin = connect(server.url, patience_s=0), plain_redis(server.url)
+    try:
+        for _ in range(5):
+            assert await redis.ping()
+            await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            assert await redis.incr("commands") >= 1
+    finally:
+        await redis.aclose(close_connection_pool=True)
+        await admin.aclose(close_connection_pool=True)
