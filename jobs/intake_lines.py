@@ -88,7 +88,9 @@ class LineForm:
             else:
                 contact_id = parse_contact_id(text.decode("utf-8", "replace"))
         except ValueError as error:
-            self._tally.reject(self._line, text, str(error))
+            # A value over several lines is torn here: what stands in the lines after it may be a part of it.
+            is_torn = b'"' in text if not text.startswith(b"{") else str(error) == "not valid JSON"
+            (self._tally.misread if is_torn else self._tally.reject)(self._line, text, str(error))
         else:
             self._tally.add(contact_id)
 

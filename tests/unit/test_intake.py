@@ -281,3 +281,17 @@ def test_a_gzip_bomb_costs_no_memory(piece: bytes) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 40 << 20
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{\n  "id": 5,\n  "codes": [\n    77\n  ]\n}\n',
+        b'{"id":5,"note":"a\n77\nb"}\n{"id":6}\n',
+        b'{"id":5}{"id":6}\n{"id":7}\n',
+        b'5,foo\n6,"Street\n77\nTown"\n',
+    ],
+)
+def test_no_piece_of_a_value_over_several_lines_is_taken_when_bad_ones_are_skipped(data: bytes) -> None:
+    with pytest.raises(IntakeError, match="cannot be left out where contact IDs follow"):
+        read(data, skip_invalid=True)
