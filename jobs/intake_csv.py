@@ -6,10 +6,11 @@ from io import StringIO
 
 from jobs.contact_ids import parse_contact_id
 from jobs.intake_csv_header import Header, read_header
-from jobs.intake_csv_rows import Columns, Rows, contact_id_in, may_be_rows, read_otherwise, split_lines
+from jobs.intake_csv_rows import Columns, Rows, contact_id_in, decoded, may_be_rows, read_otherwise, split_lines
 from jobs.intake_lines import MAX_LINE_BYTES, count_line_ends, end_of_lines, is_open, too_long
 from jobs.intake_report import Layout
 from jobs.intake_tally import Tally, WayOut
+from jobs.intake_values import find_ids
 
 #: What the first cells of a row look like if a number such as 1,234 has been cut at its comma.
 _GROUP_FIRST = re.compile(r"\s*[1-9][0-9]{0,2}")
@@ -156,17 +157,23 @@ class CsvForm:
             why = f"{_cells(len(cells))} under a header of {self._columns.width}: the contact ID may be {other}"
             self._misread(line, why)
         else:
-            self._take_id(cells)
+            self._take_id(cells, line)
 
-    def _take_id(self, cells: list[str]) -> None:
+    def _take_id(self, cells: list[str], line: str) -> None:
         text = cells[self._columns.position]
         try:
             self._tally.add(parse_contact_id(text))
         except ValueError as error:
-            if any(cell.strip() for cell in cells):
-                self._tally.reject(self._line, text.encode("latin-1"), str(error))
-            else:
+            if not any(cell.strip() for cell in cells):
                 self._blank_lines += 1
+            elif self._is_other_header(cells):
+                self._misread(line, "the header of another table, with its contact IDs in another column")
+            else:
+                self._tally.reject(self._line, text.encode("latin-1"), str(error))
+
+    def _is_other_header(self, cells: list[str]) -> bool:
+        """Tell whether tables were joined, and a row without a contact ID moves the ID column."""
+        return find_ids(decoded(cells), self._column) not in ([], [self._columns.position])
 
     def _other_id(self, cells: list[str]) -> str:
         """Say which other contact ID a row with empty cells beyond the header may mean; empty if there is no doubt."""

@@ -1,13 +1,13 @@
 """The header of a CSV: which delimiter it has, and which of its columns holds the contact IDs."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jobs.intake_csv_rows import Columns, Row, Rows, contact_id_in, read_otherwise, split_lines
+from jobs.intake_csv_rows import Columns, Row, Rows, contact_id_in, decoded, read_otherwise, split_lines
 from jobs.intake_lines import count_line_ends, end_of_lines
 from jobs.intake_tally import IntakeError, Tally, WayOut, printable
-from jobs.intake_values import BLANKS, find_id
+from jobs.intake_values import BLANKS, find_id, find_ids
 
 #: Looked for in a header, unless a line `sep=` before it names another one.
 DELIMITERS = (",", ";", "\t", "|")
@@ -72,7 +72,7 @@ def read_header(
     at = f"line {line + before}"
     if not rows:
         raise tally.error(f"{at}: the quoting of the header is broken")
-    fitting = {delimiter: row for delimiter, row in rows.items() if _fits(_names(row), column)}
+    fitting = {delimiter: row for delimiter, row in rows.items() if find_ids(_names(row), column)}
     if not fitting and not final and len(lines) <= _ROWS_TRIED:
         return None  # the rows after it tell which column it may be
     # A header of one column is the same with every delimiter that does not stand in it.
@@ -107,7 +107,7 @@ def looks_like_csv(line: bytes, column: str | None) -> bool:
         return True
     for delimiter in DELIMITERS:
         names = line.decode("utf-8", "replace").split(delimiter)
-        if _fits(names, column) or (len(names) > 1 and not any(name.strip().isdigit() for name in names)):
+        if find_ids(names, column) or (len(names) > 1 and not any(name.strip().isdigit() for name in names)):
             return True
     return False
 
@@ -131,16 +131,7 @@ def _first_rows(lines: list[str], delimiters: Iterable[str], *, final: bool) -> 
 
 
 def _names(row: Row) -> list[str]:
-    return [cell.encode("latin-1").decode("utf-8", "replace") for cell in row.cells or []]
-
-
-def _fits(names: Sequence[str], column: str | None) -> bool:
-    """Whether there is an ID column, or more than one."""
-    try:
-        find_id(names, column, "column")
-    except ValueError as error:
-        return str(error).startswith("more")
-    return True
+    return decoded(row.cells or [])
 
 
 def _no_column(tally: Tally, what: str, names: list[str], lines: list[str], delimiter: str) -> IntakeError:

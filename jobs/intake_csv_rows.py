@@ -156,6 +156,11 @@ def may_be_rows(lines: list[bytes], delimiter: str, own: str) -> bool:
     return False
 
 
+def decoded(cells: list[str]) -> list[str]:
+    """Return cells as the text that they are, which only names of columns need."""
+    return [cell.encode("latin-1").decode("utf-8", "replace") for cell in cells]
+
+
 def contact_id_in(cell: str) -> int | None:
     """Return the contact ID that a cell holds, or None."""
     try:

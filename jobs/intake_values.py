@@ -32,15 +32,21 @@ def find_id(names: Sequence[str], column: str | None, kind: str) -> int:
     Raises:
         ValueError: none, or more than one, which would be a guess about whom to delete.
     """
-    wanted = ID_NAMES if column is None else (_folded(column),)
-    found = [position for position, name in enumerate(names) if _folded(name) in wanted]
-    if len(found) > 1 and column is not None:
-        found = [position for position in found if names[position] == column] or found
+    found = find_ids(names, column)
     if not found:
         raise ValueError(f"no {kind} named " + (" or ".join(ID_NAMES) if column is None else repr(column)))
     if len(found) > 1:
         raise ValueError(f"more than one {kind} for the ID")
     return found[0]
+
+
+def find_ids(names: Sequence[str], column: str | None) -> list[int]:
+    """Find all names that may hold the contact ID; see `find_id`."""
+    wanted = ID_NAMES if column is None else (_folded(column),)
+    found = [position for position, name in enumerate(names) if _folded(name) in wanted]
+    if len(found) > 1 and column is not None:
+        found = [position for position in found if names[position] == column] or found
+    return found
 
 
 def parse_json_value(text: bytes, column: str | None) -> int:

@@ -127,7 +127,9 @@ if batch.push_back_ms then
     if not batch.asked_ms then
       redis.call('HDEL', portal, 'asked_until_ms')
     else
-      redis.call('HSET', portal, 'asked_until_ms', now + batch.asked_ms)
+      -- Within one rest the longest request counts: the answers of calls that were under way together differ.
+      local asked_before = away_until > now and tonumber(redis.call('HGET', portal, 'asked_until_ms')) or 0
+      redis.call('HSET', portal, 'asked_until_ms', math.max(asked_before, now + batch.asked_ms))
       if batch.asked_ms > batch.push_back_ms then
         take_care(portal)
       end

@@ -167,6 +167,21 @@ async def test_a_rest_that_was_kept_before_there_was_a_bound_is_bounded(redis: A
     assert "careful" in told
 
 
+async def test_within_one_rest_the_longest_request_counts(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 1001))
+    lanes = [await start_lane(redis, f"lane {number}") for number in range(3)]
+    batches = [await take(lane) for lane in lanes]
+    asked = []
+    for lane, batch, asked_s in zip(lanes, batches, [7200, 86_400, 10_800], strict=True):
+        await push_back(redis, lane, batch, rest_s=3600, asked_s=asked_s)
+        asked.append(float((await facts(redis))["asked_until_ms"]))
+    assert asked[0] < asked[1] == asked[2]
+    await rest_is_over(redis)
+    lane = await start_lane(redis, "careful")
+    await push_back(redis, lane, await take(lane), rest_s=30, asked_s=30)
+    assert float((await facts(redis))["asked_until_ms"]) < asked[0]
+
+
 async def test_a_short_rest_needs_no_care(redis: ArqRedis) -> None:
     await accept(redis, range(1, 101))
     lane = await start_lane(redis, "first")

@@ -85,6 +85,20 @@ def test_a_broken_row_is_left_out_only_where_no_contact_follows(broken: str) -> 
     assert (list(intake.ids), intake.invalid) == ([5], 1)
 
 
+@pytest.mark.parametrize("header", ["owner,id", "contact_id,ID", "Owner, contactid "])
+def test_the_header_of_another_table_cannot_be_left_out(header: str) -> None:
+    error = refused(f"id,owner\n5,1\n{header}\n1,6\n", skip_invalid=True)
+    assert error.bad_lines == (
+        BadLine(3, header.strip(), "the header of another table, with its contact IDs in another column"),
+    )
+
+
+def test_the_same_header_again_can_be_left_out() -> None:
+    intake = read("id,owner\n5,1\nID,Owner\n6,1\n", skip_invalid=True)
+    assert list(intake.ids) == [5, 6]
+    assert intake.invalid == 1
+
+
 def test_a_footer_can_be_left_out() -> None:
     assert list(read("id,name,city\n5,Bob,Ulm\n6,Ann,Bonn\n2 records\n", skip_invalid=True).ids) == [5, 6]
 

@@ -116,6 +116,9 @@ class TestPlots:
                 assert 0 <= float(x) <= PLOT_WIDTH
                 assert 0 <= float(y) <= HEIGHT
 
+    def test_a_scale_of_next_to_nothing_is_that_of_nothing(self) -> None:
+        assert round_up(5e-324) == round_up(0) == 1
+
     @given(st.floats(1e-6, 1e12))
     def test_a_scale_ends_at_or_little_above_the_highest_value(self, value: float) -> None:
         assert value * (1 - 1e-6) <= round_up(value) <= value * 2.0001

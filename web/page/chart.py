@@ -1,6 +1,7 @@
 """Plots over time as SVG geometry: round scales, a path, labels. Pure arithmetic; the template draws it."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,7 @@ def _plot(name: str, title: str, seconds: Sequence[float], values: Sequence[floa
 
 def round_up(value: float) -> float:
     """Give the next good end of a scale at or above `value`: 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten."""
-    if value <= 0:
+    if value < sys.float_info.min:  # below it, a power of ten may come out as zero
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= value * (1 - 1e-9))
