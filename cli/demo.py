@@ -148,7 +148,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
     else:
         out(
             f"the ledger and the portal agree about all {len(lines):,} contacts; "
-            f"{len(truth.alive - intake.ids):,} others are untouched\n"
+            f"the {len(truth.alive - intake.ids):,} others that the portal has are untouched\n"
         )
     return job, not disagreements
 

@@ -12,7 +12,7 @@ from cli.errors import ExitCode, UsageError, exit_code_of
 from cli.loop import run_async
 from cli.output import ReaderGone, note, out, rendered
 from cli.progress import display, follow
-from cli.summary import duration, standing, summary
+from cli.summary import standing, summary, time_left
 from config.settings import Settings
 from jobs.outcomes import Outcome
 from jobs.states import State
@@ -37,8 +37,7 @@ def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCo
         return ExitCode.DONE
     out(rendered(summary(job)))
     if not job.ended:
-        eta = f", {duration(job.eta_s)} left" if job.eta_s is not None else ""
-        out(f"{job.progress:.1%} decided{eta}\n")
+        out(", ".join(filter(None, [f"{job.progress:.1%} decided", time_left(job)])) + "\n")
     _tell_standing(job)
     for action in job.actions[-_ACTIONS:]:
         detail = f" {action.detail}" if action.detail else ""

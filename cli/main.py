@@ -50,8 +50,8 @@ _COMMANDS = {
 
 _HELP = """Delete CRM contacts in bulk from an ONLYOFFICE portal, with a ledger that tells what became of each of them.
 
-Exit codes: 0 done, 1 the job failed or was cancelled, 2 bad usage or input, 3 done but some contacts failed, 4 no such
-job or portal, 5 Redis or the portal cannot be reached or refuses, 130 interrupted.
+Exit codes: 0 done, 1 the job failed or was cancelled, or the output could not be written, 2 bad usage or input, 3 done
+but some contacts failed, 4 no such job or portal, 5 Redis or the portal cannot be reached or refuses, 130 interrupted.
 
 Examples:
   crm-sweep demo

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import note, notes
-from cli.summary import decided, duration, headline, line, standing
+from cli.summary import decided, headline, line, standing, time_left
 from jobs.connection import AWAY
 from jobs.outcomes import Outcome
 from jobs.redis_trouble import trouble_of
@@ -113,9 +113,8 @@ _PASSING = frozenset({"rate_limit", "starting", "fair_share", "backoff"})
 def _panel(job: Job, console: Console, go_on: str | None) -> RenderableType:
     done = job.total - job.counts[Outcome.PENDING]
     facts = Table.grid(padding=(0, 2))
-    eta = f"{duration(job.eta_s)} left" if job.eta_s is not None else ""
     bar = ProgressBar(total=max(job.total, 1), completed=done, width=min(40, console.width // 2))
-    facts.add_row(bar, f"{done:,} of {job.total:,}", f"{job.contacts_per_second:,.0f}/s", eta)
+    facts.add_row(bar, f"{done:,} of {job.total:,}", f"{job.contacts_per_second:,.0f}/s", time_left(job))
     # Text wraps on a narrow terminal, where a table would cut the names of the outcomes.
     counts = Text(
         "  ".join(f"{outcome} {job.counts[outcome]:,}".replace(" ", "\N{NO-BREAK SPACE}") for outcome in decided(job))

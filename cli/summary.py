@@ -99,9 +99,14 @@ def line(job: Job) -> str:
     parts = [standstill(job, job.state)]
     if job.contacts_per_second and not job.ended:
         parts.append(f"{job.contacts_per_second:,.0f}/s")
-    if job.eta_s is not None:
-        parts.append(f"{duration(job.eta_s)} left")
+    if left := time_left(job):
+        parts.append(left)
     return ", ".join(parts)
+
+
+def time_left(job: Job) -> str:
+    """Say how long a job will take still, at least a second; empty if that is not known."""
+    return "" if job.eta_s is None else f"{duration(max(job.eta_s, 1))} left"
 
 
 def decided(job: Job) -> list[Outcome]:

@@ -1,6 +1,13 @@
 """Values that several tests start from."""
 
+from typing import Any
+
+import msgspec
+
+from jobs.outcomes import Outcome
 from jobs.portals import PortalView
+from jobs.states import State
+from jobs.view import Job
 
 #: A portal that nobody has driven yet.
 PORTAL_VIEW = PortalView(
@@ -21,3 +28,15 @@ PORTAL_VIEW = PortalView(
     last_answers=(),
     actions=(),
 )
+
+
+def a_job(**facts: Any) -> Job:
+    """Make a job of five contacts that waits for its turn, but for what is given."""
+    usual: dict[str, Any] = {
+        "id": "JOB-1", "portal": "main", "label": "", "state": State.QUEUED, "state_reason": None, "waits_until": None,
+        "created_at": "2026-11-23T12:00:00Z", "started_at": None, "finished_at": None, "total": 5, "duplicates": 0,
+        "counts": dict.fromkeys(Outcome, 0), "progress": 0.0, "contacts_per_second": 0.0, "eta_s": None,
+        "requests": {"sent": 0, "retried": 0, "throttled": 0}, "last_error": None, "requests_per_second": None,
+        "batch_size": None, "priority": "normal", "actions": [],
+    }  # fmt: skip
+    return msgspec.convert(usual | facts, Job)

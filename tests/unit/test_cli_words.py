@@ -10,12 +10,13 @@ from typer import BadParameter
 
 from cli.errors import ExitCode, explain
 from cli.output import plural
-from cli.summary import duration
+from cli.summary import duration, time_left
 from config.errors import UnknownPortal
 from jobs.control import UnknownJob
 from jobs.intake import IntakeError, WayOut
 from jobs.intake_tally import BadLine
 from jobs.states import Event, IllegalMove, State
+from tests.samples import a_job
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,11 @@ from jobs.states import Event, IllegalMove, State
 )
 def test_time_spans_read_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("eta_s", "text"), [(None, ""), (0.2, "1s left"), (7.0, "7s left")])
+def test_a_job_that_is_not_done_has_time_left(eta_s: float | None, text: str) -> None:
+    assert time_left(a_job(state=State.RUNNING, eta_s=eta_s)) == text
 
 
 @given(st.floats(min_value=0, max_value=1e9))
