@@ -114,7 +114,8 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
 #: What to do about a list that was refused.
 _WAYS_OUT = {
     None: "correct the list",
-    WayOut.COLUMN: "name the column of the contact ID with --column",
+    WayOut.COLUMN: "name the column or key of the contact ID with --column",
+    WayOut.HEADER: "put a header line before the rows, which names the column of the contact ID, such as id",
     WayOut.MULTILINE: "correct the quote marks, or say with --multiline that fields go over several lines",
     WayOut.SKIP_INVALID: "correct the list, or leave such values out with --skip-invalid",
 }

@@ -226,6 +226,10 @@ class _AutoForm:
         first_line = self._rest.lstrip(BLANKS).replace(b"\r", b"\n").partition(b"\n")[0]
         column = self._wanted.column
         name: FormName
+        if first_line.startswith(b"{") and first_line.rstrip(BLANKS).endswith((b"{", b"[", b",", b":")):
+            raise self._tally.error(
+                f"line {self._line}: a JSON object over several lines; send an array alone, or one object a line"
+            )
         if first_line.startswith(b"["):
             name = "json"
         elif first_line.startswith(b"{"):

@@ -87,9 +87,12 @@ def read_header(
     try:
         position = find_id(names, column, "column")
     except ValueError as error:
-        raise _no_column(tally, f"{at}: {error}", names, lines[row.after :], delimiter) from None
+        likely = _likely_columns(names, lines[row.after :], delimiter)
+        raise _no_column(tally, at, str(error), names, likely) from None
+    if contact_id_in(names[position]) is not None:
+        raise _no_header(tally, at, names[position])
     columns = Columns(delimiter, len(names), position)
-    other = None if multiline else read_otherwise(lines[: row.after], columns, None)
+    other = None if multiline or row.after == 1 else read_otherwise(lines[: row.after], columns, None)
     if other is not None:
         number, contact_id = other
         last, alone = line + before + row.after - 1, line + before + number
@@ -134,11 +137,18 @@ def _names(row: Row) -> list[str]:
     return decoded(row.cells or [])
 
 
-def _no_column(tally: Tally, what: str, names: list[str], lines: list[str], delimiter: str) -> IntakeError:
+def _no_column(tally: Tally, at: str, what: str, names: list[str], likely: list[str]) -> IntakeError:
+    for name in likely:
+        if contact_id_in(name) is not None:
+            return _no_header(tally, at, name)
     told = ", ".join(_quoted(name) for name in names[:_NAMES_TOLD])
-    likely = _likely_columns(names, lines, delimiter)
     hint = f"; contact IDs may stand in {' or '.join(_quoted(name) for name in likely)}" if likely else ""
-    return tally.error(f"{what}; the columns are {told}{hint}", WayOut.COLUMN)
+    return tally.error(f"{at}: {what}; the columns are {told}{hint}", WayOut.COLUMN)
+
+
+def _no_header(tally: Tally, at: str, name: str) -> IntakeError:
+    """Return the error for a list that begins with its first row: under a name of its own that row would be lost."""
+    return tally.error(f"{at}: contact ID {name.strip()} stands where the header should be", WayOut.HEADER)
 
 
 def _likely_columns(names: list[str], lines: list[str], delimiter: str) -> list[str]:

@@ -5,7 +5,7 @@ import re
 from jobs.intake_lines import MAX_LINE_BYTES, count_line_ends, too_long
 from jobs.intake_report import Layout
 from jobs.intake_tally import Tally
-from jobs.intake_values import BLANKS, parse_json_value
+from jobs.intake_values import BLANKS, NoName, parse_json_value
 
 # Possessive, so that a string without an end costs one pass and no backtracking.
 _MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{},"]', re.DOTALL)
@@ -92,7 +92,7 @@ class JsonForm:
         try:
             contact_id = parse_json_value(text, self._column)
         except ValueError as error:
-            self._tally.reject(line, text, str(error))
+            self._tally.reject(line, text, str(error), nameless=isinstance(error, NoName))
         else:
             self._tally.add(contact_id)
 

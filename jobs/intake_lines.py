@@ -5,7 +5,7 @@ from typing import Protocol
 from jobs.contact_ids import parse_contact_id
 from jobs.intake_report import Layout
 from jobs.intake_tally import IntakeError, Tally
-from jobs.intake_values import BLANKS, ObjectLines, parse_json_value
+from jobs.intake_values import BLANKS, NoName, ObjectLines, parse_json_value
 
 #: A longer line, record or JSON value ends the intake: it is no list of IDs, and must not pile up in memory.
 MAX_LINE_BYTES = 1 << 20
@@ -90,7 +90,10 @@ class LineForm:
         except ValueError as error:
             # A value over several lines is torn here: what stands in the lines after it may be a part of it.
             is_torn = b'"' in text if not text.startswith(b"{") else str(error) == "not valid JSON"
-            (self._tally.misread if is_torn else self._tally.reject)(self._line, text, str(error))
+            if is_torn:
+                self._tally.misread(self._line, text, str(error))
+            else:
+                self._tally.reject(self._line, text, str(error), nameless=isinstance(error, NoName))
         else:
             self._tally.add(contact_id)
 

@@ -16,6 +16,9 @@ BAD_LINES_TOLD = 10
 #: Characters of a bad line that are told.
 BAD_TEXT_CHARS = 80
 
+#: Forms with one value a line, and what lines hold that should have been read as CSV.
+_BY_LINE, _BETWEEN_CELLS = ("lines", "ndjson"), (",", ";", "\t", "|")
+
 # A list of JSON integers is the exact grammar of a run of IDs: it takes no sign, underscore, fraction, exponent or
 # digit of another script, it checks the range in the same pass, and it is decoded twice as fast as int() on each.
 _ID_LIST = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=MIN_CONTACT_ID, le=MAX_CONTACT_ID)]])
@@ -57,7 +60,9 @@ class WayOut(StrEnum):
     """What the sender of a refused list can say to have it read; named otherwise on command line, API and page."""
 
     COLUMN = "column"
-    """Name the column of the contact ID."""
+    """Name the column or key of the contact ID."""
+    HEADER = "header"
+    """Put a header line before the rows of a CSV."""
     MULTILINE = "multiline"
     """Say that fields go over several lines."""
     SKIP_INVALID = "skip_invalid"
@@ -95,6 +100,10 @@ class IntakeError(Exception):
         return "\n".join([self.message, *told, *([f"  and {more} more"] if more else [])])
 
 
+class ListEmpty(IntakeError):
+    """The list holds nothing, or nothing but what was to be left out."""
+
+
 class ListTooLarge(IntakeError):
     """More text comes out of the list than is allowed."""
 
@@ -114,6 +123,7 @@ class Tally:
         self._bad_lines: list[BadLine] = []
         self._misread = 0
         self._valid_before_misread = 0
+        self._nameless = 0
 
     def add(self, contact_id: int) -> None:
         """Count one valid ID."""
@@ -144,9 +154,10 @@ class Tally:
         self.add_all(values)
         return True
 
-    def reject(self, line: int, text: bytes, why: str) -> None:
-        """Count one value that is not a contact ID."""
+    def reject(self, line: int, text: bytes, why: str, *, nameless: bool = False) -> None:
+        """Count one value that is not a contact ID; `nameless` if it is an object without a name for one."""
         self._invalid += 1
+        self._nameless += nameless
         if len(self._bad_lines) < BAD_LINES_TOLD:
             self._bad_lines.append(BadLine(line, printable(text), why))
 
@@ -181,9 +192,10 @@ class Tally:
                 "a row that is broken cannot be left out where contact IDs follow: they might be the rest of it"
             )
         if self._invalid and not self._skip_invalid:
-            raise self.error(self._bad_in_words(), None if followed else WayOut.SKIP_INVALID)
+            raise self.error(self._bad_in_words(layout, followed=followed), self._way_out(layout, followed=followed))
         if not self._valid:
-            raise self.error("there are no contact IDs in the input" + (", only invalid values" * bool(self._invalid)))
+            what = "there are no contact IDs in the input" + (", only invalid values" * bool(self._invalid))
+            raise ListEmpty(what, tuple(self._bad_lines), self._invalid, self._way_out(layout, followed=False))
         return Intake(
             ids=self._ids,
             report=IntakeReport(
@@ -208,12 +220,22 @@ class Tally:
         """Rows or values so far, valid and invalid."""
         return self._valid + self._invalid
 
-    def _bad_in_words(self) -> str:
+    def _way_out(self, layout: Layout, *, followed: bool) -> WayOut | None:
+        if self._valid:
+            return None if followed else WayOut.SKIP_INVALID
+        if self._nameless:
+            return WayOut.COLUMN
+        # Nothing of it fits: to leave out everything would help nobody.
+        delimited = any(mark in bad.text for bad in self._bad_lines for mark in _BETWEEN_CELLS)
+        return WayOut.HEADER if layout.form in _BY_LINE and delimited else None
+
+    def _bad_in_words(self, layout: Layout, *, followed: bool) -> str:
         if self._misread:
             what = "1 line is no row" if self._invalid == 1 else f"{self._invalid} lines are no rows"
-            return f"{what} with a contact ID"
+            return f"{what} with a contact ID" + ("" if followed else "; was the list cut off?")
         what = "1 value is no contact ID" if self._invalid == 1 else f"{self._invalid} values are no contact IDs"
-        return f"{what} (whole numbers from {MIN_CONTACT_ID} to {MAX_CONTACT_ID})"
+        read_as = "" if self._valid or layout.form not in _BY_LINE else "; the list was read as one contact ID a line"
+        return f"{what} (whole numbers from {MIN_CONTACT_ID} to {MAX_CONTACT_ID}){read_as}"
 
     def _is_much_shorter(self, last: int | None) -> bool:
         """Whether an ID has at least two digits less than nine tenths of all, as half of one would."""

@@ -11,11 +11,22 @@ from jobs.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID, check_range
 
 #: Names that say by themselves that a column or a key holds contact IDs, in any case.
 ID_NAMES = ("id", "contact_id", "contactid")
+
+
+def usual_names() -> str:
+    """Name the names, for messages."""
+    return f"{', '.join(ID_NAMES[:-1])} or {ID_NAMES[-1]}"
+
+
 #: Blanks and line ends, as JSON has them too.
 BLANKS = b" \t\r\n"
 
 # Objects come as lists of pairs: a key that stands twice is to be seen, not to win silently.
 _VALUE = json.JSONDecoder(object_pairs_hook=list, strict=False)
+
+
+class NoName(ValueError):
+    """No column or key has a name that says that it holds the contact ID."""
 
 
 def find_id(names: Sequence[str], column: str | None, kind: str) -> int:
@@ -30,11 +41,12 @@ def find_id(names: Sequence[str], column: str | None, kind: str) -> int:
         Its position in `names`.
 
     Raises:
-        ValueError: none, or more than one, which would be a guess about whom to delete.
+        NoName: there is none.
+        ValueError: there is more than one, which would be a guess about whom to delete.
     """
     found = find_ids(names, column)
     if not found:
-        raise ValueError(f"no {kind} named " + (" or ".join(ID_NAMES) if column is None else repr(column)))
+        raise NoName(f"no {kind} named {usual_names() if column is None else repr(column)}")
     if len(found) > 1:
         raise ValueError(f"more than one {kind} for the ID")
     return found[0]

@@ -187,7 +187,8 @@ def refuse_list(error: IntakeError, *, where: str = "body") -> Refusal:
 
 #: What else than another list helps, as the parameters of a request.
 _WAYS_OUT = {
-    WayOut.COLUMN: "name the column with the parameter column",
+    WayOut.COLUMN: "name the column or key with the parameter column",
+    WayOut.HEADER: "send a CSV as text/csv, with a header line that names the column of the contact ID, such as id",
     WayOut.MULTILINE: "if fields do go over several lines, send multiline=true",
     WayOut.SKIP_INVALID: "with skip_invalid=true, such values are left out",
 }

@@ -139,9 +139,9 @@ class _IndexedTally(Tally):
         super().__init__(skip_invalid=skip_invalid)
         self.wrong: list[Wrong] = []
 
-    def reject(self, line: int, text: bytes, why: str) -> None:
+    def reject(self, line: int, text: bytes, why: str, *, nameless: bool = False) -> None:
         index = self._valid + self._invalid
-        super().reject(line, text, why)
+        super().reject(line, text, why, nameless=nameless)
         if len(self._bad_lines) > len(self.wrong):
             told = self._bad_lines[-1].text
             self.wrong.append(Wrong(where=f"body.contact_ids[{index}]", index=index, text=told, why=why))

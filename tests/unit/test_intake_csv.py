@@ -206,10 +206,56 @@ def test_without_an_id_column_the_likely_ones_are_named() -> None:
     error = refused("Kontaktnummer;Name;Alter\n101;Ann;44\n102;Bob;\n")
     assert error.way_out is WayOut.COLUMN
     assert error.message == (
-        "line 1: no column named id or contact_id or contactid; the columns are 'Kontaktnummer', 'Name', 'Alter'; "
+        "line 1: no column named id, contact_id or contactid; the columns are 'Kontaktnummer', 'Name', 'Alter'; "
         "contact IDs may stand in 'Kontaktnummer'"
     )
     assert list(read("Kontaktnummer;Name\n101;Ann\n", column="kontaktnummer").ids) == [101]
+
+
+@pytest.mark.parametrize("text", ['"156"\n"157"\n', '"134","Alice"\n"135","Bob"\n'])
+def test_a_first_row_is_no_header_whatever_is_said(text: str) -> None:
+    first = text[1:4]
+    for column in (None, first):
+        error = refused(text, column=column)
+        assert error.message == f"line 1: contact ID {first} stands where the header should be"
+        assert error.way_out is WayOut.HEADER
+    with pytest.raises(IntakeError, match="where the header should be"):
+        read(text, column=first, multiline=True)
+
+
+def test_numbers_in_a_quoted_name_leave_no_doubt_about_the_header() -> None:
+    assert list(read('"age, 5, 7",id\nx,6\n').ids) == [6]
+
+
+@pytest.mark.parametrize(
+    ("text", "way_out"),
+    [
+        ("134,Alice\n135,Bob\n", WayOut.HEADER),
+        ("Contacts of May\nid;name\n5;Ann\n", WayOut.HEADER),
+        ("none\nnil\n", None),
+        ("5\nnil\n", WayOut.SKIP_INVALID),
+        ('{"uid": 170}\n{"uid": 171}\n', WayOut.COLUMN),
+        ('[{"uid": 170}]', WayOut.COLUMN),
+        ('{"id": 170}\n{"uid": 171}\n', WayOut.SKIP_INVALID),
+    ],
+)
+def test_the_way_out_that_is_told_leads_out(text: str, way_out: WayOut | None) -> None:
+    error = refused(text)
+    assert error.way_out is way_out
+    assert ("read as one contact ID a line" in error.message) is (
+        way_out is not WayOut.SKIP_INVALID and "[" not in text
+    )
+
+
+@pytest.mark.parametrize(("text", "asked"), [("id,name\n5,Ann\n6\n", True), ("id,name\n5\n6,Ann\n", False)])
+def test_where_the_last_row_is_broken_the_list_may_be_cut_off(text: str, *, asked: bool) -> None:
+    assert ("was the list cut off?" in refused(text).message) is asked
+
+
+@pytest.mark.parametrize("text", ['{\n  "response": [{"id": 151}]\n}\n', '{"id": 5,\n "name": "Ann"}\n'])
+def test_an_object_over_several_lines_is_called_by_its_name(text: str) -> None:
+    error = refused(text, skip_invalid=True)
+    assert error.message.startswith("line 1: a JSON object over several lines")
 
 
 def test_a_header_that_fits_two_delimiters_is_no_guess() -> None:
