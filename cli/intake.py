@@ -42,7 +42,12 @@ Multiline = Annotated[
     ),
 ]
 WantedPriority = Annotated[
-    Priority, typer.Option("--priority", help="How often the job's turn comes among the others of its portal.")
+    Priority,
+    typer.Option(
+        "--priority",
+        metavar="PRIORITY",
+        help=f"How often the job's turn comes among the others of its portal: {', '.join(Priority)}.",
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed above confirm_above without a terminal.")]
 
@@ -74,7 +79,7 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
 
 def will_ask(intake: Intake, *, above: int, yes: bool) -> bool:
     """Tell whether `confirm` asks somebody: then they should see first how the list was read."""
-    return not yes and len(intake.ids) > above and sys.stdin.isatty()
+    return not yes and (len(intake.ids) > above or intake.report.perhaps_cut_off) and sys.stdin.isatty()
 
 
 def tell(file: str, intake: Intake) -> None:
@@ -87,7 +92,9 @@ def tell(file: str, intake: Intake) -> None:
 
 
 def confirm(intake: Intake, portal: str, *, above: int, yes: bool) -> None:
-    """Let the person type the number of contacts before that many are deleted.
+    """Let the person type the number of contacts before that many are deleted, or those of a list that may be cut off.
+
+    Without a terminal such a list is taken like any other: a script has to go on.
 
     Args:
         intake: the contact IDs that would be deleted.
@@ -99,7 +106,7 @@ def confirm(intake: Intake, portal: str, *, above: int, yes: bool) -> None:
         UsageError: nobody agreed.
     """
     count = len(intake.ids)
-    if yes or count <= above:
+    if yes or (count <= above and not will_ask(intake, above=above, yes=yes)):
         return
     what = f"{count:,} contacts from portal {portal} for good"
     if not sys.stdin.isatty():

@@ -67,7 +67,9 @@ def watch(ctx: typer.Context, job_id: JobId) -> ExitCode:
 def list_(
     ctx: typer.Context,
     *,
-    state: Annotated[State | None, typer.Option("--state", help="Only jobs in this state.")] = None,
+    state: Annotated[
+        State | None, typer.Option("--state", metavar="STATE", help=f"Only jobs in this state: {', '.join(State)}.")
+    ] = None,
     portal: Annotated[str | None, typer.Option("--portal", metavar="NAME", help="Only jobs of this portal.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
     cursor: Annotated[

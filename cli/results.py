@@ -18,7 +18,10 @@ from jobs.results_text import Format
 def results(
     ctx: typer.Context,
     job_id: JobId,
-    outcome: Annotated[Outcome | None, typer.Option("--outcome", help="Only contacts with this outcome.")] = None,
+    outcome: Annotated[
+        Outcome | None,
+        typer.Option("--outcome", metavar="OUTCOME", help=f"Only contacts with this outcome: {', '.join(Outcome)}."),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="How lines are written.")] = Format.CSV,
     target: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write there, as a whole or not at all.")

@@ -28,6 +28,7 @@ from jobs.advice import NEEDS_A_PERSON
 from jobs.control import UnknownJob, carry_out
 from jobs.ledger import take_over
 from jobs.priority import Priority
+from jobs.protected import read_protected
 from jobs.results_text import Format
 from jobs.states import Event, IllegalMove, State
 from jobs.submit import Submission, request_digest, submit
@@ -85,6 +86,7 @@ def run(
     target = settings.portal(portal)
     if report:
         check_target(report)
+    read_protected(target)  # the worker reads it again; what is wrong with it is better known before there is a job
     intake = read_list(file, column=column, skip_invalid=skip_invalid, multiline=multiline)
     submission = Submission(
         portal=target.name,

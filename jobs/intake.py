@@ -16,7 +16,7 @@ from jobs.intake_foreign import HEAD_BYTES, foreign
 from jobs.intake_json import JsonForm
 from jobs.intake_lines import MAX_LINE_BYTES, Form, LineForm, count_line_ends, end_of_lines, too_long
 from jobs.intake_report import FormName, IntakeReport, Layout
-from jobs.intake_tally import BadLine, Intake, IntakeError, ListDamaged, ListTooLarge, Tally, WayOut
+from jobs.intake_tally import BadLine, Intake, IntakeError, ListDamaged, ListEmpty, ListTooLarge, Tally, WayOut
 from jobs.intake_values import BLANKS
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "IntakeParser",
     "IntakeReport",
     "ListDamaged",
+    "ListEmpty",
     "ListTooLarge",
     "WantedForm",
     "WayOut",

@@ -3,7 +3,7 @@
 from pyroaring import BitMap
 
 from config.portal import Portal
-from jobs.intake import Intake, IntakeError, read_contact_ids
+from jobs.intake import Intake, IntakeError, ListEmpty, WayOut, read_contact_ids
 
 
 class BadProtectedList(Exception):
@@ -35,7 +35,18 @@ def read_protected(portal: Portal) -> Intake | None:
     except OSError as error:
         raise BadProtectedList(f"{name} cannot be read: {error.strerror or error}") from None
     except IntakeError as error:
-        raise BadProtectedList(f"{name}: {_in_one_line(error)}") from None
+        raise BadProtectedList(f"{name}: {_in_one_line(error)}{_way_out(error)}") from None
+
+
+def _way_out(error: IntakeError) -> str:
+    match error:
+        case ListEmpty(bad_lines=()):
+            return "; remove the setting if nothing is to be protected"
+        case IntakeError(way_out=WayOut.COLUMN):
+            return "; rename the column of the contact ID to id"
+        case IntakeError(way_out=WayOut.HEADER):
+            return "; put a header line before the rows, which names the column of the contact ID id"
+    return ""
 
 
 def _in_one_line(error: IntakeError) -> str:

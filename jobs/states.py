@@ -100,8 +100,8 @@ class IllegalMove(Exception):
     def __init__(self, state: State, event: Event) -> None:
         self.state = state
         self.event = event
-        allowed = ", ".join(_spoken(one) for one in allowed_events(state)) or "nothing: the job has ended"
-        super().__init__(f"a job that is {state} cannot {_spoken(event)}; possible now: {allowed}")
+        allowed = ", ".join(_spoken(one) for one in allowed_events(state)) or "nothing, it has ended"
+        super().__init__(f"{_spoken(event)} is not possible while the job is {state}; possible now: {allowed}")
 
 
 def _spoken(event: Event) -> str:

@@ -20,6 +20,9 @@ from jobs.view import Job, read_job
 #: Below this share of the portal's turns, it is the other jobs that hold a job back.
 _SMALL_SHARE = 0.5
 
+#: Where calls in flight and rate let the same through, more calls in flight bring nothing.
+_CLEARLY = 1.05
+
 #: So many jobs of one portal are looked at to work out a share; with more of them, it hardly matters how many more.
 _MOST_NEIGHBOURS = 200
 
@@ -147,7 +150,7 @@ def _slowest_limit(job: Job, portal: PortalView) -> _Bound:
     mean_s = sum(answered_s) / len(answered_s) if answered_s else 0.0
     rate = portal.learned_requests_per_second
     many_left = job.counts[Outcome.PENDING] > 2 * portal.max_concurrency * portal.batch_size
-    if rate * mean_s >= portal.max_concurrency:
+    if rate * mean_s > portal.max_concurrency * _CLEARLY:
         return _Bound(
             "concurrency",
             f"{portal.name} takes {mean_s:.2f} s per call, and no more than {_calls(portal.max_concurrency)} may be in "

@@ -20,7 +20,7 @@ from simulator.world import World
 
 _EPILOG = """\
 examples:
-  # 20,000 contacts, some of them protected, on a portal that takes 50 ms and 2 ms per contact
+  # 20,000 contacts, some of which it refuses to delete, on a portal that takes 50 ms and 2 ms per contact
   {prog} --contacts 20000 --read-only 100 --invoiced 100 --base-ms 50 --per-contact-ms 2 --concurrency 8
   # every tenth deletion answers 500 after it was committed
   {prog} --contacts 1000 --fault '{{"fault": "error", "when": "after", "rate": 0.1}}'

@@ -17,6 +17,9 @@ from web.problems import CONTENT_TYPE, RETRY_AFTER_S, TYPE_PREFIX, Kind, Problem
 DOCUMENT = web.AppKey("document", bytes)
 """The document, written once."""
 
+#: In Python it is None, in JSON it is null.
+_NONE = re.compile(r"\bNone(?= (?:as|before|if|when|where|while)\b)")
+
 _REF = "#/components/schemas/{name}"
 
 #: What the parameters in addresses are.
@@ -141,7 +144,7 @@ def _field_docstrings(kind: type) -> dict[str, str]:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             name = statement.target.id
         elif name and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-            found[name], name = " ".join(str(statement.value.value).split()), ""
+            found[name], name = _NONE.sub("null", " ".join(str(statement.value.value).split())), ""
         else:
             name = ""
     return found

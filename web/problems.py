@@ -94,7 +94,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: tuple[Wrong, ...] | msgspec.UnsetType = msgspec.UNSET
     """Each thing that is wrong, the first ten of them."""
     total_errors: int | msgspec.UnsetType = msgspec.UNSET
-    """How many things are wrong, where these are more than are told."""
+    """How many things are wrong with a list; at most the first ten of them are told."""
     state: State | msgspec.UnsetType = msgspec.UNSET
     """The job's state, where that is why."""
     allowed: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET

@@ -9,13 +9,11 @@ from web.body import read_plain
 from web.context import LIMITS
 from web.members import RepeatedMember, check_members
 from web.problems import Kind, Refusal, Wrong
+from web.wrong_values import in_words
 
 T = TypeVar("T")
 
 _DOCUMENT = web.RequestKey("document", bytes)
-
-#: Characters of a complaint that are passed on: the name of a member that it quotes may be as long as the document.
-_LONGEST_WHY = 300
 
 
 def query_of(request: web.Request, kind: type[T]) -> T:
@@ -36,7 +34,7 @@ def query_of(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        where, why = _place("query", error)
+        where, why = in_words(error, "query", kind)
         raise _bad_parameter(where, why) from None
 
 
@@ -72,7 +70,7 @@ def decode(body: bytes | bytearray, kind: type[T]) -> T:
         document = msgspec.json.decode(body, type=kind)
         check_members(body, document)
     except msgspec.ValidationError as error:
-        where, why = _place("body", error)
+        where, why = in_words(error, "body", kind)
         raise Refusal(Kind.INVALID, f"{where}: {why}.", more={"errors": (Wrong(where=where, why=why),)}) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -84,11 +82,3 @@ def decode(body: bytes | bytearray, kind: type[T]) -> T:
 
 def _bad_parameter(where: str, why: str) -> Refusal:
     return Refusal(Kind.UNKNOWN_PARAMETER, f"{where}: {why}.", more={"errors": (Wrong(where=where, why=why),)})
-
-
-def _place(root: str, error: msgspec.ValidationError) -> tuple[str, str]:
-    """Take the place out of a message such as "Expected `int`, got `str` - at `$.limit`"."""
-    why, at, path = str(error).rpartition(" - at `$")
-    if not at:
-        return root, str(error)[:_LONGEST_WHY]
-    return f"{root}{path.removesuffix('`')[:_LONGEST_WHY]}", why[:_LONGEST_WHY]

@@ -36,7 +36,8 @@ def _operations(made: dict[str, Any]) -> Iterator[str]:
         for method, operation in methods.items():
             yield f"### {method.upper()} {path}"
             yield ""
-            yield f"{operation['summary']}. {_scope(operation)}"
+            end = "" if operation["summary"].endswith("?") else "."
+            yield f"{operation['summary']}{end} {_scope(operation)}"
             if "description" in operation:
                 yield ""
                 yield operation["description"]
@@ -107,7 +108,7 @@ def _type(schema: dict[str, Any]) -> str:
         return f"array of {_type(schema.get('items', {}))}"
     if schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), dict):
         return f"object of {_type(schema['additionalProperties'])}"
-    bounds = [f"{schema[key]:g}" if key in schema else "" for key in ("minimum", "maximum")]
+    bounds = [f"{schema[key]:.10g}" if key in schema else "" for key in ("minimum", "maximum")]
     text = str(schema.get("type", "anything"))
     text += f" {' to '.join(bounds)}" if any(bounds) else ""
     text += f", at most {schema['maxLength']} characters" if "maxLength" in schema else ""

@@ -117,6 +117,10 @@ async def _read_stream(request: web.Request, parameters: JobParameters) -> _Aske
 async def _read_document(request: web.Request, parameters: JobParameters) -> _Asked:
     body = bytearray()
     await read_plain(request, request.app[LIMITS].document_bytes, body.extend)
+    if body[:64].lstrip().startswith(b"["):
+        where, why = "body", 'a JSON document is an object such as {"portal": "main", "contact_ids": [1, 2]}'
+        streamed = f"a list alone goes as {', '.join(list(STREAMED)[:-1])} or {list(STREAMED)[-1]}"
+        raise Refusal(Kind.INVALID, f"{where}: {why}; {streamed}.", more={"errors": (Wrong(where=where, why=why),)})
     document = await asyncio.to_thread(decode, body, JobDocument)
     portal = visible_portal(request, document.portal)
     for name in parameters.__struct_fields__:

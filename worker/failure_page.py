@@ -14,7 +14,8 @@ Made from `worker/failure_table.py` by `python -m worker.failure_page`; a test h
 down to the contacts that cause it · *stop* the job until a person has acted. **Deleted?**: *no* only where the portal
 certainly did nothing; *unknown* contacts are read back before anything else happens to them, after letting the portal
 finish for as long again as the call took, within the bounds under **Settle**. For calls that only read, nothing is
-ever deleted and nothing needs to settle. `Retry-After` is read on every status, up to one day.
+ever deleted and nothing needs to settle. `Retry-After` is read on every status; the rest
+that the portal gets is bounded by `retry_after_max_s`.
 
 A user name or password that the portal refuses, a missing second factor and a locked account (HTTP 500 or 201 of the
 log-in call) are *stop*, `portal_auth`; the same credentials are not tried again for a while. After three attempts to

@@ -47,9 +47,9 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
         fleet: the fleet to use; by default each worker starts and ends one of its own.
     """
     every_s = settings.worker.lifeline_s
+    logging.getLogger("arq.worker").addFilter(is_news)  # before arq says what it is about to start
 
     async def start(ctx: dict[str, Any]) -> None:
-        logging.getLogger("arq.worker").addFilter(is_news)
         if FLEET not in ctx:
             ctx[FLEET] = Fleet.start(settings)
             ctx[STOPPING] = asyncio.create_task(_stop_with(ctx[FLEET], asyncio.current_task()))

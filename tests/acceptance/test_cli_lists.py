@@ -129,7 +129,24 @@ def test_many_contacts_need_yes_where_nobody_can_be_asked(queued: Home) -> None:
     ("typed", "code"), [("1001\n", 0), ("1,001\n", 0), ("yes\n", 2), ("1000\n", 2), ("\x04", 2), ("\x03", 130)]
 )
 def test_on_a_terminal_the_number_of_contacts_is_to_be_typed(queued: Home, typed: str, code: int) -> None:
-    file = queued.ids(*range(1, 1002))
+    code_given, seen, stdout = typed_at_a_terminal(queued, queued.ids(*range(1, 1002)), typed)
+    assert "1,001 contacts from portal main" in seen
+    assert code_given == code
+    assert len(stdout.splitlines()) == (1 if code == 0 else 0)
+    assert len(json.loads(queued.cli("list", "--json").stdout)["jobs"]) == (1 if code == 0 else 0)
+
+
+@pytest.mark.parametrize(("typed", "code"), [("4\n", 0), ("n\n", 2)])
+def test_on_a_terminal_a_list_that_may_be_cut_off_is_asked_about(queued: Home, typed: str, code: int) -> None:
+    file = queued.write("cut.txt", "10117\n10118\n10119\n10")
+    code_given, seen, _ = typed_at_a_terminal(queued, file, typed)
+    assert "was the list cut off?" in seen
+    assert code_given == code
+    assert queued.cli("submit", file, "--portal", "main").code == 0, "a script is told, and goes on"
+
+
+def typed_at_a_terminal(queued: Home, file: str, typed: str) -> tuple[int, str, str]:
+    """Submit a list and answer the question; gives the exit code, what the terminal showed, and standard output."""
     mine, theirs = pty.openpty()
     process = subprocess.Popen(
         [PROGRAM, "submit", file, "--portal", "main"],
@@ -145,13 +162,10 @@ def test_on_a_terminal_the_number_of_contacts_is_to_be_typed(queued: Home, typed
     queued.running.append(process)
     os.close(theirs)
     seen = read_until(mine, "go ahead: ")
-    assert "1,001 contacts from portal main" in seen
     os.write(mine, typed.encode())
     stdout, _ = process.communicate(timeout=30)
     os.close(mine)
-    assert process.returncode == code
-    assert len(stdout.splitlines()) == (1 if code == 0 else 0)
-    assert len(json.loads(queued.cli("list", "--json").stdout)["jobs"]) == (1 if code == 0 else 0)
+    return process.returncode, seen, stdout.decode()
 
 
 def make_controlling_terminal(descriptor: int) -> None:

@@ -186,6 +186,24 @@ def test_contacts_that_are_given_up_make_exit_code_3(home: Home, portal: MakePor
     assert outcomes["failed"] <= crm.contacts("alive")
 
 
+@pytest.mark.parametrize(
+    ("protected", "to_do"),
+    [
+        ("", "there are no contact IDs in the input; remove the setting if nothing is to be protected"),
+        ("Kontakt,x\n5,a\n", "contact IDs may stand in 'Kontakt'; rename the column of the contact ID to id"),
+        ("5,a\n6,b\n", "put a header line before the rows, which names the column of the contact ID id"),
+    ],
+)
+def test_a_protected_list_that_cannot_be_read_is_told_before_there_is_a_job(
+    home: Home, protected: str, to_do: str
+) -> None:
+    home.configure(main={"url": "http://127.0.0.1:9", "protected_ids_file": home.write("keep.csv", protected)})
+    result = home.cli("run", home.ids(1, 2), "--portal", "main")
+    assert result.code == 2
+    assert to_do in result.stderr
+    assert not (home.directory / ".crm-sweep").exists()
+
+
 def test_protected_contacts_are_never_sent(home: Home, portal: MakePortal) -> None:
     crm = portal("--contacts", 20)
     home.configure(main={"url": crm.url, "protected_ids_file": home.write("keep.csv", "id\n3\n4\n")})

@@ -26,6 +26,7 @@ def test_worker_logs_json_and_finishes_its_batch_on_sigterm(home: Home, portal: 
     assert worker.wait(30) == 0
     lines = [json.loads(line) for line in (home.directory / "worker.0.log").read_text().splitlines()]
     assert {"worker_started", "batch", "worker_stopped"} <= {line["event"] for line in lines}
+    assert not [line for line in lines if "redis_version" in line["event"] or "Starting worker" in line["event"]]
     assert "simulator-token" not in (home.directory / "worker.0.log").read_text()
     job = home.job(job_id)
     assert job["counts"]["deleted"] == len(crm.contacts("deleted")) > 0

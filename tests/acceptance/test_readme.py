@@ -139,6 +139,18 @@ def test_the_demo_shows_what_the_page_shows(home: Home) -> None:
     assert_shown(shown, run("crm-sweep demo", home, usual_environment(home)), "make demo")
 
 
+def test_the_rehearsal_has_a_portal(home: Home) -> None:
+    [command] = [command for block in shells(README) for command, _ in block.steps() if " simulator " in command]
+    log = log_of("simulator", home)
+    words = [PROGRAM, *command.replace("--port 8090", "--port 0").split()[1:]]
+    with log.open("wb") as output:
+        process = subprocess.Popen(words, cwd=home.directory, env=usual_environment(home), stdout=output)
+    home.running.append(process)
+    until(partial(says, log, "listening on http://127.0.0.1:"))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(TIMEOUT_S) == 0
+
+
 def test_make_targets_exist() -> None:
     targets = [step[0].split() for block in shells(README) if block.marker == "make" for step in block.steps()]
     assert ["make", "demo"] in targets

@@ -103,7 +103,7 @@ async def test_a_list_that_can_be_read_in_two_ways_is_refused_unless_it_is_said_
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (b"Kontaktnummer;Name\n101;Ann\n", "contact IDs may stand in 'Kontaktnummer'; name the column with"),
+        (b"Kontaktnummer;Name\n101;Ann\n", "contact IDs may stand in 'Kontaktnummer'; name the column or key with"),
         (b"PK\x03\x04" + b"[Content_Types].xml".rjust(60), "this is an Excel workbook; save it as CSV"),
         (b"<!doctype html><title>Log in", "this is an HTML page"),
         (b'id,note\n101,"5 inch\n102,ok\n', "1 line is no row with a contact ID"),
@@ -112,6 +112,16 @@ async def test_a_list_that_can_be_read_in_two_ways_is_refused_unless_it_is_said_
 async def test_what_is_no_list_is_told_for_what_it_is(redis: ArqRedis, api: Api, body: bytes, detail: str) -> None:
     problem = await api.json("POST", "/v1/jobs?portal=main", status=422, data=body, headers=CSV)
     assert detail in problem["detail"]
+    assert await nothing_was_kept(redis)
+
+
+async def test_a_csv_sent_as_plain_text_and_a_bare_array_are_told_how_to_be_sent(redis: ArqRedis, api: Api) -> None:
+    plain = {"Content-Type": "text/plain"}
+    problem = await api.json("POST", "/v1/jobs?portal=main", status=422, data=b"id,name\n5,Ann\n", headers=plain)
+    assert "send a CSV as text/csv, with a header line" in problem["detail"]
+    problem = await api.json("POST", "/v1/jobs?portal=main", status=422, json=[5, 6])
+    assert "a JSON document is an object such as" in problem["detail"]
+    assert "a list alone goes as text/plain, text/csv or application/x-ndjson" in problem["detail"]
     assert await nothing_was_kept(redis)
 
 

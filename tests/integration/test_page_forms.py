@@ -142,7 +142,10 @@ async def test_what_the_state_does_not_allow_is_told_beside_the_job(redis: ArqRe
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
         screen = await anna.send(f"/jobs/{job_id}/resume")
         assert screen.status == 409
-        assert "Nothing has changed: a job that is queued cannot resume; possible now: pause, cancel" in screen.text
+        assert (
+            "Nothing has changed: resume is not possible while the job is queued; possible now: pause, cancel"
+            in screen.text
+        )
         assert f"/jobs/{job_id}/pause" in screen.markup.actions()
 
 

@@ -171,7 +171,7 @@ async def test_without_an_id_column_the_page_names_the_field_to_fill_in(
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
         screen = await anna.upload("Kontaktnummer;Name\n101;Ann\n")
         assert "contact IDs may stand in 'Kontaktnummer'" in screen.text
-        assert "Name the column of the contact ID below" in screen.text
+        assert "Name the column or key of the contact ID below" in screen.text
 
 
 async def test_of_many_bad_lines_ten_are_told(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -102,7 +102,7 @@ async def test_approved_before_a_worker_took_it(redis: ArqRedis, settings: Setti
     portal = settings.portals["main"].model_copy(update={"approval_above": 2})
     settings = settings.model_copy(update={"portals": {"main": portal}})
     await hand_in(redis)
-    with pytest.raises(IllegalMove, match="awaiting_approval cannot pause"):
+    with pytest.raises(IllegalMove, match="pause is not possible while the job is awaiting_approval"):
         await steer(redis, settings, Event.PAUSE)
     assert await redis.zscore(QUEUE, "mine") is not None, "left alone"
     assert await steer(redis, settings, Event.APPROVE) is State.QUEUED

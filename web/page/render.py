@@ -52,6 +52,7 @@ def templates() -> jinja2.Environment:
         "pace": text.pace,
         "duration": text.duration,
         "share": text.share,
+        "sentence": text.sentence,
         "down_percent": text.down_percent,
     }
     environment.globals |= {

@@ -10,7 +10,7 @@ from jobs.times import clock
 from jobs.view import Job
 from jobs.why import Eta
 from web.page.session import Visitor
-from web.page.text import duration
+from web.page.text import duration, sentence
 from web.page.words import STATES, VERBS
 
 
@@ -48,8 +48,8 @@ def standing_of(job: Job) -> Standing | None:
     if advice is None:
         return Standing("It waits for somebody", "See the last error, then press Resume.")
     to_do = _TO_DO.get(reason) or advice.to_do.format(id=job.id, go_on="press Resume")
-    title = _TITLES.get(reason) or _sentence(advice.meaning)
-    return Standing(f"{title}, until {clock(job.waits_until)}" if job.waits_until else title, _sentence(to_do))
+    title = _TITLES.get(reason) or sentence(advice.meaning)
+    return Standing(f"{title}, until {clock(job.waits_until)}" if job.waits_until else title, sentence(to_do))
 
 
 def waits_for(job: Job) -> str:
@@ -84,7 +84,3 @@ def eta_text(eta: Eta) -> str:
 
 def _who_paused(job: Job) -> str:
     return next((action.by for action in reversed(job.actions) if action.action == "pause"), "")
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]

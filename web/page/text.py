@@ -53,6 +53,11 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+def sentence(words: str) -> str:
+    """Begin with a capital letter; all other letters stay as they are."""
+    return words[:1].upper() + words[1:]
+
+
 def code_marks(message: str) -> Markup:
     """Show what stands between `backticks` as code; all else is escaped as usual."""
     parts = message.split("`")
