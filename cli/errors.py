@@ -131,6 +131,8 @@ def _in_words(error: BaseException) -> str:
             return f"{error}; choose another --id, or leave it out"
         case IntakeError() if error.bad_lines or error.way_out:
             return f"{error}\nnothing was queued; {_WAYS_OUT[error.way_out]}"
+        case IntakeError():
+            return f"{error}; nothing was queued"
         case TyperException():
             told = error.format_message().replace(": Value error, ", ": ").rstrip(".")
             return f"{told or 'a command is needed'} (see --help)"
