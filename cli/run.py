@@ -173,7 +173,7 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
         with contextlib.suppress(IllegalMove):
             resumed = await carry_out(redis, job.id, Event.RESUME, by=operator())
             if resumed.rest_until_ms:
-                note(f"{rest_in_words(resumed.rest_until_ms)}; one careful call goes now")
+                note(f"{rest_in_words(resumed.rest_until_ms)}; one careful call goes first")
         # The state directory is ours alone, so whoever drove the portal before is dead.
         await take_over(redis, portal.name, RESCUE_SETTLE_S)
         async with working(settings):

@@ -108,7 +108,7 @@ async def _set_priority(settings: Settings, job_id: str, wanted: Priority) -> No
 
 def _control(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
     steered = run_async(_steer(settings_of(ctx), job_id, event))
-    rest = f": {rest_in_words(steered.rest_until_ms)}; one careful call goes now" if steered.rest_until_ms else ""
+    rest = f": {rest_in_words(steered.rest_until_ms)}; one careful call goes first" if steered.rest_until_ms else ""
     _done(f"job {job_id} is {steered.state}{rest}")
     return ExitCode.DONE
 

@@ -20,9 +20,9 @@ _GROUP_NEXT = re.compile(r"[0-9]{3}\s*")
 class CsvForm:
     """The ID column of a CSV file whose first row is a header.
 
-    Every row has as many cells as the header. Empty cells beyond them do no harm, unless they leave a doubt about which
-    cell is the ID. A row of another width, or with broken quoting, is a bad line: what stands in its ID column may be
-    anything. Rows without any content are blank lines.
+    Every row has as many cells as the header. Empty cells beyond them do no harm where all rows have the same number of
+    them, and they leave no doubt about which cell is the ID. A row of another width, or with broken quoting, is a bad
+    line: what stands in its ID column may be anything. Rows without any content are blank lines.
 
     Args:
         tally: where the IDs go.
@@ -40,6 +40,8 @@ class CsvForm:
         self._rest = b""
         self._header: Header | None = None
         self._columns = Columns("", 0, 0)
+        self._usual_surplus: int | None = None
+        self._numbered_rows = 0
         self._blank_lines = line - 1
         self._multiline_records = 0
         self._first_multiline_line: int | None = None
@@ -56,6 +58,11 @@ class CsvForm:
         """Read the last row, which needs no line end."""
         last, self._rest = self._rest, b""
         self._read(last, final=True)
+        if self._numbered_rows and self._numbered_rows == self._tally.records:
+            raise self._tally.error(
+                "the rows have a cell more than the header, and their first cells count from 1: these may be the "
+                "numbers of the rows, and the contact IDs stand beside them; give each column a name in the header"
+            )
         return Layout(
             form="csv",
             lines=self._line - 1 + is_open(last),
@@ -93,7 +100,7 @@ class CsvForm:
             False if the lines are anything else; nothing has been counted.
         """
         rows = lines.replace(b"\r\n", b"\n")
-        if not rows or b'"' in rows or b"\r" in rows:
+        if not rows or b'"' in rows or b"\r" in rows or not self._is_simple():
             return False
         if not rows.endswith(b"\n"):
             rows += b"\n"
@@ -105,10 +112,12 @@ class CsvForm:
         step = self._columns.width + 1
         if len(cells) != row_count * step or cells[self._columns.width :: step].count(b"\n") != row_count:
             return False
-        return self._tally.add_run(b",".join(cells[self._columns.position :: step]), count=row_count)
+        return self._add_run(b",".join(cells[self._columns.position :: step]), row_count)
 
     def _read_quoted(self, lines: bytes) -> bool:
         """Read rows with quotes that all have as many cells as the header; like `_read_plain` otherwise."""
+        if not self._is_simple():
+            return False
         rows = csv.reader(StringIO(lines.decode("latin-1"), newline=""), delimiter=self._columns.delimiter, strict=True)
         width, position = self._columns.width, self._columns.position
         cells: list[str] = []
@@ -127,10 +136,21 @@ class CsvForm:
             for number, first, after in multiline:
                 if may_be_rows(physical[first:after], self._columns.delimiter, cells[number]):
                     return False
-        if not self._tally.add_run(",".join(cells).encode("latin-1"), count=len(cells)):
+        if not self._add_run(",".join(cells).encode("latin-1"), len(cells)):
             return False
         if multiline:
             self._note_multiline(len(multiline), self._line + multiline[0][1])
+        return True
+
+    def _is_simple(self) -> bool:
+        """Tell whether rows as wide as the header leave no doubt."""
+        return not (self._usual_surplus and self._columns.position) and not self._columns.nameless
+
+    def _add_run(self, numbers: bytes, count: int) -> bool:
+        """Count the IDs of rows that are as wide as the header, or none of them."""
+        if not self._tally.add_run(numbers, count=count):
+            return False
+        self._usual_surplus = 0
         return True
 
     def _read_rows(self, data: bytes, *, final: bool) -> bytes:
@@ -149,37 +169,54 @@ class CsvForm:
 
     def _take(self, cells: list[str], line: str) -> None:
         surplus = len(cells) - self._columns.width
-        if surplus and not any(cell.strip() for cell in cells):
+        if not any(cell.strip() for cell in cells):
             self._blank_lines += 1
         elif surplus < 0 or any(cell.strip() for cell in cells[self._columns.width :]):
             self._misread(line, f"{_cells(len(cells))} under a header of {self._columns.width}")
-        elif surplus and (other := self._other_id(cells)):
-            why = f"{_cells(len(cells))} under a header of {self._columns.width}: the contact ID may be {other}"
-            self._misread(line, why)
+        elif why := self._doubt(cells, surplus):
+            why = f"{_cells(len(cells))} under a header of {self._columns.width}: {why}"
+            self._misread(line, why, before=surplus < (self._usual_surplus or 0))
         else:
             self._take_id(cells, line)
+
+    def _doubt(self, cells: list[str], surplus: int) -> str:
+        """Say why it is not certain which cell of a row holds its contact ID; empty if it is."""
+        usual = self._usual_surplus = surplus if self._usual_surplus is None else self._usual_surplus
+        if (surplus or self._columns.nameless) and (other := self._other_id(cells)):
+            return f"the contact ID may be {other}"
+        if self._columns.position and surplus != usual:
+            # A delimiter that is text makes one row longer than the others, and pushes an empty cell off its place.
+            return f"the rows before have {self._columns.width + usual}"
+        return ""
 
     def _take_id(self, cells: list[str], line: str) -> None:
         text = cells[self._columns.position]
         try:
-            self._tally.add(parse_contact_id(text))
+            contact_id = parse_contact_id(text)
         except ValueError as error:
-            if not any(cell.strip() for cell in cells):
-                self._blank_lines += 1
-            elif self._is_other_header(cells):
-                self._misread(line, "the header of another table, with its contact IDs in another column")
+            if self._is_other_header(cells):
+                self._misread(line, "the header of another table")
             else:
                 self._tally.reject(self._line, text.encode("latin-1"), str(error))
+        else:
+            self._tally.add(contact_id)
+            # Some exporters number the rows, and have no name for that column.
+            is_number = not self._columns.position and contact_id == self._tally.records
+            if is_number and len(cells) > self._columns.width and contact_id_in(cells[1]) is not None:
+                self._numbered_rows += 1
 
     def _is_other_header(self, cells: list[str]) -> bool:
-        """Tell whether tables were joined, and a row without a contact ID moves the ID column."""
-        return find_ids(decoded(cells), self._column) not in ([], [self._columns.position])
+        """Tell whether tables were joined: a row names an ID column, and is not the header once more."""
+        names = [name.lstrip("\ufeff").strip(' \t"') for name in decoded(cells)]
+        return bool(find_ids(names, self._column)) and (self._header is None or not self._header.is_named(names))
 
     def _other_id(self, cells: list[str]) -> str:
-        """Say which other contact ID a row with empty cells beyond the header may mean; empty if there is no doubt."""
+        """Say which other contact ID a row with cells beyond the named ones may mean; empty if there is no doubt."""
         first, second = cells[self._columns.position : self._columns.position + 2]
         if _GROUP_FIRST.fullmatch(first) and _GROUP_NEXT.fullmatch(second):
             return first.strip() + second.strip()
+        if len(cells) == self._columns.width:
+            return ""
         return next(iter(self._columns.other_ids(cells)), "").strip()
 
     def _take_multiline(self, lines: list[str], cells: list[str]) -> None:
@@ -201,10 +238,10 @@ class CsvForm:
         self._multiline_records += count
         self._first_multiline_line = self._first_multiline_line or first_line
 
-    def _misread(self, line: str, why: str) -> None:
+    def _misread(self, line: str, why: str, *, before: bool = False) -> None:
         text = line.encode("latin-1")
         if self._columns.width > 1 or '"' in line:
-            self._tally.misread(self._line, text, why)
+            self._tally.misread(self._line, text, why, before=before)
         else:  # the row is the contact ID, and nothing else can break it
             self._tally.reject(self._line, text, why)
 

@@ -26,14 +26,20 @@ class Header:
     Attributes:
         columns: how the rows are laid out.
         column: name of the ID column.
+        names: of all columns.
         line_count: lines up to the end of the header, with blank ones and `sep=` before it.
         blank_lines: how many of these are blank.
     """
 
     columns: Columns
     column: str
+    names: tuple[str, ...]
     line_count: int
     blank_lines: int
+
+    def is_named(self, names: list[str]) -> bool:
+        """Tell whether these are the same names, whatever their case and the blanks around them."""
+        return [_plain(name) for name in names] == [_plain(name) for name in self.names]
 
 
 def read_header(
@@ -91,7 +97,8 @@ def read_header(
         raise _no_column(tally, at, str(error), names, likely) from None
     if contact_id_in(names[position]) is not None:
         raise _no_header(tally, at, names[position])
-    columns = Columns(delimiter, len(names), position)
+    after = names[position + 1 :]
+    columns = Columns(delimiter, len(names), position, nameless=bool(after) and not any(name.strip() for name in after))
     other = None if multiline or row.after == 1 else read_otherwise(lines[: row.after], columns, None)
     if other is not None:
         number, contact_id = other
@@ -101,7 +108,7 @@ def read_header(
             f"{contact_id}, and a quote mark is only text",
             WayOut.MULTILINE,
         )
-    return Header(columns, names[position].strip(), before + row.after, blank_lines)
+    return Header(columns, names[position].strip(), tuple(names), before + row.after, blank_lines)
 
 
 def looks_like_csv(line: bytes, column: str | None) -> bool:
@@ -159,6 +166,10 @@ def _likely_columns(names: list[str], lines: list[str], delimiter: str) -> list[
         for position, name in enumerate(names)
         if rows and all(len(cells) > position and contact_id_in(cells[position]) is not None for cells in rows)
     ]
+
+
+def _plain(name: str) -> str:
+    return name.strip(' \t"').casefold()
 
 
 def _quoted(name: str) -> str:

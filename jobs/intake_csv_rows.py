@@ -95,11 +95,13 @@ class Columns:
         delimiter: what stands between two cells.
         width: cells of a row.
         position: of the ID column, from 0.
+        nameless: there are columns after the ID's, and none of them has a name.
     """
 
     delimiter: str
     width: int
     position: int
+    nameless: bool = False
 
     def other_ids(self, cells: list[str]) -> list[str]:
         """Return the cells of a row that hold its contact ID if it has been cut at delimiters which are text.

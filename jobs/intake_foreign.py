@@ -18,9 +18,12 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PAR1\x15", "this is a Parquet file; export the IDs as CSV"),
     (b"{\\rtf", "this is a document of a word processor; send the list as CSV or text"),
 )
+_TAR_AT, _TAR = 257, b"ustar"
 _BZIP2 = re.compile(rb"BZh[1-9]1AY&SY")
 _ZIP = b"PK\x03\x04"
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<table")
+#: An element that begins a document, and not a header with a peculiar name: nothing but its first tag, or tags, a line.
+_ELEMENT = re.compile(rb"<[a-z][^<>,;|\t\r\n]*>[ \t]*(?:<|[\r\n])")
 _UTF16 = "this is UTF-16 text without a byte order mark; save it as UTF-8"
 #: Bytes that decide whether a text is UTF-16: in text of Latin letters and digits every second one is zero.
 _UTF16_BYTES = 64
@@ -37,12 +40,14 @@ def foreign(head: bytes) -> str | None:
     for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
+    if head.startswith(_TAR, _TAR_AT):
+        return "this is a tar archive; unpack it, and send the list that is in it"
     if _BZIP2.match(head):
         return "this is packed with bzip2; unpack it, or pack it with gzip"
     start = head.lstrip(b" \t\r\n").lower()
-    if start.startswith(_HTML) or (start.startswith(b"<?xml") and b"<html" in start):
+    if start.startswith(_HTML) or (start.startswith((b"<?xml", b"<!--")) and b"<html" in start):
         return "this is an HTML page, perhaps one that asks to log in; download the list itself"
-    if start.startswith(b"<?xml"):
+    if start.startswith((b"<?xml", b"<!--")) or _ELEMENT.match(start):
         return "this is XML; send the list as CSV, JSON or text"
     return _UTF16 if _is_utf16(head) else None
 

@@ -36,7 +36,7 @@ class JsonForm:
     def feed(self, block: bytes) -> None:
         """Read the values that are complete."""
         data = self._rest + block
-        self._last_byte = data[-1:]
+        self._last_byte = block[-1:] or self._last_byte
         if not self._open:
             data = self._skip_blanks(data)
             if not data:
@@ -92,7 +92,10 @@ class JsonForm:
         try:
             contact_id = parse_json_value(text, self._column)
         except ValueError as error:
-            self._tally.reject(line, text, str(error), nameless=isinstance(error, NoName))
+            if str(error) == "not valid JSON":  # nobody knows where it ends: what follows may be a part of it
+                self._tally.misread(line, text, str(error))
+            else:
+                self._tally.reject(line, text, str(error), nameless=isinstance(error, NoName))
         else:
             self._tally.add(contact_id)
 

@@ -161,13 +161,19 @@ class Tally:
         if len(self._bad_lines) < BAD_LINES_TOLD:
             self._bad_lines.append(BadLine(line, printable(text), why))
 
-    def misread(self, line: int, text: bytes, why: str) -> None:
+    def misread(self, line: int, text: bytes, why: str, *, before: bool = False) -> None:
         """Count one line that is not the row it should be, so that the rows after it may be the rest of it.
 
         Such a line can be left out only where no contact ID follows: what follows might be a piece of an address.
+
+        Args:
+            line: 1-based; of a row over several lines, the first.
+            text: of that line.
+            why: a few words.
+            before: it casts doubt on the rows before it as well.
         """
-        if not self._misread:
-            self._valid_before_misread = self._valid
+        if not self._misread or before:
+            self._valid_before_misread = -1 if before else self._valid
         self._misread += 1
         self.reject(line, text, why)
 

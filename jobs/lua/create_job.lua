@@ -11,7 +11,7 @@
 local job, staged, portal = KEYS[1], KEYS[2], KEYS[3]
 local job_id, digest, state, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local taken = redis.call('HGET', job, 'digest')
-if taken and was_done(job, staged) then
+if taken and redis.call('HGET', job, 'staged_as') == staged then
   return { 'created' }
 elseif taken then
   redis.call('UNLINK', staged)
@@ -30,7 +30,7 @@ local now = now_ms()
 redis.call('RENAME', staged, job .. ':segments')
 redis.call('PERSIST', job .. ':segments')
 redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
-  'asked', staged, unpack(ARGV, 6))
+  'staged_as', staged, unpack(ARGV, 6))
 redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'))
 if reason ~= '' then
   redis.call('HSET', job, 'state_reason', reason)

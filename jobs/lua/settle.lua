@@ -124,11 +124,12 @@ if batch.push_back_ms then
   local until_ms = now + batch.push_back_ms
   if until_ms >= away_until then
     redis.call('HSET', portal, 'push_back_until_ms', until_ms, 'push_back_reason', batch.push_back_reason)
-    if not batch.asked_ms then
+    if away_until <= now then
       redis.call('HDEL', portal, 'asked_until_ms')
-    else
+    end
+    if batch.asked_ms then
       -- Within one rest the longest request counts: the answers of calls that were under way together differ.
-      local asked_before = away_until > now and tonumber(redis.call('HGET', portal, 'asked_until_ms')) or 0
+      local asked_before = tonumber(redis.call('HGET', portal, 'asked_until_ms')) or 0
       redis.call('HSET', portal, 'asked_until_ms', math.max(asked_before, now + batch.asked_ms))
       if batch.asked_ms > batch.push_back_ms then
         take_care(portal)
@@ -189,6 +190,9 @@ if stop then
     -- Not this job's fault alone: the others wait too, until somebody resumes or cancels a job of the portal. If nobody
     -- does, one of them tries again later.
     note_fault(portal, configuration, stop, batch.last_error or '', now)
+    if configuration == EVERYONE then
+      take_care(portal)  -- when it lapses, or somebody resumes, one call finds out
+    end
     goes_on = configuration ~= EVERYONE and others_can(portal, configuration, now)
   end
   if not goes_on then

@@ -182,6 +182,24 @@ async def test_within_one_rest_the_longest_request_counts(redis: ArqRedis) -> No
     assert float((await facts(redis))["asked_until_ms"]) < asked[0]
 
 
+async def test_what_the_portal_asked_for_outlives_an_answer_that_asks_for_nothing(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 1001))
+    lanes = [await start_lane(redis, f"lane {number}") for number in range(2)]
+    batches = [await take(lane) for lane in lanes]
+    await push_back(redis, lanes[0], batches[0], rest_s=3600, asked_s=86_400)
+    told = await facts(redis)
+    await push_back(redis, lanes[1], batches[1], rest_s=3600, asked_s=None)
+    assert (await facts(redis))["asked_until_ms"] == told["asked_until_ms"]
+
+
+@pytest.mark.parametrize("reason", ["login_guard", "portal_unreachable"])
+async def test_a_wait_of_our_own_that_is_bounded_is_not_told_as_the_portals_word(redis: ArqRedis, reason: str) -> None:
+    await accept(redis, range(1, 101))
+    await set_facts(redis, push_back_until_ms=await now_ms(redis) + 55_000, push_back_reason=reason)
+    assert isinstance(await (await start_lane(redis)).next_batch(terms(longest_rest_s=5)), Later | Turn)
+    assert "asked_until_ms" not in await facts(redis)
+
+
 async def test_a_short_rest_needs_no_care(redis: ArqRedis) -> None:
     await accept(redis, range(1, 101))
     lane = await start_lane(redis, "first")

@@ -8,6 +8,7 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
+from jobs import keys
 from jobs.connection import connect
 from jobs.control import CONTROL, control
 from jobs.portals import SET_LIMITS, read_portal, set_limits
@@ -57,6 +58,29 @@ async def test_who_asks_is_told_that_it_was_done_and_it_is_on_record_once(
     job = await read_job(unlucky, job_id)
     assert job.state is state
     assert [one.action for one in job.actions if one.by == "the unlucky one"] == [event]
+
+
+@pytest.mark.parametrize(
+    ("before", "first", "then", "state"),
+    [
+        ([Event.PAUSE], Event.RESUME, Event.PAUSE, b"paused"),
+        ([], Event.PAUSE, Event.RESUME, b"queued"),
+        ([], Event.PAUSE, Event.CANCEL, b"cancelled"),
+    ],
+)
+async def test_a_second_try_does_not_undo_what_somebody_else_has_asked_for_since(
+    redis: ArqRedis, before: list[Event], first: Event, then: Event, state: bytes
+) -> None:
+    job_id = await accept(redis, [1, 2, 3])
+    for event in before:
+        await control(redis, job_id, event, by="test", lanes=0)
+    keys_of, request = [keys.job(job_id), keys.portal(PORTAL)], [job_id, first, "operator", "anna", "her token"]
+    await CONTROL(redis, keys_of, request)
+    await control(redis, job_id, then, by="ben", lanes=0)
+    assert (await CONTROL(redis, keys_of, request))[:2] == [b"ok", state]
+    job = await read_job(redis, job_id)
+    assert job.state == state.decode()
+    assert [one.action for one in job.actions] == [*before, first, then]
 
 
 async def test_somebody_else_who_asks_for_the_same_is_refused(unlucky: ArqRedis) -> None:

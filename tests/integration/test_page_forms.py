@@ -241,5 +241,5 @@ async def test_resume_ends_the_rest_of_a_portal_for_a_job_that_waits(redis: ArqR
         assert f"/jobs/{job_id}/resume" in shown.markup.actions(), "there is a button"
         answer = await anna.send(f"/jobs/{job_id}/resume")
         assert answer.location.endswith("did=rest-ended")
-        assert "one careful call first" in (await anna.look(answer.location)).text
+        assert "one careful call goes first" in (await anna.look(answer.location)).text
     assert await redis.execute_command("HGET", keys.portal("main"), "push_back_until_ms") is None

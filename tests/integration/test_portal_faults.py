@@ -6,7 +6,7 @@ from arq.connections import ArqRedis
 from jobs import keys, presence
 from jobs.advice import NEEDS_A_PERSON
 from jobs.control import control
-from jobs.ledger import Idle, LaneLedger, Settlement
+from jobs.ledger import Idle, LaneLedger, Later, Settlement
 from jobs.outcomes import Code, Outcome
 from jobs.portals import read_portal
 from jobs.reasons import MOVING
@@ -145,6 +145,7 @@ async def test_a_fault_of_the_portal_itself_holds_everybody(redis: ArqRedis) -> 
     assert isinstance(await (await start_lane(redis, "new", configuration="new")).next_batch(terms()), Idle)
     await control(redis, met, Event.RESUME, by="test", lanes=0)
     await take(await start_lane(redis, "next", configuration="new"))
+    assert isinstance(await (await start_lane(redis, "after")).next_batch(terms()), Later), "one call finds out"
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.CANCELLING])

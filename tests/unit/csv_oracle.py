@@ -14,10 +14,11 @@ class Verdict:
     ids: list[int] = field(default_factory=list)
     bad_lines: list[int] = field(default_factory=list)
     ambiguous: bool = False
+    row_numbers: bool = False
 
     @property
     def refused(self) -> bool:
-        return self.ambiguous or bool(self.bad_lines) or not self.ids
+        return self.ambiguous or self.row_numbers or bool(self.bad_lines) or not self.ids
 
 
 def judge(text: str, delimiter: str, width: int, position: int, *, first_line: int = 2) -> Verdict:
@@ -31,6 +32,8 @@ def judge(text: str, delimiter: str, width: int, position: int, *, first_line: i
         first_line: number of the first line of the text.
     """
     verdict = Verdict()
+    usual: int | None = None
+    numbered = 0
     lines = _LINE.findall(text)
     number = 0
     while number < len(lines):
@@ -48,10 +51,17 @@ def judge(text: str, delimiter: str, width: int, position: int, *, first_line: i
         if not any(cell.strip() for cell in cells):
             continue
         too_wide = any(cell.strip() for cell in cells[width:])
-        if own is None or len(cells) < width or too_wide or _is_doubtful(cells, width, position):
+        if len(cells) < width or too_wide:
             verdict.bad_lines.append(at)
-        else:
-            verdict.ids.append(own)
+            continue
+        usual = len(cells) if usual is None else usual
+        is_longer = position > 0 and len(cells) != usual
+        if own is None or is_longer or _is_doubtful(cells, width, position):
+            verdict.bad_lines.append(at)
+            continue
+        verdict.ids.append(own)
+        numbered += position == 0 and own == len(verdict.ids) and len(cells) > width and _number(cells[1]) is not None
+    verdict.row_numbers = 0 < numbered == len(verdict.ids) and not verdict.bad_lines
     return verdict
 
 

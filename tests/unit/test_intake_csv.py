@@ -68,7 +68,30 @@ def test_a_row_that_is_no_row_is_told_with_its_line(row: str, why: str) -> None:
 def test_empty_cells_beyond_the_header_leave_no_doubt_about_the_id(row: str) -> None:
     error = refused(f"name,id,c,d\nAnn,4,x,y\n{row}\n")
     assert [bad.why.partition(": ")[2] for bad in error.bad_lines] == ["the contact ID may be 7"]
-    assert list(read("name,id,c,d\nAnn,4,x,y,,\nBob,5,x,y,\n").ids) == [4, 5]
+    assert list(read("name,id,c,d\nAnn,4,x,y,,\nBob,5,x,y,,\n").ids) == [4, 5]
+    assert list(read("id,name\n4,Ann,,\n5,Bob,\n6,Cy\n").ids) == [4, 5, 6], "nothing can push the first column"
+
+
+@pytest.mark.parametrize("row", ["Main St, 7,,", "Main St, 7,NULL,", "Main St, 7,\\N,", "Main St, 7,12345678901,"])
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_row_with_more_empty_cells_than_the_others_may_have_its_id_elsewhere(row: str, *, skip: bool) -> None:
+    error = refused(f"name,id,note\nAnna,5,x\n{row}\nBob,9,y\n", skip_invalid=skip)
+    assert error.bad_lines == (BadLine(3, row, "4 cells under a header of 3: the rows before have 3"),)
+    with pytest.raises(IntakeError):
+        read(f"name,id,note\n{row}\nAnna,5,x\nBob,9,y\n", skip_invalid=skip)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_numbers_of_rows_are_no_contact_ids(delimiter: str) -> None:
+    rows = f'"id"{delimiter}"note"\n"1"{delimiter}5012{delimiter}\n"2"{delimiter}5013{delimiter}\n'
+    assert "may be the numbers of the rows" in refused(rows).message
+    assert list(read(rows.replace('"1"', '"3"')).ids) == [2, 3]
+
+
+@pytest.mark.parametrize("text", ["name,id,\nAnna,1,234\nBob,5,\n", "Name;ID;\nMeier;1;234\n", "n,id,,\nA,1,345,678\n"])
+def test_a_column_without_a_name_takes_no_part_of_a_number(text: str) -> None:
+    assert "the contact ID may be" in refused(text).bad_lines[0].why
+    assert list(read("name,id,\nAnna,1,x\nBob,5,\nCy,7,55\n").ids) == [1, 5, 7]
 
 
 @pytest.mark.parametrize("broken", ['6,"Ann', "6", "6,Ann,x"])
@@ -85,18 +108,17 @@ def test_a_broken_row_is_left_out_only_where_no_contact_follows(broken: str) -> 
     assert (list(intake.ids), intake.invalid) == ([5], 1)
 
 
-@pytest.mark.parametrize("header", ["owner,id", "contact_id,ID", "Owner, contactid "])
+@pytest.mark.parametrize("header", ["owner,id", "contact_id,ID", "Owner, contactid ", "\ufeffowner,id", '"id","title"'])
 def test_the_header_of_another_table_cannot_be_left_out(header: str) -> None:
     error = refused(f"id,owner\n5,1\n{header}\n1,6\n", skip_invalid=True)
-    assert error.bad_lines == (
-        BadLine(3, header.strip(), "the header of another table, with its contact IDs in another column"),
-    )
+    assert error.bad_lines == (BadLine(3, header.strip().replace("\ufeff", "\\ufeff"), "the header of another table"),)
 
 
 def test_the_same_header_again_can_be_left_out() -> None:
-    intake = read("id,owner\n5,1\nID,Owner\n6,1\n", skip_invalid=True)
-    assert list(intake.ids) == [5, 6]
-    assert intake.invalid == 1
+    for header in ("ID,Owner", '"id","owner"', '\ufeff"id", owner'):
+        intake = read(f"id,owner\n5,1\n{header}\n6,1\n", skip_invalid=True)
+        assert list(intake.ids) == [5, 6]
+        assert intake.invalid == 1
 
 
 def test_a_footer_can_be_left_out() -> None:
