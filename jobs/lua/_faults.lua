@@ -1,5 +1,6 @@
 -- Shared by the scripts: faults of a portal, kept per configuration. A fault of credentials, payment, rights or address
--- belongs to the configuration that met it, and holds nobody who has another one.
+-- belongs to the configuration that met it, and holds nobody who has another one. So does a wait of our own, for a portal
+-- that cannot be reached or before a log-in, as long as there is another configuration that may get through.
 --
 --   {portal}:faults          hash: fingerprint of a configuration -> "until_ms reason message"
 --                            EVERYONE in place of a fingerprint: the portal itself is at fault, and nobody calls it
@@ -37,10 +38,11 @@ local function others_can(portal, configuration, now)
   return false
 end
 
-local function note_fault(portal, configuration, reason, message, now)
-  local faults = portal .. ':faults'
-  redis.call('HSET', faults, configuration, string.format('%.0f %s %s', now + FAULT_LASTS, reason, message))
-  redis.call('PEXPIRE', faults, FAULT_LASTS)  -- the newest is the last one to lapse
+-- Hold the configuration until somebody has put the fault right, or for as long as a wait of our own lasts.
+local function note_fault(portal, configuration, reason, message, now, wait_ms)
+  local faults, lasts_ms = portal .. ':faults', math.min(wait_ms or FAULT_LASTS, FAULT_LASTS)
+  redis.call('HSET', faults, configuration, string.format('%.0f %s %s', now + lasts_ms, reason, message))
+  redis.call('PEXPIRE', faults, FAULT_LASTS)
 end
 
 -- Somebody has looked at it: the portal is tried again, whatever the configuration.

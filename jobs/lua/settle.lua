@@ -118,7 +118,9 @@ local away_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 
 if batch.calm and away_until <= now then
   redis.call('HDEL', portal, 'push_back_reason')
 end
-if batch.push_back_ms then
+if batch.push_back_ms and OUR_OWN[batch.push_back_reason] and others_can(portal, ARGV[3], now) then
+  note_fault(portal, ARGV[3], batch.push_back_reason, batch.last_error or '', now, batch.push_back_ms)
+elseif batch.push_back_ms then
   -- Only ever further away: an answer that was on its way does not shorten what a later one asked for. The reason is that
   -- of the longest wait.
   local until_ms = now + batch.push_back_ms
@@ -136,9 +138,9 @@ if batch.push_back_ms then
       end
     end
   end
-  if batch.push_back_reason ~= 'login_guard' then
-    redis.call('HINCRBY', stats, 'push_backs', 1)
-  end
+end
+if batch.push_back_ms and batch.push_back_reason ~= 'login_guard' then
+  redis.call('HINCRBY', stats, 'push_backs', 1)
 end
 if batch.slow_down then
   slow_down(portal, seq, batch.slow_down)

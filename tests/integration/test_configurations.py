@@ -73,6 +73,19 @@ async def test_an_old_worker_beside_a_new_one_stops_nothing(redis: ArqRedis, ser
         assert len(found[Outcome.DELETED]) == 1500
 
 
+async def test_a_worker_that_cannot_reach_the_portal_holds_up_nobody_who_can(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    async with simulator.running(World(600), Behaviour(base_ms=5)) as portal:
+        waits_long = {"backoff_base_s": 60, "backoff_max_s": 600}
+        lost = settings_of(server, portal, url="http://127.0.0.1:9", **waits_long)
+        async with working(lost), working(settings_of(server, portal, **waits_long)):
+            await until(lambda: _configurations(redis, 2))
+            job_id = await accept(redis, range(1, 601))
+            assert (await ended(redis, job_id)).state is State.COMPLETED
+        await check_against_truth(redis, portal, job_id)
+
+
 async def test_an_old_password_beside_a_new_one_is_tried_once(redis: ArqRedis, server: EmbeddedServer) -> None:
     behaviour = Behaviour(base_ms=5)
     async with simulator.running(World(600), behaviour) as portal:

@@ -6,7 +6,7 @@ from arq.connections import ArqRedis
 from jobs import keys, presence
 from jobs.advice import NEEDS_A_PERSON
 from jobs.control import control
-from jobs.ledger import Idle, LaneLedger, Later, Settlement
+from jobs.ledger import Idle, LaneLedger, Later, Settlement, Turn
 from jobs.outcomes import Code, Outcome
 from jobs.portals import read_portal
 from jobs.reasons import MOVING
@@ -134,6 +134,27 @@ async def test_when_the_last_configuration_meets_it_the_job_pauses(redis: ArqRed
     for configuration, state in (("old", State.RUNNING), ("new", State.PAUSED)):
         await meet_a_fault(await start_lane(redis, configuration, configuration=configuration), "portal_payment")
         assert (await read_job(redis, job_id)).state is state
+
+
+@pytest.mark.parametrize("reason", ["portal_unreachable", "login_guard"])
+async def test_a_wait_of_our_own_holds_others_only_if_they_would_wait_as_well(redis: ArqRedis, reason: str) -> None:
+    job_id = await accept(redis, range(1, 1000))
+
+    async def cannot_call(configuration: str) -> None:
+        ledger = await start_lane(redis, configuration, configuration=configuration)
+        batch = await take(ledger)
+        items = [(item, 0.0) for item in batch.items]
+        waits = Settlement(items=items, push_back_s=55, push_back_reason=reason, last_error="no connection")
+        assert await ledger.settle(batch, waits)
+
+    await alive(redis, first="wrong", second="right")
+    await cannot_call("wrong")
+    wrong = await start_lane(redis, "wrong again", configuration="wrong")
+    assert isinstance(await wrong.next_batch(terms()), Idle)
+    assert (await read_job(redis, job_id)).state_reason != reason
+    await cannot_call("right")
+    assert isinstance(await (await start_lane(redis, "any", configuration="right")).next_batch(terms()), Later | Turn)
+    assert (await read_job(redis, job_id)).state_reason == reason
 
 
 async def test_a_fault_of_the_portal_itself_holds_everybody(redis: ArqRedis) -> None:
