@@ -4,7 +4,6 @@ import json
 import signal
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 import pytest
@@ -161,15 +160,6 @@ def test_simulator_listens_until_it_is_told_to_stop(home: Home) -> None:
     assert process.wait(10) == 0
 
 
-def test_demo_agrees_with_its_portal_and_leaves_nothing(home: Home, tmp_path: Path) -> None:
-    before = own_processes()
-    result = home.cli("demo", env={"TMPDIR": str(tmp_path)})
-    assert result.code == 0, result.stderr
-    assert "agree about all 20,000 contacts" in result.stdout
-    assert own_processes() == before
-    assert [path.name for path in tmp_path.iterdir()] == []
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_an_interrupted_demo_leaves_nothing(home: Home, number: signal.Signals) -> None:
     process = home.start("demo")
@@ -183,8 +173,3 @@ def test_an_interrupted_demo_leaves_nothing(home: Home, number: signal.Signals) 
     gone, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     assert len(gone) == len(children)
-
-
-def own_processes() -> set[int]:
-    """Processes that a demo would have started."""
-    return {child.pid for child in psutil.Process().children(recursive=True)}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cli.embedded import EmbeddedServer
@@ -134,9 +135,21 @@ def address_of_the_api(home: Home) -> str:
     return str(url)
 
 
-def test_the_demo_shows_what_the_page_shows(home: Home) -> None:
+def test_the_demo_agrees_with_its_portal_shows_what_the_page_shows_and_leaves_nothing(home: Home) -> None:
     [(_, shown)] = [step for block in shells(README) for step in block.steps() if step[0] == "make demo"]
-    assert_shown(shown, run("crm-sweep demo", home, usual_environment(home)), "make demo")
+    before = own_processes()
+    result = home.cli("demo", env={"TMPDIR": str(home.directory)})
+    assert result.code == 0, result.stderr
+    assert "agree about all 20,000 contacts" in result.stdout
+    # Its result comes after all that it tells of its progress.
+    assert_shown(shown, result.stderr + result.stdout, "make demo")
+    assert own_processes() == before
+    assert [path.name for path in home.directory.iterdir()] == []
+
+
+def own_processes() -> set[int]:
+    """Processes that a demo would have started."""
+    return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
 def test_the_rehearsal_has_a_portal(home: Home) -> None:

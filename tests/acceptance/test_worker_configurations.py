@@ -1,17 +1,30 @@
 """Worker processes with different configurations of one portal, and a person who puts things right."""
 
+import asyncio
 from collections.abc import Callable
 
 from pyroaring import BitMap
 
+from config.redis_url import RedisUrl
+from jobs.connection import connect
+from jobs.view import Job, read_job
 from tests.acceptance.conftest import Home, Portal, until
 
 MakePortal = Callable[..., Portal]
 
 
+async def read(home: Home, *jobs: str) -> list[Job]:
+    """Jobs as commands show them, without starting one for every look."""
+    redis = connect(RedisUrl(home.redis_url))
+    try:
+        return [await read_job(redis, job_id) for job_id in jobs]
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
 def standing(home: Home, *jobs: str) -> list[str]:
     """All of these jobs, once each of them waits for somebody to put something right at the portal."""
-    reasons = [home.job(job_id)["state_reason"] for job_id in jobs]
+    reasons = [job.state_reason for job in asyncio.run(read(home, *jobs))]
     return list(jobs) if all(reason and reason.startswith("portal_") for reason in reasons) else []
 
 

@@ -1,5 +1,6 @@
 """The API while Redis is away: it says so at once, lives on, and goes on by itself."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from arq.connections import ArqRedis
 from pydantic import SecretStr
 
@@ -16,6 +18,7 @@ from jobs.connection import connect
 from tests.conftest import settings_for
 from tests.integration.serving import Api, serving
 from tests.waiting import until
+from web import health
 from web.limits import Limits
 
 BODY = {"portal": "main", "contact_ids": [1]}
@@ -48,18 +51,22 @@ async def test_an_outage_is_told_and_outlived(tmp_path: Path) -> None:
             job = await api.json("POST", "/v1/jobs", status=202, json=BODY)
             del job["intake"]
             server.stop()
-            for method, path, body in (
-                ("GET", f"/v1/jobs/{job['id']}", None),
-                ("GET", "/v1/jobs", None),
-                ("GET", "/v1/portals", None),
-                ("POST", "/v1/jobs", BODY),
-                ("POST", f"/v1/jobs/{job['id']}/pause", None),
-            ):
+
+            async def is_told_away(method: str, path: str, body: Any = None) -> None:
                 async with api.client.request(method, path, json=body) as answer:
                     problem = await answer.json(content_type="application/problem+json")
                     assert (answer.status, problem["type"]) == (503, "urn:crm-sweep:problem:redis-away")
                     assert int(answer.headers["Retry-After"]) > 0
                     assert str(tmp_path) not in str(problem)
+
+            # At the same time, because each of them waits for as long as a request may.
+            await asyncio.gather(
+                is_told_away("GET", f"/v1/jobs/{job['id']}"),
+                is_told_away("GET", "/v1/jobs"),
+                is_told_away("GET", "/v1/portals"),
+                is_told_away("POST", "/v1/jobs", BODY),
+                is_told_away("POST", f"/v1/jobs/{job['id']}/pause"),
+            )
             ready = await api.json("GET", "/readyz", status=503)
             assert not ready["ready"]
             assert await api.json("GET", "/healthz") == {"status": "ok"}
@@ -73,7 +80,8 @@ async def test_an_outage_is_told_and_outlived(tmp_path: Path) -> None:
                 assert await read_in_time(api, job["id"]) == job
 
 
-async def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
+async def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_PATIENCE_S", 0.5)
     with EmbeddedServer(tmp_path) as server:
         async with api_of(server) as api:
             job = await api.json("POST", "/v1/jobs", status=202, json=BODY)

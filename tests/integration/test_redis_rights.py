@@ -30,6 +30,7 @@ from tests.integration.lanes import lapse, start_lane, take, terms
 from tests.integration.serving import Api, serving
 from tests.integration.sweeping import EAGER, MARKS, check_against_truth, ended, portal_settings
 from tests.plain_redis import plain_redis
+from worker import fleet
 from worker.main import working
 from worker.token_store import RedisTokenStore
 
@@ -236,8 +237,9 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
 
 
 async def test_a_campaign_needs_these_rights_and_no_others(
-    own_server: EmbeddedServer, admin: ArqRedis, url: RedisUrl, tmp_path: Path
+    own_server: EmbeddedServer, admin: ArqRedis, url: RedisUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fleet, "RESCUE_SETTLE_S", 0.1)  # the lane that died had called nobody
     monitor = Monitor()
     await monitor.listen(own_server)
     await admin.config_resetstat()

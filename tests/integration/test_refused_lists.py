@@ -18,6 +18,7 @@ from pyroaring import BitMap
 import jobs.submit
 import simulator
 from cli.embedded import EmbeddedServer
+from jobs import presence
 from jobs.contact_ids import segments
 from jobs.control import UnknownJob
 from jobs.redis_trouble import Reason
@@ -26,6 +27,7 @@ from tests.integration.serving import serving
 from tests.integration.sweeping import MARKS, settings_of
 from tests.plain_redis import plain_redis
 from tests.waiting import until
+from worker import functions
 from worker.main import working
 
 pytestmark = MARKS
@@ -38,15 +40,19 @@ LABEL = "for zebulon@quagmire.example"
 PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
 
 
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path / "redis", fsync="no") as server:
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server that these tests may change. No portal is looked after in the first seconds of a server's life."""
+    with EmbeddedServer(tmp_path_factory.mktemp("own"), fsync="no") as server:
         yield server
 
 
 @pytest.fixture
 async def own_redis(own_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
     redis = plain_redis(own_server.url)
+    for way in WAYS.values():  # where a test before this one has failed, the server still refuses
+        await redis.execute_command(*way.undo)
+    await redis.flushall()
     yield redis
     await redis.aclose(close_connection_pool=True)
 
@@ -99,7 +105,10 @@ async def check_values(redis: ArqRedis) -> None:
             assert 0 < await redis.ttl(key) <= 3600
         elif not key.startswith(b"arq:job:"):
             reads = {b"string": ("GET",), b"hash": ("HGETALL",), b"list": ("LRANGE", 0, -1), b"zset": ("ZRANGE", 0, -1)}
-            command, *arguments = reads[await redis.type(key)]
+            kind = await redis.type(key)
+            if kind == b"none":  # a mark of arq that has lapsed meanwhile
+                continue
+            command, *arguments = reads[kind]
             check_text(repr(await redis.execute_command(command, key, *arguments)))
 
 
@@ -127,7 +136,13 @@ async def test_over_http(own_server: EmbeddedServer, own_redis: ArqRedis, log: i
 
 
 @EACH_WAY
-async def test_through_plain_arq(own_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, way: Way) -> None:
+async def test_through_plain_arq(
+    own_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    monkeypatch.setattr(functions, "_PUT_BACK_S", 1)
+    # Where arq could not put the request back, its mark keeps other workers off for so long.
+    monkeypatch.setattr(functions, "_INTAKE_TTL_MS", 3000)
+    monkeypatch.setattr(presence, "BEAT_S", 1.0)  # the heart tells of a replica
     body: dict[str, Any] = {"portal": "main", "contact_ids": list(IDS), "label": LABEL}
     async with simulator.running(simulator.World(10)) as portal:
         settings = settings_of(own_server, portal, approval_above=1)

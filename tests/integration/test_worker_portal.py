@@ -15,6 +15,7 @@ from simulator import Behaviour, World
 from tests.integration.lanes import lapse, start_lane, take, terms
 from tests.integration.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
 from tests.waiting import until
+from worker import fleet
 from worker.main import working
 
 pytestmark = MARKS
@@ -132,9 +133,10 @@ async def test_logging_in_once_serves_all_lanes(redis: ArqRedis, server: Embedde
 
 
 async def test_a_protected_contact_stays_protected_when_its_worker_dies(
-    redis: ArqRedis, server: EmbeddedServer, tmp_path: Any
+    redis: ArqRedis, server: EmbeddedServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its batch was claimed as a whole, so it is in doubt with the others, although it was never sent."""
+    monkeypatch.setattr(fleet, "RESCUE_SETTLE_S", 0.1)
     protected = tmp_path / "protected.txt"
     protected.write_text("5\n")
     async with simulator.running(World(20)) as portal:

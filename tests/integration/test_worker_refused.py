@@ -2,7 +2,7 @@
 
 import io
 import json
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +15,7 @@ from tests.integration.refusing import WAYS
 from tests.integration.sweeping import MARKS, accept, check_against_truth, ended, settings_of
 from tests.plain_redis import plain_redis
 from tests.waiting import until
+from worker import fleet
 from worker.main import working
 
 pytestmark = MARKS
@@ -22,29 +23,40 @@ pytestmark = MARKS
 CHOSEN = ["out of memory", "replica", "cannot save", "no right to scripts"]
 
 
+@pytest.fixture(scope="module")
+def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server whose settings these tests may change. No work is rescued in the first seconds of a server's life."""
+    with EmbeddedServer(tmp_path_factory.mktemp("private"), fsync="no") as server:
+        yield server
+
+
 @pytest.mark.parametrize("way", CHOSEN)
-async def test_the_log_says_why_and_the_ledger_stays_true(tmp_path: Path, log: io.StringIO, way: str) -> None:
+async def test_the_log_says_why_and_the_ledger_stays_true(
+    private_server: EmbeddedServer, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     refusing, reason = WAYS[way]
-    with EmbeddedServer(tmp_path, fsync="no") as server:
-        redis = plain_redis(server.url)
-        async with (
-            simulator.running(World(3000)) as portal,
-            working(settings_of(server, portal, batch_size_start=5, batch_size_max=5)),
-        ):
-            job_id = await accept(redis, range(1, 3001))
+    # This portal answers in milliseconds.
+    monkeypatch.setattr(fleet, "RESCUE_SETTLE_S", 1.0)
+    redis = plain_redis(private_server.url)
+    await redis.flushall()
+    async with (
+        simulator.running(World(3000)) as portal,
+        working(settings_of(private_server, portal, batch_size_start=5, batch_size_max=5)),
+    ):
+        job_id = await accept(redis, range(1, 3001))
 
-            async def has_begun() -> bool:
-                return (await read_job(redis, job_id)).state is State.RUNNING
+        async def has_begun() -> bool:
+            return (await read_job(redis, job_id)).state is State.RUNNING
 
-            async def is_told() -> bool:
-                lines = [json.loads(line) for line in log.getvalue().splitlines()]
-                return any(line["event"] == "redis_away" and line["error"] == reason.word for line in lines)
+        async def is_told() -> bool:
+            lines = [json.loads(line) for line in log.getvalue().splitlines()]
+            return any(line["event"] == "redis_away" and line["error"] == reason.word for line in lines)
 
-            await until(has_begun)
-            async with refusing(server, redis):
-                await until(is_told, timeout_s=40)
-            await ended(redis, job_id)
-            await check_against_truth(redis, portal, job_id)
-        await redis.aclose(close_connection_pool=True)
+        await until(has_begun)
+        async with refusing(private_server, redis):
+            await until(is_told, timeout_s=40)
+        await ended(redis, job_id)
+        await check_against_truth(redis, portal, job_id)
+    await redis.aclose(close_connection_pool=True)
     assert "Traceback" not in log.getvalue()
     assert "cannot be reached" not in log.getvalue()
