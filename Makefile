@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Test processes that run side by side: a number, or auto for one per core. `make test JOBS=0` runs them one by one,
-# which reads best. ARGS go to pytest: `make test ARGS="-k ledger"`.
-JOBS   ?= auto
+# Test processes that run side by side: a number, or auto for one per core. Most tests wait more than they work, so there
+# are half as many again as cores. `make test JOBS=0` runs them one by one, which reads best. ARGS go to pytest:
+# `make test ARGS="-k ledger"`.
+JOBS   ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) * 3 / 2 )))
 ARGS   ?=
 
 # The stamp says for which Python, and with which pins, .venv was made; when either changes, it is made again.
@@ -38,7 +39,7 @@ demo: $(STAMP) ## One cleanup of 20,000 simulated contacts, checked against the 
 # The benchmarks are tried as well, so their peers have to be there.
 test: $(STAMP)-bench ## Run every test: unit, integration, acceptance
 	tests/tools.sh
-	$(BIN)/pytest -n $(or $(JOBS),auto) $(ARGS)
+	$(BIN)/pytest -n $(or $(JOBS),auto) --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## Check formatting, style and types
 	$(BIN)/ruff format --check .

@@ -176,7 +176,7 @@ async def test_without_an_id_column_the_page_names_the_field_to_fill_in(
 
 async def test_of_many_bad_lines_ten_are_told(redis: ArqRedis, server: EmbeddedServer) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
-        screen = await anna.upload("<i>\n" * 25)
+        screen = await anna.upload("<i>x</i>\n" * 25)
         assert screen.text.count("not a whole number") == 10
         assert "and 15 more" in screen.text
         assert "<i>" not in screen.html
