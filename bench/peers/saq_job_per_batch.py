@@ -14,7 +14,7 @@ from bench.peers.portal import delete, open_session
 _ENQUEUE_AT_ONCE = 32
 
 
-class _Queue(RedisQueue):
+class _Queue(RedisQueue):  # type: ignore[misc, unused-ignore]  # without the extra `bench`, SAQ has no types
     """A queue that is never swept.
 
     A worker sweeps at its start. It takes a job that was popped, but is not marked as active yet, for a stuck one, and
