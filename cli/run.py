@@ -182,7 +182,8 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
             with display(_GO_ON) as show:
 
                 def show_but_the_end(now: Job) -> None:
-                    if now.ended or not patience(now):  # why it stopped is said in the end, and once
+                    # Why it stops is said in the end, and once.
+                    if now.ended or not (patience(now) or now.state is State.PAUSING):
                         show(now)
 
                 watch = asyncio.create_task(follow(redis, job.id, show_but_the_end, until=patience, patience_s=None))

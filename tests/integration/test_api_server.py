@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 import json
 
 import aiohttp
@@ -11,9 +12,8 @@ from pydantic import SecretStr
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
-from config.logging import configure_logging
 from config.settings import Api as ApiSettings
-from config.settings import ApiKey, LogConfig, Portal, Settings
+from config.settings import ApiKey, Portal, Settings
 from jobs.submit import Submission, submit
 from tests.conftest import settings_for
 from tests.integration.serving import serving
@@ -72,15 +72,14 @@ async def test_a_stream_of_events_does_not_hold_up_the_end(settings: Settings, r
 
 
 async def test_each_request_is_written_down_without_its_key(
-    settings: Settings, redis: ArqRedis, capsys: pytest.CaptureFixture[str]
+    settings: Settings, redis: ArqRedis, log: io.StringIO
 ) -> None:
     job_id = (await submit(redis, Submission(portal="main", ids=BitMap([1])))).job_id
-    configure_logging(LogConfig(format="json", level="debug"))
     async with serving(settings, redis, key=KEY) as api:
         await api.json("POST", f"/v1/jobs/{job_id}/pause")
         await api.json("GET", f"/v1/jobs/{job_id}")
         await api.json("GET", "/nothing?token=secret", status=404, headers={"Authorization": "Bearer wrong-key"})
-    text = capsys.readouterr().err
+    text = log.getvalue()
     lines = [line for line in map(json.loads, text.splitlines()) if line["event"] == "request"]
     told = [(line["level"], line["method"], line["route"], line["status"], line["key"]) for line in lines]
     assert told == [
