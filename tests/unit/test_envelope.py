@@ -1,5 +1,6 @@
 """An envelope is read exactly or not at all."""
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -74,11 +75,8 @@ def test_a_body_cut_off_anywhere_is_not_an_envelope(ids: list[int], data: st.Dat
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_never_raise_anything_else(body: bytes) -> None:
     for read in (read_ids, read_rights, read_right):
-        try:
+        with contextlib.suppress(NotAnEnvelopeError):  # now and then they are an envelope
             read(body)
-        except NotAnEnvelopeError:
-            continue
-        pytest.fail("arbitrary bytes passed for an envelope")
     read_error(body)
 
 
