@@ -185,12 +185,12 @@ class PrimaryPool(ConcurrentPool):
             await self.release(connection)
             self.refused = error
             raise
-        except (RedisConnectionError, OSError):
-            # It had broken. Whoever gets it connects anew, with all the patience that a command has and this has not.
+        except BaseException as error:
+            # If it broke, whoever gets it connects anew, with all the patience that a command has and this has not.
+            if not isinstance(error, (RedisConnectionError, OSError, *connection.retry_on_error)):
+                await self.release(connection)
+                raise
             await connection.disconnect(nowait=True)
-        except BaseException:
-            await self.release(connection)
-            raise
         self.refused = None
         return connection
 

@@ -14,6 +14,7 @@ from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
 from config.settings import Portal
+from jobs import primary
 from jobs.connection import connect
 from jobs.redis_bounds import RedisStalled
 from tests.conftest import settings_for
@@ -91,7 +92,13 @@ async def test_the_reply_that_was_given_up_is_not_taken_for_the_next_one(tmp_pat
         await redis.aclose(close_connection_pool=True)
 
 
-async def test_whoever_is_patient_goes_on_when_the_server_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("role_every_s", [0.0, 60.0])
+async def test_whoever_is_patient_goes_on_when_the_server_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role_every_s: float
+) -> None:
+    monkeypatch.setattr(
+        primary, "ROLE_EVERY_S", role_every_s
+    )  # what hangs is the question for the role, or the command
     with EmbeddedServer(tmp_path) as server:
         redis = connect(server.url, patience_s=60, stall_s=0.2)
         await redis.ping()
