@@ -29,8 +29,8 @@ from bench.redis_memory import Footprint, Peaks, footprint, watching
 from bench.rounds import MODELS, stub_portal
 from bench.section import positive, publish, run_section, table
 from bench.storage import ended
-from jobs.connection import connect
-from jobs.outcomes import Outcome
+from jobs.store.connection import connect
+from jobs.words.outcomes import Outcome
 
 _IDLE_S = 2.0
 _LOOK_S = 0.005

@@ -25,8 +25,8 @@ from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
 from bench.storage import ended
 from bench.truth_check import Verdict, compare
-from jobs.connection import connect
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
+from jobs.store.connection import connect
 
 _LANES, _BATCH = 4, 100
 _BASE_MS = 250.0

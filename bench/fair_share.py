@@ -23,11 +23,11 @@ from bench.ours import PORTAL, settings_for
 from bench.process import embedded_redis, module
 from bench.rounds import MODELS, stub_portal
 from bench.section import positive, publish, run_section, table
-from jobs.connection import connect
-from jobs.outcomes import Outcome
-from jobs.priority import Priority
-from jobs.submit import Submission, submit
-from jobs.view import read_job
+from jobs.accept.submit import Submission, submit
+from jobs.store.connection import connect
+from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
 
 _LOOK_S = 0.01
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.intake import read_contact_ids
+from jobs.intake.parser import read_contact_ids
 
 DENSE_MAX = 30_000_000
 SPARSE_MAX = 2_147_483_647

@@ -28,10 +28,10 @@ from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
 from bench.truth_check import Verdict, compare
 from cli.embedded import EmbeddedServer
-from jobs.connection import connect
-from jobs.intake import read_contact_ids
-from jobs.submit import request_digest
-from jobs.view import Job, read_job
+from jobs.accept.submit import request_digest
+from jobs.intake.parser import read_contact_ids
+from jobs.store.connection import connect
+from jobs.view.job import Job, read_job
 
 _LOOK_S = 0.02
 _RUN_TIMEOUT_S = 1800.0

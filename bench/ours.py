@@ -19,9 +19,9 @@ from bench.measure import Measurement, measure
 from bench.process import module
 from config.logging import configure_logging
 from config.settings import LogConfig, Settings, load_settings
-from jobs.connection import connect
-from jobs.submit import Submission, submit
-from jobs.view import read_job
+from jobs.accept.submit import Submission, submit
+from jobs.store.connection import connect
+from jobs.view.job import read_job
 from worker.main import working
 
 PORTAL = "bench"

@@ -27,8 +27,8 @@ from bench.process import embedded_redis, flush, module
 from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
 from config.redis_url import RedisUrl
-from jobs.connection import connect
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
+from jobs.store.connection import connect
 
 #: Calls of the first seconds are not counted: workers that have just started are still warming up.
 _WARM_UP_S = 2.0

@@ -41,10 +41,10 @@ from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
 from bench.storage import ended
 from bench.truth_check import Verdict, compare
-from jobs import keys
-from jobs.connection import connect
-from jobs.items import Call
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
+from jobs.ledger.items import Call
+from jobs.store import keys
+from jobs.store.connection import connect
 
 _LANES, _BATCH = 4, 100
 _BASE_MS = 250.0  # so that every lane has a call in flight nearly all of the time

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from jobs import keys
+from jobs.store import keys
 
 SAMPLE_S = 0.05
 

@@ -26,12 +26,12 @@ from bench.process import embedded_redis, module
 from bench.redis_memory import Footprint, Peaks, footprint, watching
 from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
-from jobs.connection import connect
-from jobs.control import control
-from jobs.outcomes import Outcome
-from jobs.states import Event, State
-from jobs.submit import Submission, submit
-from jobs.view import Job, read_job, to_json
+from jobs.accept.submit import Submission, submit
+from jobs.steering.control import control
+from jobs.store.connection import connect
+from jobs.view.job import Job, read_job, to_json
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
 
 _CONCURRENCY = 8
 _JOB_TIMEOUT_S = 600.0

@@ -6,8 +6,8 @@ from pyroaring import BitMap
 from redis.asyncio import Redis
 
 from bench.simulated import SimulatedPortal
-from jobs.outcomes import Outcome
-from jobs.results import read_results
+from jobs.ledger.rows import read_results
+from jobs.words.outcomes import Outcome
 
 
 @dataclass(frozen=True)

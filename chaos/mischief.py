@@ -20,12 +20,14 @@ from chaos.plan import CANCELLED
 from chaos.portal import TruthClient
 from chaos.stage import Process
 from config.settings import Portal
-from jobs.control import control
-from jobs.keys import QUEUE
-from jobs.portals import CONFIGURED, set_limits
-from jobs.priority import JobHasEnded, Priority, set_priority
-from jobs.states import Event, IllegalMove, State
-from jobs.view import read_job
+from jobs.steering.control import control
+from jobs.steering.limits import CONFIGURED, set_limits
+from jobs.steering.priority import set_priority
+from jobs.store.keys import QUEUE
+from jobs.view.job import read_job
+from jobs.words.errors import IllegalMove, JobHasEnded
+from jobs.words.priority import Priority
+from jobs.words.states import Event, State
 
 #: Longer than a lane's lease by default, which is 5 s.
 _LONGER_THAN_A_LEASE_S = (6.0, 11.0)

@@ -23,9 +23,9 @@ from chaos.verdict import Ledger, Verdict, judge
 from chaos.watch import Watch
 from config.redis_url import RedisUrl
 from config.settings import load_settings
-from jobs import keys
-from jobs.connection import connect
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
+from jobs.store import keys
+from jobs.store.connection import connect
 from simulator.chance import seeded
 from worker.drain import cancel
 

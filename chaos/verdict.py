@@ -8,8 +8,8 @@ from pyroaring import BitMap
 
 from chaos.evidence import Evidence
 from chaos.plan import CANCELLED
-from jobs.outcomes import Code, Outcome
-from jobs.results import Rows
+from jobs.ledger.rows import Rows
+from jobs.words.outcomes import Code, Outcome
 
 #: Clocks of two processes on one machine, and the moment between looking and recording, seconds.
 _SLACK_S = 2.0

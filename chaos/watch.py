@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from jobs.outcomes import Code
-from jobs.results import Rows, read_rows
-from jobs.states import TERMINAL, State
-from jobs.view import Job, read_job
+from jobs.ledger.rows import Rows, read_rows
+from jobs.view.job import Job, read_job
+from jobs.words.outcomes import Code
+from jobs.words.states import TERMINAL, State
 
 #: Every so many polls the whole ledger of one job is compared with what it said before.
 _POLLS_PER_SNAPSHOT = 4

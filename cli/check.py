@@ -19,13 +19,13 @@ from config.fields import plain
 from config.service_links import service_links
 from config.settings import ConfigError, Portal, Settings
 from config.sources import file_to_read
-from jobs.advice import remedy_for
-from jobs.backlog import Backlog, read_backlog
-from jobs.connection import SETTINGS, UnsuitableServer, check_server, server_settings
-from jobs.protected import BadProtectedList, read_protected
-from jobs.try_write import try_write
-from jobs.wake import CROWDED
-from web.address import BadAddress, check_host
+from jobs.intake.protected import BadProtectedList, read_protected
+from jobs.lanes.wake import CROWDED
+from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, server_settings
+from jobs.store.try_write import try_write
+from jobs.view.backlog import Backlog, read_backlog
+from jobs.words.reasons import remedy_for
+from web.http.address import BadAddress, check_host
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 

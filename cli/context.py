@@ -11,7 +11,7 @@ import typer
 from arq.connections import ArqRedis
 
 from config.settings import Settings, load_settings
-from jobs.connection import connect
+from jobs.store.connection import connect
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -28,10 +28,10 @@ from cli.output import note, out, rendered
 from cli.progress import display, follow
 from cli.summary import summary
 from config.settings import Settings, load_settings
-from jobs.keys import WORKERS
-from jobs.results import read_results
-from jobs.submit import Submission, submit
-from jobs.view import Job
+from jobs.accept.submit import Submission, submit
+from jobs.ledger.rows import read_results
+from jobs.store.keys import WORKERS
+from jobs.view.job import Job
 
 #: The portal has more contacts than the list names: those must still be there at the end.
 LISTED = 20_000

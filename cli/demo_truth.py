@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import aiohttp
 from pyroaring import BitMap
 
-from jobs.outcomes import Code
-from jobs.results import Line
+from jobs.ledger.rows import Line
+from jobs.words.outcomes import Code
 
 
 @dataclass(frozen=True, slots=True)

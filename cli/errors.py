@@ -9,18 +9,16 @@ from typer import Abort, TyperException
 from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
 from config.errors import ConfigError, UnknownPortal
-from jobs.advice import PORTAL_FAULTS
-from jobs.connection import UnsuitableServer
-from jobs.control import UnknownJob
-from jobs.intake import IntakeError, WayOut
-from jobs.outcomes import Outcome
-from jobs.priority import JobHasEnded
-from jobs.protected import BadProtectedList
-from jobs.redis_trouble import trouble_of
-from jobs.states import IllegalMove, State
-from jobs.submit import BadSubmission, JobExists
-from jobs.view import Job
-from web.address import BadAddress
+from jobs.intake.protected import BadProtectedList
+from jobs.intake.tally import IntakeError, WayOut
+from jobs.store.server_check import UnsuitableServer
+from jobs.store.trouble import trouble_of
+from jobs.view.job import Job
+from jobs.words.errors import BadSubmission, IllegalMove, JobExists, JobHasEnded, UnknownJob
+from jobs.words.outcomes import Outcome
+from jobs.words.reasons import PORTAL_FAULTS
+from jobs.words.states import State
+from web.http.address import BadAddress
 
 
 class ExitCode(IntEnum):

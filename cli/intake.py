@@ -12,8 +12,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from cli.errors import UsageError
 from cli.output import note, notes, plural
-from jobs.intake import Intake, IntakeError, read_contact_ids
-from jobs.priority import Priority
+from jobs.intake.parser import read_contact_ids
+from jobs.intake.tally import Intake, IntakeError
+from jobs.words.priority import Priority
 
 File = Annotated[
     str,

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from cli.embedded import EmbeddedServer, EmbeddedServerError
 from cli.errors import Interrupted
 from cli.output import note
-from jobs.connection import AWAY
+from jobs.store.connection import AWAY
 
 T = TypeVar("T")
 

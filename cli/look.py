@@ -14,9 +14,9 @@ from cli.output import ReaderGone, note, out, rendered
 from cli.progress import display, follow
 from cli.summary import standing, summary, time_left
 from config.settings import Settings
-from jobs.outcomes import Outcome
-from jobs.states import State
-from jobs.view import Job, Page, list_jobs, read_job, to_json
+from jobs.view.job import Job, Page, list_jobs, read_job, to_json
+from jobs.words.outcomes import Outcome
+from jobs.words.states import State
 
 #: How many of the last actions `status` shows; `--json` has more.
 _ACTIONS = 5

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from cli.output import note, notes
 from cli.summary import decided, headline, line, standing, time_left
-from jobs.connection import AWAY
-from jobs.outcomes import Outcome
-from jobs.redis_trouble import trouble_of
-from jobs.view import Job, read_job
+from jobs.store.connection import AWAY
+from jobs.store.trouble import trouble_of
+from jobs.view.job import Job, read_job
+from jobs.words.outcomes import Outcome
 
 #: How often the job is looked at, and how often a plain line is written at most, seconds.
 POLL_S = 0.25

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from cli.errors import UsageError
 from cli.output import OutputLost, out
-from jobs.outcomes import Outcome
-from jobs.results_text import Format, read_text
+from jobs.ledger.export import Format, read_text
+from jobs.words.outcomes import Outcome
 
 
 async def write_report(redis: Redis, job_id: str, target: Path | None, form: Format, outcome: Outcome | None) -> int:

@@ -11,8 +11,8 @@ from cli.loop import run_async
 from cli.output import note, plural
 from cli.report import check_target, write_report
 from config.settings import Settings
-from jobs.outcomes import Outcome
-from jobs.results_text import Format
+from jobs.ledger.export import Format
+from jobs.words.outcomes import Outcome
 
 
 def results(

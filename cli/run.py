@@ -23,17 +23,18 @@ from cli.report import check_target, write_report
 from cli.summary import standing, standstill, summary
 from config.logging import configure_logging
 from config.settings import Portal, Settings
-from jobs.actions import rest_in_words
-from jobs.advice import NEEDS_A_PERSON
-from jobs.control import UnknownJob, carry_out
-from jobs.ledger import take_over
-from jobs.priority import Priority
-from jobs.protected import read_protected
-from jobs.results_text import Format
-from jobs.states import Event, IllegalMove, State
-from jobs.submit import Submission, request_digest, submit
-from jobs.view import Job, read_job, to_json
-from jobs.wake import wake_lanes
+from jobs.accept.submit import Submission, request_digest, submit
+from jobs.intake.protected import read_protected
+from jobs.lanes.lease import take_over
+from jobs.lanes.wake import wake_lanes
+from jobs.ledger.export import Format
+from jobs.steering.control import carry_out
+from jobs.view.actions import rest_in_words
+from jobs.view.job import Job, read_job, to_json
+from jobs.words.errors import IllegalMove, UnknownJob
+from jobs.words.priority import Priority
+from jobs.words.reasons import NEEDS_A_PERSON
+from jobs.words.states import Event, State
 from worker.fleet import RESCUE_SETTLE_S
 from worker.main import working
 

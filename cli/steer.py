@@ -9,10 +9,10 @@ from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import out_after
 from config.settings import Settings
-from jobs.actions import rest_in_words
-from jobs.priority import Priority
-from jobs.states import Event
-from jobs.steer import Steered, change_priority, steer_job
+from jobs.steering.steer import Steered, change_priority, steer_job
+from jobs.view.actions import rest_in_words
+from jobs.words.priority import Priority
+from jobs.words.states import Event
 
 
 def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:

@@ -25,11 +25,12 @@ from cli.loop import run_async
 from cli.output import OutputLost, note, out_after
 from cli.summary import standing
 from config.settings import Settings
-from jobs.connection import AWAY
-from jobs.priority import Priority
-from jobs.submit import Accepted, Submission, check_job_id
-from jobs.submit import submit as submit_job
-from jobs.view import Job, read_job, submitted_job, to_json
+from jobs.accept.submit import Accepted, Submission
+from jobs.accept.submit import submit as submit_job
+from jobs.store.connection import AWAY
+from jobs.view.job import Job, read_job, submitted_job, to_json
+from jobs.words.job_ids import check_job_id
+from jobs.words.priority import Priority
 
 
 def submit(

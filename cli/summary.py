@@ -4,11 +4,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jobs.advice import ADVICE, NEEDS_A_PERSON, advice_on
-from jobs.outcomes import Outcome
-from jobs.states import State
-from jobs.times import clock
-from jobs.view import Job
+from jobs.store.times import clock
+from jobs.view.job import Job
+from jobs.words.outcomes import Outcome
+from jobs.words.reasons import ADVICE, NEEDS_A_PERSON, advice_on
+from jobs.words.states import State
 
 #: What an outcome means, and its colour.
 _OUTCOMES: dict[Outcome, tuple[str, str]] = {

@@ -9,13 +9,13 @@ from cli.context import AsJson, JobId, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import out, plural
-from cli.portals import drive
+from cli.portal_commands import drive
 from cli.summary import duration
 from config.settings import Settings
-from jobs.portals import PortalView
-from jobs.times import clock
-from jobs.view import to_json
-from jobs.why import Why, explain
+from jobs.store.times import clock
+from jobs.view.job import to_json
+from jobs.view.portal import PortalView
+from jobs.view.why import Why, explain
 
 
 def why(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:

@@ -7,7 +7,7 @@ from cli.errors import ExitCode
 from cli.loop import run_async
 from config.logging import configure_logging, get_logger
 from config.settings import Settings
-from jobs.connection import check_server
+from jobs.store.server_check import check_server
 from worker.main import run_worker
 
 

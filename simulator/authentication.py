@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from simulator import answers
-from simulator.answers import Answer, PortalError, error, json_text, success
+from simulator import replies as answers
 from simulator.behaviour import Behaviour
+from simulator.replies import Answer, PortalError, error, json_text, success
 
 COOKIE = "asc_auth_key"
 

@@ -13,8 +13,8 @@ from xml.etree.ElementTree import ParseError
 import msgspec
 from defusedxml import DefusedXmlException, ElementTree
 
-from simulator import answers
-from simulator.answers import PortalError, error
+from simulator import replies as answers
+from simulator.replies import PortalError, error
 
 _NAME = "contactids"
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)

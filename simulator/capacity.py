@@ -2,10 +2,10 @@
 
 import time
 
-from simulator.answers import Answer, PortalError, empty
 from simulator.behaviour import Behaviour
 from simulator.faults import retry_after
 from simulator.latency import spend
+from simulator.replies import Answer, PortalError, empty
 
 
 class Capacity:

@@ -2,12 +2,12 @@
 
 from pyroaring import BitMap
 
-from simulator import answers
-from simulator.answers import Answer, PortalError, error, success
+from simulator import replies as answers
 from simulator.chance import seeded
 from simulator.context import Context, int_parameter
 from simulator.elements import Detail, ElementWriter
 from simulator.latency import spend
+from simulator.replies import Answer, PortalError, error, success
 from simulator.world import MAX_CONTACT_ID
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from simulator.answers import PortalError
 from simulator.elements import Detail, ElementWriter
 from simulator.portal import Portal
+from simulator.replies import PortalError
 from simulator.truth import Call, Truth
 from simulator.world import World
 

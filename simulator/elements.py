@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal
 
-from simulator.answers import json_text
+from simulator.replies import json_text
 from simulator.world import World
 
 Casing = Literal["camel", "pascal", "upper_id"]

@@ -6,14 +6,14 @@ import zlib
 from aiohttp import web
 from pyroaring import BitMap
 
-from simulator import answers
-from simulator.answers import Answer, PortalError, empty, error, page
+from simulator import replies as answers
 from simulator.binding import bind_contact_ids
 from simulator.capacity import throttled
 from simulator.context import Context
 from simulator.faults import Fault, retry_after
 from simulator.misanswers import distort
 from simulator.portal import Portal
+from simulator.replies import Answer, PortalError, empty, error, page
 from simulator.routes import Route, find_route
 from simulator.sending import ConnectionEnd, send, stay_silent, tear
 from simulator.xml_answers import to_xml

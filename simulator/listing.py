@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 
 from pyroaring import BitMap
 
-from simulator.answers import Answer, success
 from simulator.chance import seeded
 from simulator.context import Context, int_parameter, parameter
 from simulator.elements import IMPORT_BLOCK, created, display_name
 from simulator.latency import spend
+from simulator.replies import Answer, success
 from simulator.world import World
 
 #: How long the portal trusts a count.

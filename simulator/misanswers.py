@@ -4,9 +4,9 @@ import json
 
 from pyroaring import BitMap
 
-from simulator import answers
-from simulator.answers import Answer, error, json_text, page, success
+from simulator import replies as answers
 from simulator.faults import Fault
+from simulator.replies import Answer, error, json_text, page, success
 
 
 def distort(fault: Fault, answer: Answer, asked: BitMap) -> Answer:

@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
-from simulator.answers import PortalError
 from simulator.authentication import Authentication
 from simulator.behaviour import Behaviour
 from simulator.capacity import Capacity
 from simulator.faults import Fault, Faults
 from simulator.latency import Gate, Latency
+from simulator.replies import PortalError
 from simulator.truth import Truth
 from simulator.world import World
 

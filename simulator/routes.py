@@ -4,11 +4,11 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from simulator.answers import Answer, success
 from simulator.contact_calls import delete_contact, delete_contacts, look_up, read_contact
 from simulator.context import Context
 from simulator.latency import spend
 from simulator.listing import list_contacts
+from simulator.replies import Answer, success
 
 Handler = Callable[[Context], Awaitable[Answer]]
 

@@ -7,7 +7,7 @@ import struct
 
 from aiohttp import web
 
-from simulator.answers import Answer
+from simulator.replies import Answer
 
 #: How often a silent call looks whether its caller has gone.
 _SILENCE_S = 0.02

@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
-from simulator.answers import page
 from simulator.behaviour import Behaviour
 from simulator.faults import Fault
 from simulator.front import PORTAL, serve
 from simulator.portal import Portal
+from simulator.replies import page
 from simulator.sending import ConnectionEnd, send
 from simulator.truth_routes import explain_bad_input, routes
 from simulator.world import World

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from simulator.answers import Answer
+from simulator.replies import Answer
 
 XML = "text/xml; charset=UTF-8"
 

@@ -14,7 +14,7 @@ from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, RedisConfig, Settings
-from jobs.connection import connect
+from jobs.store.connection import connect
 
 if another := os.environ.get("TEST_REDIS_SERVER"):
     # Every server that a test starts in its own process; commands under test bring their own along.

@@ -6,20 +6,20 @@ from aiohttp import web
 from arq.connections import ArqRedis
 
 from config.settings import Settings
-from web.context import ENDING, LIMITS, REDIS, SETTINGS
-from web.guard import add_headers, announce_end, log_request, only_local
-from web.health import probing
-from web.job_reader import READER, JobReader
-from web.limits import Limits
-from web.metrics import measuring
-from web.openapi import DOCUMENT, write_document
-from web.operation import add_routes
-from web.operations import OPERATIONS
+from web.api.openapi import DOCUMENT, write_document
+from web.api.operation import add_routes
+from web.api.operations import OPERATIONS
+from web.api.results import install as install_downloads
+from web.api.submission import INTAKES, Intakes
+from web.http.context import ENDING, LIMITS, REDIS, SETTINGS
+from web.http.guard import add_headers, announce_end, log_request, only_local
+from web.http.limits import Limits
+from web.http.problems import problems
+from web.live.job_reader import READER, JobReader
+from web.live.watcher import install as install_watcher
+from web.ops.health import probing
+from web.ops.metrics import measuring
 from web.page.routes import add_page
-from web.problems import problems
-from web.results import install as install_downloads
-from web.submission import INTAKES, Intakes
-from web.watcher import install as install_watcher
 
 
 def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) -> web.Application:

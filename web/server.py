@@ -12,11 +12,11 @@ from aiohttp import web
 
 from config.logging import get_logger
 from config.settings import Settings
-from jobs.connection import connect
-from web.address import BadAddress, check_host
+from jobs.store.connection import connect
 from web.app import make_app
-from web.context import LIMITS
-from web.protocol import Protocol
+from web.http.address import BadAddress, check_host
+from web.http.context import LIMITS
+from web.http.protocol import Protocol
 
 _BACKLOG = 128
 #: So that a poll during an outage is answered after about two seconds, not minutes.
@@ -47,7 +47,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         raise RuntimeError("aiohttp has set up no server")
 
     options: dict[str, Any] = {
-        "access_log": None,  # web/guard.py writes one
+        "access_log": None,  # web/http/guard.py writes one
         # aiohttp starts this clock with the connection, and anew after each answer: it ends idle connections and
         # those whose headers never come to an end.
         "keepalive_timeout": limits.connection_idle_s,
@@ -55,7 +55,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         "max_line_size": limits.header_bytes,
         "max_field_size": limits.header_bytes,
         "max_headers": limits.header_count,
-        "auto_decompress": False,  # web/body.py unpacks, with a bound on what comes out
+        "auto_decompress": False,  # web/http/body.py unpacks, with a bound on what comes out
     }
 
     listener: asyncio.Server | None = None

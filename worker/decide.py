@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from pyroaring import BitMap
 
 from config.portal import Portal
-from jobs.items import Call, Item
-from jobs.ledger import Batch, Settlement
-from jobs.outcomes import Code, failed_code
-from jobs.records import Record
-from jobs.states import State
-from worker.answers import Action, Deleted, Failure, LookedUp, Visible
+from jobs.lanes.grants import Batch
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.items import Call, Item
+from jobs.ledger.records import Record
+from jobs.words.outcomes import Code, failed_code
+from jobs.words.states import State
+from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
 
 _DECIDED_BY = {Visible.READ_ONLY: Code.READ_ONLY, Visible.HAS_INVOICE: Code.HAS_INVOICE}
 

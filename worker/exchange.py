@@ -15,9 +15,9 @@ from yarl import URL
 
 from config.authorities import read_authorities
 from config.portal import Portal
-from worker.answers import Failure
 from worker.failure_table import Fault
 from worker.failures import CAUGHT, decide_exception, decide_fault
+from worker.portal_answers import Failure
 
 #: A thousand contacts with every field are about 610 kB.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024

@@ -2,7 +2,7 @@
 
 First row that fits wins. `may_have_deleted` is False only where the portal certainly did nothing: an error does not
 mean "not deleted", because the portal still works after its database has committed. `worker.failures` applies these
-tables; `docs/failures.md` is made from them by `worker.failure_page`.
+tables; `docs/failures.md` is made from them by `tools.failure_page`.
 """
 
 import socket
@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.http_exceptions import HttpProcessingError
 
-from worker.answers import Action
+from worker.portal_answers import Action
 
 # The innermost .NET exception's HRESULT, as the API's error envelope carries it.
 HRESULT_AUTHENTICATION = -2146233087

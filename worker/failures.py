@@ -8,8 +8,8 @@ from dataclasses import replace
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from worker.answers import Failure
 from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Body, Decision, Fault, StatusRule
+from worker.portal_answers import Failure
 from worker.proxy_failures import ProxyAt, before_sending, hearsay
 from worker.retry_after import parse_retry_after
 

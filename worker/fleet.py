@@ -14,22 +14,24 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_co
 
 from config.logging import get_logger
 from config.settings import Portal, Settings
-from jobs import keys, presence
-from jobs.connection import AWAY, connect, what_holds
-from jobs.contact_ids import MAX_CONTACT_ID
-from jobs.faults import fault_that_holds
-from jobs.ledger import LaneLedger, Later, Terms, bound_rest, rescue, reserve_turn
-from jobs.protected import load_protected
-from jobs.redis_trouble import trouble_of, word_for
-from jobs.segments import Segments
-from jobs.times import server_ms
-from jobs.wake import wake_lanes
+from jobs.intake.protected import load_protected
+from jobs.lanes import presence
+from jobs.lanes.faults import fault_that_holds
+from jobs.lanes.grants import Later, Terms
+from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn
+from jobs.lanes.wake import wake_lanes
+from jobs.store import keys
+from jobs.store.connection import AWAY, connect, what_holds
+from jobs.store.times import server_ms
+from jobs.store.trouble import trouble_of, word_for
+from jobs.words.contact_ids import MAX_CONTACT_ID
 from worker.decide import Decider
 from worker.drain import Drain, cancel
 from worker.fingerprint import fingerprint_of
 from worker.lane import Ending, Farewell, Lane
 from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
+from worker.segments import Segments
 from worker.token_store import RedisTokenStore
 
 #: A worker outlives an outage of Redis of at least this long, seconds.

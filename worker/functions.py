@@ -9,11 +9,11 @@ from arq.worker import Retry
 from redis.exceptions import RedisError
 
 from config.logging import get_logger
-from jobs.arq_intake import accept
-from jobs.connection import AWAY
-from jobs.redis_trouble import Reason, trouble_of, word_for
-from jobs.retention import forget_old_jobs
-from jobs.submit import BadSubmission, JobExists
+from jobs.accept.from_arq import accept
+from jobs.ledger.retention import forget_old_jobs
+from jobs.store.connection import AWAY
+from jobs.store.trouble import Reason, trouble_of, word_for
+from jobs.words.errors import BadSubmission, JobExists
 from worker.drain import cancel
 from worker.fleet import Fleet
 from worker.messages import Message

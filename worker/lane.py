@@ -20,19 +20,22 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from config.portal import Portal
-from jobs.answers import OK, Answer
-from jobs.connection import AWAY
-from jobs.items import Call
-from jobs.ledger import Batch, Grant, Idle, LaneLedger, Later, Lost, Settlement, Surplus, Terms, Turn
-from jobs.outcomes import Code, Outcome
-from jobs.segments import Segments
-from jobs.states import State
+from jobs.lanes.call_report import OK
+from jobs.lanes.call_report import CallReport as Answer
+from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Surplus, Terms, Turn
+from jobs.lanes.lease import LaneLedger
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.items import Call
+from jobs.store.connection import AWAY
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.states import State
 from worker import batch_size
-from worker.answers import Action, Deleted, Failure, LookedUp
 from worker.decide import Decider
 from worker.drain import Drain, cancel
+from worker.portal_answers import Action, Deleted, Failure, LookedUp
 from worker.portal_client import NOT_SENT, PortalClient
 from worker.push_back import PushBack
+from worker.segments import Segments
 
 #: What a call came to that this process had no time to wait for.
 INTERRUPTED = Failure(

@@ -29,14 +29,14 @@ from cryptography.fernet import Fernet, InvalidToken
 from redis.exceptions import RedisError
 
 from config.portal import Portal
-from jobs.connection import AWAY
-from worker.answers import Action, Failure
+from jobs.store.connection import AWAY
 from worker.drain import cancel
 from worker.envelope import NotAnEnvelopeError, read_error, read_object
 from worker.exchange import RawAnswer
 from worker.failure_table import HRESULT_AUTHENTICATION
 from worker.failures import decide_status
 from worker.fingerprint import slow_key
+from worker.portal_answers import Action, Failure
 from worker.token_store import LOCK_TTL_S, MAX_ATTEMPTS, TokenStore
 
 #: Sends one log-in call with this JSON body.

@@ -17,11 +17,12 @@ from redis.exceptions import RedisError
 
 from config.logging import configure_logging, get_logger
 from config.settings import Settings, load_settings
-from jobs.arq_message import FUNCTION, KEEP_RESULT_S
-from jobs.connection import AWAY, check_server, encode_payload
-from jobs.keys import QUEUE
-from jobs.redis_trouble import word_for
-from jobs.wake import DRIVE_LANE
+from jobs.arq_messages.message import FUNCTION, KEEP_RESULT_S
+from jobs.lanes.wake import DRIVE_LANE
+from jobs.store.connection import AWAY, encode_payload
+from jobs.store.keys import QUEUE
+from jobs.store.server_check import check_server
+from jobs.store.trouble import word_for
 from worker.drain import cancel
 from worker.fleet import Fleet, connect_patiently
 from worker.functions import FLEET, STOPPING, delete_contacts, drive_lane, is_news, lifeline

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jobs.arq_message import FUNCTION, UnreadableMessage, open_envelope
+from jobs.arq_messages.message import FUNCTION, UnreadableMessage, open_envelope
 
 
 class Message:

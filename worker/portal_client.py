@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from config.portal import Portal
 from worker import wire
-from worker.answers import Action, AllOf, Deleted, Failure, LookedUp
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
 from worker.exchange import Exchange, RawAnswer
 from worker.failure_table import Body, Fault
 from worker.failures import decide_fault, decide_status
 from worker.login import Credentials, LogIn, StaticToken
+from worker.portal_answers import Action, AllOf, Deleted, Failure, LookedUp
 from worker.token_store import TokenStore
 
 #: So many answers of status 200 in a row that are not the API's are a wrong address, not a gateway's hiccup.

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import aiohttp
 
-from worker.answers import Action
 from worker.failure_table import EXCEPTION_TABLE, Body, Decision
+from worker.portal_answers import Action
 
 _AWAY = Decision(
     Action.RETRY,

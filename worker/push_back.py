@@ -2,8 +2,8 @@
 
 import time
 
-from jobs.ledger import Settlement
-from worker.answers import Action, Failure
+from jobs.lanes.settlement import Settlement
+from worker.portal_answers import Action, Failure
 from worker.retry_after import LONGEST_S
 
 #: So many 429s in a row are met by cutting the learned rate alone. It is a small part of what it was by then, and calls

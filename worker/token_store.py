@@ -13,8 +13,8 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
-from jobs import keys
-from jobs.scripts import Script
+from jobs.store import keys
+from jobs.store.scripts import Script
 
 #: A portal locks an account out after more than 5 attempts in 60 s that did not succeed; people log in too.
 MAX_ATTEMPTS = 3

@@ -20,7 +20,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from tests.acceptance.conftest import Home, Portal, until
-from tests.acceptance.schema_hooks import STREAMED
+from tests.support.schema_hooks import STREAMED
 
 ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")

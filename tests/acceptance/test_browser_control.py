@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.browser import chromium, site, submit
 from tests.acceptance.conftest import Home, Portal, until
+from tests.support.browser import chromium, site, submit
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.browser import check_accessible, chromium, site, submit, upload
 from tests.acceptance.conftest import Home, Portal
+from tests.support.browser import check_accessible, chromium, site, submit, upload
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.browser import KEY, chromium, site, submit, upload
 from tests.acceptance.conftest import Home, Portal
+from tests.support.browser import KEY, chromium, site, submit, upload
 
 
 @pytest.fixture(scope="module")

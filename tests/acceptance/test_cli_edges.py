@@ -45,7 +45,7 @@ def proxy() -> Iterator[MakeProxy]:
         def start(*credentials: str) -> str:
             process = stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-m", "tests.forward_proxy", *credentials],
+                    [sys.executable, "-m", "tests.support.forward_proxy", *credentials],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     cwd=ROOT,

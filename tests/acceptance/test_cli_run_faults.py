@@ -9,9 +9,9 @@ import pytest
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
-from jobs.connection import connect
-from jobs.priority import Priority
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
+from jobs.store.connection import connect
+from jobs.words.priority import Priority
 from tests.acceptance.conftest import Home, Portal, Result, until
 
 MakePortal = Callable[..., Portal]

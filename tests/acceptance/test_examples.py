@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import Home, Portal, Result, until
-from tests.documents import ROOT, blocks
+from tests.support.documents import ROOT, blocks
 
 EXAMPLES = ROOT / "docs" / "examples"
 SCRIPT = EXAMPLES / "delete_contacts.sh"

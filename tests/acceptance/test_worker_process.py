@@ -13,12 +13,12 @@ from arq.connections import ArqRedis
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.connection import connect
-from jobs.outcomes import Outcome
-from jobs.states import State
-from jobs.view import read_job
+from jobs.store.connection import connect
+from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
+from jobs.words.states import State
 from simulator import Behaviour, World
-from tests.integration.sweeping import accept, by_outcome, check_against_truth, ended
+from tests.support.sweeping import accept, by_outcome, check_against_truth, ended
 
 BIN = Path(sys.executable).parent
 COMMANDS = {

@@ -10,11 +10,11 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs import keys
-from jobs.submit import Submission, submit
-from jobs.times import clock, iso
+from jobs.accept.submit import Submission, submit
+from jobs.store import keys
+from jobs.store.times import clock, iso
 from tests.conftest import settings_for
-from tests.integration.serving import Api, serving
+from tests.support.serving import Api, serving
 
 PREFIX = "urn:crm-sweep:problem:"
 

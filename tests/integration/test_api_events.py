@@ -12,22 +12,24 @@ import pytest
 from arq.connections import ArqRedis
 from pydantic import SecretStr
 
-import web.watcher
+import web.live.watcher
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs import keys
-from jobs.connection import connect
-from jobs.control import UnknownJob, control
-from jobs.priority import Priority, set_priority
-from jobs.states import Event, State
-from jobs.view import Job, read_job, read_jobs, to_json
+from jobs.steering.control import control
+from jobs.steering.priority import set_priority
+from jobs.store import keys
+from jobs.store.connection import connect
+from jobs.view.job import Job, read_job, read_jobs, to_json
+from jobs.words.errors import UnknownJob
+from jobs.words.priority import Priority
+from jobs.words.states import Event, State
 from tests.conftest import settings_for
-from tests.integration.lanes import accept, answer, start_lane, take, terms
-from tests.integration.serving import Api, serving
-from tests.sse import Sent, read_events
-from tests.waiting import until
-from web.limits import Limits
-from web.watcher import Change, Silence, Watcher, job_change
+from tests.support.lanes import accept, answer, start_lane, take, terms
+from tests.support.serving import Api, serving
+from tests.support.sse import Sent, read_events
+from tests.support.waiting import until
+from web.http.limits import Limits
+from web.live.watcher import Change, Silence, Watcher, job_change
 
 PORTALS = [Portal(name=name, url="http://127.0.0.1:9", token=SecretStr("t")) for name in ("main", "other")]
 EAGER: dict[str, Any] = {"events_every_s": 0.01, "events_patience_s": 30.0, "ending_s": 5.0}
@@ -199,7 +201,7 @@ async def test_one_look_serves_all_and_nobody_is_looked_for_in_vain(
         looks.append(list(job_ids))
         return await read_jobs(redis, job_ids)
 
-    monkeypatch.setattr(web.watcher, "read_jobs", spy)
+    monkeypatch.setattr(web.live.watcher, "read_jobs", spy)
     names = ["a", "b", "c"]
     for name in names:
         await accept(redis, range(1, 31), job_id=name)
@@ -252,10 +254,10 @@ async def test_a_bug_in_one_look_does_not_end_the_streams(
         await anext(changes)
 
         async def stumble(*_: Any) -> None:
-            monkeypatch.setattr(web.watcher, "read_jobs", read_jobs)
+            monkeypatch.setattr(web.live.watcher, "read_jobs", read_jobs)
             raise ZeroDivisionError
 
-        monkeypatch.setattr(web.watcher, "read_jobs", stumble)
+        monkeypatch.setattr(web.live.watcher, "read_jobs", stumble)
         await set_priority(redis, "job", Priority.URGENT, by="test")
         change = await anext(changes)
         assert isinstance(change, Change)
@@ -280,7 +282,7 @@ async def test_a_look_that_began_earlier_and_ends_later_shows_nothing_old(
         others, first, second = watcher.changes("other"), watcher.changes("job"), watcher.changes("job")
         async with aclosing(others), aclosing(first), aclosing(second):
             await anext(others)  # from now on all watched jobs are looked at again and again
-            monkeypatch.setattr(web.watcher, "read_jobs", slow)
+            monkeypatch.setattr(web.live.watcher, "read_jobs", slow)
             waiting = asyncio.create_task(anext(first))
             await has_read.wait()
             await set_priority(redis, "job", Priority.URGENT, by="test")

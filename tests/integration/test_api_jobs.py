@@ -9,10 +9,10 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
-from jobs.submit import Submission, submit
-from jobs.view import read_job, to_json
+from jobs.accept.submit import Submission, submit
+from jobs.view.job import read_job, to_json
 from tests.conftest import settings_for
-from tests.integration.serving import serving
+from tests.support.serving import serving
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pyroaring import BitMap
 from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
 from config.settings import ApiKey, Portal, Settings
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
 from tests.conftest import settings_for
-from tests.integration.raw_http import Answer, exchange
-from tests.integration.serving import Api, serving
-from web.keys import find_key
+from tests.support.raw_http import Answer, exchange
+from tests.support.serving import Api, serving
+from web.http.callers import find_key
 
 PREFIX = "urn:crm-sweep:problem:"
 

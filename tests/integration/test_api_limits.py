@@ -13,9 +13,9 @@ from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
 from config.settings import Portal, Settings
 from tests.conftest import settings_for
-from tests.integration.raw_http import TIMEOUT_S, Answer, connected, exchange, parse_answers, read_answers
-from tests.integration.serving import Api, serving
-from web.limits import Limits
+from tests.support.raw_http import TIMEOUT_S, Answer, connected, exchange, parse_answers, read_answers
+from tests.support.serving import Api, serving
+from web.http.limits import Limits
 
 POST = "POST /v1/jobs?portal=main HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
 

@@ -13,12 +13,12 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
 from tests.conftest import settings_for
-from tests.integration.serving import serving
+from tests.support.serving import serving
+from web.api.openapi import document
+from web.api.operations import OPERATIONS
 from web.app import make_app
-from web.openapi import document
-from web.operations import OPERATIONS
 
 
 @pytest.fixture

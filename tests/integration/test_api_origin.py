@@ -10,8 +10,8 @@ from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
 from config.settings import ApiKey, Portal, Settings
 from tests.conftest import settings_for
-from tests.integration.serving import Api, serving
-from web.address import BadAddress, check_host, is_loopback
+from tests.support.serving import Api, serving
+from web.http.address import BadAddress, check_host, is_loopback
 
 BODY = {"portal": "main", "contact_ids": [1]}
 

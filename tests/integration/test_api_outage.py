@@ -14,12 +14,12 @@ from pydantic import SecretStr
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs.connection import connect
+from jobs.store.connection import connect
 from tests.conftest import settings_for
-from tests.integration.serving import Api, serving
-from tests.waiting import until
-from web import health
-from web.limits import Limits
+from tests.support.serving import Api, serving
+from tests.support.waiting import until
+from web.http.limits import Limits
+from web.ops import health
 
 BODY = {"portal": "main", "contact_ids": [1]}
 

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
 from tests.conftest import settings_for
-from tests.integration.serving import Api, serving
-from web import health
-from web.guard import SECURITY_HEADERS
-from web.problems import TYPE_PREFIX, Kind, Problem
+from tests.support.serving import Api, serving
+from web.http.guard import SECURITY_HEADERS
+from web.http.problems import TYPE_PREFIX, Kind, Problem
+from web.ops import health
 
 KINDS = {TYPE_PREFIX + kind.word: kind for kind in Kind}
 

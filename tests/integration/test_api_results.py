@@ -22,21 +22,21 @@ from pydantic import SecretStr
 from pyroaring import BitMap
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-import web.results
+import web.api.results
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs import keys
-from jobs.connection import connect
-from jobs.contact_ids import SEGMENT_SIZE
-from jobs.outcomes import Code, Outcome
-from jobs.records import Record
-from jobs.results import COLUMNS
-from jobs.results_text import LINES_AT_ONCE, Format, read_text
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
+from jobs.ledger.export import LINES_AT_ONCE, Format, read_text
+from jobs.ledger.records import Record
+from jobs.ledger.rows import COLUMNS
+from jobs.store import keys
+from jobs.store.connection import connect
+from jobs.words.contact_ids import SEGMENT_SIZE
+from jobs.words.outcomes import Code, Outcome
 from tests.conftest import settings_for
-from tests.integration.serving import Api, serving
-from tests.waiting import until
-from web.limits import Limits
+from tests.support.serving import Api, serving
+from tests.support.waiting import until
+from web.http.limits import Limits
 
 PORTAL = Portal(name="main", url="http://127.0.0.1:9", token=SecretStr("t"))
 
@@ -159,7 +159,7 @@ async def test_what_is_wrong_is_said_before_the_first_byte(
         assert problem["type"].endswith(f":{kind}")
 
 
-@pytest.mark.parametrize("step", ["jobs.results_text._write", "web.results._pack"])
+@pytest.mark.parametrize("step", ["jobs.ledger.export._write", "web.api.results._pack"])
 async def test_other_requests_are_answered_while_a_part_is_made(
     server: EmbeddedServer, redis: ArqRedis, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +243,7 @@ async def test_a_ledger_that_cannot_be_read_to_its_end_never_looks_complete(
             async for part in parts:
                 yield part
 
-    monkeypatch.setattr(web.results, "read_text", read_troubled)
+    monkeypatch.setattr(web.api.results, "read_text", read_troubled)
     async with api_of(server, redis) as api:
         reader, writer = await raw(api, f"GET /v1/jobs/job/results {head}\nHost: 127.0.0.1\n\n")
         with pytest.raises(ConnectionResetError):
@@ -282,5 +282,5 @@ async def test_a_key_of_another_portal_does_not_even_learn_that_there_is_such_a_
 
 @pytest.mark.parametrize("job_id", ["../../etc/passwd", 'a"b\r\nSet-Cookie: c=d', "é", "x" * 200])
 def test_a_file_name_holds_nothing_but_harmless_characters(job_id: str) -> None:
-    value = web.results._headers(job_id, Format.CSV, Outcome.FAILED, packed=False)["Content-Disposition"]
+    value = web.api.results._headers(job_id, Format.CSV, Outcome.FAILED, packed=False)["Content-Disposition"]
     assert re.fullmatch(r'attachment; filename="crm-sweep-[A-Za-z0-9._-]{1,64}-failed\.csv"', value)

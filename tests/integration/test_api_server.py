@@ -14,11 +14,11 @@ from pyroaring import BitMap
 from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
 from config.settings import ApiKey, Portal, Settings
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
 from tests.conftest import settings_for
-from tests.integration.serving import serving
+from tests.support.serving import serving
 from web.app import make_app
-from web.limits import Limits
+from web.http.limits import Limits
 from web.server import listening
 
 KEY = "the-text-of-the-key"

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
 from tests.conftest import settings_for
-from tests.integration.lanes import lines_of
-from tests.integration.serving import Api, serving
-from web.limits import Limits
+from tests.support.lanes import lines_of
+from tests.support.serving import Api, serving
+from web.http.limits import Limits
 
 PLAIN = {"Content-Type": "text/plain"}
 CSV = {"Content-Type": "text/csv; charset=utf-8"}

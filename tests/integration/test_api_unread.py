@@ -9,9 +9,9 @@ from pydantic import SecretStr
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs.reject import reject_job
+from jobs.accept.reject import reject_job
 from tests.conftest import settings_for
-from tests.integration.serving import Api, serving
+from tests.support.serving import Api, serving
 
 PORTAL = Portal(name="main", url="http://crm", token=SecretStr("secret-token"))
 

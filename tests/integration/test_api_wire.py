@@ -13,9 +13,9 @@ from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
 from config.settings import Portal
 from tests.conftest import settings_for
-from tests.integration.raw_http import Answer, exchange
-from tests.integration.serving import Api, serving
-from web.limits import Limits
+from tests.support.raw_http import Answer, exchange
+from tests.support.serving import Api, serving
+from web.http.limits import Limits
 
 CLOSE = b"Host: localhost\r\nConnection: close\r\n"
 GZIP = b"Content-Encoding: gzip\r\n"

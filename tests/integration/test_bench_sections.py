@@ -21,7 +21,7 @@ from bench.section import table
 from bench.simulated import SimulatedPortal, simulated_portal
 from bench.storage import others
 from bench.truth_check import compare
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
 from tests.integration.test_bench_harness import children_of
 
 ROOT = Path(__file__).parents[2]

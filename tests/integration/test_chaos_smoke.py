@@ -19,8 +19,8 @@ from pyroaring import BitMap
 from chaos.evidence import Attempt, Evidence
 from chaos.plan import CANCELLED, Plan
 from chaos.verdict import Ledger, judge
-from jobs.outcomes import Code
-from tests.waiting import until
+from jobs.words.outcomes import Code
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "chaos", "--ids", "1500", "--workers", "2", "--seed", "3"]

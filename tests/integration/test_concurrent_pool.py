@@ -9,9 +9,9 @@ import pytest
 
 from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
-from jobs import primary
-from jobs.connection import connect
-from tests.plain_redis import plain_redis
+from jobs.store import primary
+from jobs.store.connection import connect
+from tests.support.plain_redis import plain_redis
 
 #: Redis is asked for a database before the first command, so opening a connection takes an answer.
 DATABASE = 1

@@ -6,13 +6,15 @@ import random
 import pytest
 from arq.connections import ArqRedis
 
-from jobs.actions import Action
-from jobs.control import control
-from jobs.priority import JobHasEnded, Priority, set_priority
-from jobs.retry import retry_failed
-from jobs.states import MOVES, Event, IllegalMove, State, move
-from jobs.view import read_job
-from tests.integration.lanes import accept
+from jobs.steering.control import control
+from jobs.steering.priority import set_priority
+from jobs.steering.retry import retry_failed
+from jobs.view.actions import Action
+from jobs.view.job import read_job
+from jobs.words.errors import IllegalMove, JobHasEnded
+from jobs.words.priority import Priority
+from jobs.words.states import MOVES, Event, State, move
+from tests.support.lanes import accept
 
 EVENTS = [Event.PAUSE, Event.RESUME, Event.APPROVE, Event.CANCEL]
 #: With nothing in flight, a wish is a fact at once.

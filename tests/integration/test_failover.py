@@ -10,12 +10,12 @@ import simulator
 from bench.moving_address import MovingAddress, moving_address
 from config.redis_url import RedisUrl
 from config.settings import RedisConfig, Settings, WorkerConfig
-from jobs.connection import connect
-from jobs.primary import ROLE_EVERY_S
-from jobs.states import State
+from jobs.store.connection import connect
+from jobs.store.primary import ROLE_EVERY_S
+from jobs.words.states import State
 from simulator import Behaviour, World
-from tests.integration.sweeping import EAGER, MARKS, accept, check_against_truth, ended, portal_settings
-from tests.waiting import until
+from tests.support.sweeping import EAGER, MARKS, accept, check_against_truth, ended, portal_settings
+from tests.support.waiting import until
 from worker.main import working
 
 pytestmark = MARKS

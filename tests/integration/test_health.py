@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
-import web.health
-from jobs.connection import check_server
-from web.health import Probe
+import web.ops.health
+from jobs.store.server_check import check_server
+from web.ops.health import Probe
 
 
 async def test_all_who_ask_at_once_cost_one_look(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ async def test_all_who_ask_at_once_cost_one_look(redis: ArqRedis, monkeypatch: p
         await go_on.wait()
         return await check_server(connection)
 
-    monkeypatch.setattr(web.health, "check_server", slow)
+    monkeypatch.setattr(web.ops.health, "check_server", slow)
     probe = Probe(redis)
     asked = [asyncio.create_task(probe.findings()) for _ in range(50)]
     async with asyncio.timeout(20):

@@ -8,13 +8,13 @@ import pytest
 from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
-from jobs.states import State
+from jobs.words.states import State
 from tests.conftest import settings_for
-from tests.integration.raw_portal import Behave, RawPortal, answer, error, listing, raw_portal, sending
-from tests.integration.sweeping import EAGER, MARKS, accept
-from tests.waiting import until
-from worker.answers import Failure
+from tests.support.raw_portal import Behave, RawPortal, answer, error, listing, raw_portal, sending
+from tests.support.sweeping import EAGER, MARKS, accept
+from tests.support.waiting import until
 from worker.main import working
+from worker.portal_answers import Failure
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 

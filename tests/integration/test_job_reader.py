@@ -6,11 +6,12 @@ import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.control import UnknownJob, control
-from jobs.states import Event, State
-from jobs.view import Job, read_jobs
-from tests.integration.lanes import accept
-from web.job_reader import JobReader
+from jobs.steering.control import control
+from jobs.view.job import Job, read_jobs
+from jobs.words.errors import UnknownJob
+from jobs.words.states import Event, State
+from tests.support.lanes import accept
+from web.live.job_reader import JobReader
 
 
 async def test_polls_that_come_together_share_one_read(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +21,7 @@ async def test_polls_that_come_together_share_one_read(redis: ArqRedis, monkeypa
         reads.append(job_ids)
         return await read_jobs(connection, job_ids)
 
-    monkeypatch.setattr("web.job_reader.read_jobs", counted)
+    monkeypatch.setattr("web.live.job_reader.read_jobs", counted)
     one, other = await accept(redis, range(1, 11)), await accept(redis, range(1, 21))
     reader = JobReader(redis)
     jobs = await asyncio.gather(*(reader.read(job_id) for job_id in [one, other] * 50))
@@ -40,7 +41,7 @@ async def test_a_poll_is_never_answered_with_a_read_that_began_before_it(
         await go_on.wait()
         return jobs
 
-    monkeypatch.setattr("web.job_reader.read_jobs", slow)
+    monkeypatch.setattr("web.live.job_reader.read_jobs", slow)
     reader = JobReader(redis)
     before = asyncio.create_task(reader.read(job_id))
     await has_read.wait()
@@ -72,7 +73,7 @@ async def test_everybody_who_waits_is_told_what_went_wrong(redis: ArqRedis, monk
         raise RedisConnectionError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr("web.job_reader.read_jobs", away)
+        patched.setattr("web.live.job_reader.read_jobs", away)
         told = await asyncio.gather(*(reader.read(job_id) for _ in range(3)), return_exceptions=True)
         assert [type(one) for one in told] == [RedisConnectionError] * 3
     assert (await reader.read(job_id)).id == job_id

@@ -8,22 +8,22 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from config.logging import get_logger
-from jobs import keys
-from jobs.control import control
-from jobs.ledger import rescue
-from jobs.outcomes import Outcome
-from jobs.segments import Segments
-from jobs.states import Event, State
-from jobs.view import read_job
-from tests.integration.lanes import accept, answer, lane, start_lane, take, terms
-from tests.integration.raw_portal import RawPortal, raw_portal
+from jobs.lanes.lease import rescue
+from jobs.steering.control import control
+from jobs.store import keys
+from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
 from tests.integration.test_login import CREDENTIALS, Office
-from worker.answers import Visible
+from tests.support.lanes import accept, answer, lane, start_lane, take, terms
+from tests.support.raw_portal import RawPortal, raw_portal
 from worker.decide import Decider
 from worker.drain import Drain
 from worker.lane import Lane
+from worker.portal_answers import Visible
 from worker.portal_client import PortalClient
 from worker.push_back import PushBack
+from worker.segments import Segments
 from worker.token_store import RedisTokenStore
 
 

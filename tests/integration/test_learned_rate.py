@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cli.embedded import EmbeddedServer
-from jobs import keys
-from jobs.connection import connect
-from jobs.ledger import Batch, LaneLedger, Settlement, Terms, Turn, reserve_turn
-from tests.integration.lanes import PORTAL, accept, start_lane, terms
+from jobs.lanes.grants import Batch, Terms, Turn
+from jobs.lanes.lease import LaneLedger, reserve_turn
+from jobs.lanes.settlement import Settlement
+from jobs.store import keys
+from jobs.store.connection import connect
+from tests.support.lanes import PORTAL, accept, start_lane, terms
 
 T = TypeVar("T")
 

@@ -4,14 +4,16 @@ import asyncio
 
 from arq.connections import ArqRedis
 
-from jobs import keys
-from jobs.control import control
-from jobs.items import Call
-from jobs.ledger import Batch, Idle, Lost, Settlement, rescue, take_over
-from jobs.outcomes import Code, Outcome
-from jobs.states import Event, State
-from jobs.view import read_job
-from tests.integration.lanes import (
+from jobs.lanes.grants import Batch, Idle, Lost
+from jobs.lanes.lease import rescue, take_over
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.items import Call
+from jobs.steering.control import control
+from jobs.store import keys
+from jobs.view.job import read_job
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.states import Event, State
+from tests.support.lanes import (
     LOST,
     PORTAL,
     accept,
@@ -26,7 +28,7 @@ from tests.integration.lanes import (
     take,
     terms,
 )
-from worker.answers import Visible
+from worker.portal_answers import Visible
 
 
 async def test_no_more_leases_than_max_concurrency(redis: ArqRedis) -> None:

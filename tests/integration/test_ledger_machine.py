@@ -31,22 +31,27 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs import keys, presence
-from jobs.connection import connect
-from jobs.control import control
-from jobs.items import Call, Item
-from jobs.ledger import Batch, Idle, LaneLedger, Lost, Settlement, Surplus, Terms, rescue
-from jobs.outcomes import Code, Outcome
-from jobs.portals import CONFIGURED, set_limits
-from jobs.priority import JobHasEnded, Priority, set_priority
-from jobs.records import SegmentLedger
-from jobs.results import Line, read_results
-from jobs.retry import retry_failed
-from jobs.states import MOVES, Event, IllegalMove, State
-from jobs.submit import Submission, submit
-from jobs.view import read_job
-from worker.answers import Action, Deleted, Failure, LookedUp, Visible
+from jobs.accept.submit import Submission, submit
+from jobs.lanes import presence
+from jobs.lanes.grants import Batch, Idle, Lost, Surplus, Terms
+from jobs.lanes.lease import LaneLedger, rescue
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.items import Call, Item
+from jobs.ledger.records import SegmentLedger
+from jobs.ledger.rows import Line, read_results
+from jobs.steering.control import control
+from jobs.steering.limits import CONFIGURED, set_limits
+from jobs.steering.priority import set_priority
+from jobs.steering.retry import retry_failed
+from jobs.store import keys
+from jobs.store.connection import connect
+from jobs.view.job import read_job
+from jobs.words.errors import IllegalMove, JobHasEnded
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.priority import Priority
+from jobs.words.states import MOVES, Event, State
 from worker.decide import Decider
+from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
 
 T = TypeVar("T")
 

@@ -14,20 +14,21 @@ import worker.main
 from cli import embedded
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
-from jobs import keys
-from jobs.control import UnknownJob, control
-from jobs.ledger import LaneLedger, rescue
-from jobs.outcomes import Code, Outcome
-from jobs.retention import forget_old_jobs
-from jobs.states import Event, State
-from jobs.view import read_job
+from jobs.lanes.lease import LaneLedger, rescue
+from jobs.ledger.retention import forget_old_jobs
+from jobs.steering.control import control
+from jobs.store import keys
+from jobs.view.job import read_job
+from jobs.words.errors import UnknownJob
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.states import Event, State
 from tests.conftest import settings_for
-from tests.integration.lanes import PORTAL, accept, lapse, lines_of, read_items, start_lane, take
-from tests.integration.lanes import answer as record
-from tests.integration.raw_portal import RawPortal, Request, answer, delete_all, listing, raw_portal, rights
-from tests.integration.sweeping import EAGER, MARKS, ended, in_state
 from tests.integration.test_login import CREDENTIALS, Office
-from tests.waiting import until
+from tests.support.lanes import PORTAL, accept, lapse, lines_of, read_items, start_lane, take
+from tests.support.lanes import answer as record
+from tests.support.raw_portal import RawPortal, Request, answer, delete_all, listing, raw_portal, rights
+from tests.support.sweeping import EAGER, MARKS, ended, in_state
+from tests.support.waiting import until
 from worker.main import working
 from worker.token_store import RedisTokenStore
 

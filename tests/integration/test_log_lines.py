@@ -10,12 +10,12 @@ from arq.connections import ArqRedis
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.outcomes import Outcome
+from jobs.words.outcomes import Outcome
 from simulator import World
-from tests.documents import ROOT
-from tests.integration.serving import serving
-from tests.integration.sweeping import MARKS, accept, ended, settings_of
-from tests.waiting import until
+from tests.support.documents import ROOT
+from tests.support.serving import serving
+from tests.support.sweeping import MARKS, accept, ended, settings_of
+from tests.support.waiting import until
 from worker.main import working
 
 pytestmark = MARKS

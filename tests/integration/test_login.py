@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 from arq.connections import ArqRedis
 
-from tests.integration.raw_portal import RawPortal, Request, answer, delete_all, error, listing, raw_portal
-from tests.waiting import until
+from tests.support.raw_portal import RawPortal, Request, answer, delete_all, error, listing, raw_portal
+from tests.support.waiting import until
 from worker import login, token_store
-from worker.answers import Action, Deleted, Failure
+from worker.portal_answers import Action, Deleted, Failure
 from worker.portal_client import PortalClient
 from worker.token_store import MAX_ATTEMPTS, LocalTokenStore, RedisTokenStore, TokenStore
 

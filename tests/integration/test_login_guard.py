@@ -10,18 +10,19 @@ from arq.connections import ArqRedis
 import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import Settings
-from jobs import keys
-from jobs.ledger import SETTLE, Settlement
-from jobs.outcomes import Outcome
-from jobs.portals import PortalView, read_portal
-from jobs.states import State
-from jobs.stats import read_stats
-from jobs.view import Job, read_job
-from jobs.why import explain
+from jobs.lanes.lease import SETTLE
+from jobs.lanes.settlement import Settlement
+from jobs.store import keys
+from jobs.view.job import Job, read_job
+from jobs.view.portal import PortalView, read_portal
+from jobs.view.stats import read_stats
+from jobs.view.why import explain
+from jobs.words.outcomes import Outcome
+from jobs.words.states import State
 from simulator import Behaviour, World
-from tests.integration.lanes import answer, lines_of, start_lane, take
-from tests.integration.sweeping import MARKS, PORTAL, accept, check_against_truth, ended, settings_of
-from tests.waiting import until
+from tests.support.lanes import answer, lines_of, start_lane, take
+from tests.support.sweeping import MARKS, PORTAL, accept, check_against_truth, ended, settings_of
+from tests.support.waiting import until
 from worker import token_store
 from worker.main import working
 

@@ -9,21 +9,25 @@ from pydantic import SecretStr
 import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs import keys, presence
-from jobs.answers import Answer
-from jobs.control import carry_out, control
-from jobs.ledger import Batch, LaneLedger, Later, Settlement, Turn, rescue
-from jobs.outcomes import Outcome
-from jobs.portals import read_portal
-from jobs.states import Event, IllegalMove, State
-from jobs.times import clock, iso
-from jobs.view import read_job
+from jobs.lanes import presence
+from jobs.lanes.call_report import CallReport as Answer
+from jobs.lanes.grants import Batch, Later, Turn
+from jobs.lanes.lease import LaneLedger, rescue
+from jobs.lanes.settlement import Settlement
+from jobs.steering.control import carry_out, control
+from jobs.store import keys
+from jobs.store.times import clock, iso
+from jobs.view.job import read_job
+from jobs.view.portal import read_portal
+from jobs.words.errors import IllegalMove
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
 from simulator import Behaviour, Fault, World
 from simulator.faults import RetryAfterForm
-from tests.integration.lanes import PORTAL, accept, answer, ids_of, lapse, start_lane, take, terms
-from tests.integration.sweeping import MARKS, check_against_truth, ended, settings_of
-from tests.integration.sweeping import accept as submit
-from tests.waiting import until
+from tests.support.lanes import PORTAL, accept, answer, ids_of, lapse, start_lane, take, terms
+from tests.support.sweeping import MARKS, check_against_truth, ended, settings_of
+from tests.support.sweeping import accept as submit
+from tests.support.waiting import until
 from worker.main import working
 
 pytestmark = MARKS

@@ -2,11 +2,12 @@
 
 from arq.connections import ArqRedis
 
-from jobs.items import Call
-from jobs.ledger import LaneLedger, Terms
-from jobs.outcomes import Outcome
-from jobs.view import read_job
-from tests.integration.lanes import accept, answer, positions, start_lane, take, terms
+from jobs.lanes.grants import Terms
+from jobs.lanes.lease import LaneLedger
+from jobs.ledger.items import Call
+from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
+from tests.support.lanes import accept, answer, positions, start_lane, take, terms
 
 PATIENT = terms(linger_s=600.0)
 

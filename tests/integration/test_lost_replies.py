@@ -8,16 +8,19 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs import keys
-from jobs.connection import connect
-from jobs.control import CONTROL, control
-from jobs.portals import SET_LIMITS, read_portal, set_limits
-from jobs.priority import SET_PRIORITY, Priority, set_priority
-from jobs.states import Event, IllegalMove, State
-from jobs.submit import CREATE_JOB, Submission, submit
-from jobs.view import read_job
-from tests.integration.lanes import PORTAL, accept
-from tests.integration.redis_proxy import Proxy, losing_replies
+from jobs.accept.submit import CREATE_JOB, Submission, submit
+from jobs.steering.control import CONTROL, control
+from jobs.steering.limits import SET_LIMITS, set_limits
+from jobs.steering.priority import SET_PRIORITY, set_priority
+from jobs.store import keys
+from jobs.store.connection import connect
+from jobs.view.job import read_job
+from jobs.view.portal import read_portal
+from jobs.words.errors import IllegalMove
+from jobs.words.priority import Priority
+from jobs.words.states import Event, State
+from tests.support.lanes import PORTAL, accept
+from tests.support.redis_proxy import Proxy, losing_replies
 
 #: What leads to where the event is allowed, and the state after it.
 WAY: dict[Event, tuple[list[Event], State]] = {

@@ -8,10 +8,10 @@ from arq.connections import ArqRedis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.items import Call, Item
-from jobs.outcomes import Code
-from jobs.scripts import Script
-from tests.strategies import items
+from jobs.ledger.items import Call, Item
+from jobs.store.scripts import Script
+from jobs.words.outcomes import Code
+from tests.support.strategies import items
 
 SOURCE = Script("rescue").source.partition("-- Take the batches of dead lanes back")[0]
 #: Each example asks the same server; nothing is kept there.

@@ -13,18 +13,19 @@ from pyroaring import BitMap
 import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
-from jobs import keys, presence
-from jobs.backlog import read_backlog
-from jobs.connection import connect
-from jobs.control import control
-from jobs.outcomes import Outcome
-from jobs.states import Event, State
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
+from jobs.lanes import presence
+from jobs.steering.control import control
+from jobs.store import keys
+from jobs.store.connection import connect
+from jobs.view.backlog import read_backlog
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
 from simulator import World
 from tests.conftest import settings_for
-from tests.integration.serving import Api, serving
-from tests.integration.sweeping import MARKS, accept, ended, settings_of
-from web import metrics
+from tests.support.serving import Api, serving
+from tests.support.sweeping import MARKS, accept, ended, settings_of
+from web.ops import metrics
 from worker.main import working
 
 pytestmark = MARKS

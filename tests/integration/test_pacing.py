@@ -6,9 +6,11 @@ import itertools
 import pytest
 from arq.connections import ArqRedis
 
-from jobs import keys
-from jobs.ledger import Batch, Later, Settlement, Terms, Turn, reserve_turn
-from tests.integration.lanes import PORTAL, accept, answer, field, ids_of, lane, start_lane, take, terms
+from jobs.lanes.grants import Batch, Later, Terms, Turn
+from jobs.lanes.lease import reserve_turn
+from jobs.lanes.settlement import Settlement
+from jobs.store import keys
+from tests.support.lanes import PORTAL, accept, answer, field, ids_of, lane, start_lane, take, terms
 
 #: Longest time between reading the server's clock and the script's own reading of it, beside which numbers agree.
 SLACK_S = 2.0

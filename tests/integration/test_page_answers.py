@@ -9,13 +9,13 @@ from pyroaring import BitMap
 from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
 from config.settings import RedisConfig
-from jobs import keys
-from jobs.connection import connect
-from jobs.reject import reject_job
-from jobs.states import State
-from jobs.submit import Submission, submit
+from jobs.accept.reject import reject_job
+from jobs.accept.submit import Submission, submit
+from jobs.store import keys
+from jobs.store.connection import connect
+from jobs.words.states import State
 from tests.conftest import settings_for
-from tests.integration.browsing import Screen, api_key, portal, settings_with, visiting
+from tests.support.browsing import Screen, api_key, portal, settings_with, visiting
 from web.page.assets import assets
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}&amp;\u202e"

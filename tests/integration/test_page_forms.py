@@ -8,13 +8,14 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Settings
-from jobs import keys, presence
-from jobs.portals import read_portal
-from jobs.states import Event, State
-from jobs.submit import Submission, submit
-from jobs.times import clock, iso
-from jobs.view import Job, list_jobs, read_job
-from tests.integration.browsing import Person, api_key, multipart, settings_with, visiting
+from jobs.accept.submit import Submission, submit
+from jobs.lanes import presence
+from jobs.store import keys
+from jobs.store.times import clock, iso
+from jobs.view.job import Job, list_jobs, read_job
+from jobs.view.portal import read_portal
+from jobs.words.states import Event, State
+from tests.support.browsing import Person, api_key, multipart, settings_with, visiting
 from web.app import make_app
 from web.page.words import VERBS, path_word
 

@@ -12,12 +12,12 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
-from jobs import keys
-from jobs.control import control
-from jobs.portals import set_limits
-from jobs.states import Event
-from jobs.submit import Submission, submit
-from tests.integration.browsing import Markup, Person, api_key, settings_with, visiting
+from jobs.accept.submit import Submission, submit
+from jobs.steering.control import control
+from jobs.steering.limits import set_limits
+from jobs.store import keys
+from jobs.words.states import Event
+from tests.support.browsing import Markup, Person, api_key, settings_with, visiting
 
 
 class Events:

@@ -10,12 +10,12 @@ from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
 from config.settings import Api, ApiKey
-from jobs.contact_ids import MAX_CONTACT_ID
-from jobs.results import read_results
-from jobs.states import State
-from jobs.view import list_jobs
+from jobs.ledger.rows import read_results
+from jobs.view.job import list_jobs
+from jobs.words.contact_ids import MAX_CONTACT_ID
+from jobs.words.states import State
 from tests.conftest import settings_for
-from tests.integration.browsing import api_key, multipart, portal, settings_with, visiting
+from tests.support.browsing import api_key, multipart, portal, settings_with, visiting
 
 
 async def queued_ids(redis: ArqRedis) -> list[int]:

@@ -5,10 +5,10 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
-from jobs.states import State
-from jobs.submit import Submission, submit
-from jobs.view import list_jobs, read_job
-from tests.integration.browsing import api_key, settings_with, visiting
+from jobs.accept.submit import Submission, submit
+from jobs.view.job import list_jobs, read_job
+from jobs.words.states import State
+from tests.support.browsing import api_key, settings_with, visiting
 
 
 async def test_a_key_that_reads_sees_everything_and_no_button(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -6,8 +6,8 @@ import pytest
 from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
-from jobs.connection import connect
-from tests.integration.browsing import SECRETS, Screen, api_key, settings_with, visiting
+from jobs.store.connection import connect
+from tests.support.browsing import SECRETS, Screen, api_key, settings_with, visiting
 from web.page.throttle import TRIES
 
 SCREENS = ["/", "/jobs/x", "/jobs/x/ledger", "/jobs/x/cancel", "/new", "/new/x", "/portals"]

@@ -9,9 +9,9 @@ from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
 from config.settings import Api
-from tests.integration.browsing import Person, settings_with
-from tests.integration.serving import serving
-from web.limits import Limits
+from tests.support.browsing import Person, settings_with
+from tests.support.serving import serving
+from web.http.limits import Limits
 
 HEAD = '--x\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{csrf}\r\n--x\r\n'
 LIST = HEAD + 'Content-Disposition: form-data; name="file"; filename="ids"\r\n\r\n'

@@ -13,16 +13,16 @@ from redis.exceptions import ResponseError
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.arq_intake import accept
-from jobs.control import UnknownJob
-from jobs.keys import QUEUE
-from jobs.outcomes import Outcome
-from jobs.priority import Priority
-from jobs.states import State
-from jobs.view import list_jobs, read_job
+from jobs.accept.from_arq import accept
+from jobs.store.keys import QUEUE
+from jobs.view.job import list_jobs, read_job
+from jobs.words.errors import UnknownJob
+from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
+from jobs.words.states import State
 from simulator import World
-from tests.integration.sweeping import MARKS, check_against_truth, ended, settings_of
-from tests.waiting import until
+from tests.support.sweeping import MARKS, check_against_truth, ended, settings_of
+from tests.support.waiting import until
 from worker import functions
 from worker.main import working
 

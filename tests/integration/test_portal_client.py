@@ -7,19 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.integration.raw_portal import (
-    Behave,
-    RawPortal,
-    answer,
-    delete_all,
-    error,
-    listing,
-    raw_portal,
-    rights,
-    sending,
-)
+from tests.support.raw_portal import Behave, RawPortal, answer, delete_all, error, listing, raw_portal, rights, sending
 from worker import portal_client
-from worker.answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 

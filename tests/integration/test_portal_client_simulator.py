@@ -9,7 +9,7 @@ import pytest
 import simulator
 from config.portal import Portal
 from simulator import Behaviour, Fault, World
-from worker.answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from config.portal import Portal
-from worker.answers import Action, Failure
+from worker.portal_answers import Action, Failure
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 

@@ -9,7 +9,7 @@ import uvloop
 from pydantic import SecretStr
 
 from config.portal import Portal
-from tests.integration.raw_portal import (
+from tests.support.raw_portal import (
     Behave,
     answer,
     delete_all,
@@ -20,7 +20,7 @@ from tests.integration.raw_portal import (
     say_nothing,
     sending,
 )
-from worker.answers import Action, Deleted, Failure
+from worker.portal_answers import Action, Deleted, Failure
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 

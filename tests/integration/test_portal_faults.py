@@ -3,17 +3,21 @@
 import pytest
 from arq.connections import ArqRedis
 
-from jobs import keys, presence
-from jobs.advice import NEEDS_A_PERSON
-from jobs.control import control
-from jobs.ledger import Idle, LaneLedger, Later, Settlement, Turn
-from jobs.outcomes import Code, Outcome
-from jobs.portals import read_portal
-from jobs.reasons import MOVING
-from jobs.records import Record
-from jobs.states import Event, IllegalMove, State
-from jobs.view import read_job
-from tests.integration.lanes import DECIDER, PORTAL, accept, answer, lose, start_lane, take, terms
+from jobs.lanes import presence
+from jobs.lanes.grants import Idle, Later, Turn
+from jobs.lanes.lease import LaneLedger
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.records import Record
+from jobs.steering.control import control
+from jobs.store import keys
+from jobs.view.job import read_job
+from jobs.view.portal import read_portal
+from jobs.view.waiting import MOVING
+from jobs.words.errors import IllegalMove
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.reasons import NEEDS_A_PERSON
+from jobs.words.states import Event, State
+from tests.support.lanes import DECIDER, PORTAL, accept, answer, lose, start_lane, take, terms
 
 
 async def meet_a_fault(ledger: LaneLedger, stop: str, *, everyone: bool = False) -> str:

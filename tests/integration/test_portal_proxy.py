@@ -11,10 +11,10 @@ import pytest
 import uvloop
 
 from config.proxy import Proxy
-from tests.authority import Authority
-from tests.forward_proxy import ForwardProxy, forward_proxy
-from tests.integration.raw_portal import RawPortal, answer, delete_all, error, raw_portal
-from worker.answers import Action, Deleted, Failure
+from tests.support.authority import Authority
+from tests.support.forward_proxy import ForwardProxy, forward_proxy
+from tests.support.raw_portal import RawPortal, answer, delete_all, error, raw_portal
+from worker.portal_answers import Action, Deleted, Failure
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 

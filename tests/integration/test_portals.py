@@ -7,15 +7,19 @@ from arq.connections import ArqRedis
 from pydantic import SecretStr
 
 from config.settings import Portal
-from jobs import keys
-from jobs.answers import BUCKET_NAMES, Answer
-from jobs.control import control
-from jobs.history import read_history
-from jobs.ledger import Grant, Later, Settlement, Surplus, Turn, reserve_turn
-from jobs.portals import CONFIGURED, read_portal, set_limits
-from jobs.states import Event
-from jobs.stats import read_stats
-from tests.integration.lanes import PORTAL, accept, answer, lane, start_lane, take, terms
+from jobs.lanes.call_report import BUCKET_NAMES
+from jobs.lanes.call_report import CallReport as Answer
+from jobs.lanes.grants import Grant, Later, Surplus, Turn
+from jobs.lanes.lease import reserve_turn
+from jobs.lanes.settlement import Settlement
+from jobs.steering.control import control
+from jobs.steering.limits import CONFIGURED, set_limits
+from jobs.store import keys
+from jobs.view.history import read_history
+from jobs.view.portal import read_portal
+from jobs.view.stats import read_stats
+from jobs.words.states import Event
+from tests.support.lanes import PORTAL, accept, answer, lane, start_lane, take, terms
 
 SLOW = Portal(
     name=PORTAL, url="http://127.0.0.1:1", token=SecretStr("t"), requests_per_second=1, max_concurrency=2, burst=1

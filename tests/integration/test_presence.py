@@ -7,9 +7,9 @@ import pytest
 
 from cli.embedded import EmbeddedServer
 from config.settings import Settings
-from jobs import presence
-from jobs.connection import connect
-from tests.waiting import until
+from jobs.lanes import presence
+from jobs.store.connection import connect
+from tests.support.waiting import until
 from worker.fleet import Fleet
 
 

@@ -4,12 +4,14 @@ import pytest
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
-from jobs.control import UnknownJob, control
-from jobs.priority import JobHasEnded, Priority, set_priority
-from jobs.states import Event
-from jobs.submit import Submission, submit
-from jobs.view import read_job
-from tests.integration.lanes import PORTAL, answer, start_lane, take
+from jobs.accept.submit import Submission, submit
+from jobs.steering.control import control
+from jobs.steering.priority import set_priority
+from jobs.view.job import read_job
+from jobs.words.errors import JobHasEnded, UnknownJob
+from jobs.words.priority import Priority
+from jobs.words.states import Event
+from tests.support.lanes import PORTAL, answer, start_lane, take
 
 
 async def add(redis: ArqRedis, job_id: str, priority: Priority = Priority.NORMAL) -> None:

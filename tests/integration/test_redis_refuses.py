@@ -21,15 +21,15 @@ from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode
 from config.redis_url import RedisUrl
 from config.settings import Portal, RedisConfig, Settings
-from jobs.connection import connect
-from jobs.redis_trouble import Reason
-from jobs.try_write import try_write
+from jobs.store.connection import connect
+from jobs.store.trouble import Reason
+from jobs.store.try_write import try_write
 from tests.conftest import settings_for
-from tests.integration.refusing import WAYS, Refusing
-from tests.integration.serving import Api, serving
-from tests.plain_redis import plain_redis
-from tests.waiting import until
-from web import health
+from tests.support.plain_redis import plain_redis
+from tests.support.refusing import WAYS, Refusing
+from tests.support.serving import Api, serving
+from tests.support.waiting import until
+from web.ops import health
 
 BODY = {"portal": "main", "contact_ids": list(range(1, 400_000, 3))}
 

@@ -18,18 +18,18 @@ from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
 from config.settings import Api as ApiConfig
 from config.settings import Portal, RedisConfig, Settings, WorkerConfig
-from jobs.connection import connect
-from jobs.outcomes import Outcome
-from jobs.retention import forget_old_jobs
-from jobs.states import State
-from jobs.view import list_jobs, read_job
+from jobs.ledger.retention import forget_old_jobs
+from jobs.store.connection import connect
+from jobs.view.job import list_jobs, read_job
+from jobs.words.outcomes import Outcome
+from jobs.words.states import State
 from simulator import World
-from tests.documents import ROOT
-from tests.integration.browsing import Person, api_key
-from tests.integration.lanes import lapse, start_lane, take, terms
-from tests.integration.serving import Api, serving
-from tests.integration.sweeping import EAGER, MARKS, check_against_truth, ended, portal_settings
-from tests.plain_redis import plain_redis
+from tests.support.browsing import Person, api_key
+from tests.support.documents import ROOT
+from tests.support.lanes import lapse, start_lane, take, terms
+from tests.support.plain_redis import plain_redis
+from tests.support.serving import Api, serving
+from tests.support.sweeping import EAGER, MARKS, check_against_truth, ended, portal_settings
 from worker import fleet
 from worker.main import working
 from worker.token_store import RedisTokenStore

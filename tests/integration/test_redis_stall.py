@@ -14,12 +14,12 @@ from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
 from config.settings import Portal
-from jobs import primary
-from jobs.connection import connect
-from jobs.redis_bounds import RedisStalled
+from jobs.store import primary
+from jobs.store.bounds import RedisStalled
+from jobs.store.connection import connect
 from tests.conftest import settings_for
-from tests.integration.serving import Api, serving
-from web.limits import Limits
+from tests.support.serving import Api, serving
+from web.http.limits import Limits
 
 PLAIN = {"Content-Type": "text/plain"}
 

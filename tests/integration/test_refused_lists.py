@@ -15,18 +15,18 @@ import redis as sync_redis
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
-import jobs.submit
+import jobs.accept.submit
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs import presence
-from jobs.contact_ids import segments
-from jobs.control import UnknownJob
-from jobs.redis_trouble import Reason
-from jobs.view import read_job
-from tests.integration.serving import serving
-from tests.integration.sweeping import MARKS, settings_of
-from tests.plain_redis import plain_redis
-from tests.waiting import until
+from jobs.lanes import presence
+from jobs.store.trouble import Reason
+from jobs.view.job import read_job
+from jobs.words.contact_ids import segments
+from jobs.words.errors import UnknownJob
+from tests.support.plain_redis import plain_redis
+from tests.support.serving import serving
+from tests.support.sweeping import MARKS, settings_of
+from tests.support.waiting import until
 from worker import functions
 from worker.main import working
 
@@ -86,7 +86,7 @@ async def refusing_half(server: EmbeddedServer, redis: ArqRedis, way: Way) -> As
             yield segment
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs.submit, "segments", half)
+        patch.setattr(jobs.accept.submit, "segments", half)
         yield
     await redis.execute_command(*way.undo)
 

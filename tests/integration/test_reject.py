@@ -3,19 +3,20 @@
 import pytest
 from arq.connections import ArqRedis
 
-from jobs import keys
-from jobs.control import UnknownJob, control
-from jobs.outcomes import Outcome
-from jobs.priority import JobHasEnded, Priority, set_priority
-from jobs.reject import reject_job
-from jobs.results import read_results
-from jobs.results_text import Format, read_text
-from jobs.retention import forget_old_jobs
-from jobs.retry import retry_failed
-from jobs.states import Event, IllegalMove, State
-from jobs.submit import JobExists
-from jobs.view import list_jobs, read_job
-from tests.integration.lanes import accept
+from jobs.accept.reject import reject_job
+from jobs.ledger.export import Format, read_text
+from jobs.ledger.retention import forget_old_jobs
+from jobs.ledger.rows import read_results
+from jobs.steering.control import control
+from jobs.steering.priority import set_priority
+from jobs.steering.retry import retry_failed
+from jobs.store import keys
+from jobs.view.job import list_jobs, read_job
+from jobs.words.errors import IllegalMove, JobExists, JobHasEnded, UnknownJob
+from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
+from jobs.words.states import Event, State
+from tests.support.lanes import accept
 
 
 async def reject(redis: ArqRedis, job_id: str = "wrong", error: str = "label: given 5, expected a text") -> bool:

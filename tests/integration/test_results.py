@@ -7,15 +7,16 @@ from datetime import datetime
 import pytest
 from arq.connections import ArqRedis
 
-from jobs.contact_ids import SEGMENT_SIZE
-from jobs.control import UnknownJob, control
-from jobs.items import Call
-from jobs.outcomes import Code, Outcome
-from jobs.results import COLUMNS
-from jobs.states import Event, State
-from jobs.view import read_job
-from tests.integration.lanes import LOST, accept, answer, lines_of, lose, start_lane, take, terms
-from worker.answers import Visible
+from jobs.ledger.items import Call
+from jobs.ledger.rows import COLUMNS
+from jobs.steering.control import control
+from jobs.view.job import read_job
+from jobs.words.contact_ids import SEGMENT_SIZE
+from jobs.words.errors import UnknownJob
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.states import Event, State
+from tests.support.lanes import LOST, accept, answer, lines_of, lose, start_lane, take, terms
+from worker.portal_answers import Visible
 
 
 async def mixed(redis: ArqRedis) -> str:

@@ -9,16 +9,17 @@ import pytest
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
-from jobs import keys
-from jobs.contact_ids import SEGMENT_SIZE
-from jobs.control import UnknownJob, control
-from jobs.items import Call, Item
-from jobs.outcomes import Code, Outcome
-from jobs.records import Record
-from jobs.results import COLUMNS, read_results
-from jobs.results_text import Format, read_text
-from jobs.states import Event
-from jobs.submit import Submission, submit
+from jobs.accept.submit import Submission, submit
+from jobs.ledger.export import Format, read_text
+from jobs.ledger.items import Call, Item
+from jobs.ledger.records import Record
+from jobs.ledger.rows import COLUMNS, read_results
+from jobs.steering.control import control
+from jobs.store import keys
+from jobs.words.contact_ids import SEGMENT_SIZE
+from jobs.words.errors import UnknownJob
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.states import Event
 
 
 async def text_of(redis: ArqRedis, job_id: str, form: Format, outcome: Outcome | None = None) -> tuple[str, int]:

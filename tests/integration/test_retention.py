@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
-from jobs import keys
-from jobs.control import UnknownJob, control
-from jobs.retention import forget_old_jobs
-from jobs.segments import Segments
-from jobs.states import Event
-from jobs.view import list_jobs, read_job
-from tests.integration.lanes import accept, answer, field, start_lane, take, terms
+from jobs.ledger.retention import forget_old_jobs
+from jobs.steering.control import control
+from jobs.store import keys
+from jobs.view.job import list_jobs, read_job
+from jobs.words.errors import UnknownJob
+from jobs.words.states import Event
+from tests.support.lanes import accept, answer, field, start_lane, take, terms
+from worker.segments import Segments
 
 
 async def finish(redis: ArqRedis, job_id: str, ids: range = range(1, 31)) -> None:

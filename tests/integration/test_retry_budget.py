@@ -4,10 +4,12 @@ from dataclasses import replace
 
 from arq.connections import ArqRedis
 
-from jobs import keys
-from jobs.items import Call
-from jobs.ledger import Batch, Idle, LaneLedger, Settlement
-from tests.integration.lanes import PORTAL, accept, field, start_lane, take, terms
+from jobs.lanes.grants import Batch, Idle
+from jobs.lanes.lease import LaneLedger
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.items import Call
+from jobs.store import keys
+from tests.support.lanes import PORTAL, accept, field, start_lane, take, terms
 
 #: Ten retries may go at once, then one every 100 s.
 SCARCE = terms(requests_per_second=1.0, burst=1_000_000, retry_share=0.01, batch_size=1)

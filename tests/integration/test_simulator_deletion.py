@@ -7,7 +7,7 @@ import pytest
 
 import simulator
 from simulator import Behaviour, World
-from tests.integration.simulator_caller import call, delete
+from tests.support.simulator_caller import call, delete
 
 
 async def test_deletes_what_it_may_and_skips_the_rest_without_a_word() -> None:

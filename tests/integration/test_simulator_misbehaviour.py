@@ -9,7 +9,7 @@ import pytest
 
 import simulator
 from simulator import Behaviour, Fault, World
-from tests.integration.simulator_caller import call, control, delete
+from tests.support.simulator_caller import call, control, delete
 
 
 @pytest.mark.parametrize(

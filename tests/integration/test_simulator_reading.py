@@ -2,7 +2,7 @@
 
 import simulator
 from simulator import Behaviour, Portal, World
-from tests.integration.simulator_caller import Reply, call
+from tests.support.simulator_caller import Reply, call
 
 MAIL = "/api/2.0/crm/contact/mail"
 

@@ -5,7 +5,7 @@ from pyroaring import BitMap
 
 import simulator
 from simulator import Behaviour, Fault, Portal, World
-from tests.integration.simulator_caller import call, control, delete
+from tests.support.simulator_caller import call, control, delete
 
 
 async def tell(portal: Portal, name: str) -> bytes:

@@ -8,17 +8,18 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 from redis.exceptions import ResponseError
 
-from jobs import keys
-from jobs import submit as submitting
-from jobs.contact_ids import SEGMENT_SIZE
-from jobs.control import control
-from jobs.outcomes import Outcome
-from jobs.presence import beat
-from jobs.scripts import Script
-from jobs.states import Event, State
-from jobs.submit import BadSubmission, JobExists, Submission, submit
-from jobs.view import list_jobs, read_job
-from tests.integration.lanes import PORTAL, answer, lines_of, start_lane, take, terms
+from jobs.accept import submit as submitting
+from jobs.accept.submit import Submission, submit
+from jobs.lanes.presence import beat
+from jobs.steering.control import control
+from jobs.store import keys
+from jobs.store.scripts import Script
+from jobs.view.job import list_jobs, read_job
+from jobs.words.contact_ids import SEGMENT_SIZE
+from jobs.words.errors import BadSubmission, JobExists
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
+from tests.support.lanes import PORTAL, answer, lines_of, start_lane, take, terms
 
 
 def submission(ids: Any = range(1, 11), **facts: Any) -> Submission:

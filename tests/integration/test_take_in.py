@@ -12,24 +12,26 @@ import simulator
 from cli.embedded import EmbeddedServer
 from config.errors import UnknownPortal
 from config.settings import Portal, Settings
-from jobs import keys
-from jobs.arq_intake import accept
-from jobs.arq_message import hold_message
-from jobs.connection import connect
-from jobs.control import UnknownJob, control
-from jobs.keys import QUEUE
-from jobs.outcomes import Outcome
-from jobs.priority import Priority, set_priority
-from jobs.retention import forget_old_jobs
-from jobs.states import Event, IllegalMove, State
-from jobs.submit import submit
-from jobs.take_in import NotDue, take_in
-from jobs.view import list_jobs, read_job
+from jobs.accept.from_arq import accept
+from jobs.accept.submit import submit
+from jobs.accept.take_in import take_in
+from jobs.arq_messages.message import hold_message
+from jobs.ledger.retention import forget_old_jobs
+from jobs.steering.control import control
+from jobs.steering.priority import set_priority
+from jobs.store import keys
+from jobs.store.connection import connect
+from jobs.store.keys import QUEUE
+from jobs.view.job import list_jobs, read_job
+from jobs.words.errors import IllegalMove, NotDue, UnknownJob
+from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
+from jobs.words.states import Event, State
 from simulator import World
 from tests.conftest import settings_for
-from tests.integration.redis_proxy import losing_replies
-from tests.integration.sweeping import MARKS, ended, settings_of
-from tests.waiting import until
+from tests.support.redis_proxy import losing_replies
+from tests.support.sweeping import MARKS, ended, settings_of
+from tests.support.waiting import until
 from worker.main import working
 
 pytestmark = MARKS
@@ -175,7 +177,7 @@ async def test_a_worker_that_takes_the_message_at_the_same_moment_makes_the_same
             assert await accept(redis, settings, "mine", data) == "mine"
         return await submit(*arguments)
 
-    monkeypatch.setattr("jobs.take_in.submit", submit_in_the_middle)
+    monkeypatch.setattr("jobs.accept.take_in.submit", submit_in_the_middle)
     state = await steer(redis, settings, Event.PAUSE)
     assert state is State.PAUSED
     assert await redis.zscore(QUEUE, "mine") is not None, "the message is the worker's"
@@ -195,7 +197,7 @@ async def test_another_request_under_the_same_id_stands(
         await accept(redis, settings, "mine", data.replace(b"[1,2,3]", b"[7]"))
         return await hold_message(*arguments)
 
-    monkeypatch.setattr("jobs.take_in.hold_message", hold_too_late)
+    monkeypatch.setattr("jobs.accept.take_in.hold_message", hold_too_late)
     assert await steer(redis, settings, Event.PAUSE) is State.PAUSED
     assert (await read_job(redis, "mine")).total == 1
     assert (await result(redis))["s"] is False
@@ -210,7 +212,7 @@ async def test_a_caller_that_dies_on_the_way_leaves_nothing_running(
     async def die(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jobs.take_in.finish_message", die)
+    monkeypatch.setattr("jobs.accept.take_in.finish_message", die)
     with pytest.raises(KeyboardInterrupt):
         await take_in(redis, settings, "mine", Event.CANCEL)
     assert (await read_job(redis, "mine")).state is State.PAUSING
@@ -229,7 +231,7 @@ async def test_what_a_caller_that_died_left_in_the_queue_is_taken_out_by_the_nex
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("jobs.take_in.finish_message", die)
+        patch.setattr("jobs.accept.take_in.finish_message", die)
         with pytest.raises(KeyboardInterrupt):
             await take_in(redis, settings, "mine", Event.CANCEL)
     await redis.delete(in_progress_key_prefix + "mine")  # seconds later

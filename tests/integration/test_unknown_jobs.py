@@ -7,15 +7,17 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from config.settings import Settings
-from jobs.control import UnknownJob, control
-from jobs.priority import Priority, set_priority
-from jobs.results import read_rows
-from jobs.retry import retry_failed
-from jobs.states import Event
-from jobs.submit import Submission, submit
-from jobs.take_in import take_in
-from jobs.view import list_jobs, read_job, read_jobs
-from jobs.why import explain
+from jobs.accept.submit import Submission, submit
+from jobs.accept.take_in import take_in
+from jobs.ledger.rows import read_rows
+from jobs.steering.control import control
+from jobs.steering.priority import set_priority
+from jobs.steering.retry import retry_failed
+from jobs.view.job import list_jobs, read_job, read_jobs
+from jobs.view.why import explain
+from jobs.words.errors import UnknownJob
+from jobs.words.priority import Priority
+from jobs.words.states import Event
 
 
 async def _rows(redis: ArqRedis, job_id: str) -> None:

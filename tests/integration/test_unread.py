@@ -11,16 +11,17 @@ from arq.constants import job_key_prefix
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs import presence, unread
-from jobs.arq_intake import accept
-from jobs.arq_message import Waiting, find_message, read_message
-from jobs.control import UnknownJob
-from jobs.keys import QUEUE
-from jobs.outcomes import Outcome
-from jobs.priority import Priority
-from jobs.states import State
-from jobs.times import iso
-from jobs.view import list_jobs, read_job, read_jobs
+from jobs.accept.from_arq import accept
+from jobs.arq_messages import unread
+from jobs.arq_messages.message import Waiting, find_message, read_message
+from jobs.lanes import presence
+from jobs.store.keys import QUEUE
+from jobs.store.times import iso
+from jobs.view.job import list_jobs, read_job, read_jobs
+from jobs.words.errors import UnknownJob
+from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
+from jobs.words.states import State
 from tests.conftest import settings_for
 
 REQUEST: dict[str, Any] = {"portal": "main", "contact_ids": [3, 1, 2, 1], "label": "from billing"}
@@ -108,7 +109,7 @@ async def test_its_list_is_read_once(redis: ArqRedis, monkeypatch: pytest.Monkey
         read.append(job_id)
         return await read_message(redis, job_id)
 
-    monkeypatch.setattr("jobs.unread.read_message", spy)
+    monkeypatch.setattr("jobs.arq_messages.unread.read_message", spy)
     await hand_in(redis)
     assert [(await read_job(redis, "mine")).total for _ in range(3)] == [3, 3, 3]
     assert read == ["mine"]
@@ -149,7 +150,7 @@ async def test_it_is_seen_when_a_worker_takes_it_between_two_looks(
         await redis.zrem(QUEUE, job_id)
         return await find_message(redis, job_id)
 
-    monkeypatch.setattr("jobs.unread.find_message", find_too_late)
+    monkeypatch.setattr("jobs.arq_messages.unread.find_message", find_too_late)
     job = await read_job(redis, "mine")
     assert (job.state, job.total) == (State.QUEUED, 3)
     assert [action.action for action in job.actions] == ["submit"]

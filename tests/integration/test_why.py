@@ -9,16 +9,19 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config.settings import Portal, Settings
-from jobs import keys, presence
-from jobs.answers import Answer
-from jobs.control import UnknownJob, control
-from jobs.history import Sample
-from jobs.ledger import Settlement
-from jobs.portals import set_limits
-from jobs.priority import Priority, set_priority
-from jobs.states import Event
-from jobs.why import Why, eta_range, explain
-from tests.integration.lanes import PORTAL, accept, answer, lane, take, terms
+from jobs.lanes import presence
+from jobs.lanes.call_report import CallReport as Answer
+from jobs.lanes.settlement import Settlement
+from jobs.steering.control import control
+from jobs.steering.limits import set_limits
+from jobs.steering.priority import set_priority
+from jobs.store import keys
+from jobs.view.history import Sample
+from jobs.view.why import Why, eta_range, explain
+from jobs.words.errors import UnknownJob
+from jobs.words.priority import Priority
+from jobs.words.states import Event
+from tests.support.lanes import PORTAL, accept, answer, lane, take, terms
 
 MAIN = Portal(
     name=PORTAL, url="http://127.0.0.1:1", token=SecretStr("t"), requests_per_second=10, max_concurrency=2, burst=1

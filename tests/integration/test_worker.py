@@ -9,14 +9,14 @@ from arq.connections import ArqRedis
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.control import control
-from jobs.keys import QUEUE
-from jobs.outcomes import Outcome
-from jobs.states import Event, State
-from jobs.view import read_job
+from jobs.steering.control import control
+from jobs.store.keys import QUEUE
+from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
 from simulator import Behaviour, World
-from tests.integration.sweeping import MARKS, accept, by_outcome, check_against_truth, ended, in_state, settings_of
-from tests.waiting import until
+from tests.support.sweeping import MARKS, accept, by_outcome, check_against_truth, ended, in_state, settings_of
+from tests.support.waiting import until
 from worker.main import working
 
 pytestmark = MARKS

@@ -8,11 +8,11 @@ from pyroaring import BitMap
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.control import control
-from jobs.outcomes import Outcome
-from jobs.states import Event, State
+from jobs.steering.control import control
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
 from simulator import Behaviour, Fault, World
-from tests.integration.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
+from tests.support.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
 from worker.main import working
 
 pytestmark = MARKS

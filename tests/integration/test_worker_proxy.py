@@ -9,16 +9,16 @@ from arq.connections import ArqRedis
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.control import control
-from jobs.outcomes import Outcome
-from jobs.states import Event, State
-from jobs.view import read_job
+from jobs.steering.control import control
+from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
 from simulator import World
-from tests.authority import Authority
-from tests.forward_proxy import forward_proxy
-from tests.integration.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
-from tests.tls_front import tls_before
-from tests.waiting import until
+from tests.support.authority import Authority
+from tests.support.forward_proxy import forward_proxy
+from tests.support.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
+from tests.support.tls_front import tls_before
+from tests.support.waiting import until
 from worker.main import working
 
 pytestmark = MARKS

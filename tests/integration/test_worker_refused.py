@@ -8,13 +8,13 @@ import pytest
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.states import State
-from jobs.view import read_job
+from jobs.view.job import read_job
+from jobs.words.states import State
 from simulator import World
-from tests.integration.refusing import WAYS
-from tests.integration.sweeping import MARKS, accept, check_against_truth, ended, settings_of
-from tests.plain_redis import plain_redis
-from tests.waiting import until
+from tests.support.plain_redis import plain_redis
+from tests.support.refusing import WAYS
+from tests.support.sweeping import MARKS, accept, check_against_truth, ended, settings_of
+from tests.support.waiting import until
 from worker import fleet
 from worker.main import working
 

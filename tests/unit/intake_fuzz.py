@@ -17,10 +17,11 @@ from collections import Counter
 
 import pytest
 
-from jobs import intake
-from jobs.intake import IntakeError, IntakeParser
-from tests.unit.csv_oracle import judge
-from tests.unit.csv_tables import DELIMITERS, QUOTING, Table, Writer, by_plain_exporter, random_table
+from jobs.intake import parser as intake
+from jobs.intake.parser import IntakeParser
+from jobs.intake.tally import IntakeError
+from tests.support.csv_oracle import judge
+from tests.support.csv_tables import DELIMITERS, QUOTING, Table, Writer, by_plain_exporter, random_table
 
 _ALPHABET = 'ab 057"\n,;|\t\r'
 

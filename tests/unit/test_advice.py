@@ -7,14 +7,14 @@ from importlib import resources
 
 import pytest
 
-import jobs.reasons
+import jobs.view.waiting
 import worker
 from cli.main import _COMMANDS
-from jobs.advice import ADVICE, PORTAL_FAULTS, advice_on, remedy_for
-from jobs.states import State
-from worker.answers import Action
+from jobs.words.reasons import ADVICE, PORTAL_FAULTS, advice_on, remedy_for
+from jobs.words.states import State
 from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Decision
 from worker.login import REFUSALS
+from worker.portal_answers import Action
 
 
 def reasons_of_the_tables() -> set[str]:
@@ -30,7 +30,7 @@ def reasons_of_the_tables() -> set[str]:
 
 def reasons_of_why_waiting() -> set[str]:
     """The words that `why_waiting` returns by itself."""
-    tree = ast.parse(inspect.getsource(jobs.reasons.why_waiting))
+    tree = ast.parse(inspect.getsource(jobs.view.waiting.why_waiting))
     returned = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value]
     values = [node.value for found in returned for node in ast.walk(found) if isinstance(node, ast.Constant)]
     return {value for value in values if isinstance(value, str)}
@@ -38,7 +38,7 @@ def reasons_of_why_waiting() -> set[str]:
 
 def reasons_of_lua() -> set[str]:
     """The words that scripts put there."""
-    scripts = [file.read_text() for file in resources.files("jobs.lua").iterdir() if file.name.endswith(".lua")]
+    scripts = [file.read_text() for file in resources.files("jobs.store.lua").iterdir() if file.name.endswith(".lua")]
     return {word for script in scripts for word in re.findall(r"stop = '(\w+)'", script)}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.answers import AllOf
+from worker.portal_answers import AllOf
 
 ids = st.lists(st.integers(1, 2**31 - 1), max_size=50, unique=True)
 

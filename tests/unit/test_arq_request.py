@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import arq_request
-from jobs.arq_request import Request, read_request
-from jobs.priority import Priority
+from jobs.arq_messages import request as arq_request
+from jobs.arq_messages.request import Request, read_request
+from jobs.words.priority import Priority
 
 contact_ids = st.integers(1, 2147483647)
 

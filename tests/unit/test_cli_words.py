@@ -12,11 +12,10 @@ from cli.errors import ExitCode, explain
 from cli.output import plural
 from cli.summary import duration, time_left
 from config.errors import UnknownPortal
-from jobs.control import UnknownJob
-from jobs.intake import IntakeError, WayOut
-from jobs.intake_tally import BadLine
-from jobs.states import Event, IllegalMove, State
-from tests.samples import a_job
+from jobs.intake.tally import BadLine, IntakeError, WayOut
+from jobs.words.errors import UnknownJob
+from jobs.words.states import Event, State, refused
+from tests.support.samples import a_job
 
 
 @pytest.mark.parametrize(
@@ -46,7 +45,7 @@ def test_a_time_span_is_off_by_less_than_its_smaller_unit(seconds: float) -> Non
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
         (UnknownJob("x"), ExitCode.NOT_FOUND),
         (UnknownPortal("x", []), ExitCode.NOT_FOUND),
-        (IllegalMove(State.COMPLETED, Event.PAUSE), ExitCode.BAD_INPUT),
+        (refused(State.COMPLETED, Event.PAUSE), ExitCode.BAD_INPUT),
         (RedisConnectionError("Error 111\nconnecting"), ExitCode.UNREACHABLE),
         (PermissionError(13, "Permission denied", "/x"), ExitCode.BAD_INPUT),
     ],

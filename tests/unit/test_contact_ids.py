@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from jobs import contact_ids
-from jobs.contact_ids import MAX_CONTACT_ID, SEGMENT_SIZE, decode_segment, digest, parse_contact_id, segments
+from jobs.words import contact_ids
+from jobs.words.contact_ids import MAX_CONTACT_ID, SEGMENT_SIZE, decode_segment, digest, parse_contact_id, segments
 
 ids = st.sets(st.integers(1, MAX_CONTACT_ID), max_size=200)
 

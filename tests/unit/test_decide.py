@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config.settings import Portal
-from jobs.items import Call, Item
-from jobs.ledger import Batch, Settlement
-from jobs.outcomes import Code, Outcome
-from jobs.states import State
-from tests.strategies import scattered
-from worker.answers import Action, Deleted, Failure, LookedUp, Visible
+from jobs.lanes.grants import Batch
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.items import Call, Item
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.states import State
+from tests.support.strategies import scattered
 from worker.decide import Decider
 from worker.failure_table import STATUS_TABLE, Fault
 from worker.failures import decide_fault
+from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
 from worker.portal_client import NOT_SENT
 from worker.push_back import PushBack
 

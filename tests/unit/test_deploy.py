@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.advice import PORTAL_FAULTS
-from jobs.backlog import Backlog
-from tests.documents import ROOT, anchors, first_column
-from tests.samples import PORTAL_VIEW
-from web.exposition import Reading, render
+from jobs.view.backlog import Backlog
+from jobs.words.reasons import PORTAL_FAULTS
+from tests.support.documents import ROOT, anchors, first_column
+from tests.support.samples import PORTAL_VIEW
+from web.ops.exposition import Reading, render
 
 # Comes with pre-commit, and publishes no type information.
 yaml = importlib.import_module("yaml")

@@ -2,16 +2,16 @@
 
 import re
 
-from tests.documents import ROOT
-from web.limits import Limits
-from web.problems import TYPE_PREFIX, Kind
-from web.reference import PAGE, up_to_date
-from web.submission import STREAMED
+from tests.support.documents import ROOT
+from tools.http_reference import PAGE, up_to_date
+from web.api.submission import STREAMED
+from web.http.limits import Limits
+from web.http.problems import TYPE_PREFIX, Kind
 
 
 def test_the_reference_is_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == up_to_date(page), "run `python -m web.reference`"
+    assert page == up_to_date(page), "run `python -m tools.http_reference`"
 
 
 def test_the_page_is_where_the_documents_are() -> None:

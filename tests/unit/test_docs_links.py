@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import PAGES, ROOT, anchors, blocks, links
+from tests.support.documents import PAGES, ROOT, anchors, blocks, links
 
 
 def test_the_pages_are_found() -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from cli.errors import ExitCode
-from jobs import keys
-from jobs.advice import ADVICE
-from jobs.outcomes import Code, Outcome
-from jobs.states import State
-from tests.documents import ROOT, first_column
-from worker.answers import Action
+from jobs.store import keys
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.reasons import ADVICE
+from jobs.words.states import State
+from tests.support.documents import ROOT, first_column
 from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE
+from worker.portal_answers import Action
 
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -29,9 +29,9 @@ def test_every_reason_why_a_job_waits_is_explained_once(page: Path, heading: str
 
 
 def test_every_reason_that_the_program_gives_has_advice() -> None:
-    given = set(_returned_words(ROOT / "jobs" / "reasons.py"))
+    given = set(_returned_words(ROOT / "jobs" / "view" / "waiting.py"))
     given |= set(_stopping_reasons())
-    lua = (ROOT / "jobs" / "lua" / "settle.lua").read_text()
+    lua = (ROOT / "jobs" / "store" / "lua" / "settle.lua").read_text()
     assert "stop = 'failure_threshold'" in lua
     given |= {"failure_threshold", "operator", "approval", "portal_unreachable"}
     assert given <= set(ADVICE)
@@ -60,7 +60,9 @@ def test_every_log_event_is_listed_once() -> None:
 
 def test_the_catalogue_of_keys_is_the_one_in_the_code() -> None:
     table = [line for line in (keys.__doc__ or "").splitlines() if line.startswith("|")]
-    assert "\n".join(table) in HOW_IT_WORKS.read_text(), "copy the table of jobs/keys.py into docs/how-it-works.md"
+    assert "\n".join(table) in HOW_IT_WORKS.read_text(), (
+        "copy the table of jobs/store/keys.py into docs/how-it-works.md"
+    )
 
 
 def test_every_state_and_outcome_is_in_the_glossary() -> None:

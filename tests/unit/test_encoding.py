@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.encoding import wants_gzip
+from web.http.encoding import wants_gzip
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.answers import Visible
 from worker.envelope import (
     Ids,
     NotAnEnvelopeError,
@@ -21,6 +20,7 @@ from worker.envelope import (
     read_rights,
 )
 from worker.failure_table import Body
+from worker.portal_answers import Visible
 
 Write: TypeAlias = Callable[[dict[str, object]], bytes]
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.answers import BUCKET_NAMES, LastAnswer
-from jobs.backlog import Backlog
-from jobs.portals import PortalView
-from jobs.times import iso
-from tests.samples import PORTAL_VIEW
-from web.exposition import Reading, achieved, render
+from jobs.lanes.call_report import BUCKET_NAMES, LastAnswer
+from jobs.store.times import iso
+from jobs.view.backlog import Backlog
+from jobs.view.portal import PortalView
+from tests.support.samples import PORTAL_VIEW
+from web.ops.exposition import Reading, achieved, render
 
 NOW_MS = 1_763_900_000_000
 EMPTY = Backlog(at_ms=NOW_MS, portals={}, ended=0, queue=0, workers=0)

@@ -12,8 +12,7 @@ from aiohttp import http_exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import failure_page
-from worker.answers import Action
+from tools import failure_page
 from worker.failure_table import (
     EXCEPTION_TABLE,
     FAULT_TABLE,
@@ -26,6 +25,7 @@ from worker.failure_table import (
     Fault,
 )
 from worker.failures import CAUGHT, decide_exception, decide_fault, decide_status, rule_for
+from worker.portal_answers import Action
 from worker.proxy_failures import tunnel_refused
 
 NOW = 1_800_000_000.0
@@ -235,6 +235,6 @@ def test_a_message_never_repeats_what_the_library_says_about_the_address() -> No
 
 
 def test_the_page_for_people_is_the_table() -> None:
-    """When this fails: python -m worker.failure_page > docs/failures.md."""
+    """When this fails: python -m tools.failure_page > docs/failures.md."""
     page = Path(__file__).parents[2] / "docs" / "failures.md"
     assert page.read_text(encoding="utf-8") == failure_page.render()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config.portal import Portal
-from tests.authority import Authority
+from tests.support.authority import Authority
 from worker.fingerprint import REACHED_BY, fingerprint_of
 
 TOKEN: dict[str, Any] = {"name": "main", "url": "https://crm.example.com", "token": "a-token"}

@@ -1,4 +1,4 @@
-"""Imports run one way: config, jobs, worker, then web and cli; the simulator knows none of them."""
+"""Imports run one way: between packages, and between the rooms inside `jobs` and `web`."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-#: What each package may import of ours, beside itself.
+#: What each package may import of ours, beside itself. `tools` makes pages of docs/ and may look everywhere.
 MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "jobs": {"config"},
@@ -15,29 +15,54 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"jobs", "config"},
     "cli": {"web", "worker", "jobs", "config", "simulator"},
     "simulator": set(),
+    "tools": {"cli", "web", "worker", "jobs", "config"},
 }
-OURS = set(MAY_IMPORT) | {"tests", "bench", "chaos"}
+OURS = {*MAY_IMPORT, "tests", "bench", "chaos"}
+
+#: The rooms of a package from the ground up: each may import itself and those before it.
+ROOMS = {
+    "jobs": ("words", "store", "intake", "ledger", "lanes", "arq_messages", "view", "accept", "steering"),
+    "web": ("http", "live", "ops", "api", "page", "app", "server"),
+}
 FILES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+IN_ROOMS = [path for path in FILES if path.relative_to(ROOT).parts[0] in ROOMS and path.name != "__init__.py"]
 
 
 def imported(path: Path) -> set[str]:
-    """The top-level packages that a file imports anywhere, also inside functions and for type checking alone."""
+    """The modules that a file imports anywhere, also inside functions and for type checking alone."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found.update(alias.name.split(".")[0] for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are written out in full"
-            found.add((node.module or "").split(".")[0])
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_imports_only_what_stands_below_it(path: Path) -> None:
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_imports_only_packages_below_its_own(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
-    assert imported(path) & OURS <= MAY_IMPORT[package] | {package}
+    assert {name.split(".")[0] for name in imported(path)} & OURS <= MAY_IMPORT[package] | {package}
 
 
-def test_every_package_was_looked_at() -> None:
+@pytest.mark.parametrize("path", IN_ROOMS, ids=name_of)
+def test_a_file_imports_only_rooms_below_its_own(path: Path) -> None:
+    package, room, *_ = path.relative_to(ROOT).with_suffix("").parts
+    rooms = ROOMS[package]
+    used = {name.split(".")[1] for name in imported(path) if name.split(".")[0] == package}
+    assert used <= set(rooms[: rooms.index(room) + 1])
+
+
+def test_every_package_and_every_room_was_looked_at() -> None:
     seen = {path.relative_to(ROOT).parts[0] for path in FILES}
-    assert seen >= {"config", "jobs", "worker", "web", "cli", "simulator"}
+    assert seen == set(MAY_IMPORT)
+    for package, rooms in ROOMS.items():
+        on_disk = {
+            path.relative_to(ROOT / package).with_suffix("").parts[0] for path in IN_ROOMS if package in path.parts
+        }
+        assert on_disk == set(rooms)

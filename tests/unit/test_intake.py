@@ -5,8 +5,10 @@ import zlib
 
 import pytest
 
-from jobs import intake, intake_bytes
-from jobs.intake import BadLine, Intake, IntakeError, IntakeParser, WantedForm, read_contact_ids
+from jobs.intake import parser as intake
+from jobs.intake import unpacking as intake_bytes
+from jobs.intake.parser import IntakeParser, WantedForm, read_contact_ids
+from jobs.intake.tally import BadLine, Intake, IntakeError
 
 
 def packed(data: bytes) -> bytes:

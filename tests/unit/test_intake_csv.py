@@ -5,7 +5,8 @@ import io
 
 import pytest
 
-from jobs.intake import BadLine, Intake, IntakeError, WayOut, read_contact_ids
+from jobs.intake.parser import read_contact_ids
+from jobs.intake.tally import BadLine, Intake, IntakeError, WayOut
 
 
 def read(text: str, *, column: str | None = None, skip_invalid: bool = False, multiline: bool = False) -> Intake:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.intake import Intake, IntakeError, read_contact_ids
-from tests.unit.csv_tables import DELIMITERS, QUOTING, Table, Writer, by_plain_exporter, by_python
+from jobs.intake.parser import read_contact_ids
+from jobs.intake.tally import Intake, IntakeError
+from tests.support.csv_tables import DELIMITERS, QUOTING, Table, Writer, by_plain_exporter, by_python
 from tests.unit.intake_fuzz import fuzz
 
 #: Tables for each law.

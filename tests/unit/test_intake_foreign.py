@@ -7,8 +7,9 @@ import zipfile
 
 import pytest
 
-from jobs.intake import IntakeError, IntakeParser, read_contact_ids
-from jobs.intake_foreign import HEAD_BYTES
+from jobs.intake.foreign import HEAD_BYTES
+from jobs.intake.parser import IntakeParser, read_contact_ids
+from jobs.intake.tally import IntakeError
 
 ODS = "application/vnd.oasis.opendocument.spreadsheet"
 

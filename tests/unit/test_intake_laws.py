@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import intake, intake_bytes
-from jobs.contact_ids import MAX_CONTACT_ID
-from jobs.intake import Intake, IntakeError, IntakeParser
+from jobs.intake import parser as intake
+from jobs.intake import unpacking as intake_bytes
+from jobs.intake.parser import IntakeParser
+from jobs.intake.tally import Intake, IntakeError
+from jobs.words.contact_ids import MAX_CONTACT_ID
 
 Write = Callable[[list[str], str], str]
 Pack = Callable[[str], bytes]

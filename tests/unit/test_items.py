@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from jobs.items import Call, Item
-from jobs.outcomes import Code
-from tests.strategies import items
+from jobs.ledger.items import Call, Item
+from jobs.words.outcomes import Code
+from tests.support.strategies import items
 
 
 @given(items)

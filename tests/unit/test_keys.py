@@ -1,11 +1,11 @@
-"""Every key that appears anywhere is in the catalogue of jobs/keys.py, and every one of the catalogue is used."""
+"""Every key that appears anywhere is in the catalogue of jobs/store/keys.py, and every one of the catalogue is used."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from jobs import keys
+from jobs.store import keys
 
 ROOT = Path(__file__).parents[2]
 LUA = sorted(path for package in ("jobs", "worker") for path in (ROOT / package).rglob("*.lua"))
@@ -69,7 +69,7 @@ def test_no_other_file_spells_a_key_out(path: Path) -> None:
 
 def test_nothing_in_the_catalogue_is_a_leftover() -> None:
     everything = "\n".join(path.read_text() for path in LUA + [path for path in PYTHON if path.name != "keys.py"])
-    helpers = (ROOT / "jobs" / "keys.py").read_text().partition('PREFIX = "')[2]
+    helpers = (ROOT / "jobs" / "store" / "keys.py").read_text().partition('PREFIX = "')[2]
     for entry in CATALOGUE:
         last = re.sub(r"\{\w+\}|…", "", entry.rpartition(":")[2] if ":" in entry else entry) or entry.split(":")[-2]
         assert last in everything or last in helpers, entry

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.submit import LABEL_PATTERN, BadSubmission, check_label
+from jobs.words.errors import BadSubmission
+from jobs.words.labels import LABEL_PATTERN, check_label
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.submit import LABEL_PATTERN
-from web.members import RepeatedMember, check_members
-from web.models import JobChange, JobDocument
-from web.problems import Kind, Refusal
-from web.reading import decode
+from jobs.words.labels import LABEL_PATTERN
+from web.api.members import RepeatedMember, check_members
+from web.api.models import JobChange, JobDocument
+from web.api.reading import decode
+from web.http.problems import Kind, Refusal
 
 TEXTS = st.text(max_size=8) | st.sampled_from(["[1]", "contact_ids", '"', "[", "]", "\\", '{"id":1,"id":1}', "😀"])
 LABELS = TEXTS.filter(re.compile(LABEL_PATTERN).search)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.outcomes import Code, Outcome, failed_code
+from jobs.words.outcomes import Code, Outcome, failed_code
 from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Decision
 
 #: What a number means must never change: ledgers of years ago are read with it.

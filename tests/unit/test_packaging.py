@@ -17,14 +17,14 @@ from typer.main import get_command
 from cli.main import _app
 from config.settings import load_settings
 from simulator.__main__ import parse
-from tests.documents import ROOT, blocks, make
+from tests.support.documents import ROOT, blocks, make
 
 # Comes with pre-commit, and publishes no type information.
 yaml = importlib.import_module("yaml")
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = {name.partition(".")[0] for name in PROJECT["tool"]["setuptools"]["packages"]}
-NOT_SHIPPED = {"tests", "bench", "chaos", "build"}
+NOT_SHIPPED = {"tests", "tools", "bench", "chaos", "build"}
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.advice import ADVICE
-from jobs.history import Sample
-from jobs.outcomes import Outcome
-from jobs.priority import Priority
-from jobs.states import Event, State, allowed_events
+from jobs.view.history import Sample
+from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
+from jobs.words.reasons import ADVICE
+from jobs.words.states import Event, State, allowed_events
 from web.page.bars import LEAST, WIDTH, outcome_bar
 from web.page.chart import HEIGHT, plots, round_up
 from web.page.chart import WIDTH as PLOT_WIDTH
@@ -20,7 +20,7 @@ from web.page.text import THIN, code_marks, down_percent, duration, number, pace
 from web.page.throttle import REFILL_S, TRIES, LoginThrottle
 from web.page.words import ACTIONS, OUTCOMES, PRIORITIES, STATES, VERBS, Tone, done_text, path_word
 
-CSS = (Path(__file__).parents[2] / "web" / "static" / "page.css").read_text()
+CSS = (Path(__file__).parents[2] / "web" / "page" / "static" / "page.css").read_text()
 
 
 class TestWords:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs.states import Event, State
-from tests.samples import a_job
-from web.keys import LOCAL
+from jobs.words.states import Event, State
+from tests.support.samples import a_job
+from web.http.callers import LOCAL
 from web.page.session import Visitor
 from web.page.standing import offered
 

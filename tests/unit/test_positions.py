@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.positions import HEAD_SIZE, pack, unpack
-from tests.strategies import MAX_POSITION, positions, runs
+from jobs.ledger.positions import HEAD_SIZE, pack, unpack
+from tests.support.strategies import MAX_POSITION, positions, runs
 
 
 @given(positions, st.binary(max_size=5), st.binary(max_size=5))

@@ -3,7 +3,7 @@
 import pytest
 from redis import exceptions
 
-from jobs.primary import GIVE_UP_EVERY_S, Generation, is_demotion
+from jobs.store.primary import GIVE_UP_EVERY_S, Generation, is_demotion
 
 READ_ONLY = "READONLY You can't write against a read only replica."
 

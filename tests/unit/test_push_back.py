@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from jobs.ledger import Settlement
-from worker.answers import Action, Failure
+from jobs.lanes.settlement import Settlement
+from worker.portal_answers import Action, Failure
 from worker.push_back import PushBack
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from worker.answers import Action, Failure
 from worker.exchange import RawAnswer
 from worker.login import LONGEST_TTL_S, SHORTEST_TTL_S, UNKNOWN_TTL_S, read_login
+from worker.portal_answers import Action, Failure
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.advice import ADVICE
-from jobs.reasons import Situation, why_waiting
-from jobs.states import TERMINAL, State
+from jobs.view.waiting import Situation, why_waiting
+from jobs.words.reasons import ADVICE
+from jobs.words.states import TERMINAL, State
 
 
 def situation(**facts: Any) -> Situation:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.items import Item
-from jobs.outcomes import Code
-from jobs.records import Record, SegmentLedger
-from tests.strategies import items, positions, records, runs, scattered
+from jobs.ledger.items import Item
+from jobs.ledger.records import Record, SegmentLedger
+from jobs.words.outcomes import Code
+from tests.support.strategies import items, positions, records, runs, scattered
 
 SIZE = 80
 inside = st.one_of(

@@ -8,8 +8,8 @@ from redis import exceptions
 from redis._parsers.base import BaseParser
 
 from config.masking import mask_text
-from jobs.redis_trouble import Reason, trouble_of, word_for
-from tests.documents import ROOT
+from jobs.store.trouble import Reason, trouble_of, word_for
+from tests.support.documents import ROOT
 
 _IN_SCRIPT_OF_6 = "ERR Error running script (call to f_5e4ac1823ff7): @user_script:1: @user_script: 1: "
 _STOPPED = "is configured to save RDB snapshots, but it's currently unable to persist to disk."

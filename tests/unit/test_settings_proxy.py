@@ -8,7 +8,7 @@ from config.authorities import read_authorities
 from config.masking import mask_text
 from config.proxy import Proxy, environment_proxy
 from config.settings import ConfigError, Portal, load_settings
-from tests.authority import Authority
+from tests.support.authority import Authority
 
 PREFIX = "CRM_SWEEP_PORTALS__MAIN__"
 NO_FILE = Path("/dev/null")

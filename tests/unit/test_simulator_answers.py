@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from simulator.answers import ARGUMENT_NULL, DATABASE, error, page, success, unauthorized
 from simulator.elements import ElementWriter, created, display_name
+from simulator.replies import ARGUMENT_NULL, DATABASE, error, page, success, unauthorized
 from simulator.world import World
 from simulator.xml_answers import to_xml
 

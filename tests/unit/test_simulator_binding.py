@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.answers import FORMAT, OVERFLOW, PortalError
 from simulator.binding import bind_contact_ids
+from simulator.replies import FORMAT, OVERFLOW, PortalError
 
 JSON = "application/json"
 

@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 
-from jobs.states import MOVES, STOPPING, TERMINAL, Event, IllegalMove, State, allowed_events, lua_table, move
+from jobs.words.errors import IllegalMove
+from jobs.words.states import MOVES, STOPPING, TERMINAL, Event, State, allowed_events, lua_table, move
 
 #: Said once more by hand, so that a slip in the table shows.
 EXPECTED = {

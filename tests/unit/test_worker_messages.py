@@ -11,7 +11,7 @@ from arq.utils import args_to_string, ms_to_datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.connection import encode_payload
+from jobs.store.connection import encode_payload
 from worker.functions import is_news
 from worker.messages import Message, read_message
 

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from web.models import JobDocument, JobParameters, JobsQuery, PortalChange
-from web.wrong_values import in_words
+from web.api.models import JobDocument, JobParameters, JobsQuery, PortalChange
+from web.api.wrong_values import in_words
 
 
 @pytest.mark.parametrize(

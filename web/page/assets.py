@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-_DIRECTORY = Path(__file__).parents[1] / "static"
+_DIRECTORY = Path(__file__).parent / "static"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 

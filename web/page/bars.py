@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobs.outcomes import Outcome
+from jobs.words.outcomes import Outcome
 from web.page.text import plural, share
 from web.page.words import OUTCOMES
 

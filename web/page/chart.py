@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.history import Sample
-from jobs.times import unix_s
+from jobs.store.times import unix_s
+from jobs.view.history import Sample
 from web.page.text import duration, number, pace
 
 #: The box of a plot in its own units; it is stretched to the room that there is, its lines are not.

@@ -11,10 +11,11 @@ from pyroaring import BitMap
 from ulid import ULID
 
 from config.settings import Portal
-from jobs import keys
-from jobs.contact_ids import decode_segment, segments
-from jobs.intake import Intake, IntakeReport
-from jobs.priority import Priority
+from jobs.intake.report import IntakeReport
+from jobs.intake.tally import Intake
+from jobs.store import keys
+from jobs.words.contact_ids import decode_segment, segments
+from jobs.words.priority import Priority
 
 #: How long a list waits; every look at it starts the hour again.
 DRAFT_S = 3600

@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from jobs.outcomes import Code, Outcome
-from jobs.results import Line, make_line, read_rows
-from jobs.results_text import Format
-from jobs.view import Job, read_job
-from web.context import REDIS
-from web.keys import check_visible
+from jobs.ledger.export import Format
+from jobs.ledger.rows import Line, make_line, read_rows
+from jobs.view.job import Job, read_job
+from jobs.words.outcomes import Code, Outcome
+from web.api.results import stream_results
+from web.http.callers import check_visible
+from web.http.context import REDIS
 from web.page.render import page
-from web.results import stream_results
 
 #: Lines of the table.
 _SHOWN = 100

@@ -8,11 +8,11 @@ import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from jobs.control import UnknownJob
-from web.context import ENDING
+from jobs.words.errors import UnknownJob
+from web.http.context import ENDING
+from web.http.sse import comment, event, stream
+from web.live.watcher import WATCHER, Change, Changes, T
 from web.page.session import is_open
-from web.sse import comment, event, stream
-from web.watcher import Change, Changes, T
 
 #: Between two changes shown: as often as a person can follow.
 _EVERY_S = 1.0
@@ -33,7 +33,7 @@ async def live(
         follow: gives the changes of what is shown, from after a version.
         render: makes all the parts; only those that differ from what was sent last are sent.
     """
-    return await stream(request, _events(request, follow, render))
+    return await stream(request, _events(request, follow, render), request.app[WATCHER].places)
 
 
 async def _events(

@@ -5,9 +5,9 @@ import math
 from aiohttp import web
 
 from config.logging import get_logger
-from web.context import REDIS, SETTINGS
-from web.keys import find_key
-from web.page.guard import form_value
+from web.http.callers import find_key
+from web.http.context import REDIS, SETTINGS
+from web.page.admission import form_value
 from web.page.render import page, see_other
 from web.page.session import become, close_session, drop_cookie, open_session, visitor_of
 from web.page.throttle import LoginThrottle

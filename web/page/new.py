@@ -4,19 +4,20 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from jobs.control import UnknownJob
-from jobs.intake import BadLine, WayOut
-from jobs.priority import Priority
-from jobs.submit import BadSubmission, Submission, check_label, submit
-from jobs.view import read_job
-from web.context import REDIS, SETTINGS
-from web.keys import caller, check_visible, visible_portal, visible_portals
+from jobs.accept.submit import Submission, submit
+from jobs.intake.tally import BadLine, WayOut
+from jobs.view.job import read_job
+from jobs.words.errors import BadSubmission, UnknownJob
+from jobs.words.labels import check_label
+from jobs.words.priority import Priority
+from web.api.submission import INTAKES
+from web.http.callers import caller, check_visible, visible_portal, visible_portals
+from web.http.context import REDIS, SETTINGS
+from web.page.admission import form_value
 from web.page.drafts import Draft, UnknownDraft, discard_draft, keep_draft, read_draft, read_ids
-from web.page.guard import form_value
 from web.page.render import page, see_other
 from web.page.text import number, plural
 from web.page.upload import Upload, read_upload
-from web.submission import INTAKES
 
 _NOTHING_GIVEN = {
     "portal": "",

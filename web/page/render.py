@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 from aiohttp import web
 
-from jobs.outcomes import Outcome
+from jobs.words.outcomes import Outcome
 from web.page import text, words
 from web.page.assets import asset_url
 from web.page.bars import outcome_bar
@@ -38,7 +38,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 def templates() -> jinja2.Environment:
     """Build the environment of the templates, once."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("web", "templates"),
+        loader=jinja2.PackageLoader("web.page", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

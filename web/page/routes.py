@@ -2,10 +2,12 @@
 
 from aiohttp import web
 
-from web.keys import Scope
-from web.page import jobs, ledger, login, new, portals, steer
+from web.http.callers import Scope
+from web.page import job_screens as jobs
+from web.page import ledger, login, new, steer
+from web.page import portal_screen as portals
+from web.page.admission import Handler, guarded
 from web.page.assets import serve_asset
-from web.page.guard import Handler, guarded
 from web.page.throttle import LoginThrottle
 
 _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (

@@ -15,9 +15,9 @@ from aiohttp import web
 from arq.connections import ArqRedis
 
 from config.settings import ApiKey
-from jobs import keys
-from web.context import REDIS, SETTINGS
-from web.keys import LOCAL, Caller, Scope, caller_of
+from jobs.store import keys
+from web.http.callers import LOCAL, Caller, Scope, caller_of
+from web.http.context import REDIS, SETTINGS
 
 #: How long a session lasts after the last look at the page.
 SESSION_S = 12 * 3600

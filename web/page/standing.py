@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from jobs.advice import ADVICE, LIFTED_BY_RESUME
-from jobs.outcomes import Outcome
-from jobs.reasons import MOVING
-from jobs.states import MOVES, Event, State, allowed_events
-from jobs.times import clock
-from jobs.view import Job
-from jobs.why import Eta
+from jobs.store.times import clock
+from jobs.view.job import Job
+from jobs.view.waiting import MOVING
+from jobs.view.why import Eta
+from jobs.words.outcomes import Outcome
+from jobs.words.reasons import ADVICE, LIFTED_BY_RESUME
+from jobs.words.states import MOVES, Event, State, allowed_events
 from web.page.session import Visitor
 from web.page.text import duration, sentence
 from web.page.words import STATES, VERBS

@@ -2,16 +2,16 @@
 
 from aiohttp import web
 
-from jobs.priority import JobHasEnded, Priority
-from jobs.states import Event, IllegalMove
-from jobs.steer import change_priority, steer_job
-from jobs.take_in import NotDue
-from jobs.view import Job, read_job
-from web.context import REDIS, SETTINGS
-from web.jobs import VERBS
-from web.keys import caller, check_visible
-from web.page.guard import form_value
-from web.page.jobs import job_page
+from jobs.steering.steer import change_priority, steer_job
+from jobs.view.job import Job, read_job
+from jobs.words.errors import IllegalMove, JobHasEnded, NotDue
+from jobs.words.priority import Priority
+from jobs.words.states import Event
+from web.api.jobs import VERBS
+from web.http.callers import caller, check_visible
+from web.http.context import REDIS, SETTINGS
+from web.page.admission import form_value
+from web.page.job_screens import job_page
 from web.page.render import page, see_other
 from web.page.text import path_part
 

@@ -8,11 +8,12 @@ from typing import TypeVar
 from aiohttp import BodyPartReader, ClientError, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from jobs.intake import Intake, IntakeError, IntakeParser
-from web.body import Patience, TooSlow
-from web.context import LIMITS, SETTINGS
-from web.page.guard import check_form
-from web.problems import Kind, Refusal
+from jobs.intake.parser import IntakeParser
+from jobs.intake.tally import Intake, IntakeError
+from web.http.body import Patience, TooSlow
+from web.http.context import LIMITS, SETTINGS
+from web.http.problems import Kind, Refusal
+from web.page.admission import check_form
 
 #: Bytes read at a time, and handed to the parser, which runs in a thread.
 _CHUNK = 256 << 10

@@ -6,9 +6,9 @@ The colours are in one place too: `static/page.css` has one custom property per 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from jobs.outcomes import Outcome
-from jobs.priority import Priority
-from jobs.states import Event, State
+from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
+from jobs.words.states import Event, State
 
 
 class Tone(StrEnum):

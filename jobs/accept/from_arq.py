@@ -1,0 +1,89 @@
+"""Accepting what other services put into the queue with plain arq, as a job or as one that has failed."""
+
+import asyncio
+import hashlib
+
+from arq.connections import ArqRedis
+
+from config.errors import UnknownPortal
+from config.settings import Portal, Settings
+from jobs.accept.reject import reject_job
+from jobs.accept.submit import Submission, submit
+from jobs.arq_messages.request import Request, read_request
+from jobs.words.errors import BadSubmission, JobExists
+from jobs.words.job_ids import check_job_id
+
+#: Who submits, as far as anybody knows: arq does not tell.
+_BY = "arq"
+
+
+async def accept(redis: ArqRedis, settings: Settings, arq_job_id: str, data: bytes) -> str:
+    """Accept a message as a job, or keep it as a job that has failed. Doing it twice is the same as once.
+
+    Args:
+        redis: the connection.
+        settings: the configured portals.
+        arq_job_id: arq's ID of the message, which becomes the job's.
+        data: the message as it lay in Redis, whatever it is.
+
+    Returns:
+        The job's ID.
+
+    Raises:
+        BadSubmission: the request is wrong, and stands in Redis as a job that has failed.
+        JobExists: the ID is taken by another request, which stays as it is.
+    """
+    request = await asyncio.to_thread(read_request, data)
+    portal = settings.portals.get(request.portal)
+    if portal is None and request.portal:
+        request.problems.append(str(UnknownPortal(request.portal, settings.portals)))
+    try:
+        check_job_id(arq_job_id)
+    except BadSubmission as error:
+        # Such a name could break a key or a URL, so what it asked for is not done, and is kept under another one.
+        request.problems.append(str(error))
+        arq_job_id = f"arq-{hashlib.sha256(arq_job_id.encode()).hexdigest()[:16]}"
+    if request.problems or portal is None:
+        await refuse(redis, arq_job_id, request)
+    else:
+        await submit(redis, submission_of(request, portal, arq_job_id))
+    return arq_job_id
+
+
+async def refuse(redis: ArqRedis, job_id: str, request: Request) -> None:
+    """Keep a request that is wrong as a job that has failed.
+
+    Raises:
+        BadSubmission: always; the message says what is wrong.
+        JobExists: the ID is taken by another request, which stays as it is.
+    """
+    error = "; ".join(request.problems)
+    kept = await reject_job(
+        redis, job_id, error, by=_BY, portal=request.portal, label=request.label, priority=request.priority
+    )
+    if not kept:
+        raise JobExists(job_id) from BadSubmission(error)
+    raise BadSubmission(error)
+
+
+def submission_of(request: Request, portal: Portal, job_id: str, *, held: bool = False) -> Submission:
+    """Give what a request without problems asks for.
+
+    Args:
+        request: the request.
+        portal: its portal.
+        job_id: the job's ID.
+        held: the job is to start out `pausing`.
+    """
+    return Submission(
+        portal=portal.name,
+        ids=request.ids,
+        job_id=job_id,
+        label=request.label,
+        duplicates=request.duplicates,
+        needs_approval=portal.needs_approval(len(request.ids)),
+        lanes=portal.max_concurrency,
+        priority=request.priority,
+        by=_BY,
+        held=held,
+    )

@@ -1,0 +1,58 @@
+"""Keeping a request that cannot be accepted as a job that has failed.
+
+Otherwise nobody would learn of it but a service that waits for arq's result.
+"""
+
+import hashlib
+
+from redis.asyncio import Redis
+
+from jobs.store import keys
+from jobs.store.scripts import Script
+from jobs.words.priority import Priority
+
+REJECT_JOB = Script("reject_job")
+
+#: Longest `last_error`, characters.
+_MAX_ERROR = 1000
+
+
+async def reject_job(
+    redis: Redis,
+    job_id: str,
+    error: str,
+    *,
+    by: str,
+    portal: str = "",
+    label: str = "",
+    priority: Priority = Priority.NORMAL,
+) -> bool:
+    """Make a job in state `failed`, with nothing in it. A job that has the ID already stays as it is.
+
+    Args:
+        redis: the connection.
+        job_id: its ID.
+        error: what was wrong and what was expected; its `last_error`.
+        by: who submits; kept with the job.
+        portal: the portal asked for, if that is a name; empty where it is not.
+        label: the label asked for, if it can be one.
+        priority: the priority asked for.
+
+    Returns:
+        False if the ID is taken by something else than this very refusal.
+    """
+    digest = hashlib.sha256(f"refused\n{error}".encode()).hexdigest()
+    fields: dict[str, str | float] = {
+        "portal": portal,
+        "label": label,
+        "priority": priority,
+        "stride": priority.stride,
+        "state_reason": "bad_request",
+        "last_error": error if len(error) <= _MAX_ERROR else f"{error[: _MAX_ERROR - 1]}…",
+    }
+    reply = await REJECT_JOB(
+        redis,
+        [keys.job(job_id), keys.JOBS],
+        [job_id, digest, by, *(part for pair in fields.items() for part in pair)],
+    )
+    return bool(reply[0] == b"created" or reply[1].decode() == digest)

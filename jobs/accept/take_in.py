@@ -1,0 +1,76 @@
+"""Steering a job that another service has handed in a moment ago, before a worker took it."""
+
+import asyncio
+import time
+
+from arq.connections import ArqRedis
+
+from config.settings import Settings
+from jobs.accept.from_arq import refuse, submission_of
+from jobs.accept.submit import request_digest, submit
+from jobs.arq_messages.message import FUNCTION, find_message, finish_message, hold_message, read_message
+from jobs.arq_messages.request import Request, read_request
+from jobs.store.keys import known_key
+from jobs.store.times import iso
+from jobs.words.errors import BadSubmission, JobExists, NotDue
+from jobs.words.states import MOVES, Event, State, refused
+
+#: Workers leave the message alone for so long. One that takes it all the same makes the very same job of it.
+_HOLD_MS = 10_000
+
+
+async def take_in(redis: ArqRedis, settings: Settings, job_id: str, event: Event | None = None) -> None:
+    """Do what a worker would do with the message that a job is still in; nothing if there is none.
+
+    Call it before a job is steered. A worker that takes the message at the same moment does no harm: whoever is first
+    makes the job, and the other one finds it.
+
+    Args:
+        redis: the connection.
+        settings: the configured portals.
+        job_id: the job's ID.
+        event: what is asked of the job. Before a pause or a cancel the job is made so that it cannot start.
+
+    Raises:
+        UnknownJob: there can be no job of this ID.
+        IllegalMove: a job that waits does not allow that; the message is left alone.
+        NotDue: the sender has put the job off, and this would start it.
+        UnknownPortal: its portal is not configured here.
+    """
+    digest = await redis.execute_command("HGET", known_key(job_id), "digest")
+    waiting = await find_message(redis, job_id)
+    data = await read_message(redis, job_id) if waiting else None
+    request = await asyncio.to_thread(read_request, data) if data else None
+    if waiting is None or request is None or request.function != FUNCTION:
+        return
+    if digest is not None:
+        if request_digest(request.portal, request.ids) == digest.decode() and not request.problems:
+            await _leave_nothing_behind(redis, job_id, request)
+        return
+    held = event in {Event.PAUSE, Event.CANCEL}
+    submission = None
+    if not request.problems:
+        submission = submission_of(request, settings.portal(request.portal), job_id, held=held)
+        state = State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
+        if event and (state, event) not in MOVES:
+            raise refused(state, event)
+        if not held and waiting.due_ms > time.time() * 1000:
+            raise NotDue(f"job {job_id} is put off until {iso(round(waiting.due_ms))}; until then, pause or cancel it")
+    is_ours = await hold_message(redis, job_id, _HOLD_MS)
+    answer: str | Exception = job_id
+    try:
+        await (submit(redis, submission) if submission else refuse(redis, job_id, request))
+    except (BadSubmission, JobExists) as error:
+        answer = error  # for the sender; whoever steers finds the job that there is now
+    if is_ours:
+        await finish_message(redis, job_id, request.enqueued_ms, answer)
+
+
+async def _leave_nothing_behind(redis: ArqRedis, job_id: str, request: Request) -> None:
+    """Take a message out of the queue whose job stands already.
+
+    Usually a worker is about to do so. If somebody died between the two, and the sender had put the job off for longer
+    than jobs are kept, it would come back when it has been cancelled and forgotten.
+    """
+    if await hold_message(redis, job_id, _HOLD_MS):
+        await finish_message(redis, job_id, request.enqueued_ms, job_id)

@@ -1,0 +1,1 @@
+"""Reading lists of contact IDs, whatever form they come in."""

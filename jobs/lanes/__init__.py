@@ -1,0 +1,1 @@
+"""The lanes' side of the ledger: leases, grants, settlements, wake-ups."""

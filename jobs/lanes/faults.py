@@ -1,0 +1,54 @@
+"""Faults of a portal: what a person must put right, kept for the configuration that met it.
+
+A fault of credentials, payment, rights or address holds whoever has the configuration that met it, told by its
+fingerprint (worker/fingerprint.py), and nobody else. It ends when somebody resumes or cancels a job of the portal, or
+starts `crm-sweep run`; left alone, it is met again after ten minutes. The scripts do the same with
+jobs/store/lua/includes/faults.lua.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+EVERYONE = b"*"
+"""In place of a fingerprint: the portal itself is at fault, whoever calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What holds a configuration.
+
+    Attributes:
+        reason: the word, as `Job.state_reason` has it.
+        message: what was wrong and what to do, for a person.
+        until_ms: when it is met again, on the Redis server's clock.
+    """
+
+    reason: str
+    message: str
+    until_ms: int
+
+
+def fault_that_holds(
+    faults: Mapping[bytes, bytes], configurations: Iterable[tuple[bytes, float]], now_ms: int
+) -> Fault | None:
+    """Give the fault that holds all of a portal's jobs; None as long as one worker that is alive can go on.
+
+    Args:
+        faults: by fingerprint, as they are kept.
+        configurations: `fingerprint/worker` with how long each is alive, ms.
+        now_ms: the Redis server's clock.
+    """
+    lasting = {of: fault for of, text in faults.items() if (fault := _read(text)).until_ms > now_ms}
+    if EVERYONE in lasting:
+        return lasting[EVERYONE]
+    alive = {member.partition(b"/")[0] for member, until_ms in configurations if until_ms > now_ms}
+    if not lasting or alive - lasting.keys():
+        return None
+    # With no worker alive, what was met last still says what is to be put right.
+    held = [fault for of, fault in lasting.items() if of in alive or not alive]
+    return min(held, key=lambda fault: fault.until_ms)
+
+
+def _read(text: bytes) -> Fault:
+    until_ms, reason, message = text.decode().split(" ", 2)
+    return Fault(reason, message, int(until_ms))

@@ -1,0 +1,129 @@
+"""What a lane is given when it asks for a batch."""
+
+import time
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from jobs.ledger.items import Call, Item
+from jobs.words.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a lane holds: contact IDs to be sent in one call, marked as sent in Redis.
+
+    Attributes:
+        seq: number of the claim, unique per portal.
+        place: which of the lane's two places holds the claim.
+        job_id: the job that it belongs to.
+        state: the job's state when it was taken; `cancelling` allows look-ups only.
+        now_ms: the Redis server's clock at that moment.
+        call: PUT or look-up.
+        batch_size: contact IDs of a full PUT at that moment.
+        items: what is to be sent; several for a look-up, one for a PUT.
+        received_s: this process's monotonic clock when the batch arrived.
+        digest: fingerprint of the job's portal and list, which tells it from a former job with the same ID.
+    """
+
+    seq: int
+    place: int
+    job_id: str
+    state: State
+    now_ms: int
+    call: Call
+    batch_size: int
+    items: tuple[Item, ...]
+    received_s: float
+    digest: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """How many contact IDs it holds."""
+        return sum(len(item.positions) for item in self.items)
+
+    def server_ms(self) -> int:
+        """The Redis server's clock now, carried on by this process's monotonic clock."""
+        return self.now_ms + round((time.monotonic() - self.received_s) * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The lane's turn comes in `wait_s` seconds and is reserved: wait, then ask again with it."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The portal takes no call for `wait_s` seconds, too long to hold a lane; the lease is given back.
+
+    Calls that belong to no batch also learn the shortest time between two calls, `interval_s`.
+    """
+
+    wait_s: float
+    interval_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """No work now; the next is due in `wait_s` seconds, None if that is not known. The lease is given back."""
+
+    wait_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The lease has lapsed: another lane may hold the work, so this one stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """More lanes drive the portal than may: this one has given its lease back."""
+
+
+Grant: TypeAlias = Batch | Turn | Later | Idle | Surplus | Lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a lane tells the ledger about its portal whenever it asks for a batch.
+
+    Attributes:
+        requests_per_second: ceiling of all calls to the portal.
+        burst: calls that may go at once after a quiet time.
+        batch_size: contact IDs of a PUT as long as none has been learned.
+        batch_size_max: contact IDs of a PUT at most.
+        look_up_size: contact IDs of a look-up at most.
+        linger_s: how long a look-up of few contact IDs may wait to be joined by others while PUTs go on.
+        max_wait_s: longest wait for a turn while holding a lease.
+        retry_share: largest part of the calls that retries may take, 0 to 1.
+        max_concurrency: calls in flight at most.
+        longest_rest_s: longest push-back that is kept to.
+
+    The rate and the concurrency hold where nobody has set others (jobs/view/portal.py).
+    """
+
+    requests_per_second: float
+    burst: int
+    batch_size: int
+    batch_size_max: int
+    look_up_size: int
+    linger_s: float = 3.0
+    max_wait_s: float = 20.0
+    retry_share: float = 1.0
+    max_concurrency: int = 1000
+    longest_rest_s: float = 86_400.0
+
+    def arguments(self, turn_us: int) -> list[int | float]:
+        """The script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""
+        return [
+            self.batch_size,
+            self.look_up_size,
+            round(self.linger_s * 1000),
+            self.requests_per_second,
+            self.burst,
+            round(self.max_wait_s * 1_000_000),
+            turn_us,
+            self.batch_size_max,
+            1_000_000 / (self.requests_per_second * self.retry_share),
+        ]

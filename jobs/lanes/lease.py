@@ -1,0 +1,196 @@
+"""The lanes' side of the ledger: leases, batches, and recording what became of them.
+
+At most one call of the portal is in flight per lease. A lane may hold two batches for a moment: the one whose answer is
+being recorded, and the next one, which is in flight already. Every method is one round trip and one atomic change; the
+scripts in jobs/store/lua hold the rules and the races.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Surplus, Terms, Turn
+from jobs.lanes.settlement import Settlement
+from jobs.ledger.items import Call, Item
+from jobs.store import keys
+from jobs.store.scripts import Script, ScriptCall, run_together
+from jobs.words.states import State
+
+ACQUIRE = Script("acquire")
+RENEW = Script("renew")
+NEXT_BATCH = Script("next_batch")
+SETTLE = Script("settle")
+RESCUE = Script("rescue")
+PACE = Script("pace")
+BOUND_REST = Script("bound_rest")
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """A batch that was taken back from a dead lane."""
+
+    job_id: str
+    seq: int
+    call: Call
+    size: int
+
+
+class LaneLedger:
+    """One lane's view of the ledger of one portal.
+
+    Args:
+        redis: the connection, shared by all lanes of the process.
+        portal: the portal's name.
+        token: names this lane, unique for ever.
+        lease_ttl_s: how long a silent lane keeps its lease.
+        configuration: fingerprint of what the lane reaches the portal with: it is held by the faults of this one only.
+    """
+
+    def __init__(self, redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str = "") -> None:
+        self._redis = redis
+        self._keys = [keys.portal(portal)]
+        self._token = token
+        self._configuration = configuration
+        self._leases = keys.leases(portal)
+        self._ttl_s = lease_ttl_s
+        self._ttl_ms = round(lease_ttl_s * 1000)
+        self._held_until_s = 0.0
+        self._turn = 0, 0
+        self._free_place = 0
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether the lease is certainly still held: by this process's clock, counted from before it was renewed."""
+        return time.monotonic() < self._held_until_s
+
+    @property
+    def ttl_s(self) -> float:
+        """How long a silent lane keeps its lease."""
+        return self._ttl_s
+
+    def stale_in_s(self) -> float:
+        """Seconds until the lease lapses if it is not renewed."""
+        return self._held_until_s - time.monotonic()
+
+    async def acquire(self, max_concurrency: int) -> bool:
+        """Take a lease; False if as many lanes as `max_concurrency` hold one."""
+        return await self._leased(ACQUIRE, [self._token, self._ttl_ms, max_concurrency])
+
+    async def renew(self) -> bool:
+        """Keep the lease; False if it has lapsed."""
+        return await self._leased(RENEW, [self._token, self._ttl_ms])
+
+    async def release(self) -> None:
+        """Give the lease back. A batch that is still held will be rescued."""
+        self._held_until_s = 0.0
+        await self._redis.zrem(self._leases, self._token)
+
+    async def next_batch(self, terms: Terms, *, has_turn: bool = False) -> Grant:
+        """Ask for a batch, or for the turn to send one. The batch before the last one must be settled.
+
+        Args:
+            terms: the portal's limits.
+            has_turn: the lane has waited for the turn that it was given before. Much too late, it gets another one.
+        """
+        asked_s = time.monotonic()
+        [reply] = await run_together(self._redis, [self._next_call(terms, has_turn=has_turn)])
+        return self._grant(reply, asked_s)
+
+    async def settle(self, batch: Batch, settlement: Settlement) -> bool:
+        """Record what became of a batch; False if it is not the lane's any more and nothing was recorded."""
+        [reply] = await run_together(self._redis, [self._settle_call(batch, settlement)])
+        return bool(reply[0] == b"ok")
+
+    async def settle_and_next(self, batch: Batch, settlement: Settlement, terms: Terms) -> tuple[bool, Grant]:
+        """Record a batch and ask for the next one, in one round trip."""
+        asked_s = time.monotonic()
+        settled, reply = await run_together(
+            self._redis, [self._settle_call(batch, settlement), self._next_call(terms, has_turn=False)]
+        )
+        return settled[0] == b"ok", self._grant(reply, asked_s)
+
+    async def _leased(self, script: Script, arguments: Sequence[str | int]) -> bool:
+        asked_s = time.monotonic()
+        held = bool(await script(self._redis, self._keys, arguments))
+        self._held_until_s = asked_s + self._ttl_s if held else 0.0
+        return held
+
+    def _settle_call(self, batch: Batch, settlement: Settlement) -> ScriptCall:
+        return (
+            SETTLE,
+            self._keys,
+            [f"{self._token}/{batch.place}", batch.seq, self._configuration, *settlement.arguments()],
+        )
+
+    def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
+        turn_us, cuts = self._turn if has_turn else (0, 0)
+        arguments = [
+            self._token,
+            self._ttl_ms,
+            *terms.arguments(turn_us),
+            self._free_place,
+            cuts,
+            terms.max_concurrency,
+            self._configuration,
+            round(terms.longest_rest_s * 1000),
+        ]
+        return NEXT_BATCH, self._keys, arguments
+
+    def _grant(self, reply: list[Any], asked_s: float) -> Grant:
+        kind = reply[0]
+        if kind in {b"batch", b"turn"}:
+            self._held_until_s = asked_s + self._ttl_s
+        else:
+            self._held_until_s = 0.0
+        if kind == b"batch":
+            place, self._free_place = self._free_place, 1 - self._free_place
+            return Batch(
+                seq=reply[1],
+                place=place,
+                job_id=reply[2].decode(),
+                state=State(reply[3].decode()),
+                now_ms=reply[4],
+                call=Call(ord(reply[5])),
+                batch_size=reply[6],
+                items=tuple(Item.decode(item) for item in reply[8:]),
+                received_s=time.monotonic(),
+                digest=reply[7],
+            )
+        if kind == b"turn":
+            self._turn = reply[2], reply[3]
+            return Turn(reply[1] / 1_000_000)
+        if kind == b"later":
+            return Later(reply[1] / 1_000_000)
+        if kind == b"idle":
+            return Idle(None if reply[1] < 0 else reply[1] / 1000)
+        return Surplus() if kind == b"surplus" else Lost()
+
+
+async def rescue(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
+    """Take back the batches of dead lanes; what was sent waits `settle_s` seconds and is then looked up."""
+    replies = await RESCUE(redis, [keys.portal(portal)], [round(settle_s * 1000)])
+    return [Rescued(job_id.decode(), seq, Call(ord(call)), size) for job_id, seq, call, size in replies]
+
+
+async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
+    """Do as `rescue` at once, where it is certain that no lane of the portal is alive any more.
+
+    Without this, the places of lanes that died with their Redis stay taken until their leases have lapsed.
+    """
+    await redis.unlink(keys.leases(portal))
+    return await rescue(redis, portal, settle_s)
+
+
+async def bound_rest(redis: Redis, portal: str, longest_rest_s: float) -> None:
+    """Bound a push-back that was kept with a longer bound, or with none."""
+    await BOUND_REST(redis, [keys.portal(portal)], [round(longest_rest_s * 1000)])
+
+
+async def reserve_turn(redis: Redis, portal: str, terms: Terms) -> Turn | Later:
+    """Reserve a turn for a call that belongs to no batch, such as a log-in; wait for it before calling."""
+    limits = [terms.requests_per_second, terms.burst, round(terms.max_wait_s * 1_000_000)]
+    reserved, wait_us, *interval_us = await PACE(redis, [keys.portal(portal)], limits)
+    return Turn(wait_us / 1_000_000) if reserved else Later(wait_us / 1_000_000, interval_us[0] / 1_000_000)

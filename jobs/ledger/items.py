@@ -1,0 +1,89 @@
+"""An item: contact IDs that go through the portal together, and what is known of them so far.
+
+Items live in Redis as small binary strings. The first four bytes are fixed, because the script that rescues the work
+of a dead lane changes just those (jobs/store/lua/rescue.lua).
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from jobs.ledger import positions as packed
+from jobs.words.outcomes import Code
+
+
+class Call(IntEnum):
+    """Which call of the portal an item waits for. The byte is the letter that Lua compares."""
+
+    PUT = ord("P")
+    """Ask the portal to delete."""
+    LOOK_UP = ord("L")
+    """Ask the portal what is still there."""
+
+
+DOUBTFUL = 1
+"""Flag: an attempt held these IDs of which nobody knows whether it deleted. It is never taken back, since the effect
+of a lost attempt may come late."""
+
+SEEN_REFUSED = 2
+"""Flag: the last look-up showed that the portal will not delete these IDs."""
+
+_HEAD = struct.Struct("<BBBBHBH")  # call, flags, attempts, failures, HTTP status, last reason, segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """Contact IDs of one segment that share a history.
+
+    Attributes:
+        call: the call that it waits for.
+        segment: number of the segment.
+        positions: ascending positions in the segment, at most 1000 of them.
+        doubtful: some attempt that held them may have deleted them without our knowing.
+        seen_refused: the last look-up showed that the portal will not delete them; believed when it is seen again.
+        attempts: PUTs that held them so far; 255 stands for 255 and more.
+        failures: tries in a row that decided nothing; limits retries and spaces them.
+        http_status: status of the last PUT that held them, 0 where there was none.
+        reason: what went wrong last, as the outcome to record if they are given up.
+    """
+
+    call: Call
+    segment: int
+    positions: Sequence[int]
+    doubtful: bool = False
+    seen_refused: bool = False
+    attempts: int = 0
+    failures: int = 0
+    http_status: int = 0
+    reason: Code = Code.CONNECTION_LOST
+
+    def encode(self) -> bytes:
+        """Write the item as it is kept in Redis."""
+        head = _HEAD.pack(
+            self.call,
+            (DOUBTFUL if self.doubtful else 0) | (SEEN_REFUSED if self.seen_refused else 0),
+            min(self.attempts, 255),
+            min(self.failures, 255),
+            self.http_status,
+            self.reason,
+            self.segment,
+        )
+        return head + packed.pack(self.positions)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Item":
+        """Read an item as it is kept in Redis."""
+        call, flags, attempts, failures, http_status, reason, segment = _HEAD.unpack_from(data)
+        positions, _ = packed.unpack(data, _HEAD.size)
+        return cls(
+            call=Call(call),
+            segment=segment,
+            positions=positions,
+            doubtful=bool(flags & DOUBTFUL),
+            seen_refused=bool(flags & SEEN_REFUSED),
+            attempts=attempts,
+            failures=failures,
+            http_status=http_status,
+            reason=Code(reason),
+        )

@@ -1,0 +1,65 @@
+"""Positions of contact IDs inside one segment, packed into whichever form is the shortest.
+
+| form | what it suits | bytes beside the head |
+|---|---|---|
+| run | a whole batch | 0 |
+| holes | a batch of which some IDs are missing | 2 per missing one |
+| bits | many missing, evenly spread | span / 8 |
+| list | few, far apart | 2 per position |
+
+A segment has at most 65,536 positions, so each fits into 16 bits. Little-endian, as Lua's `struct` with `<` has it; Lua
+itself writes runs only (jobs/store/lua/includes/item.lua).
+"""
+
+import struct
+from array import array
+from collections.abc import Sequence
+
+_HEAD = struct.Struct("<HHB")  # first position, how many, form
+_SPAN = struct.Struct("<H")  # last position - first position, in the forms that do not tell by themselves
+HEAD_SIZE = _HEAD.size
+_RUN, _LIST, _HOLES, _BITS = 0, 1, 2, 3
+
+
+def pack(positions: Sequence[int]) -> bytes:
+    """Pack ascending positions.
+
+    Args:
+        positions: 1 to 65,535 positions, strictly ascending, each 0 to 65,535.
+    """
+    first, count = positions[0], len(positions)
+    span = positions[-1] - first
+    holes = span + 1 - count
+    if not holes:
+        return _HEAD.pack(first, count, _RUN)
+    size, form = min((2 * count, _LIST), (2 + 2 * holes, _HOLES), (2 + span // 8 + 1, _BITS))
+    head = _HEAD.pack(first, count, form)
+    if form == _LIST:
+        return head + array("H", positions).tobytes()
+    head += _SPAN.pack(span)
+    if form == _HOLES:
+        return head + array("H", sorted(set(range(first, first + span)).difference(positions))).tobytes()
+    bits = bytearray(size - _SPAN.size)
+    for position in positions:
+        bits[(position - first) >> 3] |= 1 << ((position - first) & 7)
+    return head + bits
+
+
+def unpack(data: bytes, at: int = 0) -> tuple[Sequence[int], int]:
+    """Unpack what `pack` wrote at offset `at`; also give the offset behind it."""
+    first, count, form = _HEAD.unpack_from(data, at)
+    behind = at + HEAD_SIZE
+    if form == _RUN:
+        return range(first, first + count), behind
+    if form == _LIST:
+        end = behind + 2 * count
+        return array("H", data[behind:end]), end
+    [span] = _SPAN.unpack_from(data, behind)
+    behind += _SPAN.size
+    if form == _HOLES:
+        end = behind + 2 * (span + 1 - count)
+        holes = set(array("H", data[behind:end]))
+        return [position for position in range(first, first + span + 1) if position not in holes], end
+    end = behind + span // 8 + 1
+    eights = enumerate(data[behind:end])
+    return [first + 8 * at + bit for at, byte in eights if byte for bit in range(8) if byte >> bit & 1], end

@@ -1,0 +1,29 @@
+"""Forgetting jobs that ended long ago."""
+
+from redis.asyncio import Redis
+
+from jobs.store import keys
+from jobs.store.scripts import Script
+from jobs.words.contact_ids import SEGMENT_SIZE
+
+FORGET = Script("forget")
+
+_AT_A_TIME = 20
+
+
+async def forget_old_jobs(redis: Redis, retention_days: float) -> list[str]:
+    """Remove jobs that ended more than `retention_days` ago, with everything that belongs to them.
+
+    A few at a time, so that no call takes long; the rest goes with the next call.
+
+    Returns:
+        The IDs of the jobs that are gone now.
+    """
+    seconds, _ = await redis.time()
+    before_ms = round((seconds - retention_days * 86_400) * 1000)
+    old = await redis.zrangebyscore(keys.FINISHED, "-inf", before_ms, start=0, num=_AT_A_TIME)
+    return [
+        job_id
+        for job_id in map(bytes.decode, old)
+        if await FORGET(redis, [keys.job(job_id), keys.JOBS], [job_id, SEGMENT_SIZE, before_ms])
+    ]

@@ -1,1 +1,0 @@
-"""Lua scripts that change the ledger, one transaction each."""

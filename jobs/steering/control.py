@@ -1,0 +1,68 @@
+"""Pausing, resuming, cancelling and approving a job, each in one step."""
+
+from dataclasses import dataclass
+
+from arq.connections import ArqRedis
+from ulid import ULID
+
+from jobs.lanes.wake import wake_lanes
+from jobs.store import keys
+from jobs.store.keys import known_key
+from jobs.store.scripts import Script
+from jobs.words.errors import UnknownJob
+from jobs.words.states import Event, State, refused
+
+CONTROL = Script("control")
+
+
+async def control(
+    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: str = "operator"
+) -> State:
+    """Do as `carry_out`, and return the job's state now."""
+    return (await carry_out(redis, job_id, event, by=by, lanes=lanes, reason=reason)).state
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it.
+
+    Attributes:
+        state: the job's state now.
+        rest_until_ms: until when the portal had asked for a rest that a resume has ended, Unix milliseconds; None if
+            there was none.
+    """
+
+    state: State
+    rest_until_ms: int | None
+
+
+async def carry_out(
+    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: str = "operator"
+) -> Done:
+    """Ask for a pause, a resume, a cancel or an approval. It takes effect with the next batch of each lane.
+
+    Args:
+        redis: the connection.
+        job_id: the job's ID.
+        event: PAUSE, RESUME, CANCEL or APPROVE.
+        by: who asks; kept with the job.
+        lanes: how many lanes to wake where the job goes on.
+        reason: the state_reason of a pause.
+
+    Raises:
+        UnknownJob: no such job.
+        IllegalMove: its state does not allow that.
+    """
+    key = known_key(job_id)
+    portal = await redis.execute_command("HGET", key, "portal")
+    if portal is None:
+        raise UnknownJob(job_id)
+    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by, str(ULID())])
+    if reply[0] == b"unknown":
+        raise UnknownJob(job_id)
+    state = State(reply[1].decode())
+    if reply[0] == b"illegal":
+        raise refused(state, event)
+    if event is not Event.PAUSE:
+        await wake_lanes(redis, portal.decode(), lanes)
+    return Done(state, reply[2] or None)

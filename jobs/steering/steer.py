@@ -1,0 +1,65 @@
+"""Steering a job, whoever asks and wherever it stands: the same functions for command line, API and page."""
+
+from dataclasses import dataclass
+
+from arq.connections import ArqRedis
+
+from config.settings import Settings
+from jobs.accept.take_in import take_in
+from jobs.steering.control import carry_out
+from jobs.steering.priority import set_priority
+from jobs.steering.retry import retry_failed
+from jobs.store.keys import known_key
+from jobs.words.priority import Priority
+from jobs.words.states import Event, State
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What came of it.
+
+    Attributes:
+        state: the job's state now.
+        rest_until_ms: until when the portal had asked for a rest that this has ended, Unix milliseconds; None for none.
+        retried: how many failed contact IDs are tried again; 0 with every event but RETRY_FAILED.
+    """
+
+    state: State
+    retried: int = 0
+    rest_until_ms: int | None = None
+
+
+async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Event, *, by: str) -> Steered:
+    """Ask something of a job; one that still waits in a message of another service is taken in first.
+
+    Args:
+        redis: the connection.
+        settings: the configured portals; of one that is not there a single lane is woken.
+        job_id: the job's ID.
+        event: PAUSE, RESUME, CANCEL, APPROVE or RETRY_FAILED.
+        by: who asks; kept with the job.
+
+    Raises:
+        UnknownJob: no such job, or not any more.
+        IllegalMove: its state does not allow that.
+        NotDue: another service has put it off until later.
+        UnknownPortal: it waits in a message, and its portal is not configured here.
+    """
+    await take_in(redis, settings, job_id, event)
+    name = await redis.execute_command("HGET", known_key(job_id), "portal")
+    portal = settings.portals.get(name.decode()) if name is not None else None
+    lanes = portal.max_concurrency if portal else 1
+    if event is Event.RETRY_FAILED:
+        return Steered(*await retry_failed(redis, job_id, by=by, lanes=lanes))
+    done = await carry_out(redis, job_id, event, by=by, lanes=lanes)
+    return Steered(done.state, rest_until_ms=done.rest_until_ms)
+
+
+async def change_priority(redis: ArqRedis, settings: Settings, job_id: str, priority: Priority, *, by: str) -> None:
+    """Change a job's priority, from its next batch on; arguments and errors are those of `steer_job`.
+
+    Raises:
+        JobHasEnded: it means nothing any more.
+    """
+    await take_in(redis, settings, job_id)
+    await set_priority(redis, job_id, priority, by=by)

@@ -1,0 +1,1 @@
+"""The Lua scripts: one atomic change of the ledger each."""

@@ -1,0 +1,46 @@
+-- include: job actions
+-- Accept a job, all or nothing: its list was staged before, and becomes visible in this one step.
+--   KEYS     1 job hash   2 staged segments   3 portal hash   4 index of jobs
+--   ARGV     1 job ID   2 digest of portal and list   3 state (queued or awaiting_approval)   4 state_reason or ''
+--            5 who submits, or '' where that is not known
+--            6… further fields and values of the job hash: portal, label, total, duplicates, …
+--   returns  {'created'}   also to a second try of the very same call, which is known by the name of its staged list
+--            {'exists', digest}   the ID is taken; by the same request if the digest is the same
+--   raises   NOTSTAGED: the staged list is gone (it lives for an hour), or not whole: parts of it may have been lost with
+--            a server that failed over
+local job, staged, portal = KEYS[1], KEYS[2], KEYS[3]
+local job_id, digest, state, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local taken = redis.call('HGET', job, 'digest')
+if taken and redis.call('HGET', job, 'staged_as') == staged then
+  return { 'created' }
+elseif taken then
+  redis.call('UNLINK', staged)
+  return { 'exists', taken }
+end
+local total
+for index = 6, #ARGV, 2 do
+  if ARGV[index] == 'total' then
+    total = tonumber(ARGV[index + 1])
+  end
+end
+if redis.call('HLEN', staged) ~= math.ceil(total / 65536) then
+  return redis.error_reply('NOTSTAGED not all contact IDs of job ' .. job_id .. ' are in Redis')
+end
+local now = now_ms()
+redis.call('RENAME', staged, job .. ':segments')
+redis.call('PERSIST', job .. ':segments')
+redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
+  'staged_as', staged, unpack(ARGV, 6))
+redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'))
+if reason ~= '' then
+  redis.call('HSET', job, 'state_reason', reason)
+end
+if ARGV[5] ~= '' then
+  note_action(job, ARGV[5], 'submit', '', now)
+end
+redis.call('ZADD', KEYS[4], now, job_id)
+if state == 'queued' then
+  activate(portal, job_id)
+  after_change(portal, job, job_id, now)
+end
+return { 'created' }

@@ -1,0 +1,51 @@
+-- Shared by the scripts: faults of a portal, kept per configuration. A fault of credentials, payment, rights or address
+-- belongs to the configuration that met it, and holds nobody who has another one. So does a wait of our own, for a portal
+-- that cannot be reached or before a log-in, as long as there is another configuration that may get through.
+--
+--   {portal}:faults          hash: fingerprint of a configuration -> "until_ms reason message"
+--                            EVERYONE in place of a fingerprint: the portal itself is at fault, and nobody calls it
+--   {portal}:configurations  zset: "fingerprint/worker" -> alive until (ms); jobs/lanes/presence.py
+--
+-- jobs/lanes/faults.py reads the same for people.
+
+local EVERYONE = '*'
+-- Left alone, a fault is met again after so long, by one call.
+local FAULT_LASTS = 10 * 60 * 1000
+
+-- Of the reasons for which a job stops, those that belong to the portal or the account.
+local function is_fault(reason)
+  return reason and string.sub(reason, 1, 7) == 'portal_'
+end
+
+local function until_of(fault)
+  return fault and tonumber(string.match(fault, '^%d+')) or 0
+end
+
+-- Until when the configuration is held by a fault; 0 or a time that has passed if it is not.
+local function held_until(portal, configuration)
+  local faults = redis.call('HMGET', portal .. ':faults', configuration, EVERYONE)
+  return math.max(until_of(faults[1]), until_of(faults[2]))
+end
+
+-- Whether a worker that is alive has another configuration, and no fault holds that.
+local function others_can(portal, configuration, now)
+  for _, member in ipairs(redis.call('ZRANGE', portal .. ':configurations', '(' .. now, '+inf', 'BYSCORE')) do
+    local other = string.match(member, '^([^/]*)/')
+    if other ~= configuration and held_until(portal, other) <= now then
+      return true
+    end
+  end
+  return false
+end
+
+-- Hold the configuration until somebody has put the fault right, or for as long as a wait of our own lasts.
+local function note_fault(portal, configuration, reason, message, now, wait_ms)
+  local faults, lasts_ms = portal .. ':faults', math.min(wait_ms or FAULT_LASTS, FAULT_LASTS)
+  redis.call('HSET', faults, configuration, string.format('%.0f %s %s', now + lasts_ms, reason, message))
+  redis.call('PEXPIRE', faults, FAULT_LASTS)
+end
+
+-- Somebody has looked at it: the portal is tried again, whatever the configuration.
+local function forget_faults(portal)
+  redis.call('UNLINK', portal .. ':faults')
+end

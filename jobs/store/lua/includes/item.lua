@@ -1,0 +1,21 @@
+-- Shared by the scripts: the first bytes of an item. The layout is that of jobs/ledger/items.py and jobs/ledger/positions.py.
+
+local PUT, LOOK_UP = 'P', 'L'
+local DUE = { [PUT] = ':due:put', [LOOK_UP] = ':due:look_up' }
+
+-- An item of contact IDs that no attempt has held yet: a run of positions of one segment. The reason 19 (connection
+-- lost) is what would be said of them if this very attempt is never heard of again.
+local function fresh_item(segment, start, count)
+  return struct.pack('<BBBBHBH', string.byte(PUT), 0, 0, 0, 0, 19, segment) .. struct.pack('<HHB', start, count, 0)
+end
+
+-- The same item after an attempt whose answer nobody read: to be looked up, doubtful, one attempt more.
+local function doubtful_item(item)
+  local attempts = math.min(string.byte(item, 3) + 1, 255)
+  return LOOK_UP .. string.char(1, attempts) .. string.sub(item, 4)
+end
+
+-- Whether an item is tried again after a failure, and not for the first time (see `failures` in jobs/ledger/items.py).
+local function is_retry(item)
+  return string.byte(item, 4) > 0
+end

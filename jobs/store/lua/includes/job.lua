@@ -1,0 +1,80 @@
+-- Shared by the scripts: clock, keys, and moving a job from state to state. Python puts the table MOVES before it,
+-- written from jobs/words/states.py. All times are milliseconds on this server's clock, unless a name ends in _us.
+
+local JOB = 'crm-sweep:job:'
+local PORTAL = 'crm-sweep:portal:'
+local FINISHED = 'crm-sweep:finished'
+
+local function now_us()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
+end
+
+-- An item's ID ends in the number of contact IDs that it holds: "7:200".
+local function size_of(item_id)
+  return tonumber(string.match(item_id, ':(%d+)$'))
+end
+
+-- A lane has two places for a claim, so that it can send the next batch while the last one is still being recorded. A
+-- claim is kept under "token/place".
+local function holder_of(claim_key)
+  return string.match(claim_key, '^(.*)/%d$')
+end
+
+-- Give the job its turn among the others of the portal: right after the one that was served last.
+local function activate(portal, job_id)
+  redis.call('ZADD', portal .. ':active', 'NX', redis.call('HGET', portal, 'turn') or 0, job_id)
+  redis.call('ZREM', portal .. ':waiting', job_id)
+end
+
+local function deactivate(portal, job_id)
+  redis.call('ZREM', portal .. ':active', job_id)
+  redis.call('ZREM', portal .. ':waiting', job_id)
+end
+
+-- Move the job if the table allows it. Gives the new state, or nil and the present one.
+local function move(job, event)
+  local state = redis.call('HGET', job, 'state')
+  local to = state and MOVES[state .. '/' .. event]
+  if not to then
+    return nil, state
+  end
+  if to ~= state then
+    redis.call('HSET', job, 'state', to)
+  end
+  return to, state
+end
+
+-- Decide what follows from "a batch less in flight" or "an ID less pending". Gives the job's state.
+local function after_change(portal, job, job_id, now)
+  local facts = redis.call('HMGET', job, 'state', 'n:pending', 'inflight')
+  local state = facts[1]
+  if tonumber(facts[2]) == 0 and tonumber(facts[3]) == 0 then
+    local ended = move(job, 'finish')
+    if ended then
+      redis.call('HSET', job, 'finished_ms', now)
+      redis.call('HDEL', job, 'state_reason')
+      redis.call('ZADD', FINISHED, now, job_id)
+      deactivate(portal, job_id)
+      return ended
+    end
+  elseif tonumber(facts[3]) == 0 and state == 'pausing' then
+    return move(job, 'drained')
+  end
+  return state
+end
+
+-- Ask for a pause: nothing new is taken, and it is a fact as soon as nothing is in flight.
+local function pause(portal, job, job_id, reason, now)
+  local to, state = move(job, 'pause')
+  if to then
+    redis.call('HSET', job, 'state_reason', reason)
+    deactivate(portal, job_id)
+    state = after_change(portal, job, job_id, now)
+  end
+  return to, state
+end

@@ -1,0 +1,44 @@
+-- include: job item
+-- Take the batches of dead lanes back: their leases have lapsed, so nobody will report on them. What was marked as sent
+-- may have been deleted, so it is looked up before anything else happens to it.
+--   KEYS[1]  portal hash
+--   ARGV     1 settle_ms: how long the portal may still be working on a call whose caller has died
+--   returns  {{job_id, seq, call, contact IDs}, …}
+local portal, now = KEYS[1], now_ms()
+local leases, claims = portal .. ':leases', portal .. ':claims'
+-- No lease is longer than a minute (lease_ttl_s), so this server's clock was set back. A dead lane must not keep its
+-- place until the clock has caught up. A lane that is alive renews its lease in seconds.
+local longest = now + 60000
+for _, token in ipairs(redis.call('ZRANGE', leases, '(' .. longest, '+inf', 'BYSCORE')) do
+  redis.call('ZADD', leases, longest, token)
+end
+
+local held = redis.call('HGETALL', claims)
+local rescued = {}
+for index = 1, #held, 2 do
+  local claim_key = held[index]
+  local lapses = redis.call('ZSCORE', leases, holder_of(claim_key))
+  if not lapses or tonumber(lapses) <= now then
+    local claim = cmsgpack.unpack(held[index + 1])
+    local seq, job_id, call = claim[1], claim[2], claim[3]
+    local job, size = JOB .. job_id, 0
+    redis.call('HDEL', claims, claim_key)
+    for at = 4, #claim do
+      local item_id, due = claim[at], now
+      size = size + size_of(item_id)
+      if call == PUT then
+        redis.call('HSET', job .. ':items', item_id, doubtful_item(redis.call('HGET', job .. ':items', item_id)))
+        due = now + tonumber(ARGV[1])
+      end
+      redis.call('ZADD', job .. DUE[LOOK_UP], due, item_id)
+    end
+    redis.call('HINCRBY', job, 'inflight', -1)
+    local state = redis.call('HGET', job, 'state')
+    if state == 'running' or state == 'cancelling' then
+      activate(portal, job_id)
+    end
+    after_change(portal, job, job_id, now)
+    rescued[#rescued + 1] = { job_id, seq, call, size }
+  end
+end
+return rescued

@@ -1,0 +1,90 @@
+"""Runs the Lua scripts of jobs/store/lua: each is one atomic change of the ledger.
+
+A script may name shared files in its first line (`-- include: job item`); they are put before it, with the table of
+legal moves at the very top. Scripts are sent by their hash; a server that does not know them (it was restarted) is
+given them, and the call is made again. Nothing was executed in that case, so that is always safe.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any, TypeAlias
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from jobs.words.states import lua_table
+
+Argument: TypeAlias = bytes | str | int | float
+ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
+
+_INCLUDE = "-- include:"
+
+
+class Script:
+    """One script, ready to be called.
+
+    Args:
+        name: its file in `package` without `.lua`.
+        package: the package that holds the file.
+    """
+
+    def __init__(self, name: str, package: str = "jobs.store.lua") -> None:
+        self.name = name
+        self.source = _read(package, name)
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        """Run the script.
+
+        Args:
+            redis: the connection.
+            keys: as the script's header lists them.
+            args: as the script's header lists them.
+
+        Returns:
+            What the script's header says.
+
+        Raises:
+            redis.exceptions.ResponseError: the script refused; its header lists the reasons.
+        """
+        [reply] = await run_together(redis, [(self, keys, args)])
+        return reply
+
+
+async def run_together(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+    """Run several scripts in one round trip, in order, each atomic by itself.
+
+    Raises:
+        redis.exceptions.ResponseError: the first script that refused; those before it have taken effect, and those
+            behind it as well.
+    """
+    replies = await _send(redis, calls)
+    if any(isinstance(reply, NoScriptError) for reply in replies):
+        # The server was restarted. Repeating the calls that were known to it is harmless: each guards itself.
+        for script, _, _ in calls:
+            await redis.script_load(script.source)
+        replies = await _send(redis, calls)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+async def _send(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+    pipe = redis.pipeline(transaction=False)
+    for script, keys, args in calls:
+        pipe.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+    return list(await pipe.execute(raise_on_error=False))
+
+
+def _read(package: str, name: str) -> str:
+    body = resources.files(package).joinpath(f"{name}.lua").read_text("utf-8")
+    first = body.split("\n", 1)[0]
+    if not first.startswith(_INCLUDE):
+        return body
+    shared = [
+        resources.files(package).joinpath("includes", f"{part}.lua").read_text("utf-8")
+        for part in first.removeprefix(_INCLUDE).split()
+    ]
+    return "\n".join([lua_table(), *shared, body])

@@ -1,0 +1,1 @@
+"""Jobs and portals as everybody sees them."""

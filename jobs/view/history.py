@@ -1,0 +1,29 @@
+"""How a job went over time: enough samples to draw it, however long it took."""
+
+import msgspec
+from redis.asyncio import Redis
+
+from jobs.store import keys
+from jobs.store.times import iso
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """How far a job was at one moment."""
+
+    at: str
+    """When, ISO 8601 in UTC."""
+    decided: int
+    """Contact IDs with a final outcome by then, those skipped by a cancellation apart."""
+    requests_per_second: float
+    """Calls per second that the portal was driven with."""
+    batch_size: int
+    """Contact IDs per PUT that the portal took well; 0 as long as that was not known."""
+
+
+async def read_history(redis: Redis, job_id: str) -> list[Sample]:
+    """Read a job's samples, oldest first: 240 at most, a second apart at first and further apart in long jobs."""
+    samples = []
+    for kept in await redis.execute_command("LRANGE", keys.history(job_id), 0, -1):
+        at_ms, decided, rate, batch_size = kept.split()
+        samples.append(Sample(iso(int(at_ms)), int(decided), round(float(rate), 2), int(batch_size)))
+    return samples

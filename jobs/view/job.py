@@ -1,0 +1,329 @@
+"""A job as everybody sees it: command line, API and page show the same facts, read in one round trip."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+from redis.asyncio import Redis
+
+from jobs.arq_messages.unread import read_unread
+from jobs.intake.report import IntakeReport
+from jobs.lanes.faults import Fault, fault_that_holds
+from jobs.store import keys
+from jobs.store.times import iso, iso_or_none, server_ms
+from jobs.view.actions import Action, read_actions
+from jobs.view.waiting import MOVING, Situation, why_waiting
+from jobs.words.errors import UnknownJob
+from jobs.words.job_ids import is_possible
+from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
+from jobs.words.states import TERMINAL, State
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """Calls of the portal that a job has cost."""
+
+    sent: int
+    """Calls that were sent, look-ups included."""
+    retried: int
+    """PUTs that held contact IDs which an earlier PUT had held."""
+    throttled: int
+    """Calls that the portal turned away because it had too many."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job; written as JSON it is the public form."""
+
+    id: str
+    portal: str
+    label: str
+    state: State
+    state_reason: str | None
+    """Why it waits or stopped, as a stable word; never None while nothing moves."""
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    total: int
+    """Contact IDs without duplicates; the counts add up to it."""
+    duplicates: int
+    counts: dict[Outcome, int]
+    progress: float
+    """Decided share of the contact IDs, 0 to 1."""
+    contacts_per_second: float
+    """Decided contact IDs per second: over the last seconds, or, when it has ended, over the time it was worked on."""
+    eta_s: float | None
+    """Seconds until the end at this pace; None where that is not known, as when nothing moves."""
+    requests: Requests
+    last_error: str | None
+    waits_until: str | None
+    """When what `state_reason` says ends by itself, at the latest; None where that is not known."""
+    requests_per_second: float | None
+    """Calls per second that the portal is driven with now, the ceiling or less; None before the first call."""
+    batch_size: int | None
+    """Contact IDs per PUT that the portal takes well; None as long as that is not known."""
+    priority: Priority
+    """How often its turn comes among the other jobs of the portal."""
+    actions: tuple[Action, ...]
+    """What people and services did to it, the newest 20, oldest first."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in TERMINAL
+
+
+class SubmittedJob(Job, frozen=True, kw_only=True):
+    """A job that was just submitted, and what was understood of its list."""
+
+    intake: IntakeReport
+    """How the list was read, to compare with what was meant."""
+
+
+def submitted_job(job: Job, report: IntakeReport) -> SubmittedJob:
+    """Put a job and the report about its list together."""
+    return SubmittedJob(**{name: getattr(job, name) for name in job.__struct_fields__}, intake=report)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs, newest first, and where the next page begins."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What is the same for all jobs of a portal."""
+
+    pacing: dict[str, str]
+    """Fields of the portal's hash."""
+    lanes: int
+    """Lanes that drive it."""
+    rivals: int
+    """Jobs that want their turn."""
+    workers: int
+    """Workers that are alive."""
+    is_known: bool
+    """Whether one of these is configured for it."""
+    fault: Fault | None
+    """What keeps all of them from calling it."""
+    now_ms: int
+
+
+async def read_job(redis: Redis, job_id: str) -> Job:
+    """Read one job. The cost does not depend on its size.
+
+    Raises:
+        UnknownJob: no such job.
+    """
+    [job] = await read_jobs(redis, [job_id])
+    if job is None:
+        raise UnknownJob(job_id)
+    return job
+
+
+async def list_jobs(
+    redis: Redis,
+    *,
+    state: State | None = None,
+    portal: str | None = None,
+    portals: Collection[str] | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page:
+    """Read jobs, newest first.
+
+    Args:
+        redis: the connection.
+        state: only jobs in this state.
+        portal: only jobs of this portal.
+        portals: only jobs of these portals; None for all.
+        limit: at most so many, 1 to 1000.
+        cursor: `next_cursor` of the page before.
+
+    Raises:
+        ValueError: the cursor is not one.
+    """
+    found: list[Job] = []
+    after = _decode_cursor(cursor)
+    while True:
+        ids = await _newest_first(redis, after, limit)
+        for job_id, job in zip(ids, await read_jobs(redis, [job_id for _, job_id in ids]), strict=True):
+            after = job_id
+            if job and state in {None, job.state} and portal in {None, job.portal} and _is_of(job, portals):
+                found.append(job)
+                if len(found) == limit:
+                    more = await _newest_first(redis, after, 1)
+                    return Page(found, _encode_cursor(after) if more else None)
+        if len(ids) < limit:
+            return Page(found, None)
+
+
+def _is_of(job: Job, portals: Collection[str] | None) -> bool:
+    return portals is None or job.portal in portals
+
+
+#: A place in the list of jobs: when a job was created (ms), and its ID. New jobs do not shift it.
+_Place: TypeAlias = tuple[int, str]
+
+
+def _encode_cursor(place: _Place) -> str:
+    return f"{place[0]}-{place[1]}"
+
+
+def _decode_cursor(cursor: str | None) -> _Place | None:
+    if cursor is None:
+        return None
+    created_ms, dash, job_id = cursor.partition("-")
+    if not (created_ms.isascii() and created_ms.isdigit() and dash and job_id):
+        raise ValueError(f"not a cursor: {cursor[:80]!r}")
+    return int(created_ms), job_id
+
+
+async def _newest_first(redis: Redis, after: _Place | None, limit: int) -> list[_Place]:
+    """Give the places of up to `limit` jobs behind `after`. Jobs of one millisecond are in descending order of ID."""
+    places: list[_Place] = []
+    skipped = 0
+    while len(places) < limit:
+        highest = "+inf" if after is None else after[0]
+        rows = await redis.zrevrangebyscore(keys.JOBS, highest, "-inf", start=skipped, num=limit + 1, withscores=True)
+        skipped += len(rows)
+        behind = ((int(created_ms), job_id.decode()) for job_id, created_ms in rows)
+        places += [place for place in behind if after is None or place < after]
+        if len(rows) <= limit:
+            break
+    return places[:limit]
+
+
+async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
+    """Read some jobs in two round trips, however many they are; None for an ID that there is no job of.
+
+    A job that was handed in with plain arq and not taken yet takes a few more.
+    """
+    jobs = await _facts_of(redis, job_ids)
+    missing = [index for index, facts in enumerate(jobs) if not facts and is_possible(job_ids[index])]
+    for index, facts in zip(missing, await _look_closer(redis, [job_ids[index] for index in missing]), strict=True):
+        jobs[index] = facts
+    portals = sorted({facts["portal"] for facts in jobs if facts})
+    pipe = redis.pipeline(transaction=False)
+    pipe.time()
+    pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
+    pipe.zrange(keys.KNOWN_PORTALS, 0, -1, withscores=True)
+    for portal in portals:
+        pipe.hgetall(keys.portal(portal))
+        pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
+        pipe.zcard(f"{keys.portal(portal)}:active")
+        pipe.execute_command("HGETALL", keys.faults(portal))
+        pipe.zrange(keys.configurations(portal), 0, -1, withscores=True)
+    time, workers, known, *rest = await pipe.execute()
+    now_ms = server_ms(time)
+    alive = sum(until > now_ms for _, until in workers)
+    served = {portal.decode() for portal, until in known if until > now_ms}
+    around = {
+        portal: _Surroundings(
+            pacing={name.decode(): value.decode() for name, value in pacing.items()},
+            lanes=sum(until > now_ms for _, until in leases),
+            rivals=active,
+            workers=alive,
+            is_known=portal in served,
+            fault=fault_that_holds(faults, configurations, now_ms),
+            now_ms=now_ms,
+        )
+        for portal, pacing, leases, active, faults, configurations in zip(
+            portals, *(rest[at::5] for at in range(5)), strict=True
+        )
+    }
+    return [
+        _job(job_id, facts, around[facts["portal"]]) if facts else None
+        for job_id, facts in zip(job_ids, jobs, strict=True)
+    ]
+
+
+async def _look_closer(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:
+    """Look for jobs among the messages that no worker has taken yet, then once more where one may just have done so."""
+    unread = await asyncio.gather(*(read_unread(redis, job_id) for job_id in job_ids))
+    taken = iter(await _facts_of(redis, [job_id for job_id, facts in zip(job_ids, unread, strict=True) if not facts]))
+    return [facts or next(taken) for facts in unread]
+
+
+async def _facts_of(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:
+    pipe = redis.pipeline(transaction=False)
+    possible = [job_id for job_id in job_ids if is_possible(job_id)]
+    for job_id in possible:
+        pipe.hgetall(keys.job(job_id))
+    found = dict(zip(possible, await pipe.execute(), strict=True))
+    return [{name.decode(): value.decode() for name, value in found.get(job_id, {}).items()} for job_id in job_ids]
+
+
+def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
+    pacing, now_ms = around.pacing, around.now_ms
+    state = State(facts["state"])
+    total = int(facts["total"])
+    counts = {outcome: int(facts.get(f"n:{outcome}", 0)) for outcome in Outcome}
+    pending = counts[Outcome.PENDING]
+    # Contacts that were skipped all at once are no work, and say nothing about the pace.
+    pace = _contacts_per_second(facts, total - pending - counts[Outcome.SKIPPED], now_ms)
+    batch_size = pacing.get("batch_size")
+    situation = Situation(
+        state=state,
+        stored_reason=facts.get("state_reason"),
+        inflight=int(facts["inflight"]),
+        workers=around.workers,
+        is_known=around.is_known,
+        rivals=around.rivals,
+        lanes=around.lanes,
+        push_back_ms=int(float(pacing.get("push_back_until_ms", 0))) - now_ms,
+        push_back_reason=pacing.get("push_back_reason"),
+        fault=around.fault.reason if around.fault else None,
+        next_turn_ms=round(float(pacing.get("tat_us", 0)) / 1000) - now_ms,
+    )
+    reason = why_waiting(situation)
+    rests = situation.push_back_ms > 0 and reason == (situation.push_back_reason or "push_back")
+    # What holds it may have been met by another job, and is what went wrong last all the same.
+    held_by = around.fault if not situation.stored_reason and reason and reason == situation.fault else None
+    moves = state in {State.RUNNING, State.CANCELLING} and reason in MOVING
+    return Job(
+        id=job_id,
+        portal=facts["portal"],
+        label=facts["label"],
+        state=state,
+        state_reason=reason,
+        waits_until=iso(now_ms + situation.push_back_ms) if rests else None,
+        created_at=iso(int(facts["created_ms"])),
+        started_at=iso_or_none(facts.get("started_ms")),
+        finished_at=iso_or_none(facts.get("finished_ms")),
+        total=total,
+        duplicates=int(facts["duplicates"]),
+        counts=counts,
+        progress=round((total - pending) / total, 4) if total else float(state in TERMINAL),
+        contacts_per_second=round(pace, 1),
+        eta_s=round(pending / pace, 1) if pace and moves else None,
+        requests=Requests(*(int(facts.get(name, 0)) for name in ("sent", "retried", "throttled"))),
+        last_error=held_by.message if held_by else facts.get("last_error"),
+        requests_per_second=round(float(pacing["rate"]), 2) if "rate" in pacing else None,
+        batch_size=int(batch_size) if batch_size else None,
+        priority=Priority(facts.get("priority", Priority.NORMAL)),
+        actions=read_actions(facts.get("actions")),
+    )
+
+
+def _contacts_per_second(facts: dict[str, str], decided: int, now_ms: int) -> float:
+    if "started_ms" not in facts:
+        return 0.0
+    if "worked_ms" not in facts:  # nothing is recorded yet, or it was before that was kept
+        until_ms = int(facts.get("finished_ms", now_ms))
+        return decided * 1000 / max(until_ms - int(facts["started_ms"]), 1)
+    worked_ms = int(facts["worked_ms"])
+    if "finished_ms" in facts:
+        return decided * 1000 / max(worked_ms, 1)
+    idle_ms = max(now_ms - int(facts["worked_until_ms"]), 0)
+    since_ms, before = int(facts.get("old_mark_worked_ms", 0)), int(facts.get("old_mark_done", 0))
+    return (decided - before) * 1000 / max(worked_ms - since_ms + idle_ms, 1)
+
+
+def to_json(value: Any) -> bytes:
+    """Write a job, or anything that holds jobs, as JSON."""
+    return msgspec.json.encode(value)

@@ -1,0 +1,1 @@
+"""The words that everything else speaks: states, outcomes, reasons, priorities, IDs, labels and errors."""

@@ -1,0 +1,122 @@
+"""What callers may send: each struct refuses what does not fit, and describes itself in the OpenAPI document."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
+from jobs.view.job import Job
+from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
+from jobs.words.job_ids import JOB_ID_PATTERN
+from jobs.words.labels import LABEL_PATTERN, MAX_LABEL
+from jobs.words.priority import Priority
+from jobs.words.states import State
+
+PortalName = Annotated[str, Meta(min_length=1, max_length=32, description="Name of a configured portal.")]
+Label = Annotated[
+    str, Meta(max_length=MAX_LABEL, pattern=LABEL_PATTERN, description="A few words for people, in one line.")
+]
+JobId = Annotated[
+    str,
+    Meta(
+        pattern=JOB_ID_PATTERN,
+        description="The job's ID. It makes sending twice safe: the same list gives the same job, another list 409.",
+    ),
+]
+Column = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="Name of the column or key that holds the ID, instead of `id`, `contact_id` or `contactid`.",
+    ),
+]
+SkipInvalid = Annotated[bool, Meta(description="Drop what is not a contact ID, instead of refusing the whole list.")]
+Multiline = Annotated[
+    bool,
+    Meta(
+        description="Fields of a CSV go over several lines. Needed only where one of these lines could be a row of its "
+        "own; such a list is refused otherwise."
+    ),
+]
+
+#: A list of integers in a document may be large: it is checked in blocks, never made into Python numbers.
+ContactIds = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="The contact IDs to delete, in any order. Objects that hold the ID under `id`, `contact_id` or "
+        "`contactid` are read as well.",
+        extra_json_schema={
+            "type": "array",
+            "items": {"type": "integer", "minimum": MIN_CONTACT_ID, "maximum": MAX_CONTACT_ID},
+            "minItems": 1,
+        },
+    ),
+]
+
+
+class JobParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What there is to say about a job beside its list, behind the question mark."""
+
+    portal: PortalName | UnsetType = UNSET
+    label: Label | UnsetType = UNSET
+    id: JobId | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    column: Column | UnsetType = UNSET
+    skip_invalid: SkipInvalid | UnsetType = UNSET
+    multiline: Multiline | UnsetType = UNSET
+
+
+class JobDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job to submit. What is null is as if it were not there."""
+
+    portal: PortalName
+    contact_ids: ContactIds
+    label: Label | UnsetType | None = UNSET
+    id: JobId | UnsetType | None = UNSET
+    priority: Priority | UnsetType | None = UNSET
+    column: Column | UnsetType | None = UNSET
+    skip_invalid: SkipInvalid | UnsetType | None = UNSET
+    multiline: Annotated[bool, Meta(description="Without effect: an array has no lines.")] | UnsetType | None = UNSET
+
+
+class JobChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What can be changed about a job."""
+
+    priority: Annotated[Priority, Meta(description="How often its turn comes among the other jobs of the portal.")]
+
+
+class PortalChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """New limits of a portal, one or both; null goes back to the configured value."""
+
+    requests_per_second: (
+        Annotated[float, Meta(ge=REQUESTS_PER_SECOND[0], le=REQUESTS_PER_SECOND[1])] | UnsetType | None
+    ) = UNSET
+    """Ceiling of all calls, from all workers and jobs together."""
+    max_concurrency: (
+        Annotated[float, Meta(ge=MAX_CONCURRENCY[0], le=MAX_CONCURRENCY[1], multiple_of=1)] | UnsetType | None
+    ) = UNSET
+    """Calls in flight at most; a whole number, which JSON may also write as 5.0."""
+
+
+class JobsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which jobs to list."""
+
+    state: Annotated[State, Meta(description="Only jobs in this state.")] | UnsetType = UNSET
+    portal: Annotated[str, Meta(min_length=1, max_length=32, description="Only jobs of this portal.")] | UnsetType = (
+        UNSET
+    )
+    limit: Annotated[int, Meta(ge=1, le=1000, description="At most so many.")] = 50
+    cursor: (
+        Annotated[str, Meta(pattern=r"^[0-9]{1,15}-[^:]{1,128}$", description="`next_cursor` of the page before.")]
+        | UnsetType
+    ) = UNSET
+
+
+class JobList(msgspec.Struct, frozen=True):
+    """Some jobs, newest first."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+    """Where the next page begins; null at the end."""

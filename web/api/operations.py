@@ -1,0 +1,329 @@
+"""The table of operations: routing and the OpenAPI document are both made from it, so neither can lie about the other.
+
+To add one: write its handler (see `web.api.operation`) in a file of its own, and give it a row here. The page and its
+files are no operations: their table is `web.page.routes`.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from jobs.ledger.rows import COLUMNS
+from jobs.view.job import Job, SubmittedJob
+from jobs.view.portal import PortalView
+from jobs.view.why import Why
+from web.api.events import EVENT, job_events
+from web.api.jobs import change_job, get_job, get_jobs, get_why, steer
+from web.api.models import JobChange, JobDocument, JobList, JobParameters, JobsQuery, PortalChange
+from web.api.openapi import openapi
+from web.api.operation import JSON, Answer, Operation
+from web.api.portals import PortalList, change_portal, get_portal, get_portals
+from web.api.results import LedgerLine, ResultsQuery, job_results
+from web.api.submission import create_job
+from web.http.problems import Kind
+from web.ops.health import Alive, Readiness, healthz, readyz
+from web.ops.metrics import metrics
+
+_SAME_JOB = {"job_id": "$response.body#/id"}
+
+#: Where an answer that is a job leads.
+_JOB_LINKS = {
+    "getJob": _SAME_JOB,
+    "changeJob": _SAME_JOB,
+    "pauseJob": _SAME_JOB,
+    "resumeJob": _SAME_JOB,
+    "cancelJob": _SAME_JOB,
+    "approveJob": _SAME_JOB,
+    "retryFailed": _SAME_JOB,
+    "explainJob": _SAME_JOB,
+    "getResults": _SAME_JOB,
+    "watchJob": _SAME_JOB,
+    "getPortal": {"name": "$response.body#/portal"},
+}
+
+_JOB = Answer(description="The job as it stands now.", content={JSON: Job}, links=_JOB_LINKS)
+_PORTAL = Answer(
+    description="The portal as it stands now.",
+    content={JSON: PortalView},
+    links={"changePortal": {"name": "$response.body#/name"}, "createJob": {"portal": "$response.body#/name"}},
+)
+
+
+def _verb(verb: str, name: str, summary: str, description: str) -> Operation:
+    return Operation(
+        method="POST",
+        path=f"/v1/jobs/{{job_id}}/{verb}",
+        name=name,
+        scope="control",
+        summary=summary,
+        description=description,
+        handler=steer(verb),
+        answers={200: _JOB},
+        problems=(Kind.ILLEGAL_MOVE,),
+        streams=verb == "retry-failed",  # it reads the whole ledger, which takes its time
+    )
+
+
+def _list_of(*header: str) -> dict[str, str | list[str]]:
+    """Describe a list of contact IDs, one a line; the last line needs no line end."""
+    first, *more = (*header, _ID)
+    line = f"(\\r?\\n{_ID})"
+    return {
+        "type": "string",
+        "pattern": f"^{first}{line}{'+' if more else '*'}(\\r?\\n)?$",
+        "examples": ["\n".join((*header, "101", "102", ""))],
+    }
+
+
+_ID = "[1-9][0-9]{0,8}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="POST",
+        path="/v1/jobs",
+        name="createJob",
+        scope="submit",
+        summary="Submit a list of contact IDs",
+        description=(
+            "As a JSON document, or the list alone with the parameters in the address: one ID a line, a CSV with a "
+            "header, or NDJSON of integers or objects; of any size up to `api.max_body_mb`, streamed. Plain or gzip. "
+            "A list is accepted as a whole or not at all; duplicates are left out and counted. In the answer, `intake` "
+            "says how the list was read. CSV is read strictly: every row is as wide as its header. `id`, or the header "
+            "Idempotency-Key, makes it safe to send twice. A JSON document holds everything: a parameter of the "
+            "address may only repeat what it says. A list alone needs `portal` in the address. "
+            "Lists above `approval_above` of the portal wait for approval."
+        ),
+        handler=create_job,
+        query=JobParameters,
+        headers={"Idempotency-Key": "The job's ID; instead of `id`."},
+        bodies={
+            JSON: JobDocument,
+            "text/plain": _list_of(),
+            "text/csv": _list_of("contact_id"),
+            "application/x-ndjson": _list_of(),
+        },
+        answers={
+            status: Answer(
+                description=description,
+                content={JSON: SubmittedJob},
+                headers={
+                    "Location": "Address of the job.",
+                    "Skipped-Invalid": "How many values were dropped because of `skip_invalid`.",
+                },
+                links=_JOB_LINKS,
+            )
+            for status, description in (
+                (200, "The same request had been accepted before; this is its job."),
+                (202, "Accepted."),
+            )
+        },
+        problems=(
+            Kind.TOO_MANY_CONTACTS,
+            Kind.UNKNOWN_PORTAL,
+            Kind.JOB_EXISTS,
+            Kind.INVALID_LIST,
+            Kind.TOO_BUSY,
+        ),
+        streams=True,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs",
+        name="listJobs",
+        scope="read",
+        summary="List jobs",
+        description="Newest first. A key that is restricted to portals sees the jobs of these.",
+        handler=get_jobs,
+        query=JobsQuery,
+        answers={200: Answer(description="A page of jobs.", content={JSON: JobList})},
+        problems=(Kind.UNKNOWN_PORTAL,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}",
+        name="getJob",
+        scope="read",
+        summary="Look at a job",
+        description="Cheap, whatever the size of the job: made for polling.",
+        handler=get_job,
+        answers={200: _JOB},
+    ),
+    Operation(
+        method="PATCH",
+        path="/v1/jobs/{job_id}",
+        name="changeJob",
+        scope="control",
+        summary="Change a job's priority",
+        description="Takes effect with the next batch.",
+        handler=change_job,
+        bodies={JSON: JobChange},
+        answers={200: _JOB},
+        problems=(Kind.ILLEGAL_MOVE,),
+    ),
+    _verb(
+        "pause", "pauseJob", "Pause a job", "No new batch starts; those in flight are recorded, then it is `paused`."
+    ),
+    _verb(
+        "resume",
+        "resumeJob",
+        "Let a job go on",
+        "One that is paused, or that waits for the portal: after a fault, or for the end of a rest. The rest is ended: "
+        "one careful call goes alone before the others follow, and the last of `actions` says what the portal had "
+        "asked for. 409 where the job neither is paused nor waits for that.",
+    ),
+    _verb(
+        "cancel",
+        "cancelJob",
+        "Stop a job for good",
+        "Contacts that were never sent become `skipped`; what was sent is accounted for, then it is `cancelled`.",
+    ),
+    _verb("approve", "approveJob", "Agree to a large job", "For jobs larger than `approval_above` of their portal."),
+    _verb(
+        "retry-failed",
+        "retryFailed",
+        "Try the failed contacts of a completed job again",
+        "Within the same job and ledger; everything else that is decided stays as it is. Without any, nothing changes.",
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/why",
+        name="explainJob",
+        scope="read",
+        summary="Why is it slow?",
+        description="What holds the job back now, what the portal answered last, and when it may end.",
+        handler=get_why,
+        answers={200: Answer(description="The explanation.", content={JSON: Why})},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/results",
+        name="getResults",
+        scope="read",
+        summary="Read the ledger of a job",
+        description=(
+            "One line per contact ID, in ascending order, streamed; at any time, also while the job runs. Compressed "
+            "where `Accept-Encoding` asks for gzip. A ledger that cannot be sent to its end, because the job was "
+            "forgotten meanwhile or Redis went away, breaks off with a reset of the connection: an answer that ends "
+            "in an orderly way is complete."
+        ),
+        handler=job_results,
+        query=ResultsQuery,
+        headers={"Accept-Encoding": "gzip, to get less to transfer."},
+        answers={
+            200: Answer(
+                description="The ledger. CSV has the same columns, in the same order, with a header.",
+                content={
+                    "application/x-ndjson": LedgerLine,
+                    "text/csv": {"type": "string", "description": f"Columns: {', '.join(COLUMNS)}."},
+                },
+                headers={"Content-Disposition": "A file name.", "Content-Encoding": "gzip, where it was asked for."},
+            )
+        },
+        problems=(Kind.TOO_BUSY,),
+        streams=True,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/events",
+        name="watchJob",
+        scope="read",
+        summary="Follow a job",
+        description=(
+            "Server-sent events: one event `job` at once and one per change, at most two a second, with the job as "
+            "data; whoever reads slowly only gets the newest state. Comments keep a silent connection alive. After "
+            "the event of a job that has ended the stream ends. A client that comes back with the `id` of the last "
+            "event it had is not sent that again. A job that is forgotten meanwhile ends with an event `gone`."
+        ),
+        handler=job_events,
+        headers={"Last-Event-ID": "The id of the last event that came, on coming back."},
+        answers={
+            200: Answer(
+                description="The events, as they happen.",
+                content={"text/event-stream": EVENT},
+            ),
+            204: Answer(
+                description="The job has ended, and `Last-Event-ID` shows that this is known: do not come back."
+            ),
+        },
+        problems=(Kind.TOO_BUSY,),
+        streams=True,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/portals",
+        name="listPortals",
+        scope="read",
+        summary="List portals",
+        handler=get_portals,
+        answers={
+            200: Answer(
+                description="The configured portals, by name.",
+                content={JSON: PortalList},
+                links={
+                    "getPortal": {"name": "$response.body#/portals/0/name"},
+                    "createJob": {"portal": "$response.body#/portals/0/name"},
+                },
+            )
+        },
+    ),
+    Operation(
+        method="GET",
+        path="/v1/portals/{name}",
+        name="getPortal",
+        scope="read",
+        summary="Look at a portal",
+        handler=get_portal,
+        answers={200: _PORTAL},
+    ),
+    Operation(
+        method="PATCH",
+        path="/v1/portals/{name}",
+        name="changePortal",
+        scope="control",
+        summary="Change how hard a portal is driven",
+        description="Live, for every worker, from its next call on; null goes back to the configured value.",
+        handler=change_portal,
+        bodies={JSON: Annotated[PortalChange, Meta(extra_json_schema={"minProperties": 1})]},
+        answers={200: _PORTAL},
+    ),
+    Operation(
+        method="GET",
+        path="/openapi.json",
+        name="getDocument",
+        summary="This document",
+        handler=openapi,
+        answers={200: Answer(description="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
+        asks_redis=False,
+    ),
+    Operation(
+        method="GET",
+        path="/healthz",
+        name="getHealth",
+        summary="Is the process alive?",
+        handler=healthz,
+        answers={200: Answer(description="It is.", content={JSON: Alive})},
+        asks_redis=False,
+    ),
+    Operation(
+        method="GET",
+        path="/readyz",
+        name="getReadiness",
+        summary="Can it take in jobs?",
+        handler=readyz,
+        answers={
+            200: Answer(description="It can; warnings may tell what to look after.", content={JSON: Readiness}),
+            503: Answer(description="It cannot; the findings tell why.", content={JSON: Readiness}),
+        },
+        asks_redis=False,
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        name="getMetrics",
+        summary="What Prometheus reads",
+        description="Counters and gauges of the whole fleet, the same in every API process.",
+        handler=metrics,
+        answers={200: Answer(description="Prometheus' text format.", content={"text/plain": {"type": "string"}})},
+        asks_redis=False,
+    ),
+)

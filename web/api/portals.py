@@ -1,0 +1,60 @@
+"""Looking at portals, and changing how hard they are driven."""
+
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from jobs.steering.limits import CONFIGURED, set_limits
+from jobs.view.portal import PortalView, read_portal, read_portals
+from web.api.models import PortalChange
+from web.api.reading import json_of
+from web.http.as_json import as_json
+from web.http.callers import caller, visible_portal, visible_portals
+from web.http.context import REDIS
+from web.http.problems import Kind, Refusal
+
+T = TypeVar("T", int, float)
+
+
+class PortalList(msgspec.Struct, frozen=True):
+    """The portals that the caller may see, by name."""
+
+    portals: list[PortalView]
+
+
+async def get_portals(request: web.Request) -> web.Response:
+    """Answer all portals."""
+    portals = sorted(visible_portals(request), key=lambda portal: portal.name)
+    return as_json(PortalList(await read_portals(request.app[REDIS], portals)))
+
+
+async def get_portal(request: web.Request) -> web.Response:
+    """Answer one portal."""
+    portal = visible_portal(request, request.match_info["name"])
+    return as_json(await read_portal(request.app[REDIS], portal))
+
+
+async def change_portal(request: web.Request) -> web.Response:
+    """Change the limits of a portal, live, for every worker."""
+    redis = request.app[REDIS]
+    portal = visible_portal(request, request.match_info["name"])
+    change = json_of(request, PortalChange)
+    if change.requests_per_second is UNSET and change.max_concurrency is UNSET:
+        raise Refusal(Kind.INVALID, "Say requests_per_second, max_concurrency, or both.")
+    await set_limits(
+        redis,
+        portal,
+        by=caller(request).name,
+        requests_per_second=_limit(change.requests_per_second, float),
+        max_concurrency=_limit(change.max_concurrency, int),
+    )
+    return as_json(await read_portal(redis, portal))
+
+
+def _limit(value: float | UnsetType | None, kind: type[T]) -> T | str | None:
+    """Say in the words of `set_limits` what null and a missing member mean."""
+    if isinstance(value, UnsetType):
+        return None
+    return CONFIGURED if value is None else kind(value)

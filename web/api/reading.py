@@ -1,0 +1,84 @@
+"""From what a request holds to values that are right: parameters, small JSON bodies, and what is wrong with them."""
+
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from web.api.members import RepeatedMember, check_members
+from web.api.wrong_values import in_words
+from web.http.body import read_plain
+from web.http.context import LIMITS
+from web.http.problems import Kind, Refusal, Wrong
+
+T = TypeVar("T")
+
+_DOCUMENT = web.RequestKey("document", bytes)
+
+
+def query_of(request: web.Request, kind: type[T]) -> T:
+    """Read the parameters behind the question mark.
+
+    Args:
+        request: the request.
+        kind: a struct; each field is a parameter.
+
+    Raises:
+        Refusal: one is unknown, wrong, or there twice.
+    """
+    given: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in given:
+            raise _bad_parameter(f"query.{name[:80]}", "it stands there more than once")
+        given[name] = value
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        where, why = in_words(error, "query", kind)
+        raise _bad_parameter(where, why) from None
+
+
+async def fetch_document(request: web.Request) -> None:
+    """Read the body of a request that is a small JSON document; `json_of` has it then.
+
+    Raises:
+        Refusal: it is none, is too large, too slow or incomplete.
+    """
+    if request.content_type != "application/json":
+        raise Refusal(Kind.WRONG_MEDIA_TYPE, "Send a JSON document, with Content-Type: application/json.")
+    body = bytearray()
+    await read_plain(request, request.app[LIMITS].change_bytes, body.extend)
+    request[_DOCUMENT] = bytes(body)
+
+
+def json_of(request: web.Request, kind: type[T]) -> T:
+    """Decode the JSON document of a request.
+
+    Raises:
+        Refusal: it is no JSON, or says something impossible.
+    """
+    return decode(request[_DOCUMENT], kind)
+
+
+def decode(body: bytes | bytearray, kind: type[T]) -> T:
+    """Decode a JSON document.
+
+    Raises:
+        Refusal: it is no JSON, or says something impossible.
+    """
+    try:
+        document = msgspec.json.decode(body, type=kind)
+        check_members(body, document)
+    except msgspec.ValidationError as error:
+        where, why = in_words(error, "body", kind)
+        raise Refusal(Kind.INVALID, f"{where}: {why}.", more={"errors": (Wrong(where=where, why=why),)}) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Refusal(Kind.BAD_JSON, f"The body is not valid JSON: {why}.") from None
+    except RepeatedMember as error:
+        raise Refusal(Kind.BAD_JSON, f"{error}.") from None
+    return document
+
+
+def _bad_parameter(where: str, why: str) -> Refusal:
+    return Refusal(Kind.UNKNOWN_PARAMETER, f"{where}: {why}.", more={"errors": (Wrong(where=where, why=why),)})

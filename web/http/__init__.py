@@ -1,0 +1,1 @@
+"""HTTP manners: limits, bodies, problems, streams. Nothing here knows what a job is."""

@@ -1,0 +1,96 @@
+"""What holds for every request and every answer, whoever handles it: the page and its files included."""
+
+from time import perf_counter
+from typing import Any
+
+from aiohttp import web
+
+from config.logging import get_logger
+from web.http.address import is_loopback, without_port
+from web.http.callers import caller
+from web.http.context import ENDING, SETTINGS
+from web.http.problems import Kind, Refusal, route_of
+
+_log = get_logger()
+
+_READING = frozenset({"GET", "HEAD"})
+
+#: Headers of every answer that says nothing else itself. The page has a Content-Security-Policy of its own.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+#: Instead of the name and version of the library.
+SERVER = "crm-sweep"
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Put the headers of every answer on."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = SERVER
+
+
+@web.middleware
+async def log_request(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Write one line per request: what may have changed something at level info, what only looked at debug."""
+    started = perf_counter()
+    response: web.StreamResponse | None = None
+    try:
+        response = await handler(request)
+        return response
+    finally:
+        facts = {
+            "method": request.method,
+            "route": route_of(request),
+            "status": response.status if response is not None else None,
+            "took_ms": round((perf_counter() - started) * 1000, 1),
+            "key": _name(request),
+        }
+        if request.method in _READING:
+            _log.debug("request", **facts)
+        else:
+            _log.info("request", **facts)
+
+
+@web.middleware
+async def only_local(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Without keys, let nobody in but programs on this machine, and the page in a browser.
+
+    A browser on this machine reaches loopback as well, on behalf of any site that is open in it: by a name that
+    resolves to 127.0.0.1, or by a form or script that sends to it.
+    """
+    if not request.app[SETTINGS].api.keys:
+        host = request.headers.get("Host", "")
+        if host and not is_loopback(without_port(host)):
+            raise Refusal(
+                Kind.FOREIGN_ORIGIN,
+                "Without api.keys the server answers under a loopback name only, such as localhost.",
+            )
+        if request.method not in _READING and _foreign(request, host):
+            raise Refusal(Kind.FOREIGN_ORIGIN, "Without api.keys no other site may change anything here.")
+    response: web.StreamResponse = await handler(request)
+    return response
+
+
+def _foreign(request: web.Request, host: str) -> bool:
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        return origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}
+    return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
+
+
+def _name(request: web.Request) -> str | None:
+    try:
+        return caller(request).name
+    except Refusal:
+        return None
+
+
+async def announce_end(app: web.Application) -> None:
+    """Let streams that go on for ever end."""
+    app[ENDING].set()

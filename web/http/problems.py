@@ -1,0 +1,265 @@
+"""Errors as answers: RFC 9457 problem details with a stable `type`, and never a word about the inside.
+
+Everything that can go wrong while a request is handled becomes a `Problem` here, and only here.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import msgspec
+from aiohttp import ClientConnectionError, web
+from redis.exceptions import RedisError
+
+from config.errors import UnknownPortal
+from config.logging import get_logger
+from jobs.intake.tally import IntakeError, ListDamaged, ListTooLarge, WayOut
+from jobs.store.trouble import trouble_of
+from jobs.words.errors import BadSubmission, IllegalMove, JobExists, JobHasEnded, UnknownJob
+from jobs.words.states import State, allowed_events
+
+CONTENT_TYPE = "application/problem+json"
+
+#: Before the word that names a problem; programs compare the whole.
+TYPE_PREFIX = "urn:crm-sweep:problem:"
+
+#: Seconds after which a caller who was sent away for the moment should ask again.
+RETRY_AFTER_S = 2
+
+_log = get_logger()
+
+
+class Kind(Enum):
+    """The problems there are: the word in `type`, the HTTP status, the title."""
+
+    BAD_REQUEST = ("bad-request", 400, "The request cannot be read")
+    UNKNOWN_PARAMETER = ("bad-parameter", 400, "A parameter of the address is unknown or wrong")
+    BAD_JSON = ("bad-json", 400, "The body is not valid JSON")
+    BAD_BODY = ("bad-body", 400, "The body is incomplete or damaged")
+    NO_KEY = ("unauthorized", 401, "A valid key is needed")
+    MISSING_SCOPE = ("insufficient-scope", 403, "The key does not allow this")
+    TOO_MANY_CONTACTS = ("too-many-contacts", 403, "The key does not allow jobs of this size")
+    FOREIGN_ORIGIN = ("foreign-origin", 403, "The request comes from another site")
+    UNKNOWN_ADDRESS = ("unknown-address", 404, "There is nothing at this address")
+    UNKNOWN_JOB = ("unknown-job", 404, "There is no such job")
+    UNKNOWN_PORTAL = ("unknown-portal", 404, "There is no such portal")
+    WRONG_METHOD = ("method-not-allowed", 405, "The address does not know this method")
+    SLOW_BODY = ("slow-body", 408, "The body did not arrive in time")
+    ILLEGAL_MOVE = ("illegal-move", 409, "The job's state does not allow this")
+    JOB_EXISTS = ("job-exists", 409, "The ID is taken by another request")
+    TOO_LARGE = ("too-large", 413, "The body is too large")
+    WRONG_MEDIA_TYPE = ("unsupported-media-type", 415, "The body has a form that is not read here")
+    BAD_EXPECTATION = ("expectation-failed", 417, "The expectation cannot be met")
+    INVALID = ("invalid", 422, "The request asks for something impossible")
+    INVALID_LIST = ("invalid-list", 422, "The list is not a list of contact IDs")
+    HEADERS_TOO_LARGE = ("headers-too-large", 431, "The address or a header is too long")
+    INTERNAL = ("internal", 500, "Something went wrong here")
+    REDIS_AWAY = ("redis-away", 503, "The ledger is not available")
+    TOO_BUSY = ("too-busy", 503, "Too much is going on at once")
+
+    def __init__(self, word: str, status: int, title: str) -> None:
+        self.word = word
+        self.status = status
+        self.title = title
+
+
+class Wrong(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that is wrong with a request."""
+
+    where: str
+    """The parameter, header or field: `query.limit`, `body.label`, `body`."""
+    why: str
+    """What is wrong, in a few words."""
+    line: int | msgspec.UnsetType = msgspec.UNSET
+    """Line of a list, from 1."""
+    index: int | msgspec.UnsetType = msgspec.UNSET
+    """Position in a JSON array, from 0."""
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    """The offending text, at most 80 characters."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    """A stable name to compare with."""
+    title: str
+    """The same for people."""
+    status: int
+    """The HTTP status of the answer."""
+    detail: str
+    """What is wrong with this request, and what to do."""
+    errors: tuple[Wrong, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Each thing that is wrong, the first ten of them."""
+    total_errors: int | msgspec.UnsetType = msgspec.UNSET
+    """How many things are wrong with a list; at most the first ten of them are told."""
+    state: State | msgspec.UnsetType = msgspec.UNSET
+    """The job's state, where that is why."""
+    allowed: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What can be asked of the job in this state."""
+    scope: str | msgspec.UnsetType = msgspec.UNSET
+    """The scope that the key would need."""
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+    """What is wrong with Redis, as a stable word (docs/operations.md)."""
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """Raised by a handler to answer with a problem.
+
+    Attributes:
+        kind: which problem.
+        detail: one or two sentences for the caller; never anything about the inside.
+        headers: more headers of the answer.
+        more: further members of the problem.
+    """
+
+    kind: Kind
+    detail: str
+    headers: dict[str, str] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def answer(self) -> web.Response:
+        """Make the response."""
+        problem = Problem(
+            type=TYPE_PREFIX + self.kind.word,
+            title=self.kind.title,
+            status=self.kind.status,
+            detail=self.detail,
+            **self.more,
+        )
+        response = web.Response(
+            status=self.kind.status,
+            body=msgspec.json.encode(problem),
+            content_type=CONTENT_TYPE,
+            headers=self.headers,
+        )
+        if self.kind in _CLOSING:
+            response.force_close()
+        return response
+
+
+#: After these the rest of the request is not worth reading, or cannot be found.
+_CLOSING = {Kind.BAD_REQUEST, Kind.SLOW_BODY, Kind.HEADERS_TOO_LARGE, Kind.TOO_LARGE}
+
+
+def explain(error: BaseException) -> Refusal | None:
+    """Turn whatever went wrong into what to answer; None for a bug."""
+    match error:
+        case Refusal():
+            return error
+        case UnknownJob():
+            return Refusal(Kind.UNKNOWN_JOB, f"{error}")
+        case UnknownPortal():
+            return Refusal(Kind.UNKNOWN_PORTAL, f"{error}")
+        case IllegalMove():
+            return _illegal(str(error), State(error.state))
+        case JobHasEnded():
+            return _illegal(str(error), State(error.state))
+        case JobExists():
+            return Refusal(Kind.JOB_EXISTS, f"{error}")
+        case BadSubmission():
+            return Refusal(Kind.INVALID, f"{error}")
+        case IntakeError():
+            return refuse_list(error)
+        case RedisError() | OSError() | TimeoutError():
+            return _redis_away(error)
+        case web.HTTPException():
+            return _of_aiohttp(error)
+    return None
+
+
+def refuse_list(error: IntakeError, *, where: str = "body") -> Refusal:
+    """Say what is wrong with a list of contact IDs, line by line."""
+    if isinstance(error, ListTooLarge):
+        return Refusal(Kind.TOO_LARGE, f"{error.message}.")
+    if isinstance(error, ListDamaged):
+        return Refusal(Kind.BAD_BODY, f"{error.message}.")
+    more: dict[str, Any] = {}
+    if error.bad_lines:
+        more["errors"] = tuple(Wrong(where=where, line=bad.line, text=bad.text, why=bad.why) for bad in error.bad_lines)
+        more["total_errors"] = error.total_bad
+    way_out = _WAYS_OUT.get(error.way_out) if error.way_out else None
+    return Refusal(Kind.INVALID_LIST, error.message + (f"; {way_out}" if way_out else ""), more=more)
+
+
+#: What else than another list helps, as the parameters of a request.
+_WAYS_OUT = {
+    WayOut.COLUMN: "name the column or key with the parameter column",
+    WayOut.HEADER: "send a CSV as text/csv, with a header line that names the column of the contact ID, such as id",
+    WayOut.MULTILINE: "if fields do go over several lines, send multiline=true",
+    WayOut.SKIP_INVALID: "with skip_invalid=true, such values are left out",
+}
+
+
+def spoken(state: State) -> tuple[str, ...]:
+    """Give what can be asked of a job in a state, as the addresses call it."""
+    return tuple(event.replace("_", "-") for event in allowed_events(state))
+
+
+def _illegal(detail: str, state: State) -> Refusal:
+    return Refusal(Kind.ILLEGAL_MOVE, detail, more={"state": state, "allowed": spoken(state)})
+
+
+def _redis_away(error: BaseException) -> Refusal:
+    """Say what is wrong, but not where: an address is nothing for whoever may ask. Waiting is not always of use."""
+    trouble = trouble_of(error)
+    reason = trouble.reason
+    _log.warning("redis_away", error=reason.word, detail=trouble.what)
+    what_to_do = "ask again" if reason.passes else "ask again when that has been put right"
+    return Refusal(
+        Kind.REDIS_AWAY,
+        f"Redis, which holds the ledger, {reason.what}; {what_to_do}.",
+        headers={"Retry-After": str(RETRY_AFTER_S)} if reason.passes else {},
+        more={"reason": reason.word},
+    )
+
+
+def _of_aiohttp(error: web.HTTPException) -> Refusal | None:
+    match error:
+        case web.HTTPNotFound():
+            return Refusal(Kind.UNKNOWN_ADDRESS, "There is nothing at this address; /openapi.json lists what there is.")
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return Refusal(Kind.WRONG_METHOD, f"This address knows {allowed}.", headers={"Allow": allowed})
+        case web.HTTPRequestEntityTooLarge():
+            return Refusal(Kind.TOO_LARGE, "The body is too large.")
+        case web.HTTPExpectationFailed():
+            return Refusal(Kind.BAD_EXPECTATION, "The only expectation that can be met is 100-continue.")
+        case web.HTTPClientError():
+            return Refusal(Kind.BAD_REQUEST, "The request cannot be read.")
+    return None
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Answer with a problem where a handler fails.
+
+    Raises:
+        ConnectionError: an answer had begun; it must break off, so that nobody takes it for complete.
+    """
+    try:
+        response: web.StreamResponse = await handler(request)
+        return response
+    except web.HTTPException as error:
+        if error.status < 400:  # a redirect of the page
+            raise
+        refusal = explain(error)
+        caught: Exception = error
+    except ClientConnectionError:
+        raise  # the caller has gone; there is nobody to answer
+    except Exception as error:  # noqa: BLE001 - the last resort: no answer ever holds a traceback
+        refusal = explain(error)
+        caught = error
+    if refusal is None:
+        _log.error("request_failed", route=route_of(request), exc_info=caught)
+        refusal = Refusal(Kind.INTERNAL, "This is a bug; the server's log has the details.")
+    if request.writer.output_size > 0:
+        raise ConnectionError("the answer breaks off")
+    return refusal.answer()
+
+
+def route_of(request: web.Request) -> str:
+    """Give the template of the address, `/v1/jobs/{job_id}`; empty for an unknown one."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""

@@ -1,0 +1,1 @@
+"""Live state: one reader of Redis for everyone who watches or polls."""

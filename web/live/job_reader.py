@@ -1,0 +1,66 @@
+"""Reads jobs for everybody who polls: requests that come in while a read is under way share the next one.
+
+Redis is asked once for all of them, so that a hundred services that poll cost little more than one. Nobody gets an
+answer older than their own request: a read that had begun before is never shared.
+"""
+
+import asyncio
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from jobs.view.job import Job, read_jobs
+from jobs.words.errors import UnknownJob
+
+#: Jobs of one read; more of them wait for the next one.
+_TOGETHER = 200
+
+
+class JobReader:
+    """One for all requests of a process.
+
+    Args:
+        redis: the connection.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._wanted: dict[str, asyncio.Future[Job | None]] = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    async def read(self, job_id: str) -> Job:
+        """Read a job, as it is now or later.
+
+        Raises:
+            UnknownJob: no such job.
+            redis.exceptions.RedisError: Redis is away.
+        """
+        wanted = self._wanted.get(job_id)
+        if wanted is None:
+            wanted = self._wanted[job_id] = asyncio.get_running_loop().create_future()
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        # Shielded: others may wait for the same answer when this request is given up.
+        job = await asyncio.shield(wanted)
+        if job is None:
+            raise UnknownJob(job_id)
+        return job
+
+    async def _read(self) -> None:
+        while self._wanted:
+            now = dict(list(self._wanted.items())[:_TOGETHER])
+            for job_id in now:
+                del self._wanted[job_id]
+            try:
+                jobs = await read_jobs(self._redis, list(now))
+            except Exception as error:  # noqa: BLE001  # it is everybody's who waits, and told to each of them
+                for future in now.values():
+                    future.set_exception(error)
+                    future.exception()  # nobody may be left to hear it
+            else:
+                for future, job in zip(now.values(), jobs, strict=True):
+                    future.set_result(job)
+
+
+READER = web.AppKey("reader", JobReader)
+"""Where the reader stands in the application."""

@@ -1,0 +1,1 @@
+"""What supervisors and monitoring ask: health, readiness, metrics."""

@@ -1,0 +1,257 @@
+"""The metrics by name, and how one reading of Redis is written down as Prometheus reads it.
+
+Every label value is a word of this program or a portal's name from the configuration: never a job, a contact or a text
+that came from outside.
+"""
+
+import platform
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from jobs.lanes.call_report import BUCKET_NAMES, CALLS, OK
+from jobs.store.times import unix_s
+from jobs.view.backlog import Backlog, PortalBacklog
+from jobs.view.portal import PortalView
+from jobs.words.outcomes import Code, Outcome
+from jobs.words.reasons import PORTAL_FAULTS
+from jobs.words.states import TERMINAL, State
+
+UNREACHABLE = "portal_unreachable"
+
+#: What a call can come to. All of them stand at 0 from the beginning: a counter that appears with its first failure has
+#: no rise that anybody could see. Portals answer in ever new ways, so a word that is not here is shown as well.
+RESULTS = (
+    OK,
+    *sorted(code.reason or "" for code in Code if code.outcome is Outcome.FAILED and code is not Code.NOT_DELETED),
+    *sorted(PORTAL_FAULTS - {UNREACHABLE}),  # a call that finds no connection is none
+    "push_back",
+    "rate_limit",
+)
+
+_WORD = re.compile(r"[a-z_]{1,40}")
+_PREFIX = "crm_sweep_"
+
+#: Metrics of the process that answers, from prometheus_client: crm_sweep_api_process_cpu_seconds_total, …
+_PROCESS = "crm_sweep_api"
+
+#: The rate achieved is taken over this time, or over the answers that Redis remembers where they came faster.
+_ACHIEVED_OVER_S = 60.0
+_REMEMBERED_ANSWERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What Redis says about the whole fleet at one moment.
+
+    Attributes:
+        backlog: jobs and workers.
+        portals: the pacing of each configured portal.
+        stats: the counters of each configured portal, by its name, as jobs/view/stats.py has them.
+    """
+
+    backlog: Backlog
+    portals: Sequence[PortalView]
+    stats: Mapping[str, Mapping[str, int]]
+
+
+def render(reading: Reading | None) -> bytes:
+    """Write the exposition.
+
+    Args:
+        reading: None while Redis is away; then there is nothing to say but that, and how this process does.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Collector(reading))
+    ProcessCollector(namespace=_PROCESS, registry=registry)
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    def __init__(self, reading: Reading | None) -> None:
+        self._reading = reading
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every metric with its samples."""
+        build = _gauge("build_info", "What is running: always 1.", "version", "python_version")
+        build.add_metric([version("crm-sweep"), platform.python_version()], 1)
+        yield build
+        redis_up = _gauge(
+            "redis_up", "Whether Redis answered within a second: 1 or 0. While it is 0, nothing else is known."
+        )
+        redis_up.add_metric([], self._reading is not None)
+        yield redis_up
+        if self._reading is not None:
+            yield from _fleet(self._reading.backlog)
+            yield from _backlogs(self._reading)
+            yield from _pacing(self._reading)
+            yield from _counters(self._reading.stats)
+
+
+def _fleet(backlog: Backlog) -> Iterator[Metric]:
+    for name, text, value in (
+        ("workers", "Workers that have said within the last 15 s that they are alive.", backlog.workers),
+        (
+            "queue_depth",
+            "Messages in arq's queue: wake-ups, those for later included, and requests of services.",
+            backlog.queue,
+        ),
+        ("jobs_ended", "Jobs that have ended and are kept until their retention is over.", backlog.ended),
+    ):
+        family = _gauge(name, text)
+        family.add_metric([], value)
+        yield family
+
+
+def _backlogs(reading: Reading) -> Iterator[Metric]:
+    jobs = _gauge("jobs", "Jobs that have not ended, by state.", "portal", "state")
+    pending = _gauge("contacts_pending", "Contact IDs not decided yet, by the state of their job.", "portal", "state")
+    oldest = _gauge(
+        "oldest_pending_age_seconds",
+        "Seconds since the oldest job was accepted that is queued, running or cancelling; 0 without any.",
+        "portal",
+    )
+    for portal in reading.portals:
+        backlog = reading.backlog.portals.get(portal.name, PortalBacklog())
+        for state in State:
+            if state not in TERMINAL:
+                jobs.add_metric([portal.name, state], backlog.jobs.get(state, 0))
+                pending.add_metric([portal.name, state], backlog.pending.get(state, 0))
+        oldest.add_metric([portal.name], backlog.oldest_s)
+    yield from (jobs, pending, oldest)
+
+
+def achieved(portal: PortalView, at_ms: int) -> float:
+    """Give the calls per second that were answered lately.
+
+    Args:
+        portal: with its last answers, newest first.
+        at_ms: now, on the Redis server's clock.
+    """
+    ages_s = [-_seconds_until(answer.at, at_ms) for answer in portal.last_answers]
+    recent = [age_s for age_s in ages_s if age_s <= _ACHIEVED_OVER_S]
+    if len(recent) < _REMEMBERED_ANSWERS:
+        return len(recent) / _ACHIEVED_OVER_S
+    # There may have been more of them than are remembered; those span the time since the oldest.
+    return len(recent) / max(*recent, 0.001)
+
+
+#: Gauges with one value per portal: name, help, value.
+_PACING: tuple[tuple[str, str, Callable[[PortalView, int], float]], ...] = (
+    (
+        "configured_requests_per_second",
+        "Ceiling of calls per second as configured.",
+        lambda portal, _: portal.configured_requests_per_second,
+    ),
+    (
+        "ceiling_requests_per_second",
+        "Ceiling of calls per second in force: as configured, or as somebody has set it since.",
+        lambda portal, _: portal.requests_per_second,
+    ),
+    (
+        "learned_requests_per_second",
+        "Calls per second that the portal is driven with: the ceiling, or less after it has pushed back.",
+        lambda portal, _: portal.learned_requests_per_second,
+    ),
+    (
+        "achieved_requests_per_second",
+        "Calls per second that were answered: over the last 60 s, or over the last 20 calls where those took less.",
+        achieved,
+    ),
+    ("max_concurrency", "Most calls in flight at a time, in force now.", lambda portal, _: portal.max_concurrency),
+    ("calls_in_flight", "Calls that lanes have sent, or are about to send.", lambda portal, _: portal.in_flight),
+    ("lanes", "Lanes that drive the portal.", lambda portal, _: portal.lanes),
+    ("batch_size", "Contact IDs per PUT that the portal takes well.", lambda portal, _: portal.batch_size),
+    (
+        "push_back_seconds",
+        "Seconds from now until the portal may be called again; 0 when it may be.",
+        lambda portal, at_ms: _seconds_until(portal.push_back_until, at_ms),
+    ),
+)
+
+
+def _pacing(reading: Reading) -> Iterator[Metric]:
+    for name, text, value in _PACING:
+        family = _gauge(name, text, "portal")
+        for portal in reading.portals:
+            family.add_metric([portal.name], value(portal, reading.backlog.at_ms))
+        yield family
+    faults = _gauge(
+        "portal_fault",
+        "Whether the portal's jobs wait because of this: 1 or 0. A portal that is away is tried again; all else waits "
+        "for a person.",
+        "portal",
+        "fault",
+    )
+    for portal in reading.portals:
+        away = UNREACHABLE if portal.push_back_reason == UNREACHABLE else None
+        for fault in sorted(PORTAL_FAULTS):
+            faults.add_metric([portal.name, fault], fault in {portal.fault, away})
+    yield faults
+
+
+def _counters(stats: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
+    contacts = _counter("contacts", "Contact IDs that got this outcome.", "portal", "outcome")
+    requests = _counter("portal_requests", "Calls of the portal, by what they came to.", "portal", "call", "result")
+    seconds = HistogramMetricFamily(
+        _PREFIX + "portal_request_seconds", "How long calls of the portal took.", labels=["portal", "call"]
+    )
+    for portal, counts in stats.items():
+        for outcome in Outcome:
+            if outcome is not Outcome.PENDING:
+                contacts.add_metric([portal, outcome], counts.get(f"contacts:{outcome}", 0))
+        for call in CALLS:
+            for result, count in _results(counts, call).items():
+                requests.add_metric([portal, call, result], count)
+            seconds.add_metric([portal, call], _cumulative(counts, call), counts.get(f"ms_sum:{call}", 0) / 1000)
+    yield from (contacts, requests, seconds)
+    for name, counter, text in (
+        ("retries", "retried", "PUTs that held contact IDs which an earlier PUT had held."),
+        ("throttled", "throttled", "Calls that the portal turned away because it had too many."),
+        ("push_backs", "push_backs", "Times that the portal asked to be left alone for a while."),
+        ("rate_cuts", "rate_cuts", "Times that the learned rate was cut."),
+    ):
+        family = _counter(name, text, "portal")
+        for portal, counts in stats.items():
+            family.add_metric([portal], counts.get(counter, 0))
+        yield family
+
+
+def _results(counts: Mapping[str, int], call: str) -> dict[str, int]:
+    found = dict.fromkeys(RESULTS, 0)
+    for name, count in counts.items():
+        kind, _, rest = name.partition(":")
+        of_call, _, result = rest.partition(":")
+        if (kind, of_call) == ("calls", call):
+            word = result if _WORD.fullmatch(result) else "other"
+            found[word] = found.get(word, 0) + count
+    return found
+
+
+def _cumulative(counts: Mapping[str, int], call: str) -> list[tuple[str, float]]:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for most_s in BUCKET_NAMES:
+        total += counts.get(f"seconds:{call}:{most_s}", 0)
+        buckets.append((most_s, total))
+    return buckets
+
+
+def _seconds_until(at: str | None, now_ms: int) -> float:
+    """Seconds from now until a time, negative if it has passed; 0 for no time."""
+    if at is None:
+        return 0.0
+    return unix_s(at) - now_ms / 1000
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(_PREFIX + name, text, labels=labels)
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(_PREFIX + name, text, labels=labels)

@@ -1,0 +1,82 @@
+"""`GET /metrics`: what Prometheus reads. The facts of all workers are in Redis, so every API process shows the same."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from arq.connections import ArqRedis
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from redis.exceptions import RedisError
+
+from config.settings import Settings
+from jobs.store.connection import AWAY
+from jobs.view.backlog import read_backlog
+from jobs.view.portal import read_portals
+from jobs.view.stats import read_stats
+from web.http.context import REDIS, SETTINGS
+from web.ops.exposition import Reading, render
+
+#: How long a scrape waits for Redis before it says that Redis is away.
+PATIENCE_S = 1.0
+
+#: Scrapes that come closer together than this share one reading: nobody needs a key here, so it must not cost much.
+SHARED_FOR_S = 1.0
+
+
+class Gauges:
+    """Reads Redis for everybody who scrapes, once at a time and at most once per `SHARED_FOR_S`.
+
+    Args:
+        redis: the connection.
+        settings: its portals are those that are shown.
+    """
+
+    def __init__(self, redis: ArqRedis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._reading: asyncio.Task[bytes] | None = None
+        self._read_at_s = 0.0
+
+    async def text(self) -> bytes:
+        """Give an exposition at most `SHARED_FOR_S` old; one that knows nothing when that takes over `PATIENCE_S`."""
+        if self._reading is None or (self._reading.done() and time.monotonic() - self._read_at_s > SHARED_FOR_S):
+            self._reading = asyncio.create_task(self._read())
+        # The reading goes on when nobody waits any more: the next scrape finds it, and no second one is begun.
+        await asyncio.wait({self._reading}, timeout=PATIENCE_S)
+        return self._reading.result() if self._reading.done() else render(None)
+
+    async def close(self) -> None:
+        """End a reading that is still waiting for Redis."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading}, timeout=PATIENCE_S)
+
+    async def _read(self) -> bytes:
+        reading: Reading | None = None
+        with contextlib.suppress(*AWAY, RedisError):
+            portals = self._settings.portals
+            reading = Reading(
+                backlog=await read_backlog(self._redis),
+                portals=await read_portals(self._redis, portals.values()),
+                stats={name: await read_stats(self._redis, name) for name in portals},
+            )
+        self._read_at_s = time.monotonic()
+        return render(reading)
+
+
+GAUGES = web.AppKey("gauges", Gauges)
+"""What answers scrapes."""
+
+
+async def measuring(app: web.Application) -> AsyncIterator[None]:
+    """Make ready what scrapes need, and end it with the application (an aiohttp `cleanup_ctx`)."""
+    app[GAUGES] = Gauges(app[REDIS], app[SETTINGS])
+    yield
+    await app[GAUGES].close()
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Give the metrics of the fleet as Prometheus text. Answers 200 while Redis is away as well, and says so."""
+    return web.Response(body=await request.app[GAUGES].text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -1,0 +1,54 @@
+"""The contact IDs of the segments that are being worked on."""
+
+from array import array
+from collections import OrderedDict
+
+from redis.asyncio import Redis
+
+from jobs.store import keys
+from jobs.words.contact_ids import decode_segment
+
+#: Unpacked segments kept in memory, 256 KiB each: enough for many jobs taking turns, and no more than 4 MiB.
+_KEPT = 16
+
+
+class Segments:
+    """Reads segments and keeps the latest ones unpacked.
+
+    They are kept by the fingerprint of the list: a job's ID may come back with another list, when the job is forgotten
+    or when Redis was emptied, and then nothing of the former one may be sent.
+
+    Args:
+        redis: the connection.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._kept: OrderedDict[tuple[bytes, int], array[int]] = OrderedDict()
+
+    async def ids(self, job_id: str, digest: bytes, segment: int) -> "array[int]":
+        """Give the contact IDs of a segment by position.
+
+        Args:
+            job_id: the job.
+            digest: the fingerprint of its portal and list.
+            segment: number of the segment.
+
+        Raises:
+            LookupError: the job has no such segment (any more), or its ID belongs to another list by now.
+        """
+        key = digest, segment
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        # In one step: between two, Redis may be emptied and the ID come back with another list.
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.execute_command("HGET", keys.job(job_id), "digest")
+        pipe.execute_command("HGET", keys.segments(job_id), str(segment))
+        belongs_to, data = await pipe.execute()
+        if data is None or belongs_to != digest:
+            raise LookupError(f"job {job_id} has no segment {segment}")
+        ids = self._kept[key] = decode_segment(data)
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return ids
