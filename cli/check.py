@@ -24,7 +24,7 @@ from jobs.lanes.wake import CROWDED
 from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, server_settings
 from jobs.store.try_write import try_write
 from jobs.view.backlog import Backlog, read_backlog
-from jobs.words.reasons import remedy_for
+from jobs.words.reasons import remedy_without_job
 from web.http.address import BadAddress, check_host
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
@@ -214,7 +214,7 @@ async def _portal(portal: Portal) -> list[Finding]:
     if failure:
         message = f"{failure.reason}: {failure.message}"
         # What the failure says to do is more to the point than what its reason says.
-        if ";" not in failure.message and (to_do := remedy_for(failure.reason)):
+        if ";" not in failure.message and (to_do := remedy_without_job(failure.reason)):
             message = f"{message}; {to_do}"
         return [*findings, Finding(about, "error", message, ExitCode.UNREACHABLE)]
     return [Finding(about, "ok", "answers, and the account may use the CRM"), *findings]

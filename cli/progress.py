@@ -18,6 +18,7 @@ from jobs.store.connection import AWAY
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job, read_job
 from jobs.words.outcomes import Outcome
+from jobs.words.reasons import StateReason, is_moving
 
 #: How often the job is looked at, and how often a plain line is written at most, seconds.
 POLL_S = 0.25
@@ -107,7 +108,7 @@ class _PlainLines:
 
 
 #: Reasons that last for a moment: not worth a line of their own.
-_PASSING = frozenset({"rate_limit", "starting", "fair_share", "backoff"})
+_PASSING = {reason for reason in StateReason if is_moving(reason)} | {StateReason.STARTING}
 
 
 def _panel(job: Job, console: Console, go_on: str | None) -> RenderableType:

@@ -33,7 +33,7 @@ from jobs.view.actions import rest_in_words
 from jobs.view.job import Job, read_job, to_json
 from jobs.words.errors import IllegalMove, UnknownJob
 from jobs.words.priority import Priority
-from jobs.words.reasons import NEEDS_A_PERSON
+from jobs.words.reasons import NEEDS_A_PERSON, StateReason
 from jobs.words.states import Event, State
 from worker.fleet import RESCUE_SETTLE_S
 from worker.main import working
@@ -202,9 +202,9 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
             raise Interrupted(f"{standstill(job, 'interrupted')}; the same command carries on")
         if last and job.state is not State.PAUSED:
             # Given up, or held by a fault; now that the worker has left, its absence would be the reason.
-            reason = last.state_reason if last.state_reason in NEEDS_A_PERSON else "portal_unreachable"
+            reason = last.state_reason if last.state_reason in NEEDS_A_PERSON else StateReason.PORTAL_UNREACHABLE
             job = msgspec.structs.replace(job, state_reason=reason, last_error=last.last_error)
-        if job.state_reason == "portal_unreachable":
+        if job.state_reason == StateReason.PORTAL_UNREACHABLE:
             raise JobStopped(f"{standstill(job, 'stopped')}; {standing(job)}; the same command carries on", job)
         if job.state is not State.PAUSED:
             raise JobStopped(f"{standstill(job, 'stopped')}; {standing(job, _GO_ON)}", job)
@@ -228,6 +228,6 @@ class _Patience:
         if job.state is not State.PAUSING and job.state_reason in NEEDS_A_PERSON:
             return True  # another job of the state directory has met the fault, which holds this one as well
         self._unreachable = job.requests.sent == self._sent_before and (
-            self._unreachable or job.state_reason == "portal_unreachable"
+            self._unreachable or job.state_reason == StateReason.PORTAL_UNREACHABLE
         )
         return self._unreachable and time.monotonic() > self._until_s

@@ -31,6 +31,7 @@ from jobs.store.connection import AWAY
 from jobs.view.job import Job, read_job, submitted_job, to_json
 from jobs.words.job_ids import check_job_id
 from jobs.words.priority import Priority
+from jobs.words.reasons import StateReason
 
 
 def submit(
@@ -91,7 +92,7 @@ def submit(
             raise OutputLost(f"{queued}; it could not be read back, because Redis is away")
     elif not accepted.created:
         note(f"{queued}; it is {job.state}")
-    elif job.state_reason in {"approval", "no_worker"}:
+    elif job.state_reason in {StateReason.APPROVAL, StateReason.NO_WORKER}:
         note(f"{job.state}, {standing(job)}")
     if job is not None and as_json:
         out_after(queued, "its JSON", to_json(submitted_job(job, intake.report)).decode() + "\n")

@@ -7,7 +7,7 @@ from rich.text import Text
 from jobs.store.times import clock
 from jobs.view.job import Job
 from jobs.words.outcomes import Outcome
-from jobs.words.reasons import ADVICE, NEEDS_A_PERSON, advice_on
+from jobs.words.reasons import NEEDS_A_PERSON, StateReason, advice_on
 from jobs.words.states import State
 
 #: What an outcome means, and its colour.
@@ -72,15 +72,22 @@ def standing(job: Job, go_on: str | None = None) -> str:
         # It says what is wrong and what to do, and better than the general words can.
         return f"{job.state_reason}: {job.last_error}; then {go_on or f'`crm-sweep resume {job.id}`'}"
     # Nobody resumes a job that is not paused by starting the command again that is running now.
-    calm = go_on is not None and job.state_reason == "push_back"
-    advice = ADVICE[job.state_reason].meaning if calm else advice_on(job.state_reason, job.id, go_on)
+    calm = go_on is not None and job.state_reason == StateReason.PUSH_BACK
+    advice = StateReason.PUSH_BACK.meaning if calm else advice_on(job.state_reason, job.id, go_on)
     trouble = f" (last error: {job.last_error})" if job.last_error and job.state_reason not in _CALM else ""
     until = f" until {clock(job.waits_until)}" if job.waits_until else ""
     return f"{job.state_reason}{until}: {advice}{trouble}"
 
 
 #: Reasons that are no trouble: the last error belongs to something that is over.
-_CALM = frozenset({"operator", "approval", "starting", "rate_limit", "fair_share", "no_worker"})
+_CALM = {
+    StateReason.OPERATOR,
+    StateReason.APPROVAL,
+    StateReason.STARTING,
+    StateReason.RATE_LIMIT,
+    StateReason.FAIR_SHARE,
+    StateReason.NO_WORKER,
+}
 
 
 def standstill(job: Job, word: str) -> str:

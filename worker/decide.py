@@ -20,8 +20,9 @@ from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.ledger.records import Record
 from jobs.words.outcomes import Code, failed_code
+from jobs.words.reasons import StateReason
 from jobs.words.states import State
-from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 
 _DECIDED_BY = {Visible.READ_ONLY: Code.READ_ONLY, Visible.HAS_INVOICE: Code.HAS_INVOICE}
 
@@ -33,6 +34,17 @@ class _Seen:
     asked: frozenset[int]
     visible: Mapping[int, Visible]
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What becomes of the contact IDs of one item: each is in a record or in an item of its own."""
+
+    records: list[tuple[int, Record]] = field(default_factory=list)
+    items: list[tuple[Item, float]] = field(default_factory=list)
+
+    def __add__(self, other: "_Fate") -> "_Fate":
+        return _Fate(self.records + other.records, self.items + other.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +74,14 @@ class Decider:
             at_ms: the time to record, Unix milliseconds on the Redis server's clock.
         """
         if isinstance(answer, Failure):
-            settlement = _failed_call(batch, answer)
-            for item in batch.items:
-                self._failed(settlement, batch, item, answer, at_ms)
-        elif isinstance(answer, Deleted):
-            settlement = Settlement(sent=1, calm=True, retried=int(batch.items[0].attempts > 0))
-            for item, item_ids in zip(batch.items, ids, strict=True):
-                _deleted(settlement, item, item_ids, answer, at_ms)
-        else:
-            settlement = Settlement(sent=1, calm=True)
-            seen = _Seen(frozenset(answer.asked), answer.visible, at_ms)
-            for item, item_ids in zip(batch.items, ids, strict=True):
-                self._looked_up(settlement, batch, item, item_ids, seen)
-        return settlement
+            fates = [self._failed(batch, item, answer, at_ms) for item in batch.items]
+            return _joined(fates, _after_failure(batch, answer))
+        if isinstance(answer, Deleted):
+            fates = [_deleted(item, item_ids, answer, at_ms) for item, item_ids in zip(batch.items, ids, strict=True)]
+            return _joined(fates, Settlement(sent=1, calm=True, retried=int(batch.items[0].attempts > 0)))
+        seen = _Seen(frozenset(answer.asked), answer.visible, at_ms)
+        fates = [self._looked_up(batch, item, item_ids, seen) for item, item_ids in zip(batch.items, ids, strict=True)]
+        return _joined(fates, Settlement(sent=1, calm=True))
 
     def drop(self, batch: Batch, at_ms: int, *, never_sent: Code = Code.SKIPPED) -> Settlement:
         """Decide what becomes of a PUT that is not sent, because its job is being cancelled or its IDs are protected.
@@ -86,17 +93,15 @@ class Decider:
             at_ms: the time to record.
             never_sent: the outcome of contact IDs that no attempt has held.
         """
-        settlement = Settlement()
-        for item in batch.items:
-            if item.doubtful:
-                settlement.items.append((replace(item, call=Call.LOOK_UP), 0.0))
-            else:
-                _record(settlement, item, item.reason if item.attempts else never_sent, at_ms)
-        return settlement
+        fates = [
+            _undecided(replace(item, call=Call.LOOK_UP))
+            if item.doubtful
+            else _decided(item, item.reason if item.attempts else never_sent, at_ms)
+            for item in batch.items
+        ]
+        return _joined(fates, Settlement())
 
-    def _looked_up(
-        self, settlement: Settlement, batch: Batch, item: Item, item_ids: Sequence[int], seen: _Seen
-    ) -> None:
+    def _looked_up(self, batch: Batch, item: Item, item_ids: Sequence[int], seen: _Seen) -> _Fate:
         gone = Code.PRESUMED_DELETED if item.doubtful else Code.NOT_FOUND
         decided: list[int] = []
         codes = bytearray()
@@ -120,46 +125,45 @@ class Decider:
                 continue
             decided.append(position)
             codes.append(_DECIDED_BY[visible] if visible else gone)
+        fate = _Fate()
         if decided:
-            settlement.records.append((item.segment, _as_record(item, decided, bytes(codes), seen.at_ms)))
+            fate += _Fate(records=[(item.segment, _as_record(item, decided, bytes(codes), seen.at_ms))])
         if not_asked:
-            settlement.items.append((replace(item, positions=not_asked), 0.0))
+            fate += _undecided(replace(item, positions=not_asked))
         if refused:
             # A look-up that runs into the end of the doubtful attempt still sees the contacts, but no rights to them:
             # they are gone a moment later. The next look-up tells.
-            settlement.items.append((replace(item, positions=refused, seen_refused=True), 0.0))
+            fate += _undecided(replace(item, positions=refused, seen_refused=True))
         if there:
             again = replace(item, call=Call.PUT, positions=there, seen_refused=False)
-            self._try_again(settlement, batch, again, seen.at_ms)
+            fate += self._try_again(batch, again, seen.at_ms)
+        return fate
 
-    def _failed(self, settlement: Settlement, batch: Batch, item: Item, failure: Failure, at_ms: int) -> None:
+    def _failed(self, batch: Batch, item: Item, failure: Failure, at_ms: int) -> _Fate:
         if batch.call is Call.PUT:
             item = _after_put(item, failure)
         if batch.call is Call.PUT and failure.may_have_deleted:
-            settlement.items.append((replace(item, call=Call.LOOK_UP, doubtful=True), failure.settle_s))
-        elif failure.action in {Action.STOP, Action.SLOW_DOWN, Action.WAIT} or not failure.sent:
-            settlement.items.append((item, 0.0))
-        elif failure.action is Action.SPLIT and len(item.positions) > 1:
-            settlement.items += [(half, 0.0) for half in _halves(item)]
-        elif failure.action in {Action.SPLIT, Action.GIVE_UP}:
-            _record(settlement, item, item.reason, at_ms)
-        else:
-            self._try_again(settlement, batch, item, at_ms)
+            return _undecided(replace(item, call=Call.LOOK_UP, doubtful=True), failure.settle_s)
+        if failure.action in {Remedy.STOP, Remedy.SLOW_DOWN, Remedy.WAIT} or not failure.sent:
+            return _undecided(item)
+        if failure.action is Remedy.SPLIT and len(item.positions) > 1:
+            return _halves(item)
+        if failure.action in {Remedy.SPLIT, Remedy.GIVE_UP}:
+            return _decided(item, item.reason, at_ms)
+        return self._try_again(batch, item, at_ms)
 
-    def _try_again(self, settlement: Settlement, batch: Batch, item: Item, at_ms: int) -> None:
-        """Another try later; when there have been enough, cut the item down to the contact IDs that cause it."""
+    def _try_again(self, batch: Batch, item: Item, at_ms: int) -> _Fate:
+        """Try an item again later; after enough tries, cut it down to the contact IDs that cause the trouble."""
         failures = item.failures + 1
         most = self.portal.max_attempts
         if item.call is Call.PUT and batch.state is State.CANCELLING:
-            _record(settlement, item, item.reason, at_ms)
-        elif failures < most:
-            later = replace(item, failures=failures)
-            settlement.items.append((later, self._backoff_s(failures)))
-        elif len(item.positions) > 1:
+            return _decided(item, item.reason, at_ms)
+        if failures < most:
+            return _undecided(replace(item, failures=failures), self._backoff_s(failures))
+        if len(item.positions) > 1:
             # One more try for each half: what is at fault is found in log2 of the size, the rest goes through.
-            settlement.items += [(replace(half, failures=most - 1), 0.0) for half in _halves(item)]
-        else:
-            _record(settlement, item, item.reason, at_ms)
+            return _halves(replace(item, failures=most - 1))
+        return _decided(item, item.reason, at_ms)
 
     def _backoff_s(self, failures: int) -> float:
         """Exponential backoff with full jitter: anything between 0 and the bound, so that retries spread out."""
@@ -167,25 +171,35 @@ class Decider:
         return self.uniform(0.0, bound)
 
 
-def _failed_call(batch: Batch, failure: Failure) -> Settlement:
-    """What a failure means for the job and the portal, whatever the contact IDs."""
+def _joined(fates: Sequence[_Fate], settlement: Settlement) -> Settlement:
+    """Add the fates of the items of a batch to what its answer means for the job and the portal."""
+    return replace(
+        settlement,
+        records=[record for fate in fates for record in fate.records],
+        items=[item for fate in fates for item in fate.items],
+    )
+
+
+def _after_failure(batch: Batch, failure: Failure) -> Settlement:
+    """Return what a failure means for the job and the portal, whatever the contact IDs."""
+    stops = failure.action is Remedy.STOP
     return Settlement(
         sent=int(failure.sent),
         retried=int(failure.sent and batch.call is Call.PUT and batch.items[0].attempts > 0),
         throttled=int(_throttled(failure)),
         last_error=failure.message,
-        stop=failure.reason if failure.action is Action.STOP else None,
-        everyone=failure.action is Action.STOP and failure.everyone,
+        stop=StateReason(failure.reason) if stops else None,
+        everyone=stops and failure.everyone,
     )
 
 
 def _throttled(failure: Failure) -> bool:
-    return failure.action is Action.SLOW_DOWN and not failure.may_have_deleted
+    return failure.action is Remedy.SLOW_DOWN and not failure.may_have_deleted
 
 
 def _after_put(item: Item, failure: Failure) -> Item:
     """Note the attempt on the item; being throttled, waiting for a log-in or not getting through is none."""
-    waits = failure.action is Action.WAIT and not failure.may_have_deleted
+    waits = failure.action is Remedy.WAIT and not failure.may_have_deleted
     if _throttled(failure) or waits or not failure.sent:
         return item
     return replace(
@@ -193,31 +207,34 @@ def _after_put(item: Item, failure: Failure) -> Item:
     )
 
 
-def _deleted(settlement: Settlement, item: Item, item_ids: Sequence[int], answer: Deleted, at_ms: int) -> None:
+def _deleted(item: Item, item_ids: Sequence[int], answer: Deleted, at_ms: int) -> _Fate:
     # If those that it left out are still there and have to be given up, then because it does not delete them.
     sent = replace(item, attempts=item.attempts + 1, http_status=answer.http_status, reason=Code.NOT_DELETED)
     if len(answer.listed) == len(item_ids):  # a subset of as many: all of them
-        _record(settlement, sent, Code.DELETED, at_ms)
-        return
+        return _decided(sent, Code.DELETED, at_ms)
     listed = answer.listed
     deleted = [position for position, contact_id in zip(item.positions, item_ids, strict=True) if contact_id in listed]
     left_out = sorted(set(item.positions).difference(deleted))
-    if deleted:
-        codes = bytes([Code.DELETED]) * len(deleted)
-        settlement.records.append((item.segment, _as_record(sent, deleted, codes, at_ms)))
-    look_up = replace(sent, call=Call.LOOK_UP, positions=left_out, doubtful=item.doubtful or answer.unlisted_doubtful)
-    settlement.items.append((look_up, 0.0))
+    doubtful = item.doubtful or answer.unlisted_doubtful
+    fate = _undecided(replace(sent, call=Call.LOOK_UP, positions=left_out, doubtful=doubtful))
+    return _decided(replace(sent, positions=deleted), Code.DELETED, at_ms) + fate if deleted else fate
 
 
-def _record(settlement: Settlement, item: Item, code: Code, at_ms: int) -> None:
+def _decided(item: Item, code: Code, at_ms: int) -> _Fate:
     codes = bytes([code]) * len(item.positions)
-    settlement.records.append((item.segment, _as_record(item, item.positions, codes, at_ms)))
+    return _Fate(records=[(item.segment, _as_record(item, item.positions, codes, at_ms))])
+
+
+def _undecided(item: Item, delay_s: float = 0.0) -> _Fate:
+    return _Fate(items=[(item, delay_s)])
+
+
+def _halves(item: Item) -> _Fate:
+    middle = len(item.positions) // 2
+    return _undecided(replace(item, positions=item.positions[:middle])) + _undecided(
+        replace(item, positions=item.positions[middle:])
+    )
 
 
 def _as_record(item: Item, positions: Sequence[int], codes: bytes, at_ms: int) -> Record:
     return Record(positions=positions, codes=codes, attempts=item.attempts, http_status=item.http_status, at_ms=at_ms)
-
-
-def _halves(item: Item) -> tuple[Item, Item]:
-    middle = len(item.positions) // 2
-    return replace(item, positions=item.positions[:middle]), replace(item, positions=item.positions[middle:])

@@ -14,7 +14,8 @@ import aiohttp
 from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.http_exceptions import HttpProcessingError
 
-from worker.portal_answers import Action
+from jobs.words.reasons import StateReason
+from worker.portal_answers import Remedy
 
 # The innermost .NET exception's HRESULT, as the API's error envelope carries it.
 HRESULT_AUTHENTICATION = -2146233087
@@ -41,7 +42,7 @@ ANY_BODY = frozenset(Body)
 class Decision:
     """What one kind of failure means; the fields are those of `Failure`."""
 
-    action: Action
+    action: Remedy
     may_have_deleted: bool
     reason: str
     message: str
@@ -89,33 +90,35 @@ _HTML = frozenset({Body.HTML})
 
 _WRONG_ADDRESS = "check the portal's url: the base address of the portal, without /api"
 _GARBLED = Decision(
-    Action.RETRY, True, "answer_garbled", "the portal's answer is not what its API sends", settle_s=(0.5, 10)
+    Remedy.RETRY, True, "answer_garbled", "the portal's answer is not what its API sends", settle_s=(0.5, 10)
 )
-_CUT_OFF = Decision(Action.RETRY, True, "answer_garbled", "the portal's answer arrived damaged", settle_s=(0.5, 10))
+_CUT_OFF = Decision(Remedy.RETRY, True, "answer_garbled", "the portal's answer arrived damaged", settle_s=(0.5, 10))
 _LOST = Decision(
-    Action.RETRY, True, "connection_lost", "the connection broke before the portal had answered", settle_s=(1, 30)
+    Remedy.RETRY, True, "connection_lost", "the connection broke before the portal had answered", settle_s=(1, 30)
 )
-_TIMED_OUT = Decision(Action.RETRY, True, "timeout", "the portal did not answer in time", shrink=True, settle_s=(1, 60))
-_UNREACHABLE = Decision(Action.RETRY, False, "portal_unreachable", "no connection to the portal", sent=False)
-_NOT_SET_UP = Decision(Action.STOP, False, "portal_protocol", f"the portal's address cannot be used; {_WRONG_ADDRESS}")
+_TIMED_OUT = Decision(Remedy.RETRY, True, "timeout", "the portal did not answer in time", shrink=True, settle_s=(1, 60))
+_UNREACHABLE = Decision(Remedy.RETRY, False, StateReason.PORTAL_UNREACHABLE, "no connection to the portal", sent=False)
+_NOT_SET_UP = Decision(
+    Remedy.STOP, False, StateReason.PORTAL_PROTOCOL, f"the portal's address cannot be used; {_WRONG_ADDRESS}"
+)
 _NO_NAME = Decision(
-    Action.RETRY,
+    Remedy.RETRY,
     False,
-    "portal_unreachable",
+    StateReason.PORTAL_UNREACHABLE,
     "the portal's name cannot be resolved; check its url and the DNS",
     sent=False,
 )
 _BAD_CERTIFICATE = Decision(
-    Action.STOP,
+    Remedy.STOP,
     False,
-    "portal_protocol",
+    StateReason.PORTAL_PROTOCOL,
     "the portal's certificate is not trusted; renew it, or name its authority in the portal's tls_ca_file",
     sent=False,
 )
 _REDIRECTED = Decision(
-    Action.STOP,
+    Remedy.STOP,
     True,
-    "portal_protocol",
+    StateReason.PORTAL_PROTOCOL,
     f"the portal redirects to another address, which is never followed; {_WRONG_ADDRESS}",
 )
 
@@ -123,16 +126,16 @@ _REDIRECTED = Decision(
 STATUS_TABLE: tuple[StatusRule, ...] = (
     StatusRule(
         (200,),
-        Decision(Action.RETRY, True, "portal_error", "the portal answered 200 with an error inside"),
+        Decision(Remedy.RETRY, True, "portal_error", "the portal answered 200 with an error inside"),
         _API_ERROR,
     ),
     StatusRule(range(200, 300), _GARBLED),
     StatusRule(
         (301, 302, 307, 308),
         Decision(
-            Action.STOP,
+            Remedy.STOP,
             False,
-            "portal_protocol",
+            StateReason.PORTAL_PROTOCOL,
             "the portal redirects to another address, usually from http to https; set the portal's url to the address "
             "that answers itself, beginning with https://",
         ),
@@ -140,51 +143,60 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
     StatusRule(range(300, 400), _REDIRECTED),
     StatusRule(
         (400,),
-        Decision(Action.STOP, False, "portal_protocol", f"a page that is not the API refused; {_WRONG_ADDRESS}"),
+        Decision(
+            Remedy.STOP, False, StateReason.PORTAL_PROTOCOL, f"a page that is not the API refused; {_WRONG_ADDRESS}"
+        ),
         _HTML,
     ),
-    StatusRule((400,), Decision(Action.SPLIT, False, "rejected", "the portal rejected the request")),
+    StatusRule((400,), Decision(Remedy.SPLIT, False, "rejected", "the portal rejected the request")),
     StatusRule(
         (401,),
         Decision(
-            Action.STOP,
+            Remedy.STOP,
             False,
-            "portal_auth",
+            StateReason.PORTAL_AUTH,
             "the portal does not accept the credentials; replace the portal's token, or its username and password",
         ),
     ),
     StatusRule(
         (402,),
-        Decision(Action.STOP, False, "portal_payment", "the portal is unpaid or not active; renew its licence or plan"),
+        Decision(
+            Remedy.STOP,
+            False,
+            StateReason.PORTAL_PAYMENT,
+            "the portal is unpaid or not active; renew its licence or plan",
+        ),
     ),
     StatusRule(
         (403,),
         Decision(
-            Action.STOP,
+            Remedy.STOP,
             False,
-            "portal_forbidden",
+            StateReason.PORTAL_FORBIDDEN,
             "the portal refuses calls from this network address; allow it in the portal's IP restrictions",
         ),
         _EMPTY,
     ),
     StatusRule(
         (403,),
-        Decision(Action.RETRY, True, "portal_error", "the portal lost its database on the way", settle_s=(1, 30)),
+        Decision(Remedy.RETRY, True, "portal_error", "the portal lost its database on the way", settle_s=(1, 30)),
         _API_ERROR,
         hresults=(HRESULT_INVALID_OPERATION, HRESULT_DISPOSED),
     ),
     StatusRule(
         (403,),
-        Decision(Action.STOP, False, "portal_forbidden", "the account lacks the right; give it rights in the CRM"),
+        Decision(
+            Remedy.STOP, False, StateReason.PORTAL_FORBIDDEN, "the account lacks the right; give it rights in the CRM"
+        ),
         _API_ERROR,
         hresults=(HRESULT_SECURITY,),
     ),
     StatusRule(
         (403,),
         Decision(
-            Action.STOP,
+            Remedy.STOP,
             False,
-            "portal_forbidden",
+            StateReason.PORTAL_FORBIDDEN,
             "the CRM module is not open to the account; give the account access to it (guests never have any)",
         ),
         _API_ERROR,
@@ -193,51 +205,53 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
     StatusRule(
         (403,),
         Decision(
-            Action.STOP,
+            Remedy.STOP,
             True,
-            "portal_forbidden",
+            StateReason.PORTAL_FORBIDDEN,
             "the portal, or something in front of it, forbids the call; check the account's rights and any firewall",
         ),
     ),
     StatusRule(
         (404,),
         Decision(
-            Action.STOP,
+            Remedy.STOP,
             False,
-            "portal_protocol",
+            StateReason.PORTAL_PROTOCOL,
             f"no active portal answers at this address: unknown, suspended or about to be removed; {_WRONG_ADDRESS}",
         ),
         _EMPTY,
     ),
     StatusRule(
         (404, 405),
-        Decision(Action.STOP, False, "portal_protocol", f"this address has no such call; {_WRONG_ADDRESS}"),
+        Decision(Remedy.STOP, False, StateReason.PORTAL_PROTOCOL, f"this address has no such call; {_WRONG_ADDRESS}"),
     ),
     StatusRule((408,), _TIMED_OUT),
     StatusRule(
         (413, 414),
-        Decision(Action.SPLIT, False, "rejected", "the request is too large for the portal", shrink=True),
+        Decision(Remedy.SPLIT, False, "rejected", "the request is too large for the portal", shrink=True),
     ),
     StatusRule(
         (407,),
         Decision(
-            Action.STOP,
+            Remedy.STOP,
             True,
-            "portal_proxy",
+            StateReason.PORTAL_PROXY,
             "a proxy on the way does not know who is calling; set the portal's proxy, proxy_username and "
             "proxy_password_file",
         ),
     ),
     StatusRule(
         (411, 415, 417, 421, 426, 431, 501, 505, 511),
-        Decision(Action.STOP, True, "portal_protocol", f"something that is not the API answered; {_WRONG_ADDRESS}"),
+        Decision(
+            Remedy.STOP, True, StateReason.PORTAL_PROTOCOL, f"something that is not the API answered; {_WRONG_ADDRESS}"
+        ),
     ),
-    StatusRule((429,), Decision(Action.SLOW_DOWN, False, "rate_limit", "the portal asks for fewer calls")),
-    StatusRule(range(400, 500), Decision(Action.RETRY, True, "portal_error", "the portal refused the call")),
+    StatusRule((429,), Decision(Remedy.SLOW_DOWN, False, StateReason.RATE_LIMIT, "the portal asks for fewer calls")),
+    StatusRule(range(400, 500), Decision(Remedy.RETRY, True, "portal_error", "the portal refused the call")),
     StatusRule(
         (500,),
         Decision(
-            Action.RETRY,
+            Remedy.RETRY,
             True,
             "timeout",
             "the portal's database took too long",
@@ -250,7 +264,7 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
     StatusRule(
         (500,),
         Decision(
-            Action.RETRY,
+            Remedy.RETRY,
             True,
             "portal_error",
             "the portal's database failed, for example by a deadlock",
@@ -259,26 +273,30 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
         _API_ERROR,
         hresults=(HRESULT_DATABASE,),
     ),
-    StatusRule((500,), Decision(Action.RETRY, True, "portal_error", "the portal failed inside")),
+    StatusRule((500,), Decision(Remedy.RETRY, True, "portal_error", "the portal failed inside")),
     StatusRule(
         (502,),
         Decision(
-            Action.SLOW_DOWN, True, "push_back", "the portal's application is down or restarting", settle_s=(1, 30)
+            Remedy.SLOW_DOWN,
+            True,
+            StateReason.PUSH_BACK,
+            "the portal's application is down or restarting",
+            settle_s=(1, 30),
         ),
     ),
     StatusRule(
         (503,),
-        Decision(Action.SLOW_DOWN, False, "push_back", "the portal is being moved, restored or backed up"),
+        Decision(Remedy.SLOW_DOWN, False, StateReason.PUSH_BACK, "the portal is being moved, restored or backed up"),
         _EMPTY,
     ),
     StatusRule(
         (503, 529),
-        Decision(Action.SLOW_DOWN, True, "push_back", "the portal is overloaded or away", settle_s=(1, 30)),
+        Decision(Remedy.SLOW_DOWN, True, StateReason.PUSH_BACK, "the portal is overloaded or away", settle_s=(1, 30)),
     ),
     StatusRule(
         (504, 524, 598, 599),
         Decision(
-            Action.RETRY,
+            Remedy.RETRY,
             True,
             "timeout",
             "the gateway gave up waiting; the portal may go on working",
@@ -286,29 +304,31 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
             settle_s=(5, 60),
         ),
     ),
-    StatusRule(range(500, 600), Decision(Action.RETRY, True, "portal_error", "the portal failed", settle_s=(1, 30))),
+    StatusRule(range(500, 600), Decision(Remedy.RETRY, True, "portal_error", "the portal failed", settle_s=(1, 30))),
     StatusRule(
         range(1000),
-        Decision(Action.STOP, True, "portal_protocol", f"no status that an API answers with; {_WRONG_ADDRESS}"),
+        Decision(
+            Remedy.STOP, True, StateReason.PORTAL_PROTOCOL, f"no status that an API answers with; {_WRONG_ADDRESS}"
+        ),
     ),
 )
 
 FAULT_TABLE: dict[Fault, Decision] = {
     Fault.TOO_LARGE: Decision(
-        Action.RETRY, True, "answer_garbled", "the portal's answer is larger than any real one", shrink=True
+        Remedy.RETRY, True, "answer_garbled", "the portal's answer is larger than any real one", shrink=True
     ),
     Fault.INCOMPLETE: Decision(
-        Action.RETRY, True, "answer_garbled", "the portal's answer lists less than it counts, or lacks a field"
+        Remedy.RETRY, True, "answer_garbled", "the portal's answer lists less than it counts, or lacks a field"
     ),
     Fault.FOREIGN_ID: Decision(
-        Action.STOP,
+        Remedy.STOP,
         True,
-        "portal_protocol",
+        StateReason.PORTAL_PROTOCOL,
         "the portal's answer lists a contact that was not asked for; do not go on before its cause is known",
         everyone=True,
     ),
     Fault.NEVER_THE_API: Decision(
-        Action.STOP, True, "portal_protocol", f"several answers in a row were not the API's; {_WRONG_ADDRESS}"
+        Remedy.STOP, True, StateReason.PORTAL_PROTOCOL, f"several answers in a row were not the API's; {_WRONG_ADDRESS}"
     ),
 }
 
@@ -322,24 +342,24 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     aiohttp.ClientConnectorDNSError: _NO_NAME,
     socket.gaierror: _NO_NAME,
     aiohttp.ConnectionTimeoutError: Decision(
-        Action.RETRY, False, "portal_unreachable", "connecting to the portal took too long", sent=False
+        Remedy.RETRY, False, StateReason.PORTAL_UNREACHABLE, "connecting to the portal took too long", sent=False
     ),
     aiohttp.ClientSSLError: Decision(
-        Action.RETRY, False, "portal_unreachable", "no TLS connection to the portal", sent=False
+        Remedy.RETRY, False, StateReason.PORTAL_UNREACHABLE, "no TLS connection to the portal", sent=False
     ),
     aiohttp.ClientConnectorSSLError: Decision(
-        Action.RETRY,
+        Remedy.RETRY,
         False,
-        "portal_unreachable",
+        StateReason.PORTAL_UNREACHABLE,
         "no TLS connection to the portal; if this stays, check that its url names a TLS port",
         sent=False,
     ),
     aiohttp.ClientConnectorCertificateError: _BAD_CERTIFICATE,
     ssl.CertificateError: _BAD_CERTIFICATE,
     aiohttp.ServerFingerprintMismatch: Decision(
-        Action.STOP,
+        Remedy.STOP,
         False,
-        "portal_protocol",
+        StateReason.PORTAL_PROTOCOL,
         "the portal's certificate is not the expected one; find out why before you go on",
         sent=False,
     ),
@@ -349,7 +369,11 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     aiohttp.NonHttpUrlClientError: _NOT_SET_UP,
     # By its status where a proxy is configured: worker/proxy_failures.py.
     aiohttp.ClientHttpProxyError: Decision(
-        Action.STOP, False, "portal_proxy", "a proxy refuses the connection to the portal; see to its rules", sent=False
+        Remedy.STOP,
+        False,
+        StateReason.PORTAL_PROXY,
+        "a proxy refuses the connection to the portal; see to its rules",
+        sent=False,
     ),
     # Redirects are never followed, so these cannot come; if one does, the request went somewhere unknown.
     aiohttp.RedirectClientError: _REDIRECTED,

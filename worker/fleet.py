@@ -264,4 +264,6 @@ def terms_of(portal: Portal, look_up_size: int) -> Terms:
         retry_share=portal.retry_share,
         max_concurrency=portal.max_concurrency,
         longest_rest_s=max(portal.retry_after_max_s, portal.backoff_max_s),
+        failure_threshold=portal.failure_threshold,
+        failure_threshold_from=portal.failure_threshold_from,
     )

@@ -20,26 +20,26 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from config.portal import Portal
-from jobs.lanes.call_report import OK
-from jobs.lanes.call_report import CallReport as Answer
+from jobs.lanes.call_report import OK, CallReport
 from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Surplus, Terms, Turn
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call
 from jobs.store.connection import AWAY
 from jobs.words.outcomes import Code, Outcome
+from jobs.words.reasons import StateReason
 from jobs.words.states import State
 from worker import batch_size
 from worker.decide import Decider
 from worker.drain import Drain, cancel
-from worker.portal_answers import Action, Deleted, Failure, LookedUp
+from worker.portal_answers import Deleted, Failure, LookedUp, Remedy
 from worker.portal_client import NOT_SENT, PortalClient
-from worker.push_back import PushBack
+from worker.push_back import PushBack, Relief
 from worker.segments import Segments
 
 #: What a call came to that this process had no time to wait for.
 INTERRUPTED = Failure(
-    action=Action.RETRY,
+    action=Remedy.RETRY,
     may_have_deleted=True,
     reason="timeout",
     http_status=None,
@@ -138,8 +138,6 @@ class Lane:
                 # The line about this batch may be written while the next one is under way: its task takes this along.
                 bind_contextvars(job_id=grant.job_id)
                 done = await self._work(grant)
-                done.settlement.threshold = self.portal.failure_threshold
-                done.settlement.threshold_from = self.portal.failure_threshold_from
                 if recording:
                     await recording
                     recording = None
@@ -183,28 +181,33 @@ class Lane:
         """Send what is not protected. This is the last place before the wire, whichever way a list came in."""
         spared = [at for at, contact_id in enumerate(ids) if contact_id in self.protected]
         kept = [at for at, contact_id in enumerate(ids) if contact_id not in self.protected]
-        done = _Done(batch, Settlement())
-        if kept:
-            done = replace(await self._send(_part(batch, kept), [[ids[at] for at in kept]]), batch=batch)
         dropped = self.decider.drop(_part(batch, spared), batch.server_ms(), never_sent=Code.PROTECTED)
-        done.settlement.records += dropped.records
-        done.settlement.items += dropped.items
-        return done
+        if not kept:
+            return _Done(batch, dropped)
+        done = await self._send(_part(batch, kept), [[ids[at] for at in kept]])
+        both = replace(
+            done.settlement,
+            records=[*done.settlement.records, *dropped.records],
+            items=[*done.settlement.items, *dropped.items],
+        )
+        return replace(done, batch=batch, settlement=both)
 
     async def _send(self, batch: Batch, ids: list[list[int]]) -> "_Done":
         started_s = time.monotonic()
         answer = await self._call(batch, ids)
         took_s = time.monotonic() - started_s
-        settlement = self.decider.settle(batch, ids, answer, batch.server_ms())
         if isinstance(answer, Failure):
-            self.push_back.note(settlement, answer, started_s)
-            settlement.ceiling = self.terms.requests_per_second
+            relief = self.push_back.after(answer, started_s)
         else:
+            relief = Relief()
             self.push_back.calm()
-        if not isinstance(answer, Failure) or answer.sent:
-            settlement.answer = _counted(batch, answer, took_s)
-        if batch.call is Call.PUT:
-            settlement.batch_size = self._next_size(batch, answer, took_s)
+        settlement = replace(
+            self.decider.settle(batch, ids, answer, batch.server_ms()),
+            slow_down=relief.slow_down,
+            rest=relief.rest,
+            batch_size=self._next_size(batch, answer, took_s) if batch.call is Call.PUT else None,
+            report=_report(batch, answer, took_s),
+        )
         return _Done(batch, settlement, answer, took_s)
 
     async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
@@ -301,8 +304,10 @@ def _pick(segment: "array[int]", positions: Sequence[int]) -> list[int]:
     return [segment[position] for position in positions]
 
 
-def _counted(batch: Batch, answer: Deleted | LookedUp | Failure, took_s: float) -> Answer:
-    return Answer(
+def _report(batch: Batch, answer: Deleted | LookedUp | Failure, took_s: float) -> CallReport | None:
+    if isinstance(answer, Failure) and not answer.sent:
+        return None
+    return CallReport(
         at_ms=batch.server_ms(),
         job_id=batch.job_id,
         call=batch.call.name.lower(),
@@ -317,7 +322,7 @@ def _result(answer: Deleted | LookedUp | Failure) -> str:
     if not isinstance(answer, Failure):
         return OK
     # What we wait for is no answer; that was 401.
-    return "portal_auth" if answer.action is Action.WAIT else answer.reason
+    return StateReason.PORTAL_AUTH if answer.action is Remedy.WAIT else answer.reason
 
 
 def _farewell(grant: Idle | Later | Surplus | Lost) -> Farewell:

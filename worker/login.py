@@ -30,13 +30,14 @@ from redis.exceptions import RedisError
 
 from config.portal import Portal
 from jobs.store.connection import AWAY
+from jobs.words.reasons import StateReason
 from worker.drain import cancel
 from worker.envelope import NotAnEnvelopeError, read_error, read_object
 from worker.exchange import RawAnswer
 from worker.failure_table import HRESULT_AUTHENTICATION
 from worker.failures import decide_status
 from worker.fingerprint import slow_key
-from worker.portal_answers import Action, Failure
+from worker.portal_answers import Failure, Remedy
 from worker.token_store import LOCK_TTL_S, MAX_ATTEMPTS, TokenStore
 
 #: Sends one log-in call with this JSON body.
@@ -272,8 +273,8 @@ def read_login(answer: RawAnswer, *, now: float) -> tuple[str, float] | str | Fa
         deleting=False,
         read_by_proxy=answer.read_by_proxy,
     )
-    if failure.action is Action.SPLIT:  # there are no contact IDs here to blame
-        failure = replace(failure, action=Action.STOP, reason="portal_protocol", shrink=False)
+    if failure.action is Remedy.SPLIT:  # there are no contact IDs here to blame
+        failure = replace(failure, action=Remedy.STOP, reason=StateReason.PORTAL_PROTOCOL, shrink=False)
     return replace(failure, message=f"logging in: {failure.message}")
 
 
@@ -292,13 +293,13 @@ def _refused(reason: str, left_s: float, status: int | None = None) -> Failure:
     message, _ = REFUSALS.get(reason, REFUSALS["wrong_password"])
     message = f"{message} (not tried again for {left_s:.0f} s, unless the configuration changes)"
     # No `retry_after_s`: only these credentials are left alone, and corrected ones must not have to wait.
-    return Failure(Action.STOP, False, "portal_auth", status, message)
+    return Failure(Remedy.STOP, False, StateReason.PORTAL_AUTH, status, message)
 
 
 def _wait(message: str, wait_s: float) -> Failure:
     until = datetime.now(UTC) + timedelta(seconds=wait_s)
     message = f"{message}; tried again at {until:%H:%M:%S} UTC"
-    return Failure(Action.WAIT, False, "login_guard", None, message, retry_after_s=wait_s)
+    return Failure(Remedy.WAIT, False, StateReason.LOGIN_GUARD, None, message, retry_after_s=wait_s)
 
 
 @lru_cache(maxsize=64)

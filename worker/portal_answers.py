@@ -80,7 +80,7 @@ class LookedUp:
     http_status: int
 
 
-class Action(StrEnum):
+class Remedy(StrEnum):
     """What to do after a failure."""
 
     #: Try again later with backoff; counts as an attempt.
@@ -101,7 +101,7 @@ class Action(StrEnum):
 class Failure:
     """A call that brought no valid answer."""
 
-    action: Action
+    action: Remedy
     #: False only where it is certain that the portal deleted nothing. True: read the contact IDs back first.
     may_have_deleted: bool
     #: A stable word. For contact IDs: rejected, portal_error, timeout, answer_garbled, connection_lost, …; for a job's

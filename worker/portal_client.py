@@ -9,13 +9,14 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from config.portal import Portal
+from jobs.words.reasons import StateReason
 from worker import wire
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
 from worker.exchange import Exchange, RawAnswer
 from worker.failure_table import Body, Fault
 from worker.failures import decide_fault, decide_status
 from worker.login import Credentials, LogIn, StaticToken
-from worker.portal_answers import Action, AllOf, Deleted, Failure, LookedUp
+from worker.portal_answers import AllOf, Deleted, Failure, LookedUp, Remedy
 from worker.token_store import TokenStore
 
 #: So many answers of status 200 in a row that are not the API's are a wrong address, not a gateway's hiccup.
@@ -33,9 +34,9 @@ class NoTurn(Exception):
 
 
 _NO_TURN = Failure(
-    action=Action.GIVE_UP,
+    action=Remedy.GIVE_UP,
     may_have_deleted=False,
-    reason="push_back",
+    reason=StateReason.PUSH_BACK,
     http_status=None,
     message="a fresh log-in was needed while the portal took no calls; the batch waits outside",
     sent=False,
@@ -44,7 +45,7 @@ _NO_TURN = Failure(
 
 #: What a call came to that was never made, for no fault of the portal: no attempt, no doubt, and no reason to spare it.
 NOT_SENT = Failure(
-    action=Action.GIVE_UP,
+    action=Remedy.GIVE_UP,
     may_have_deleted=False,
     reason="timeout",
     http_status=None,
@@ -250,7 +251,7 @@ class PortalClient:
                 self._look_up_max_chars = fits
                 return replace(
                     failure,
-                    action=Action.RETRY,
+                    action=Remedy.RETRY,
                     reason="rejected",
                     message="the portal finds the request line too long; the next look-up will be shorter",
                 )
@@ -258,7 +259,7 @@ class PortalClient:
                 self._bulk_look_up = False
                 return replace(
                     failure,
-                    action=Action.RETRY,
+                    action=Remedy.RETRY,
                     message="the portal knows no look-up of many contacts; they will be looked up one by one",
                 )
         return failure

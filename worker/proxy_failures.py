@@ -11,21 +11,22 @@ from typing import TypeAlias
 
 import aiohttp
 
+from jobs.words.reasons import StateReason
 from worker.failure_table import EXCEPTION_TABLE, Body, Decision
-from worker.portal_answers import Action
+from worker.portal_answers import Remedy
 
 _AWAY = Decision(
-    Action.RETRY,
+    Remedy.RETRY,
     False,
-    "portal_unreachable",
+    StateReason.PORTAL_UNREACHABLE,
     "no connection to the proxy; see that it runs, and that the portal's proxy setting is right",
     sent=False,
 )
 _WHO = "the proxy does not know who is calling; set, or correct, the portal's proxy_username and proxy_password_file"
 _REFUSES = Decision(
-    Action.STOP,
+    Remedy.STOP,
     False,
-    "portal_proxy",
+    StateReason.PORTAL_PROXY,
     "the proxy refuses the connection to the portal; have its address and port allowed there",
     sent=False,
 )
@@ -71,13 +72,13 @@ _TURNED_AWAY = frozenset({401, 413, 414, 429})
 #: Answers to a call that a proxy has read, which mean something else where they are not the API's.
 SAID_BY_PROXY: Mapping[int, Decision] = {
     403: Decision(
-        Action.STOP,
+        Remedy.STOP,
         True,
-        "portal_proxy",
+        StateReason.PORTAL_PROXY,
         "the proxy, or what stands behind it, forbids the call; have the portal's address allowed there",
         settle_s=(1, 30),
     ),
-    407: Decision(Action.STOP, True, "portal_proxy", _WHO, settle_s=(1, 30)),
+    407: Decision(Remedy.STOP, True, StateReason.PORTAL_PROXY, _WHO, settle_s=(1, 30)),
 }
 
 #: Host and port of the proxy on the way.

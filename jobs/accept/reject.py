@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from jobs.store import keys
 from jobs.store.scripts import Script
 from jobs.words.priority import Priority
+from jobs.words.reasons import StateReason
 
 REJECT_JOB = Script("reject_job")
 
@@ -47,7 +48,7 @@ async def reject_job(
         "label": label,
         "priority": priority,
         "stride": priority.stride,
-        "state_reason": "bad_request",
+        "state_reason": StateReason.BAD_REQUEST,
         "last_error": error if len(error) <= _MAX_ERROR else f"{error[: _MAX_ERROR - 1]}…",
     }
     reply = await REJECT_JOB(

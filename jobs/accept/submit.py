@@ -19,6 +19,7 @@ from jobs.words.errors import BadSubmission, JobExists
 from jobs.words.job_ids import check_job_id
 from jobs.words.labels import check_label
 from jobs.words.priority import Priority
+from jobs.words.reasons import StateReason
 from jobs.words.states import State
 
 CREATE_JOB = Script("create_job")
@@ -131,9 +132,9 @@ async def _stage_and_create(
 def _first_state(submission: Submission) -> tuple[State, str]:
     """Give a new job's state and state_reason."""
     if submission.needs_approval:
-        return State.AWAITING_APPROVAL, "approval"
+        return State.AWAITING_APPROVAL, StateReason.APPROVAL
     if submission.held:
-        return State.PAUSING, "operator"
+        return State.PAUSING, StateReason.OPERATOR
     return State.QUEUED, ""
 
 

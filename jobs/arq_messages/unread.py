@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from jobs.arq_messages.message import FUNCTION, Waiting, find_message, read_head, read_message
 from jobs.arq_messages.request import Request, read_request
 from jobs.lanes.presence import is_anybody_there
+from jobs.words.reasons import StateReason
 from jobs.words.states import State
 
 #: About six million contact IDs. Who hands in more at once is better served by a streamed list over HTTP.
@@ -45,7 +46,7 @@ async def read_unread(redis: Redis, job_id: str) -> dict[str, str] | None:
         _read[place] = facts
         if len(_read) > _KEPT:
             _read.popitem(last=False)
-    reason = "starting" if await is_anybody_there(redis) else "no_worker"
+    reason = StateReason.STARTING if await is_anybody_there(redis) else StateReason.NO_WORKER
     return {**facts, "state": State.QUEUED, "state_reason": reason}
 
 

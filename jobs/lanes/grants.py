@@ -98,7 +98,9 @@ class Terms:
         max_wait_s: longest wait for a turn while holding a lease.
         retry_share: largest part of the calls that retries may take, 0 to 1.
         max_concurrency: calls in flight at most.
-        longest_rest_s: longest push-back that is kept to.
+        longest_rest_s: longest rest that the portal is given.
+        failure_threshold: failed share of the decided contact IDs, 0 to 1, above which a job pauses.
+        failure_threshold_from: decided contact IDs before that share is judged.
 
     The rate and the concurrency hold where nobody has set others (jobs/view/portal.py).
     """
@@ -113,6 +115,8 @@ class Terms:
     retry_share: float = 1.0
     max_concurrency: int = 1000
     longest_rest_s: float = 86_400.0
+    failure_threshold: float = 0.5
+    failure_threshold_from: int = 1000
 
     def arguments(self, turn_us: int) -> list[int | float]:
         """The script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""

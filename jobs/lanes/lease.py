@@ -60,6 +60,7 @@ class LaneLedger:
         self._held_until_s = 0.0
         self._turn = 0, 0
         self._free_place = 0
+        self._terms: Terms  # of the last `next_batch`
 
     @property
     def holds_lease(self) -> bool:
@@ -100,7 +101,11 @@ class LaneLedger:
         return self._grant(reply, asked_s)
 
     async def settle(self, batch: Batch, settlement: Settlement) -> bool:
-        """Record what became of a batch; False if it is not the lane's any more and nothing was recorded."""
+        """Record what became of a batch, under the terms of the last `next_batch`.
+
+        Returns:
+            False if the batch is not the lane's any more; then nothing was recorded.
+        """
         [reply] = await run_together(self._redis, [self._settle_call(batch, settlement)])
         return bool(reply[0] == b"ok")
 
@@ -122,10 +127,11 @@ class LaneLedger:
         return (
             SETTLE,
             self._keys,
-            [f"{self._token}/{batch.place}", batch.seq, self._configuration, *settlement.arguments()],
+            [f"{self._token}/{batch.place}", batch.seq, self._configuration, *settlement.arguments(self._terms)],
         )
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
+        self._terms = terms
         turn_us, cuts = self._turn if has_turn else (0, 0)
         arguments = [
             self._token,

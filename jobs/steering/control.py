@@ -10,13 +10,14 @@ from jobs.store import keys
 from jobs.store.keys import known_key
 from jobs.store.scripts import Script
 from jobs.words.errors import UnknownJob
+from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State, refused
 
 CONTROL = Script("control")
 
 
 async def control(
-    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: str = "operator"
+    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: StateReason = StateReason.OPERATOR
 ) -> State:
     """Do as `carry_out`, and return the job's state now."""
     return (await carry_out(redis, job_id, event, by=by, lanes=lanes, reason=reason)).state
@@ -37,7 +38,7 @@ class Done:
 
 
 async def carry_out(
-    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: str = "operator"
+    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: StateReason = StateReason.OPERATOR
 ) -> Done:
     """Ask for a pause, a resume, a cancel or an approval. It takes effect with the next batch of each lane.
 

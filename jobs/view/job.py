@@ -14,11 +14,12 @@ from jobs.lanes.faults import Fault, fault_that_holds
 from jobs.store import keys
 from jobs.store.times import iso, iso_or_none, server_ms
 from jobs.view.actions import Action, read_actions
-from jobs.view.waiting import MOVING, Situation, why_waiting
+from jobs.view.waiting import Situation, why_waiting
 from jobs.words.errors import UnknownJob
 from jobs.words.job_ids import is_possible
 from jobs.words.outcomes import Outcome
 from jobs.words.priority import Priority
+from jobs.words.reasons import StateReason, is_moving
 from jobs.words.states import TERMINAL, State
 
 
@@ -281,10 +282,10 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         next_turn_ms=round(float(pacing.get("tat_us", 0)) / 1000) - now_ms,
     )
     reason = why_waiting(situation)
-    rests = situation.push_back_ms > 0 and reason == (situation.push_back_reason or "push_back")
+    rests = situation.push_back_ms > 0 and reason == (situation.push_back_reason or StateReason.PUSH_BACK)
     # What holds it may have been met by another job, and is what went wrong last all the same.
     held_by = around.fault if not situation.stored_reason and reason and reason == situation.fault else None
-    moves = state in {State.RUNNING, State.CANCELLING} and reason in MOVING
+    moves = state in {State.RUNNING, State.CANCELLING} and is_moving(reason)
     return Job(
         id=job_id,
         portal=facts["portal"],

@@ -11,6 +11,7 @@ from jobs.lanes.faults import fault_that_holds
 from jobs.store import keys
 from jobs.store.times import iso, server_ms
 from jobs.view.actions import Action, read_actions
+from jobs.words.reasons import StateReason
 
 
 class PortalView(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalVi
                 batch_size=min(int(pacing.get("batch_size", portal.batch_size_start)), portal.batch_size_max),
                 push_back_until=iso(push_back_ms) if pushed_back else None,
                 rest_asked_until=iso(asked_ms) if pushed_back and asked_ms > push_back_ms else None,
-                push_back_reason=pacing.get("push_back_reason", "push_back") if pushed_back else None,
+                push_back_reason=pacing.get("push_back_reason", StateReason.PUSH_BACK) if pushed_back else None,
                 fault=fault.reason if fault else None,
                 # A lane holds two claims for a moment, but never has more than one call in flight.
                 in_flight=len({claim.rpartition(b"/")[0] for claim in claims}),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jobs.words.reasons import StateReason
 from jobs.words.states import TERMINAL, State
 
 
@@ -36,10 +37,6 @@ class Situation:
     fault: str | None = None
 
 
-MOVING = frozenset({None, "rate_limit", "fair_share", "backoff"})
-"""What a job that makes progress may say between two of its batches."""
-
-
 def why_waiting(situation: Situation) -> str | None:
     """Give the word for what a job waits for; None if it is moving or has ended well."""
     if situation.stored_reason:
@@ -47,15 +44,15 @@ def why_waiting(situation: Situation) -> str | None:
     if situation.state in TERMINAL or (situation.inflight and situation.lanes):
         return None  # with no lane left, what is in flight was in the hands of a worker that died
     if situation.workers == 0:
-        return "no_worker"
+        return StateReason.NO_WORKER
     if not situation.is_known:
-        return "portal_not_configured"
+        return StateReason.PORTAL_NOT_CONFIGURED
     if situation.fault:
         return situation.fault
     if situation.push_back_ms > 0:
-        return situation.push_back_reason or "push_back"
+        return situation.push_back_reason or StateReason.PUSH_BACK
     if situation.next_turn_ms > 0:
-        return "rate_limit"
+        return StateReason.RATE_LIMIT
     if situation.state is State.QUEUED:
-        return "fair_share" if situation.lanes and situation.rivals > 1 else "starting"
-    return "backoff"
+        return StateReason.FAIR_SHARE if situation.lanes and situation.rivals > 1 else StateReason.STARTING
+    return StateReason.BACKOFF

@@ -12,9 +12,8 @@ from jobs.store.times import unix_s
 from jobs.view.history import Sample, read_history
 from jobs.view.job import Job, read_job
 from jobs.view.portal import PortalView, read_portal
-from jobs.view.waiting import MOVING
 from jobs.words.outcomes import Outcome
-from jobs.words.reasons import PORTAL_FAULTS, advice_on
+from jobs.words.reasons import PORTAL_FAULTS, StateReason, advice_on, is_moving
 from jobs.words.states import TERMINAL, State
 
 #: Below this share of the portal's turns, it is the other jobs that hold a job back.
@@ -80,7 +79,7 @@ async def explain(redis: Redis, settings: Settings, job_id: str) -> Why:
     portal = await read_portal(redis, configured) if configured else None
     share = None if job.ended else await _share(redis, job)
     bound = _what_binds(job, portal, share)
-    moves = job.state in {State.RUNNING, State.CANCELLING} and job.state_reason in MOVING
+    moves = job.state in {State.RUNNING, State.CANCELLING} and is_moving(job.state_reason)
     eta = eta_range(job.counts[Outcome.PENDING], job.contacts_per_second, await read_history(redis, job_id))
     return Why(
         id=job.id,
@@ -105,16 +104,11 @@ class _Bound:
     until: str | None = None
 
 
-_BY_REASON = {
-    "operator": "pause",
-    "failure_threshold": "pause",
-    "approval": "approval",
-    "no_worker": "no_worker",
-    "portal_not_configured": "no_worker",
-    "starting": "starting",
-    "backoff": "backoff",
-    "fair_share": "fair_share",
-    "push_back": "push_back",
+#: The constraint for each reason that has another word.
+_BY_REASON: dict[str, str] = {
+    StateReason.OPERATOR: "pause",
+    StateReason.FAILURE_THRESHOLD: "pause",
+    StateReason.PORTAL_NOT_CONFIGURED: "no_worker",
     **dict.fromkeys(PORTAL_FAULTS, "portal_fault"),
 }
 
@@ -126,12 +120,12 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
     until = portal.push_back_until if portal else None
     reason = job.state_reason
     rests = portal is not None and reason == portal.push_back_reason
-    if reason and (reason not in MOVING or job.state is State.QUEUED) and reason != "rate_limit":
+    if reason and (not is_moving(reason) or job.state is State.QUEUED) and reason != StateReason.RATE_LIMIT:
         return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), until if rests else None)
     if portal is None:
         return _Bound("starting" if reason is None else reason, f"portal {job.portal} is not in this configuration")
-    if until and portal.push_back_reason == "login_guard":
-        return _Bound("login_guard", f"{advice_on('login_guard', job.id)} after {until}", until)
+    if until and portal.push_back_reason == StateReason.LOGIN_GUARD:
+        return _Bound("login_guard", f"{advice_on(StateReason.LOGIN_GUARD, job.id)} after {until}", until)
     if until:
         return _Bound("push_back", f"{portal.name} asked for a rest: nobody calls it before {until}", until)
     if share is not None and share < _SMALL_SHARE:

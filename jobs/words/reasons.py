@@ -1,104 +1,186 @@
-"""What each state_reason means for a person, and what to do about it: one table for command line and page."""
+"""Why a job does not move: one stable word for each reason, with what it means and what to do about it.
+
+A job shows its reason as `state_reason`. Command line, API, page, metrics and scripts all take the words, the texts and
+the classes from here; the tables in README.md and docs/operations.md are made from them.
+"""
 
 from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+
+class ReasonClass(Enum):
+    """What ends a reason."""
+
+    MOVING = "moving"
+    """The job is making progress and waits for a moment between two batches."""
+    PASSING = "passing"
+    """It ends without anybody's help, though a remedy may end it sooner."""
+    PERSON = "person"
+    """Somebody has decided, or has to decide."""
+    FAULT = "fault"
+    """The portal, the account or the way to it is at fault, and somebody has to fix that."""
+
+
+class StateReason(StrEnum):
+    """The reasons, each with its class, its meaning and its remedy."""
+
+    OPERATOR = "operator"
+    APPROVAL = "approval"
+    FAILURE_THRESHOLD = "failure_threshold"
+    BAD_REQUEST = "bad_request"
+    STARTING = "starting"
+    RATE_LIMIT = "rate_limit"
+    FAIR_SHARE = "fair_share"
+    BACKOFF = "backoff"
+    PUSH_BACK = "push_back"
+    LOGIN_GUARD = "login_guard"
+    NO_WORKER = "no_worker"
+    PORTAL_NOT_CONFIGURED = "portal_not_configured"
+    PORTAL_UNREACHABLE = "portal_unreachable"
+    PORTAL_AUTH = "portal_auth"
+    PORTAL_PAYMENT = "portal_payment"
+    PORTAL_FORBIDDEN = "portal_forbidden"
+    PORTAL_PROXY = "portal_proxy"
+    PORTAL_PROTOCOL = "portal_protocol"
+
+    @property
+    def ends_by(self) -> ReasonClass:
+        """Its class."""
+        return _ADVICE[self].ends_by
+
+    @property
+    def meaning(self) -> str:
+        """Why the job does not move, or stopped, in plain words."""
+        return _ADVICE[self].meaning
+
+    @property
+    def remedy(self) -> str:
+        """What a person should do; empty where there is nothing to do.
+
+        `{id}` stands for the job's ID, `{go_on}` for what lets a paused job go on.
+        """
+        return _ADVICE[self].remedy
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
-    """Plain words for one reason.
+class _Advice:
+    """The same for one reason; see the properties of `StateReason`."""
 
-    Attributes:
-        meaning: why the job does not move, or stopped.
-        to_do: what a person should do; empty where it goes on by itself. `{id}` stands for the job's ID, `{go_on}` for
-            what lets a paused job go on.
-    """
-
+    ends_by: ReasonClass
     meaning: str
-    to_do: str = ""
+    remedy: str = ""
 
 
-ADVICE: dict[str, Advice] = {
-    # Somebody decides.
-    "operator": Advice("somebody paused it", "to go on: {go_on}"),
-    "approval": Advice("it is larger than the portal's approval_above", "to let it start: `crm-sweep approve {id}`"),
-    # It never began.
-    "bad_request": Advice("what was asked for is wrong, so nothing was deleted", "put it right and send it anew"),
-    # It goes on by itself.
-    "starting": Advice("it is about to start"),
-    "rate_limit": Advice("the portal's requests_per_second lets the next call go in a moment"),
-    "fair_share": Advice("other jobs of the portal have their turn"),
-    "backoff": Advice("some contacts are tried again after a short wait"),
-    "push_back": Advice(
-        "the portal asked for a rest, or is overloaded; it goes on by itself", "to try the portal at once: {go_on}"
+_ADVICE = {
+    StateReason.OPERATOR: _Advice(ReasonClass.PERSON, "a user paused it", "to go on: {go_on}"),
+    StateReason.APPROVAL: _Advice(
+        ReasonClass.PERSON, "it is larger than the portal's approval_above", "to let it start: `crm-sweep approve {id}`"
     ),
-    "login_guard": Advice(
-        "too many attempts to log in did not succeed, and crm-sweep waits so that the portal does not lock the account "
-        "out; it goes on by itself"
+    StateReason.FAILURE_THRESHOLD: _Advice(
+        ReasonClass.PERSON,
+        "too many of its contacts failed",
+        "find the cause in the ledger's `failed` lines, then {go_on}",
     ),
-    "no_worker": Advice("no worker is running", "start one with `crm-sweep worker`"),
-    "portal_not_configured": Advice(
-        "no worker that is running has the portal in its configuration",
-        "add it, or correct its name, and restart the workers; the job goes on by itself",
+    StateReason.BAD_REQUEST: _Advice(
+        ReasonClass.PERSON, "the request was wrong, so nothing was deleted", "correct it and submit it again"
     ),
-    "portal_unreachable": Advice(
+    StateReason.STARTING: _Advice(ReasonClass.PASSING, "it is about to start"),
+    StateReason.RATE_LIMIT: _Advice(
+        ReasonClass.MOVING, "the portal's requests_per_second allows the next call in a moment"
+    ),
+    StateReason.FAIR_SHARE: _Advice(ReasonClass.MOVING, "other jobs of the portal are having their turn"),
+    StateReason.BACKOFF: _Advice(ReasonClass.MOVING, "some contacts are tried again after a short wait"),
+    StateReason.PUSH_BACK: _Advice(
+        ReasonClass.PASSING,
+        "the portal asked for a rest, or is overloaded; the job continues on its own",
+        "to try the portal now: {go_on}",
+    ),
+    StateReason.LOGIN_GUARD: _Advice(
+        ReasonClass.PASSING,
+        "too many attempts to log in failed, and crm-sweep waits so that the portal does not lock the account; the job "
+        "continues on its own",
+    ),
+    StateReason.NO_WORKER: _Advice(ReasonClass.PASSING, "no worker is running", "start one with `crm-sweep worker`"),
+    StateReason.PORTAL_NOT_CONFIGURED: _Advice(
+        ReasonClass.PASSING,
+        "no running worker has the portal in its configuration",
+        "add it, or correct its name, and restart the workers; the job then continues on its own",
+    ),
+    StateReason.PORTAL_UNREACHABLE: _Advice(
+        ReasonClass.PASSING,
         "the portal cannot be reached, and is tried again now and then",
-        "see that it runs, and that its url, and its proxy if it has one, are right",
+        "check that it is running, and that its url, and its proxy if it has one, are right",
     ),
-    # A person has to put something right.
-    "portal_auth": Advice(
-        "the portal does not accept the credentials", "replace the portal's token or password, then {go_on}"
+    StateReason.PORTAL_AUTH: _Advice(
+        ReasonClass.FAULT,
+        "the portal does not accept the credentials",
+        "replace the portal's token or password, then {go_on}",
     ),
-    "portal_payment": Advice("the portal is unpaid or not active", "renew its licence or plan, then {go_on}"),
-    "portal_forbidden": Advice(
-        "the portal refuses the account, or calls from this address", "give it access to the CRM, then {go_on}"
+    StateReason.PORTAL_PAYMENT: _Advice(
+        ReasonClass.FAULT, "the portal is unpaid or not active", "renew its licence or plan, then {go_on}"
     ),
-    "portal_proxy": Advice(
+    StateReason.PORTAL_FORBIDDEN: _Advice(
+        ReasonClass.FAULT,
+        "the portal refuses the account, or calls from this address",
+        "give it access to the CRM, then {go_on}",
+    ),
+    StateReason.PORTAL_PROXY: _Advice(
+        ReasonClass.FAULT,
         "a proxy on the way to the portal refuses the calls",
         "correct the portal's proxy settings, or have its address allowed in the proxy, then {go_on}",
     ),
-    "portal_protocol": Advice(
+    StateReason.PORTAL_PROTOCOL: _Advice(
+        ReasonClass.FAULT,
         "what answers is not the portal's API, or answers what it never should",
         "check the portal's url (the base address, without /api), then {go_on}",
     ),
-    "failure_threshold": Advice(
-        "too large a part of the contacts failed", "find the cause in the ledger's `failed` lines, then {go_on}"
-    ),
 }
-"""One entry per word that `Job.state_reason` can be."""
 
-_UNKNOWN = Advice("it waits for somebody", "see last_error, then {go_on}")
+_BY_WORD = {str(reason): reason for reason in StateReason}
 
-#: Reasons that say that something is wrong with the portal, the account or the way there.
-PORTAL_FAULTS = frozenset(
-    {"portal_auth", "portal_payment", "portal_forbidden", "portal_proxy", "portal_protocol", "portal_unreachable"}
-)
+NEEDS_A_PERSON = frozenset(reason for reason in StateReason if reason.ends_by is ReasonClass.FAULT)
+"""Faults of the portal, the account or the way there that somebody has to fix."""
 
-#: Of these, the ones that a person has to put right: a portal that cannot be reached is tried again all the time.
-NEEDS_A_PERSON = PORTAL_FAULTS - {"portal_unreachable"}
+PORTAL_FAULTS = NEEDS_A_PERSON | {StateReason.PORTAL_UNREACHABLE}
+"""Everything that can be wrong there. A portal that cannot be reached is tried again all the time."""
+
+OUR_OWN_WAITS = frozenset({StateReason.LOGIN_GUARD, StateReason.PORTAL_UNREACHABLE})
+"""Why a portal is not called though it did not ask for a rest."""
+
+LIFTED_BY_RESUME = NEEDS_A_PERSON | {StateReason.PUSH_BACK}
+"""What holds a portal, and with it jobs that are not paused, until one of them is resumed."""
 
 
-#: What holds a portal, and with it jobs that are not paused, until somebody resumes one of them.
-LIFTED_BY_RESUME = NEEDS_A_PERSON | {"push_back"}
+def known_reason(word: str) -> StateReason | None:
+    """Return the reason that a word stands for; None for one that this version does not know."""
+    return _BY_WORD.get(word)
 
 
-def remedy_for(reason: str) -> str:
-    """Say what to do about a portal that cannot be worked with, where no job waits for it; empty if that is not known.
+def is_moving(word: str | None) -> bool:
+    """Whether a job that says this, or nothing, makes progress."""
+    reason = _BY_WORD.get(word or "")
+    return not word or (reason is not None and reason.ends_by is ReasonClass.MOVING)
+
+
+def remedy_without_job(reason: str) -> str:
+    """Return what to do about a portal that does not work, where no job waits for it; empty if that is not known.
 
     Args:
         reason: a word as `Job.state_reason` has it.
     """
-    advice = ADVICE.get(reason)
-    return advice.to_do.removesuffix(", then {go_on}") if advice and reason in PORTAL_FAULTS else ""
+    return StateReason(reason).remedy.removesuffix(", then {go_on}") if reason in PORTAL_FAULTS else ""
 
 
 def advice_on(reason: str, job_id: str, go_on: str | None = None) -> str:
     """Say in plain words why a job does not move and what to do.
 
     Args:
-        reason: `Job.state_reason`.
+        reason: `Job.state_reason`. A word that this version does not know sends the reader to `last_error`.
         job_id: put into the commands that are recommended.
         go_on: what lets a paused job go on; by default the command `resume`.
     """
-    advice = ADVICE.get(reason, _UNKNOWN)
-    to_do = advice.to_do.format(id=job_id, go_on=go_on or f"`crm-sweep resume {job_id}`")
-    return f"{advice.meaning}; {to_do}" if to_do else advice.meaning
+    known = known_reason(reason)
+    meaning = known.meaning if known else "it is waiting"
+    remedy = known.remedy if known else "see last_error, then {go_on}"
+    to_do = remedy.format(id=job_id, go_on=go_on or f"`crm-sweep resume {job_id}`")
+    return f"{meaning}; {to_do}" if to_do else meaning

@@ -85,7 +85,7 @@ class Driver:
 
     async def settle_pushed_back(self, ledger: LaneLedger, batch: Batch) -> None:
         items = [(item, 0.0) for item in batch.items]
-        assert await ledger.settle(batch, Settlement(items=items, slow_down=True, ceiling=self.ceiling))
+        assert await ledger.settle(batch, Settlement(items=items, slow_down=True))
 
 
 @pytest.fixture(scope="module")

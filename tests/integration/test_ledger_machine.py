@@ -51,7 +51,7 @@ from jobs.words.outcomes import Code, Outcome
 from jobs.words.priority import Priority
 from jobs.words.states import MOVES, Event, State
 from worker.decide import Decider
-from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ DECIDER = Decider(
 )
 
 
-def failure(action: Action, *, may_have_deleted: bool, reason: str = "portal_error", sent: bool = True) -> Failure:
+def failure(action: Remedy, *, may_have_deleted: bool, reason: str = "portal_error", sent: bool = True) -> Failure:
     return Failure(
         action=action, may_have_deleted=may_have_deleted, reason=reason, http_status=500, message="staged", sent=sent
     )
@@ -263,14 +263,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def put(self, batch: Batch, ids: list[int], fate: str) -> Deleted | Failure:
         if fate == "throttled":
-            return failure(Action.SLOW_DOWN, may_have_deleted=False, reason="rate_limit")
+            return failure(Remedy.SLOW_DOWN, may_have_deleted=False, reason="rate_limit")
         if fate == "unreachable":
-            return failure(Action.RETRY, may_have_deleted=False, reason="portal_unreachable", sent=False)
+            return failure(Remedy.RETRY, may_have_deleted=False, reason="portal_unreachable", sent=False)
         if fate == "stop":
-            return failure(Action.STOP, may_have_deleted=False, reason="portal_auth")
+            return failure(Remedy.STOP, may_have_deleted=False, reason="portal_auth")
         self.sent.update((batch.job_id, one) for one in ids)
         if self.portal.poisoned.intersection(ids):
-            return failure(Action.SPLIT, may_have_deleted=False, reason="rejected")
+            return failure(Remedy.SPLIT, may_have_deleted=False, reason="rejected")
         if fate == "answered":
             return Deleted(frozenset(self.portal.delete(ids)), unlisted_doubtful=False, http_status=200)
         self.doubted.update((batch.job_id, one) for one in ids)
@@ -278,13 +278,13 @@ class LedgerMachine(RuleBasedStateMachine):
             self.portal.delete(ids)
         elif fate == "late":
             self.portal.late.append(ids)
-        return failure(Action.RETRY, may_have_deleted=True, reason="timeout")
+        return failure(Remedy.RETRY, may_have_deleted=True, reason="timeout")
 
     def look_up(self, ids: list[int], fate: str) -> LookedUp | Failure:
         if fate == "stop":
-            return failure(Action.STOP, may_have_deleted=False, reason="portal_forbidden")
+            return failure(Remedy.STOP, may_have_deleted=False, reason="portal_forbidden")
         if fate in {"lost_before", "throttled"}:
-            return failure(Action.RETRY, may_have_deleted=False)
+            return failure(Remedy.RETRY, may_have_deleted=False)
         asked = ids[: TERMS.look_up_size]
         return LookedUp(self.portal.visible(asked), asked, 200)
 

@@ -12,7 +12,7 @@ from arq.connections import ArqRedis
 from tests.support.raw_portal import RawPortal, Request, answer, delete_all, error, listing, raw_portal
 from tests.support.waiting import until
 from worker import login, token_store
-from worker.portal_answers import Action, Deleted, Failure
+from worker.portal_answers import Deleted, Failure, Remedy
 from worker.portal_client import PortalClient
 from worker.token_store import MAX_ATTEMPTS, LocalTokenStore, RedisTokenStore, TokenStore
 
@@ -173,7 +173,7 @@ async def test_a_fresh_token_that_is_refused_too_stops_the_job(redis: ArqRedis) 
     async with fleet_of(office, redis) as fleet:
         failure = await fleet.worker().delete([1])
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.STOP, "portal_auth", False)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Remedy.STOP, "portal_auth", False)
     assert failure.sent
     assert office.logins == 2
 
@@ -193,7 +193,7 @@ async def test_a_wrong_password_is_tried_once_and_a_corrected_one_at_once(redis:
         for _ in range(3):
             failure = await fleet.worker(password="wrong").delete([1])
             assert isinstance(failure, Failure)
-            assert (failure.action, failure.reason, failure.sent) == (Action.STOP, "portal_auth", False)
+            assert (failure.action, failure.reason, failure.sent) == (Remedy.STOP, "portal_auth", False)
             assert "password" in failure.message
             assert "wrong" not in failure.message.split()
         assert office.logins == 1
@@ -220,7 +220,7 @@ async def test_a_lock_out_is_named_and_waited_for(redis: ArqRedis) -> None:
         failures = [await client.delete([1]) for _ in range(2)]
         for failure in failures:
             assert isinstance(failure, Failure)
-            assert (failure.action, failure.reason) == (Action.STOP, "portal_auth")
+            assert (failure.action, failure.reason) == (Remedy.STOP, "portal_auth")
             assert "locked" in failure.message
             assert re.search(r"not tried again for ([678]\d|90) s", failure.message)
             assert failure.retry_after_s is None, "corrected credentials would have to wait too"
@@ -246,7 +246,7 @@ async def test_the_whole_fleet_never_tries_more_often_than_the_portal_bears(redi
     assert office.logins == MAX_ATTEMPTS
     last = outcomes[-1]
     assert isinstance(last, Failure)
-    assert (last.action, last.reason, last.sent) == (Action.WAIT, "login_guard", False)
+    assert (last.action, last.reason, last.sent) == (Remedy.WAIT, "login_guard", False)
     assert last.retry_after_s is not None
     assert 0 < last.retry_after_s <= 60
 
@@ -262,8 +262,8 @@ async def test_tokens_that_die_again_and_again_cost_one_log_in_each_and_no_wait(
         # Attempts that do not succeed are counted as ever.
         outcomes = [await fleet.worker(password=f"wrong {number}").delete([1]) for number in range(MAX_ATTEMPTS + 1)]
     assert [outcome.action for outcome in outcomes if isinstance(outcome, Failure)] == [
-        *[Action.STOP] * MAX_ATTEMPTS,
-        Action.WAIT,
+        *[Remedy.STOP] * MAX_ATTEMPTS,
+        Remedy.WAIT,
     ]
 
 
@@ -322,7 +322,7 @@ async def test_a_worker_does_not_wait_for_ever_for_another_to_log_in(
     async with fleet_of(office, redis) as fleet:
         failure = await fleet.worker().delete([1])
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.reason) == (Action.WAIT, "login_guard")
+    assert (failure.action, failure.reason) == (Remedy.WAIT, "login_guard")
     assert (failure.may_have_deleted, failure.sent) == (False, False)
     assert office.logins == 0
 
@@ -385,7 +385,7 @@ async def test_a_portal_that_fails_inside_at_log_in_is_not_a_wrong_password(redi
         failure = await fleet.worker().delete([1])
         await fleet.clients[0].close()
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.RETRY, "portal_error", False)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Remedy.RETRY, "portal_error", False)
     assert [key async for key in redis.scan_iter("*login_refused*")] == []
 
 
@@ -411,7 +411,7 @@ async def test_a_single_process_can_do_without_redis(redis: ArqRedis) -> None:
         office.revoked.add("token-1")
         failure = await fleet.worker(store).delete([1])
         assert isinstance(failure, Failure)
-        assert failure.action is Action.WAIT
+        assert failure.action is Remedy.WAIT
     assert await redis.dbsize() == 0
 
 

@@ -10,10 +10,10 @@ import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
 from jobs.lanes import presence
-from jobs.lanes.call_report import CallReport as Answer
+from jobs.lanes.call_report import CallReport
 from jobs.lanes.grants import Batch, Later, Turn
 from jobs.lanes.lease import LaneLedger, rescue
-from jobs.lanes.settlement import Settlement
+from jobs.lanes.settlement import Rest, Settlement
 from jobs.steering.control import carry_out, control
 from jobs.store import keys
 from jobs.store.times import clock, iso
@@ -21,6 +21,7 @@ from jobs.view.job import read_job
 from jobs.view.portal import read_portal
 from jobs.words.errors import IllegalMove
 from jobs.words.outcomes import Outcome
+from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from simulator import Behaviour, Fault, World
 from simulator.faults import RetryAfterForm
@@ -54,9 +55,7 @@ async def push_back(redis: ArqRedis, lane: LaneLedger, batch: Batch, *, rest_s: 
     """The portal turns a call away, with nothing done."""
     settlement = Settlement(
         items=[(item, 0.0) for item in batch.items],
-        push_back_s=rest_s,
-        push_back_reason="push_back",
-        asked_s=asked_s,
+        rest=Rest(rest_s, StateReason.PUSH_BACK, asked_s),
     )
     assert await lane.settle(batch, settlement)
 
@@ -257,9 +256,8 @@ async def test_a_careful_call_that_is_not_answered_well_leaves_the_others_waitin
     await rest_is_over(redis)
     lane = await start_lane(redis, "careful")
     batch = await take(lane)
-    settlement = Settlement(items=[(item, 0.0) for item in batch.items])
-    if sent:
-        settlement.answer = Answer(batch.server_ms(), batch.job_id, "put", batch.size, 0.1, 429, "rate_limit")
+    report = CallReport(batch.server_ms(), batch.job_id, "put", batch.size, 0.1, 429, "rate_limit") if sent else None
+    settlement = Settlement(items=[(item, 0.0) for item in batch.items], report=report)
     assert await lane.settle(batch, settlement)
     if sent:
         told = await facts(redis)

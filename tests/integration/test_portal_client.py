@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.raw_portal import Behave, RawPortal, answer, delete_all, error, listing, raw_portal, rights, sending
 from worker import portal_client
-from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 
@@ -118,7 +118,7 @@ async def test_an_id_listed_twice_is_deleted_once() -> None:
 
 async def test_an_id_that_was_not_sent_stops_the_job() -> None:
     failure = await failure_of(answer(200, listing([1, 4])))
-    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.STOP, "portal_protocol", True)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Remedy.STOP, "portal_protocol", True)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_an_id_that_was_not_sent_stops_the_job() -> None:
 )
 async def test_a_200_that_is_no_envelope_leaves_everything_open(body: str | bytes) -> None:
     failure = await failure_of(answer(200, body))
-    assert (failure.action, failure.may_have_deleted) == (Action.RETRY, True)
+    assert (failure.action, failure.may_have_deleted) == (Remedy.RETRY, True)
     assert failure.reason in {"answer_garbled", "portal_error"}
     assert failure.http_status == 200
 
@@ -147,9 +147,9 @@ async def test_several_strange_answers_in_a_row_are_a_wrong_address() -> None:
     async with client_of(answer(200, HTML)) as (client, _):
         outcomes = [await client.delete([1]), await client.look_up([1]), await client.delete([1])]
     assert [outcome.action for outcome in outcomes if isinstance(outcome, Failure)] == [
-        Action.RETRY,
-        Action.RETRY,
-        Action.STOP,
+        Remedy.RETRY,
+        Remedy.RETRY,
+        Remedy.STOP,
     ]
     assert isinstance(outcomes[2], Failure)
     assert outcomes[2].reason == "portal_protocol"
@@ -160,18 +160,18 @@ async def test_an_answer_of_the_api_in_between_proves_the_address(sane: Behave) 
     strange = answer(200, HTML)
     async with client_of(strange, strange, sane, strange, strange) as (client, _):
         outcomes = [await client.delete([1]) for _ in range(5)]
-    assert not any(isinstance(each, Failure) and each.action is Action.STOP for each in outcomes)
+    assert not any(isinstance(each, Failure) and each.action is Remedy.STOP for each in outcomes)
 
 
 async def test_a_redirect_is_never_followed_and_says_what_to_change() -> None:
     failure = await failure_of(answer(301, "", {"Location": "https://crm.example.com/"}))
-    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.STOP, "portal_protocol", False)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Remedy.STOP, "portal_protocol", False)
     assert "https" in failure.message
 
 
 async def test_retry_after_of_a_throttled_call_is_passed_on() -> None:
     failure = await failure_of(answer(429, "", {"Retry-After": "3"}))
-    assert (failure.action, failure.reason, failure.retry_after_s) == (Action.SLOW_DOWN, "rate_limit", 3)
+    assert (failure.action, failure.reason, failure.retry_after_s) == (Remedy.SLOW_DOWN, "rate_limit", 3)
     assert not failure.may_have_deleted
 
 
@@ -184,7 +184,7 @@ async def test_several_headers_and_the_portals_own_clock_are_heeded() -> None:
 
 async def test_a_refused_token_stops_at_once_since_nobody_can_renew_it() -> None:
     failure = await failure_of(answer(401, "Unauthorized", {"Content-Type": "text/html"}))
-    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.STOP, "portal_auth", False)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Remedy.STOP, "portal_auth", False)
     assert "the-token" not in str(failure)
 
 
@@ -256,7 +256,7 @@ async def test_a_request_line_that_is_too_long_is_halved() -> None:
         before = client.look_up_capacity(ids)
         failure = await client.look_up(ids)
         assert isinstance(failure, Failure)
-        assert (failure.action, failure.may_have_deleted) == (Action.RETRY, False)
+        assert (failure.action, failure.may_have_deleted) == (Remedy.RETRY, False)
         assert client.look_up_capacity(ids) < before * 0.6
         assert isinstance(await client.look_up(ids), LookedUp)
     assert len(portal.requests[1].target) <= len(portal.requests[0].target) / 2
@@ -266,7 +266,7 @@ async def test_halving_the_request_line_comes_to_an_end() -> None:
     async with client_of(answer(414, HTML)) as (client, _):
         outcomes = [await client.look_up(list(range(1_000_000_000, 1_000_000_500))) for _ in range(10)]
     assert isinstance(outcomes[-1], Failure)
-    assert outcomes[-1].action is Action.SPLIT
+    assert outcomes[-1].action is Remedy.SPLIT
 
 
 async def test_an_old_portal_without_bulk_look_up_is_asked_one_by_one() -> None:
@@ -274,7 +274,7 @@ async def test_an_old_portal_without_bulk_look_up_is_asked_one_by_one() -> None:
     async with client_of(answer(404, HTML), answer(200, one), error(404, "Not found")) as (client, portal):
         failure = await client.look_up([5, 6])
         assert isinstance(failure, Failure)
-        assert (failure.action, failure.may_have_deleted) == (Action.RETRY, False)
+        assert (failure.action, failure.may_have_deleted) == (Remedy.RETRY, False)
         assert client.look_up_capacity([5, 6]) == 1
         assert await client.look_up([5, 6]) == LookedUp({5: Visible.HAS_INVOICE}, [5], http_status=200)
         assert await client.look_up([6]) == LookedUp({}, [6], http_status=404)
@@ -287,7 +287,7 @@ async def test_a_long_line_is_blamed_before_the_portal_is_taken_for_an_old_one(s
     async with client_of(answer(status, HTML), answer(200, rights({}))) as (client, portal):
         failure = await client.look_up(ids)
         assert isinstance(failure, Failure)
-        assert failure.action is Action.RETRY
+        assert failure.action is Remedy.RETRY
         assert isinstance(await client.look_up(ids), LookedUp)
     assert len(portal.requests[1].target) <= 2000
     assert "contactids" in portal.requests[1].target
@@ -298,7 +298,7 @@ async def test_neither_look_up_there_is_a_wrong_address() -> None:
         await client.look_up([5])
         failure = await client.look_up([5])
         assert isinstance(failure, Failure)
-        assert (failure.action, failure.reason) == (Action.STOP, "portal_protocol")
+        assert (failure.action, failure.reason) == (Remedy.STOP, "portal_protocol")
         assert client.look_up_capacity([5, 6]) == 2
 
 
@@ -306,7 +306,7 @@ async def test_an_unknown_portal_is_never_absence() -> None:
     async with client_of(answer(404, "")) as (client, _):
         failure = await client.look_up([5])
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.reason) == (Action.STOP, "portal_protocol")
+    assert (failure.action, failure.reason) == (Remedy.STOP, "portal_protocol")
 
 
 async def test_a_failed_single_look_up_does_not_bring_the_bulk_one_back() -> None:
@@ -365,7 +365,7 @@ async def test_an_xml_portal_is_sent_xml_and_read_as_xml() -> None:
 async def test_an_answer_beyond_all_measure_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.exchange.MAX_ANSWER_BYTES", 100_000)
     failure = await failure_of(answer(200, b" " * 200_000))
-    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.RETRY, "answer_garbled", True)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Remedy.RETRY, "answer_garbled", True)
     assert failure.shrink
 
 

@@ -9,7 +9,7 @@ import pytest
 import simulator
 from config.portal import Portal
 from simulator import Behaviour, Fault, World
-from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 
@@ -58,7 +58,7 @@ async def test_an_old_portal_is_looked_up_one_by_one() -> None:
     async with both(World(5, read_only=1), Behaviour(bulk_look_up=False)) as (client, _):
         failure = await client.look_up([1, 2])
         assert isinstance(failure, Failure)
-        assert failure.action is Action.RETRY
+        assert failure.action is Remedy.RETRY
         assert await client.check() is None
         seen = [await client.look_up([each]) for each in range(1, 8)]
     assert all(isinstance(each, LookedUp) for each in seen)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from config.portal import Portal
-from worker.portal_answers import Action, Failure
+from worker.portal_answers import Failure, Remedy
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 
@@ -63,7 +63,7 @@ async def test_a_certificate_of_an_unknown_authority_stops_the_job(tmp_path: Pat
     server.close()
     await server.wait_closed()
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.reason) == (Action.STOP, "portal_protocol")
+    assert (failure.action, failure.reason) == (Remedy.STOP, "portal_protocol")
     assert (failure.may_have_deleted, failure.sent) == (False, False)
     assert "certificate" in failure.message
     assert "self-signed" in failure.message

@@ -20,7 +20,7 @@ from tests.support.raw_portal import (
     say_nothing,
     sending,
 )
-from worker.portal_answers import Action, Deleted, Failure
+from worker.portal_answers import Deleted, Failure, Remedy
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 
@@ -66,7 +66,7 @@ async def test_a_broken_connection_is_never_tried_again_by_itself(end: Behave, k
         failure = await client.delete([2])
         await client.close()
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.reason, failure.may_have_deleted) == (Action.RETRY, "connection_lost", True)
+    assert (failure.action, failure.reason, failure.may_have_deleted) == (Remedy.RETRY, "connection_lost", True)
     assert failure.settle_s > 0
     assert [request.body for request in portal.requests].count(b'{"contactids":[2]}') == 1
     assert portal.connections == 1
@@ -90,7 +90,7 @@ async def test_a_damaged_answer_leaves_everything_open(behave: Behave) -> None:
         failure = await client.delete([1])
         await client.close()
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.may_have_deleted) == (Action.RETRY, True)
+    assert (failure.action, failure.may_have_deleted) == (Remedy.RETRY, True)
     assert failure.reason in {"answer_garbled", "connection_lost"}
     assert len(portal.requests) == 1
 
@@ -124,7 +124,7 @@ async def test_a_refused_connection_deleted_nothing() -> None:
             failure = await client.delete([1])
             await client.close()
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.reason) == (Action.RETRY, "portal_unreachable")
+    assert (failure.action, failure.reason) == (Remedy.RETRY, "portal_unreachable")
     assert (failure.may_have_deleted, failure.sent) == (False, False)
     assert "127.0.0.1" not in failure.message
 
@@ -151,7 +151,7 @@ async def test_a_name_that_the_name_server_does_not_know_deleted_nothing(monkeyp
     failure = await client.delete([1])
     await client.close()
     assert isinstance(failure, Failure)
-    assert (failure.action, failure.reason) == (Action.RETRY, "portal_unreachable")
+    assert (failure.action, failure.reason) == (Remedy.RETRY, "portal_unreachable")
     assert (failure.may_have_deleted, failure.sent) == (False, False)
     assert "resolved" in failure.message
     assert "example" not in failure.message

@@ -6,21 +6,20 @@ from arq.connections import ArqRedis
 from jobs.lanes import presence
 from jobs.lanes.grants import Idle, Later, Turn
 from jobs.lanes.lease import LaneLedger
-from jobs.lanes.settlement import Settlement
+from jobs.lanes.settlement import Rest, Settlement
 from jobs.ledger.records import Record
 from jobs.steering.control import control
 from jobs.store import keys
 from jobs.view.job import read_job
 from jobs.view.portal import read_portal
-from jobs.view.waiting import MOVING
 from jobs.words.errors import IllegalMove
 from jobs.words.outcomes import Code, Outcome
-from jobs.words.reasons import NEEDS_A_PERSON
+from jobs.words.reasons import NEEDS_A_PERSON, StateReason, is_moving
 from jobs.words.states import Event, State
 from tests.support.lanes import DECIDER, PORTAL, accept, answer, lose, start_lane, take, terms
 
 
-async def meet_a_fault(ledger: LaneLedger, stop: str, *, everyone: bool = False) -> str:
+async def meet_a_fault(ledger: LaneLedger, stop: StateReason, *, everyone: bool = False) -> str:
     """Take a batch and let the portal answer it with a fault; gives the job that met it."""
     batch = await take(ledger)
     items = [(item, 0.0) for item in batch.items]
@@ -33,7 +32,7 @@ async def test_the_job_that_meets_it_pauses_and_the_others_wait(redis: ArqRedis)
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     ledger = await start_lane(redis)
-    paused = await meet_a_fault(ledger, "portal_auth")
+    paused = await meet_a_fault(ledger, StateReason.PORTAL_AUTH)
     other = ({"one", "two"} - {paused}).pop()
     assert (await read_job(redis, paused)).state is State.PAUSED
     assert (await read_job(redis, paused)).state_reason == "portal_auth"
@@ -45,7 +44,7 @@ async def test_the_job_that_meets_it_pauses_and_the_others_wait(redis: ArqRedis)
 async def test_resume_lets_all_of_them_go_on(redis: ArqRedis) -> None:
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
-    paused = await meet_a_fault(await start_lane(redis), "portal_payment")
+    paused = await meet_a_fault(await start_lane(redis), StateReason.PORTAL_PAYMENT)
     await control(redis, paused, Event.RESUME, by="test", lanes=0)
     ledger = await start_lane(redis, "next")
     served = set()
@@ -59,7 +58,7 @@ async def test_resume_lets_all_of_them_go_on(redis: ArqRedis) -> None:
 async def test_cancelling_the_job_that_met_it_frees_the_others_as_well(redis: ArqRedis) -> None:
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
-    paused = await meet_a_fault(await start_lane(redis), "portal_protocol")
+    paused = await meet_a_fault(await start_lane(redis), StateReason.PORTAL_PROTOCOL)
     await control(redis, paused, Event.CANCEL, by="test", lanes=0)
     batch = await take(await start_lane(redis, "next"))
     assert batch.job_id != paused or batch.state is State.CANCELLING
@@ -69,7 +68,7 @@ async def test_left_alone_it_is_tried_again_after_a_while(redis: ArqRedis) -> No
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     ledger = await start_lane(redis)
-    await meet_a_fault(ledger, "portal_forbidden")
+    await meet_a_fault(ledger, StateReason.PORTAL_FORBIDDEN)
     idle = await ledger.next_batch(terms())
     assert isinstance(idle, Idle)
     assert idle.wait_s is not None
@@ -85,7 +84,7 @@ async def alive(redis: ArqRedis, **workers: str) -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(NEEDS_A_PERSON))
-async def test_whoever_starts_with_another_configuration_is_not_held(redis: ArqRedis, reason: str) -> None:
+async def test_whoever_starts_with_another_configuration_is_not_held(redis: ArqRedis, reason: StateReason) -> None:
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     await alive(redis, before="old")
@@ -106,7 +105,7 @@ async def test_the_same_configuration_is_held_after_a_restart_as_well(redis: Arq
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     await alive(redis, before="same")
-    await meet_a_fault(await start_lane(redis, configuration="same"), "portal_payment")
+    await meet_a_fault(await start_lane(redis, configuration="same"), StateReason.PORTAL_PAYMENT)
     await presence.leave(redis, "before", {PORTAL: "same"})
     await alive(redis, after="same")
     idle = await (await start_lane(redis, "next", configuration="same")).next_batch(terms())
@@ -120,10 +119,10 @@ async def test_a_fault_of_an_old_configuration_stops_no_job_that_another_worker_
     job_id = await accept(redis, range(1, 100))
     await alive(redis, first="old", second="new")
     old = await start_lane(redis, "old", configuration="old")
-    await meet_a_fault(old, "portal_auth")
+    await meet_a_fault(old, StateReason.PORTAL_AUTH)
     job = await read_job(redis, job_id)
     assert job.state is State.RUNNING
-    assert job.state_reason in MOVING
+    assert is_moving(job.state_reason)
     again = await old.next_batch(terms())
     assert isinstance(again, Idle)
     assert again.wait_s is not None
@@ -136,19 +135,23 @@ async def test_when_the_last_configuration_meets_it_the_job_pauses(redis: ArqRed
     job_id = await accept(redis, range(1, 100))
     await alive(redis, first="old", second="new")
     for configuration, state in (("old", State.RUNNING), ("new", State.PAUSED)):
-        await meet_a_fault(await start_lane(redis, configuration, configuration=configuration), "portal_payment")
+        await meet_a_fault(
+            await start_lane(redis, configuration, configuration=configuration), StateReason.PORTAL_PAYMENT
+        )
         assert (await read_job(redis, job_id)).state is state
 
 
 @pytest.mark.parametrize("reason", ["portal_unreachable", "login_guard"])
-async def test_a_wait_of_our_own_holds_others_only_if_they_would_wait_as_well(redis: ArqRedis, reason: str) -> None:
+async def test_a_wait_of_our_own_holds_others_only_if_they_would_wait_as_well(
+    redis: ArqRedis, reason: StateReason
+) -> None:
     job_id = await accept(redis, range(1, 1000))
 
     async def cannot_call(configuration: str) -> None:
         ledger = await start_lane(redis, configuration, configuration=configuration)
         batch = await take(ledger)
         items = [(item, 0.0) for item in batch.items]
-        waits = Settlement(items=items, push_back_s=55, push_back_reason=reason, last_error="no connection")
+        waits = Settlement(items=items, rest=Rest(55, reason), last_error="no connection")
         assert await ledger.settle(batch, waits)
 
     await alive(redis, first="wrong", second="right")
@@ -165,7 +168,7 @@ async def test_a_fault_of_the_portal_itself_holds_everybody(redis: ArqRedis) -> 
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     await alive(redis, first="old", second="new")
-    met = await meet_a_fault(await start_lane(redis, configuration="old"), "portal_protocol", everyone=True)
+    met = await meet_a_fault(await start_lane(redis, configuration="old"), StateReason.PORTAL_PROTOCOL, everyone=True)
     assert (await read_job(redis, met)).state is State.PAUSED
     assert isinstance(await (await start_lane(redis, "new", configuration="new")).next_batch(terms()), Idle)
     await control(redis, met, Event.RESUME, by="test", lanes=0)
@@ -178,7 +181,7 @@ async def test_a_job_that_waits_for_the_fault_of_another_can_be_resumed(redis: A
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     ledger = await start_lane(redis)
-    paused = await meet_a_fault(ledger, "portal_forbidden")
+    paused = await meet_a_fault(ledger, StateReason.PORTAL_FORBIDDEN)
     other = ({"one", "two"} - {paused}).pop()
     if state is State.CANCELLING:
         await control(redis, paused, Event.RESUME, by="test", lanes=0)
@@ -202,7 +205,7 @@ async def test_an_answer_that_comes_in_later_does_not_hide_the_fault(redis: ArqR
     job_id = await accept(redis, range(1, 100))
     late = await start_lane(redis, "late")
     batch = await take(late)
-    await meet_a_fault(await start_lane(redis), "portal_auth")
+    await meet_a_fault(await start_lane(redis), StateReason.PORTAL_AUTH)
     await lose(redis, late, batch)
     job = await read_job(redis, job_id)
     assert (job.state, job.last_error) == (State.PAUSED, "portal_auth was staged")
@@ -212,13 +215,13 @@ async def test_a_fault_of_one_job_holds_no_other(redis: ArqRedis) -> None:
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     ledger = await start_lane(redis)
-    stopped = await meet_a_fault(ledger, "failure_threshold")
+    stopped = await meet_a_fault(ledger, StateReason.FAILURE_THRESHOLD)
     assert (await take(ledger)).job_id != stopped
 
 
 async def fail_some(redis: ArqRedis, ledger: LaneLedger, size: int) -> str:
     """Take a batch and give all of it up; gives the job's state."""
-    batch = await take(ledger, terms(batch_size=size))
+    batch = await take(ledger, terms(batch_size=size, failure_threshold_from=20))
     at_ms = batch.server_ms()
     records = [
         (
@@ -229,7 +232,7 @@ async def fail_some(redis: ArqRedis, ledger: LaneLedger, size: int) -> str:
         )
         for item in batch.items
     ]
-    assert await ledger.settle(batch, Settlement(records=records, sent=1, threshold=0.5, threshold_from=20))
+    assert await ledger.settle(batch, Settlement(records=records, sent=1))
     return (await read_job(redis, batch.job_id)).state
 
 

@@ -14,7 +14,7 @@ from config.proxy import Proxy
 from tests.support.authority import Authority
 from tests.support.forward_proxy import ForwardProxy, forward_proxy
 from tests.support.raw_portal import RawPortal, answer, delete_all, error, raw_portal
-from worker.portal_answers import Action, Deleted, Failure
+from worker.portal_answers import Deleted, Failure, Remedy
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 
@@ -131,7 +131,7 @@ async def test_a_proxy_that_does_not_know_who_calls_stops_the_job_and_says_so(
         who = {"proxy_username": "ann", **given} if given else {}
         failure = await failure_of(portal, **settings, **who)
         assert portal.requests == []
-    assert (failure.action, failure.reason) == (Action.STOP, "portal_proxy")
+    assert (failure.action, failure.reason) == (Remedy.STOP, "portal_proxy")
     assert (failure.may_have_deleted, failure.sent) == (doubtful, doubtful)
     assert "proxy_username and proxy_password_file" in failure.message
     assert PASSWORD not in failure.message + log.getvalue()
@@ -140,18 +140,18 @@ async def test_a_proxy_that_does_not_know_who_calls_stops_the_job_and_says_so(
 @pytest.mark.parametrize(
     ("status", "action", "reason"),
     [
-        (403, Action.STOP, "portal_proxy"),
-        (404, Action.STOP, "portal_proxy"),
-        (302, Action.STOP, "portal_proxy"),
-        (429, Action.RETRY, "portal_unreachable"),
-        (500, Action.RETRY, "portal_unreachable"),
-        (502, Action.RETRY, "portal_unreachable"),
-        (503, Action.RETRY, "portal_unreachable"),
-        (504, Action.RETRY, "portal_unreachable"),
+        (403, Remedy.STOP, "portal_proxy"),
+        (404, Remedy.STOP, "portal_proxy"),
+        (302, Remedy.STOP, "portal_proxy"),
+        (429, Remedy.RETRY, "portal_unreachable"),
+        (500, Remedy.RETRY, "portal_unreachable"),
+        (502, Remedy.RETRY, "portal_unreachable"),
+        (503, Remedy.RETRY, "portal_unreachable"),
+        (504, Remedy.RETRY, "portal_unreachable"),
     ],
 )
 async def test_a_tunnel_that_is_refused_was_no_attempt(
-    tmp_path: Path, status: int, action: Action, reason: str
+    tmp_path: Path, status: int, action: Remedy, reason: str
 ) -> None:
     async with behind_a_proxy(TUNNEL, tmp_path) as (portal, proxy, settings):
         proxy.refuses = status
@@ -200,7 +200,7 @@ async def test_a_call_that_was_turned_away_unread_is_not_doubted(status: int) ->
 async def test_a_proxy_that_is_away_is_waited_for(tmp_path: Path, way: str) -> None:
     async with behind_a_proxy(way, tmp_path) as (portal, _, settings):
         failure = await failure_of(portal, **settings | {"proxy": f"http://127.0.0.1:{closed_port()}"})
-    assert (failure.action, failure.reason) == (Action.RETRY, "portal_unreachable")
+    assert (failure.action, failure.reason) == (Remedy.RETRY, "portal_unreachable")
     assert (failure.may_have_deleted, failure.sent) == (False, False)
     assert failure.message.startswith("no connection to the proxy; ")
 
@@ -225,7 +225,7 @@ async def test_a_tunnel_that_breaks_while_it_is_opened_was_no_attempt(tmp_path: 
         proxy.breaks_off = True
         failure = await failure_of(portal, **settings)
         assert len(proxy.asked) == 1
-    assert (failure.action, failure.reason) == (Action.RETRY, "portal_unreachable")
+    assert (failure.action, failure.reason) == (Remedy.RETRY, "portal_unreachable")
     assert (failure.may_have_deleted, failure.sent) == (False, False)
 
 
@@ -246,7 +246,7 @@ async def test_a_certificate_of_an_authority_that_is_not_trusted_stops_the_job_a
         proxied = {"proxy": settings["proxy"]} if through_proxy else {}
         for trusted in ({}, {"tls_ca_file": stranger}):
             failure = await failure_of(portal, **trusted, **proxied)
-            assert (failure.action, failure.reason) == (Action.STOP, "portal_protocol")
+            assert (failure.action, failure.reason) == (Remedy.STOP, "portal_protocol")
             assert (failure.may_have_deleted, failure.sent) == (False, False)
             assert failure.message.startswith("the portal's certificate is not trusted; ")
             assert "tls_ca_file" in failure.message
@@ -256,7 +256,7 @@ async def test_a_certificate_of_an_authority_that_is_not_trusted_stops_the_job_a
 async def test_the_certificate_of_the_proxy_is_told_from_that_of_the_portal(tmp_path: Path) -> None:
     async with behind_a_proxy(PLAIN, tmp_path, tls_to_proxy=True) as (portal, _, settings):
         failure = await failure_of(portal, proxy=settings["proxy"])
-    assert (failure.action, failure.reason, failure.sent) == (Action.STOP, "portal_proxy", False)
+    assert (failure.action, failure.reason, failure.sent) == (Remedy.STOP, "portal_proxy", False)
     assert failure.message.startswith("the proxy's certificate is not trusted; ")
 
 

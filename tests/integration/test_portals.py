@@ -7,17 +7,17 @@ from arq.connections import ArqRedis
 from pydantic import SecretStr
 
 from config.settings import Portal
-from jobs.lanes.call_report import BUCKET_NAMES
-from jobs.lanes.call_report import CallReport as Answer
+from jobs.lanes.call_report import BUCKET_NAMES, CallReport
 from jobs.lanes.grants import Grant, Later, Surplus, Turn
 from jobs.lanes.lease import reserve_turn
-from jobs.lanes.settlement import Settlement
+from jobs.lanes.settlement import Rest, Settlement
 from jobs.steering.control import control
 from jobs.steering.limits import CONFIGURED, set_limits
 from jobs.store import keys
 from jobs.view.history import read_history
 from jobs.view.portal import read_portal
 from jobs.view.stats import read_stats
+from jobs.words.reasons import StateReason
 from jobs.words.states import Event
 from tests.support.lanes import PORTAL, accept, answer, lane, start_lane, take, terms
 
@@ -123,9 +123,8 @@ async def test_answers_are_counted_and_the_last_ones_shown(redis: ArqRedis) -> N
             items=[(batch.items[0], 0.0)],
             sent=1,
             throttled=1,
-            push_back_s=0.0,
-            push_back_reason="push_back",
-            answer=Answer(batch.server_ms(), job_id, "put", batch.size, 0.03 + number / 1000, 429, "push_back"),
+            rest=Rest(0.0, StateReason.PUSH_BACK),
+            report=CallReport(batch.server_ms(), job_id, "put", batch.size, 0.03 + number / 1000, 429, "push_back"),
         )
         assert await one.settle(batch, settlement)
     stats = await read_stats(redis, PORTAL)
@@ -185,7 +184,7 @@ async def test_a_long_job_keeps_few_samples_and_takes_them_further_apart(redis: 
 
 def test_every_duration_has_its_bucket() -> None:
     def bucket(took_s: float) -> str:
-        return Answer(0, "j", "put", 1, took_s, 200, "ok").counted()[2]
+        return CallReport(0, "j", "put", 1, took_s, 200, "ok").counted()[2]
 
     assert [bucket(took_s) for took_s in (0, 0.01, 0.011, 1, 60, 61, 1e9)] == [
         "0.01", "0.01", "0.025", "1", "60", "+Inf", "+Inf"

@@ -23,7 +23,7 @@ from tests.support.lanes import accept, answer, ids_of, lines_of, start_lane, ta
 async def decide_all(ledger: LaneLedger, *, failed_every: int, size: int = 1000) -> None:
     """Work a job off: every n-th contact ID fails, the others are deleted."""
     while True:
-        grant = await ledger.next_batch(terms(batch_size=size))
+        grant = await ledger.next_batch(terms(batch_size=size, failure_threshold=1.0))
         if not isinstance(grant, Batch):
             return
         at_ms = grant.server_ms()
@@ -32,7 +32,7 @@ async def decide_all(ledger: LaneLedger, *, failed_every: int, size: int = 1000)
             codes = bytes(Code.REJECTED if place % failed_every == 0 else Code.DELETED for place in item.positions)
             record = Record(positions=item.positions, codes=codes, attempts=1, http_status=400, at_ms=at_ms)
             records.append((item.segment, record))
-        assert await ledger.settle(grant, Settlement(records=records, sent=1, threshold=1.0))
+        assert await ledger.settle(grant, Settlement(records=records, sent=1))
 
 
 async def fail_some(redis: ArqRedis, ledger: LaneLedger, batch: Batch, failed: set[int]) -> None:
@@ -42,7 +42,7 @@ async def fail_some(redis: ArqRedis, ledger: LaneLedger, batch: Batch, failed: s
         codes = bytes(Code.REJECTED if one in failed else Code.DELETED for one in ids)
         record = Record(positions=item.positions, codes=codes, attempts=1, http_status=400, at_ms=batch.server_ms())
         records.append((item.segment, record))
-    assert await ledger.settle(batch, Settlement(records=records, sent=1, threshold=1.0))
+    assert await ledger.settle(batch, Settlement(records=records, sent=1))
 
 
 async def test_only_the_failed_ones_are_tried_again_across_segments(redis: ArqRedis) -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from config.settings import Portal, Settings
 from jobs.lanes import presence
-from jobs.lanes.call_report import CallReport as Answer
+from jobs.lanes.call_report import CallReport
 from jobs.lanes.settlement import Settlement
 from jobs.steering.control import control
 from jobs.steering.limits import set_limits
@@ -20,6 +20,7 @@ from jobs.view.history import Sample
 from jobs.view.why import Why, eta_range, explain
 from jobs.words.errors import UnknownJob
 from jobs.words.priority import Priority
+from jobs.words.reasons import StateReason
 from jobs.words.states import Event
 from tests.support.lanes import PORTAL, accept, answer, lane, take, terms
 
@@ -41,9 +42,8 @@ async def drive(redis: ArqRedis, *, took_s: float, slow_down: bool = False, lane
     for one in drivers:
         assert await one.acquire(64)
         batch = await take(one, limits)
-        settlement = Settlement(items=[(batch.items[0], 0.0)], sent=1)
-        settlement.answer = Answer(batch.server_ms(), batch.job_id, "put", batch.size, took_s, 200, "ok")
-        settlement.slow_down, settlement.ceiling = slow_down, 10
+        report = CallReport(batch.server_ms(), batch.job_id, "put", batch.size, took_s, 200, "ok")
+        settlement = Settlement(items=[(batch.items[0], 0.0)], sent=1, slow_down=slow_down, report=report)
         assert await one.settle(batch, settlement)
         await take(one, limits)
 
@@ -128,7 +128,9 @@ async def test_a_fault_of_the_portal_is_told(redis: ArqRedis) -> None:
     one = lane(redis)
     assert await one.acquire(1)
     batch = await take(one)
-    await one.settle(batch, Settlement(items=[(batch.items[0], 0.0)], stop="portal_payment", last_error="unpaid"))
+    await one.settle(
+        batch, Settlement(items=[(batch.items[0], 0.0)], stop=StateReason.PORTAL_PAYMENT, last_error="unpaid")
+    )
     told = await why(redis, job_id)
     assert (told.constraint, told.state_reason) == ("portal_fault", "portal_payment")
 

@@ -15,7 +15,7 @@ from jobs.ledger.items import Call, Item
 from jobs.ledger.rows import Line, read_results
 from jobs.store import keys
 from worker.decide import Decider
-from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 
 PORTAL = "main"
 
@@ -40,7 +40,7 @@ DECIDER = Decider(
 )
 
 LOST = Failure(
-    action=Action.RETRY, may_have_deleted=True, reason="timeout", http_status=None, message="staged", settle_s=0.0
+    action=Remedy.RETRY, may_have_deleted=True, reason="timeout", http_status=None, message="staged", settle_s=0.0
 )
 
 

@@ -21,9 +21,9 @@ from tests.support.strategies import scattered
 from worker.decide import Decider
 from worker.failure_table import STATUS_TABLE, Fault
 from worker.failures import decide_fault
-from worker.portal_answers import Action, Deleted, Failure, LookedUp, Visible
+from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 from worker.portal_client import NOT_SENT
-from worker.push_back import PushBack
+from worker.push_back import PushBack, Relief
 
 AT_MS = 1_764_000_000_000
 MAX_ATTEMPTS = 4
@@ -62,7 +62,7 @@ def settle(held: Batch, answer: Deleted | LookedUp | Failure, deciding: Decider 
     return (deciding or decider()).settle(held, ids_of(held), answer, AT_MS)
 
 
-def failure(action: Action = Action.RETRY, **facts: Any) -> Failure:
+def failure(action: Remedy = Remedy.RETRY, **facts: Any) -> Failure:
     usual: dict[str, Any] = {
         "action": action,
         "may_have_deleted": False,
@@ -120,20 +120,20 @@ def test_a_contact_that_the_portal_never_deletes_is_given_up_as_that() -> None:
 # A PUT that failed
 
 
-@pytest.mark.parametrize("action", list(Action))
-def test_whatever_may_have_deleted_is_looked_up_in_doubt(action: Action) -> None:
+@pytest.mark.parametrize("action", list(Remedy))
+def test_whatever_may_have_deleted_is_looked_up_in_doubt(action: Remedy) -> None:
     trouble = failure(action, may_have_deleted=True, settle_s=7.0, reason="timeout", http_status=504)
     settlement = settle(batch(item(attempts=1, failures=2)), trouble)
     [(held, delay_s)] = settlement.items
     assert (held.call, held.doubtful, held.attempts, held.failures) == (Call.LOOK_UP, True, 2, 2)
     assert (held.http_status, held.reason, delay_s) == (504, Code.TIMEOUT, 7.0)
     assert not settlement.records
-    assert settlement.stop == ("timeout" if action is Action.STOP else None)
+    assert settlement.stop == ("timeout" if action is Remedy.STOP else None)
 
 
 def test_being_throttled_costs_no_attempt() -> None:
     before = item(attempts=1, failures=2, http_status=200, reason=Code.TIMEOUT)
-    settlement = settle(batch(before), failure(Action.SLOW_DOWN, reason="rate_limit", http_status=429))
+    settlement = settle(batch(before), failure(Remedy.SLOW_DOWN, reason="rate_limit", http_status=429))
     assert settlement.items == [(before, 0.0)]
     assert (settlement.sent, settlement.throttled) == (1, 1)
 
@@ -151,19 +151,18 @@ def test_a_call_that_was_never_made_leaves_everything_as_it_was(call: Call) -> N
     settlement = settle(batch(before), NOT_SENT)
     assert settlement.items == [(before, 0.0)]
     assert (settlement.records, settlement.sent, settlement.retried, settlement.stop) == ([], 0, 0, None)
-    PushBack(1.0, 5.0).note(settlement, NOT_SENT, 0.0)
-    assert (settlement.push_back_s, settlement.slow_down) == (None, False)
+    assert PushBack(1.0, 5.0).after(NOT_SENT, 0.0) == Relief()
 
 
 def test_a_stop_keeps_the_batch_for_later_and_names_the_reason() -> None:
-    settlement = settle(batch(item()), failure(Action.STOP, reason="portal_auth", http_status=401))
+    settlement = settle(batch(item()), failure(Remedy.STOP, reason="portal_auth", http_status=401))
     [(held, delay_s)] = settlement.items
     assert (held.call, held.doubtful, list(held.positions), delay_s) == (Call.PUT, False, list(range(10)), 0)
     assert (settlement.stop, settlement.last_error) == ("portal_auth", "staged")
 
 
 def test_a_split_halves_and_a_single_one_is_given_up() -> None:
-    trouble = failure(Action.SPLIT, reason="rejected", http_status=400)
+    trouble = failure(Remedy.SPLIT, reason="rejected", http_status=400)
     settlement = settle(batch(item(positions=range(5))), trouble)
     assert [list(half.positions) for half, _ in settlement.items] == [[0, 1], [2, 3, 4]]
     settlement = settle(batch(item(positions=[8])), trouble)
@@ -172,7 +171,7 @@ def test_a_split_halves_and_a_single_one_is_given_up() -> None:
 
 
 def test_giving_up_records_the_reason_at_once() -> None:
-    settlement = settle(batch(item()), failure(Action.GIVE_UP, reason="rejected"))
+    settlement = settle(batch(item()), failure(Remedy.GIVE_UP, reason="rejected"))
     assert codes(settlement) == dict.fromkeys(range(10), Code.REJECTED)
 
 
@@ -210,7 +209,7 @@ def test_after_enough_failures_the_halves_get_one_more_try_each() -> None:
 @pytest.mark.parametrize("call", list(Call))
 def test_a_wait_of_our_own_costs_no_attempt_and_is_no_throttling(call: Call, sent: bool) -> None:
     before = item(call, attempts=2, http_status=504, reason=Code.TIMEOUT)
-    settlement = settle(batch(before), failure(Action.WAIT, reason="login_guard", http_status=401, sent=sent))
+    settlement = settle(batch(before), failure(Remedy.WAIT, reason="login_guard", http_status=401, sent=sent))
     assert settlement.items == [(before, 0.0)]
     assert (settlement.sent, settlement.retried, settlement.throttled) == (int(sent), int(sent and call is Call.PUT), 0)
     assert settlement.stop is None
@@ -218,7 +217,7 @@ def test_a_wait_of_our_own_costs_no_attempt_and_is_no_throttling(call: Call, sen
 
 def test_only_what_no_configuration_can_cure_stops_everybody() -> None:
     alone, everyone = (
-        settle(batch(item()), failure(Action.STOP, reason="portal_protocol", everyone=everyone))
+        settle(batch(item()), failure(Remedy.STOP, reason="portal_protocol", everyone=everyone))
         for everyone in (False, True)
     )
     assert (alone.stop, alone.everyone) == ("portal_protocol", False)
@@ -325,7 +324,7 @@ histories: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 failures = st.builds(
     Failure,
-    action=st.sampled_from(Action),
+    action=st.sampled_from(Remedy),
     may_have_deleted=st.booleans(),
     reason=st.sampled_from(["rejected", "timeout", "portal_error", "portal_auth", "connection_lost", "push_back"]),
     http_status=st.sampled_from([None, 400, 429, 500, 503]),
@@ -420,7 +419,7 @@ def test_dropping_keeps_every_position_and_sends_nothing(round_: tuple[Batch, De
         assert Code.NOT_FOUND not in codes(settlement).values()
 
 
-def work_off(size: int, bad: set[int], action: Action) -> tuple[int, dict[int, Code]]:
+def work_off(size: int, bad: set[int], action: Remedy) -> tuple[int, dict[int, Code]]:
     """Send until everything is decided, where each batch with a bad one fails as a whole; also count the calls."""
     todo, calls, found = [item(positions=range(size))], 0, dict[int, Code]()
     while todo:
@@ -440,7 +439,7 @@ def work_off(size: int, bad: set[int], action: Action) -> tuple[int, dict[int, C
 @settings(max_examples=60, deadline=None)
 def test_splits_find_the_bad_ones_with_few_calls(size_and_bad: tuple[int, set[int]]) -> None:
     size, bad = size_and_bad
-    for action, extra in [(Action.SPLIT, 0), (Action.RETRY, MAX_ATTEMPTS - 1)]:
+    for action, extra in [(Remedy.SPLIT, 0), (Remedy.RETRY, MAX_ATTEMPTS - 1)]:
         calls, found = work_off(size, bad, action)
         assert found == {position: Code.REJECTED if position in bad else Code.DELETED for position in range(size)}
         if bad:

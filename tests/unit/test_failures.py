@@ -25,7 +25,7 @@ from worker.failure_table import (
     Fault,
 )
 from worker.failures import CAUGHT, decide_exception, decide_fault, decide_status, rule_for
-from worker.portal_answers import Action
+from worker.portal_answers import Remedy
 from worker.proxy_failures import tunnel_refused
 
 NOW = 1_800_000_000.0
@@ -96,7 +96,7 @@ def test_an_exception_that_nobody_knows_counts_as_a_lost_connection() -> None:
 
     for error in (NewError(), RuntimeError()):
         failure = decide_exception(error)
-        assert (failure.action, failure.may_have_deleted, failure.sent) == (Action.RETRY, True, True)
+        assert (failure.action, failure.may_have_deleted, failure.sent) == (Remedy.RETRY, True, True)
 
 
 def test_what_breaks_before_a_call_is_sent_was_no_attempt() -> None:
@@ -112,7 +112,7 @@ def test_a_tunnel_can_be_refused_with_any_status() -> None:
     for status in range(100, 1000):
         decision = tunnel_refused(status)
         assert (decision.may_have_deleted, decision.sent) == (False, False)
-        assert decision.action in {Action.STOP, Action.RETRY}
+        assert decision.action in {Remedy.STOP, Remedy.RETRY}
         assert "proxy" in decision.message
 
 
@@ -139,7 +139,7 @@ def test_every_status_is_decided_and_only_the_proven_ones_have_no_effect(body: B
     for status in range(100, 600):
         failure = decide_status(status, body, hresult=hresult if body is Body.API_ERROR else None, now=NOW)
         assert failure.reason in ID_REASONS | JOB_REASONS
-        assert (failure.action is Action.STOP) <= (failure.reason in JOB_REASONS)
+        assert (failure.action is Remedy.STOP) <= (failure.reason in JOB_REASONS)
         assert failure.http_status == status
         proven = (status, body) in NO_EFFECT or (
             status == 403 and body is Body.API_ERROR and hresult == HRESULT_SECURITY
@@ -165,28 +165,28 @@ def test_no_row_of_the_table_is_dead() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "error", "decided"),
     [
-        (400, Body.API_ERROR, (-2147467261, ""), (Action.SPLIT, "rejected")),
-        (400, Body.HTML, (None, ""), (Action.STOP, "portal_protocol")),
-        (401, Body.TEXT, (None, ""), (Action.STOP, "portal_auth")),
-        (402, Body.EMPTY, (None, ""), (Action.STOP, "portal_payment")),
-        (403, Body.EMPTY, (None, ""), (Action.STOP, "portal_forbidden")),
-        (403, Body.API_ERROR, (HRESULT_DATABASE, "Forbidden"), (Action.STOP, "portal_forbidden")),
-        (403, Body.API_ERROR, (HRESULT_INVALID_OPERATION, ""), (Action.RETRY, "portal_error")),
-        (404, Body.EMPTY, (None, ""), (Action.STOP, "portal_protocol")),
-        (404, Body.HTML, (None, ""), (Action.STOP, "portal_protocol")),
-        (413, Body.HTML, (None, ""), (Action.SPLIT, "rejected")),
-        (429, Body.EMPTY, (None, ""), (Action.SLOW_DOWN, "rate_limit")),
-        (500, Body.API_ERROR, (HRESULT_DATABASE, ""), (Action.RETRY, "portal_error")),
-        (500, Body.API_ERROR, (HRESULT_TIMEOUT, ""), (Action.RETRY, "timeout")),
-        (500, Body.HTML, (None, ""), (Action.RETRY, "portal_error")),
-        (502, Body.HTML, (None, ""), (Action.SLOW_DOWN, "push_back")),
-        (503, Body.EMPTY, (None, ""), (Action.SLOW_DOWN, "push_back")),
-        (504, Body.HTML, (None, ""), (Action.RETRY, "timeout")),
-        (301, Body.HTML, (None, ""), (Action.STOP, "portal_protocol")),
+        (400, Body.API_ERROR, (-2147467261, ""), (Remedy.SPLIT, "rejected")),
+        (400, Body.HTML, (None, ""), (Remedy.STOP, "portal_protocol")),
+        (401, Body.TEXT, (None, ""), (Remedy.STOP, "portal_auth")),
+        (402, Body.EMPTY, (None, ""), (Remedy.STOP, "portal_payment")),
+        (403, Body.EMPTY, (None, ""), (Remedy.STOP, "portal_forbidden")),
+        (403, Body.API_ERROR, (HRESULT_DATABASE, "Forbidden"), (Remedy.STOP, "portal_forbidden")),
+        (403, Body.API_ERROR, (HRESULT_INVALID_OPERATION, ""), (Remedy.RETRY, "portal_error")),
+        (404, Body.EMPTY, (None, ""), (Remedy.STOP, "portal_protocol")),
+        (404, Body.HTML, (None, ""), (Remedy.STOP, "portal_protocol")),
+        (413, Body.HTML, (None, ""), (Remedy.SPLIT, "rejected")),
+        (429, Body.EMPTY, (None, ""), (Remedy.SLOW_DOWN, "rate_limit")),
+        (500, Body.API_ERROR, (HRESULT_DATABASE, ""), (Remedy.RETRY, "portal_error")),
+        (500, Body.API_ERROR, (HRESULT_TIMEOUT, ""), (Remedy.RETRY, "timeout")),
+        (500, Body.HTML, (None, ""), (Remedy.RETRY, "portal_error")),
+        (502, Body.HTML, (None, ""), (Remedy.SLOW_DOWN, "push_back")),
+        (503, Body.EMPTY, (None, ""), (Remedy.SLOW_DOWN, "push_back")),
+        (504, Body.HTML, (None, ""), (Remedy.RETRY, "timeout")),
+        (301, Body.HTML, (None, ""), (Remedy.STOP, "portal_protocol")),
     ],
 )
 def test_the_known_answers_lead_to_the_known_actions(
-    status: int, body: Body, error: tuple[int | None, str], decided: tuple[Action, str]
+    status: int, body: Body, error: tuple[int | None, str], decided: tuple[Remedy, str]
 ) -> None:
     failure = decide_status(status, body, hresult=error[0], error_message=error[1], now=NOW)
     assert (failure.action, failure.reason) == decided

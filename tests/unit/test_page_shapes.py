@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from jobs.view.history import Sample
 from jobs.words.outcomes import Outcome
 from jobs.words.priority import Priority
-from jobs.words.reasons import ADVICE
 from jobs.words.states import Event, State, allowed_events
 from web.page.bars import LEAST, WIDTH, outcome_bar
 from web.page.chart import HEIGHT, plots, round_up
@@ -48,9 +47,6 @@ class TestWords:
         for scheme in CSS.split("@media (prefers-color-scheme: dark)")[:2]:
             colours = [re.search(rf"--{outcome}: (#\w+)", scheme) for outcome in Outcome]
             assert len({colour.group(1) for colour in colours if colour}) == len(Outcome)
-
-    def test_the_page_knows_every_reason(self) -> None:
-        assert all(advice.meaning for advice in ADVICE.values())
 
 
 class TestBars:

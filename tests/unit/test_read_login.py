@@ -8,7 +8,7 @@ import pytest
 
 from worker.exchange import RawAnswer
 from worker.login import LONGEST_TTL_S, SHORTEST_TTL_S, UNKNOWN_TTL_S, read_login
-from worker.portal_answers import Action, Failure
+from worker.portal_answers import Failure, Remedy
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -67,21 +67,21 @@ def test_refused_credentials_are_told_apart(status: int, body: Any, refusal: str
 @pytest.mark.parametrize(
     ("status", "body", "action", "reason"),
     [
-        (500, refused("Deadlock found", -2147467259), Action.RETRY, "portal_error"),
-        (500, b"<html>", Action.RETRY, "portal_error"),
-        (201, b"<html>", Action.RETRY, "answer_garbled"),
-        (201, granted(token=None), Action.RETRY, "answer_garbled"),
-        (201, granted(token="a b"), Action.RETRY, "answer_garbled"),
-        (201, granted(token="a\r\nX-Evil: 1"), Action.RETRY, "answer_garbled"),
-        (400, refused("Value cannot be null"), Action.STOP, "portal_protocol"),
-        (404, b"<html>", Action.STOP, "portal_protocol"),
-        (402, b"", Action.STOP, "portal_payment"),
-        (403, b"", Action.STOP, "portal_forbidden"),
-        (429, b"", Action.SLOW_DOWN, "rate_limit"),
-        (503, b"", Action.SLOW_DOWN, "push_back"),
+        (500, refused("Deadlock found", -2147467259), Remedy.RETRY, "portal_error"),
+        (500, b"<html>", Remedy.RETRY, "portal_error"),
+        (201, b"<html>", Remedy.RETRY, "answer_garbled"),
+        (201, granted(token=None), Remedy.RETRY, "answer_garbled"),
+        (201, granted(token="a b"), Remedy.RETRY, "answer_garbled"),
+        (201, granted(token="a\r\nX-Evil: 1"), Remedy.RETRY, "answer_garbled"),
+        (400, refused("Value cannot be null"), Remedy.STOP, "portal_protocol"),
+        (404, b"<html>", Remedy.STOP, "portal_protocol"),
+        (402, b"", Remedy.STOP, "portal_payment"),
+        (403, b"", Remedy.STOP, "portal_forbidden"),
+        (429, b"", Remedy.SLOW_DOWN, "rate_limit"),
+        (503, b"", Remedy.SLOW_DOWN, "push_back"),
     ],
 )
-def test_anything_else_goes_by_the_table_and_never_deletes(status: int, body: Any, action: Action, reason: str) -> None:
+def test_anything_else_goes_by_the_table_and_never_deletes(status: int, body: Any, action: Remedy, reason: str) -> None:
     failure = read(status, body)
     assert isinstance(failure, Failure)
     assert (failure.action, failure.reason, failure.may_have_deleted) == (action, reason, False)

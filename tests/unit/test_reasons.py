@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.view.waiting import Situation, why_waiting
-from jobs.words.reasons import ADVICE
+from jobs.words.reasons import StateReason
 from jobs.words.states import TERMINAL, State
 
 
@@ -74,4 +74,4 @@ def test_the_word_for_each_situation(facts: dict[str, Any], reason: str | None) 
 def test_while_nothing_moves_there_is_always_a_word_that_is_explained(moment: Situation) -> None:
     reason = why_waiting(moment)
     assert reason
-    assert reason in ADVICE
+    assert StateReason(reason)

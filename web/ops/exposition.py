@@ -19,19 +19,17 @@ from jobs.store.times import unix_s
 from jobs.view.backlog import Backlog, PortalBacklog
 from jobs.view.portal import PortalView
 from jobs.words.outcomes import Code, Outcome
-from jobs.words.reasons import PORTAL_FAULTS
+from jobs.words.reasons import PORTAL_FAULTS, StateReason
 from jobs.words.states import TERMINAL, State
-
-UNREACHABLE = "portal_unreachable"
 
 #: What a call can come to. All of them stand at 0 from the beginning: a counter that appears with its first failure has
 #: no rise that anybody could see. Portals answer in ever new ways, so a word that is not here is shown as well.
 RESULTS = (
     OK,
     *sorted(code.reason or "" for code in Code if code.outcome is Outcome.FAILED and code is not Code.NOT_DELETED),
-    *sorted(PORTAL_FAULTS - {UNREACHABLE}),  # a call that finds no connection is none
-    "push_back",
-    "rate_limit",
+    *sorted(PORTAL_FAULTS - {StateReason.PORTAL_UNREACHABLE}),  # a call that finds no connection is none
+    StateReason.PUSH_BACK,
+    StateReason.RATE_LIMIT,
 )
 
 _WORD = re.compile(r"[a-z_]{1,40}")
@@ -189,7 +187,7 @@ def _pacing(reading: Reading) -> Iterator[Metric]:
         "fault",
     )
     for portal in reading.portals:
-        away = UNREACHABLE if portal.push_back_reason == UNREACHABLE else None
+        away = StateReason.PORTAL_UNREACHABLE if portal.push_back_reason == StateReason.PORTAL_UNREACHABLE else None
         for fault in sorted(PORTAL_FAULTS):
             faults.add_metric([portal.name, fault], fault in {portal.fault, away})
     yield faults

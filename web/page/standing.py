@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from jobs.store.times import clock
 from jobs.view.job import Job
-from jobs.view.waiting import MOVING
 from jobs.view.why import Eta
 from jobs.words.outcomes import Outcome
-from jobs.words.reasons import ADVICE, LIFTED_BY_RESUME
+from jobs.words.reasons import LIFTED_BY_RESUME, StateReason, is_moving, known_reason
 from jobs.words.states import MOVES, Event, State, allowed_events
 from web.page.session import Visitor
 from web.page.text import duration, sentence
@@ -28,8 +27,11 @@ class Standing:
 
 
 #: What the page says instead of the command line's advice.
-_TITLES = {"approval": "Somebody has to approve it first"}
-_TO_DO = {"operator": "Press Resume to go on.", "approval": "Press Approve to let it start."}
+_TITLES: dict[str, str] = {StateReason.APPROVAL: "It has to be approved first"}
+_TO_DO: dict[str, str] = {
+    StateReason.OPERATOR: "Press Resume to go on.",
+    StateReason.APPROVAL: "Press Approve to let it start.",
+}
 
 
 def name_of(job: Job) -> str:
@@ -40,15 +42,15 @@ def name_of(job: Job) -> str:
 def standing_of(job: Job) -> Standing | None:
     """Say why a job waits or stopped; None while it moves."""
     reason = job.state_reason
-    if reason == "operator" and (by := _who_paused(job)):
+    if reason == StateReason.OPERATOR and (by := _who_paused(job)):
         return Standing(f"{by} paused it", _TO_DO[reason])
-    if reason is None or (job.state is State.RUNNING and reason in MOVING):
+    if reason is None or (job.state is State.RUNNING and is_moving(reason)):
         return None
-    advice = ADVICE.get(reason)
-    if advice is None:
-        return Standing("It waits for somebody", "See the last error, then press Resume.")
-    to_do = _TO_DO.get(reason) or advice.to_do.format(id=job.id, go_on="press Resume")
-    title = _TITLES.get(reason) or sentence(advice.meaning)
+    known = known_reason(reason)
+    if known is None:
+        return Standing("It is waiting", "See the last error, then press Resume.")
+    to_do = _TO_DO.get(reason) or known.remedy.format(id=job.id, go_on="press Resume")
+    title = _TITLES.get(reason) or sentence(known.meaning)
     return Standing(f"{title}, until {clock(job.waits_until)}" if job.waits_until else title, sentence(to_do))
 
 
