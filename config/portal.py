@@ -97,7 +97,7 @@ class Portal(Section):
     """File of contact IDs that are never sent."""
 
     max_attempts: Annotated[int, Field(ge=1, le=20), Unit("attempts")] = 5
-    """How often a failing batch is sent before it is halved, down to the contacts to give up; throttled attempts do not count."""
+    """Attempts at a failing batch before it is halved, down to the contacts to give up; throttled ones do not count."""
 
     backoff_base_s: Annotated[float, Field(ge=0.01, le=60), Unit("s")] = 1.0
     """Upper bound of the wait before the first retry; it doubles with every further one."""
