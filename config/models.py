@@ -21,16 +21,16 @@ class RedisConfig(Section):
     """Where the ledger lives."""
 
     password_file: FilePath | None = None
-    """File that holds the password of Redis; read once at start, trailing line ends ignored."""
+    """File that holds the password of Redis; read once at startup, trailing line ends ignored."""
 
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
-    """Password of Redis, when it is not part of `url`."""
+    """Password of Redis, if it is not part of `url`."""
 
     url: Annotated[RedisUrl, Field(validate_default=True)] = RedisUrl("redis://127.0.0.1:6379/0")
     """Address of Redis: `redis://`, `rediss://` (TLS) or `unix://` (socket)."""
 
     tls_ca_file: FilePath | None = None
-    """PEM file of the authorities that the server's certificate may come from, in place of those of the system."""
+    """PEM file of the authorities trusted to issue the server's certificate, in place of the system's."""
 
     @property
     def redacted(self) -> str:
@@ -87,10 +87,10 @@ class ApiKey(Section):
     """What the caller may do."""
 
     portals: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
-    """Portals that the caller may see and use; all of them if it is not set."""
+    """Portals that the caller may see and use; all of them if not set."""
 
     max_contacts: Annotated[int | None, Field(ge=1), Unit("contacts")] = None
-    """Largest job that the caller may submit; any size if it is not set."""
+    """Largest job that the caller may submit; any size if not set."""
 
     @field_validator("key_sha256")
     @classmethod
@@ -115,7 +115,7 @@ class Api(Section):
     """Largest streamed list of contact IDs."""
 
     keys: Annotated[tuple[ApiKey, ...], Field(strict=False)] = ()
-    """Keys of the callers; in the environment as a JSON array of objects."""
+    """Keys of the callers; in the environment, a JSON array of objects."""
 
     @field_validator("keys")
     @classmethod
@@ -131,32 +131,32 @@ class WorkerConfig(Section):
     """How a worker process behaves."""
 
     poll_delay_s: Annotated[float, Field(ge=0.005, le=5), Unit("s")] = 0.1
-    """Pause between two looks into the queue of an idle worker."""
+    """Pause between an idle worker's checks of the queue."""
 
     lease_ttl_s: Annotated[float, Field(ge=2, le=60), Unit("s")] = 5.0
     """How long a portal stays taken after its worker has died."""
 
     slice_s: Annotated[float, Field(ge=1, le=300), Unit("s")] = 20.0
-    """How long a lane drives its portal before it lets another one go on."""
+    """How long a lane drives its portal before it makes way for another."""
 
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600), Unit("s")] = 30.0
-    """How long a worker told to stop waits for the batches in flight."""
+    """How long a worker waits for the batches in flight when told to stop."""
 
     max_lanes: Annotated[int, Field(ge=1, le=1000), Unit("lanes")] = 64
-    """Lanes in one worker process."""
+    """Most lanes in one worker process."""
 
     lifeline_s: Annotated[int, Field(ge=1, le=30), Unit("s")] = 2
-    """How often to look for portals with work that nobody drives."""
+    """Interval between checks for portals with work that no worker is driving."""
 
 
 class LogConfig(Section):
     """How log lines look and which are written."""
 
     format: Literal["auto", "json", "console"] = "auto"
-    """One JSON object per line, or text to read; `auto` is text on a terminal, else JSON."""
+    """One JSON object per line, or readable text; `auto` is text on a terminal, else JSON."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least serious level that is written."""
+    """Lowest level that is written."""
 
 
 class Settings(Section):

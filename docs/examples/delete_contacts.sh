@@ -78,7 +78,7 @@ show() {
 
 [ -r "$file" ] || die 2 "cannot read $file"
 
-# 1. Hand the list in. --upload-file sends it piece by piece, however large it is.
+# 1. Submit the list. --upload-file sends it piece by piece, however large it is.
 case $file in
     *.csv) type=text/csv ;;
     *.ndjson) type=application/x-ndjson ;;

@@ -305,7 +305,7 @@ async def test_a_right_that_is_missing_is_named(admin: ArqRedis, url: RedisUrl, 
 
 
 async def test_a_service_that_uses_plain_arq_needs_less(admin: ArqRedis, url: RedisUrl) -> None:
-    said = DOCUMENTED.partition("needs no\nmore than ")[2].partition("to\nwait for the answer")[0]
+    said = " ".join(DOCUMENTED.split()).partition("needs no more than ")[2].partition("to wait for the answer")[0]
     rights = [word.strip("`'") for word in re.findall(r"['~+][^ `]+", said)]
     await admin.execute_command("ACL", "SETUSER", "sender", "reset", "on", f">{PASSWORD}", "+select", *rights)
     sender = plain_redis(RedisUrl(url.get_secret_value().replace("//crm-sweep:", "//sender:")))
