@@ -18,19 +18,19 @@ _OF_NOTHING = hashlib.sha256().hexdigest()
 
 
 class RedisConfig(Section):
-    """Where the ledger lives."""
+    """Where the ledger is kept."""
 
     password_file: FilePath | None = None
-    """File that holds the password of Redis; read once at start, trailing line ends ignored."""
+    """File that holds the password of Redis; read once at start, trailing newlines ignored."""
 
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
-    """Password of Redis, when it is not part of `url`."""
+    """Password of Redis, if it is not part of `url`."""
 
     url: Annotated[RedisUrl, Field(validate_default=True)] = RedisUrl("redis://127.0.0.1:6379/0")
     """Address of Redis: `redis://`, `rediss://` (TLS) or `unix://` (socket)."""
 
     tls_ca_file: FilePath | None = None
-    """PEM file of the authorities that the server's certificate may come from, in place of those of the system."""
+    """PEM file of the authorities trusted to issue the server's certificate, in place of the system's."""
 
     @property
     def redacted(self) -> str:
@@ -46,13 +46,13 @@ class RedisConfig(Section):
     @classmethod
     def _password_is_not_empty(cls, password: SecretStr | None) -> SecretStr | None:
         if plain(password) == "":
-            refuse("a password that is not empty", given="an empty text")
+            refuse("a password that is not empty", given="an empty string")
         return password
 
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: RedisUrl, info: ValidationInfo) -> RedisUrl:
-        """Check the address and put the separate password in, so that `url` is all that a client needs."""
+        """Check the address and insert the separate password, so that `url` is all that a client needs."""
         try:
             address = parse_redis_url(url.get_secret_value())
         except ValueError as error:
@@ -70,7 +70,7 @@ class RedisConfig(Section):
         if file is None:
             return None
         if "url" in info.data and not info.data["url"].address.tls:
-            refuse("tls_ca_file beside a url that begins with rediss://", given=str(file))
+            refuse("tls_ca_file only with a url that begins with rediss://", given=str(file))
         return file_of_authorities(file)
 
 
@@ -87,18 +87,18 @@ class ApiKey(Section):
     """What the caller may do."""
 
     portals: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
-    """Portals that the caller may see and use; all of them if it is not set."""
+    """Portals that the caller may see and use; all of them if not set."""
 
     max_contacts: Annotated[int | None, Field(ge=1), Unit("contacts")] = None
-    """Largest job that the caller may submit; any size if it is not set."""
+    """Largest job that the caller may submit; any size if not set."""
 
     @field_validator("key_sha256")
     @classmethod
     def _is_a_digest(cls, digest: str) -> str:
         if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
             refuse("64 hexadecimal digits, the SHA-256 of the key")
-        if digest.lower() == _OF_NOTHING:  # of a variable that was not set; everybody knows this key
-            refuse("the SHA-256 of a key", given="that of an empty text")
+        if digest.lower() == _OF_NOTHING:  # made from a variable that was not set: a key that anyone can guess
+            refuse("the SHA-256 of a key", given="that of an empty string")
         return digest.lower()
 
 
@@ -131,36 +131,36 @@ class WorkerConfig(Section):
     """How a worker process behaves."""
 
     poll_delay_s: Annotated[float, Field(ge=0.005, le=5), Unit("s")] = 0.1
-    """Pause between two looks into the queue of an idle worker."""
+    """How long an idle worker waits between two looks at the queue."""
 
     lease_ttl_s: Annotated[float, Field(ge=2, le=60), Unit("s")] = 5.0
     """How long a portal stays taken after its worker has died."""
 
     slice_s: Annotated[float, Field(ge=1, le=300), Unit("s")] = 20.0
-    """How long a lane drives its portal before it lets another one go on."""
+    """How long a lane drives its portal before it makes way for another lane."""
 
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600), Unit("s")] = 30.0
-    """How long a worker told to stop waits for the batches in flight."""
+    """How long a worker that was told to stop waits for the batches in flight."""
 
     max_lanes: Annotated[int, Field(ge=1, le=1000), Unit("lanes")] = 64
     """Lanes in one worker process."""
 
     lifeline_s: Annotated[int, Field(ge=1, le=30), Unit("s")] = 2
-    """How often to look for portals with work that nobody drives."""
+    """How often to look for portals that have work but no lane driving them."""
 
 
 class LogConfig(Section):
     """How log lines look and which are written."""
 
     format: Literal["auto", "json", "console"] = "auto"
-    """One JSON object per line, or text to read; `auto` is text on a terminal, else JSON."""
+    """One JSON object per line, or text for people; `auto` is text on a terminal, JSON otherwise."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least serious level that is written."""
 
 
 class Settings(Section):
-    """Every setting, checked. Built once by `load_settings` and passed on; nothing in it can be changed."""
+    """Every setting, checked. Built once by `load_settings` and passed on; immutable."""
 
     redis: RedisConfig = RedisConfig()
     portals: Annotated[
@@ -171,7 +171,7 @@ class Settings(Section):
     log: LogConfig = LogConfig()
 
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
-    """The command line asks before it queues more contacts than this."""
+    """Number of contacts above which the command line asks before it queues them."""
 
     retention_days: Annotated[float, Field(ge=0.01, le=3650), Unit("days")] = 30.0
     """How long a finished job and its ledger are kept."""
@@ -206,7 +206,7 @@ class Settings(Section):
     @classmethod
     def _keys_name_configured_portals(cls, api: Api, info: ValidationInfo) -> Api:
         known = info.data.get("portals", ())
-        for key in api.keys if "portals" in info.data else ():  # else the portals are wrong themselves
+        for key in api.keys if "portals" in info.data else ():  # otherwise the portals themselves are wrong
             for name in key.portals or ():
                 if name not in known:
                     refuse("names of configured portals", given=f"{name!r} among the portals of key {key.name!r}")
