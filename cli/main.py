@@ -40,8 +40,9 @@ _COMMANDS = {
     "retry-failed": (_JOBS, "cli.steer:retry_failed_"),
     "priority": (_JOBS, "cli.steer:priority"),
     "why": (_JOBS, "cli.why:why"),
-    "portals": (_PORTALS, "cli.portals:portals"),
-    "limits": (_PORTALS, "cli.portals:limits"),
+    "portals": (_PORTALS, "cli.portal_commands:portals"),
+    "limits": (_PORTALS, "cli.portal_commands:limits"),
+
     "worker": (_SERVICES, "cli.worker:worker"),
     "api": (_SERVICES, "cli.api:api"),
     "check": (_SERVICES, "cli.check:check"),
