@@ -42,7 +42,6 @@ _COMMANDS = {
     "why": (_JOBS, "cli.why:why"),
     "portals": (_PORTALS, "cli.portal_commands:portals"),
     "limits": (_PORTALS, "cli.portal_commands:limits"),
-
     "worker": (_SERVICES, "cli.worker:worker"),
     "api": (_SERVICES, "cli.api:api"),
     "check": (_SERVICES, "cli.check:check"),
