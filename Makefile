@@ -15,7 +15,7 @@ STAMP   := $(VENV)/.installed-$(VERSION)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint format bench chaos clean
+.PHONY: help demo dev test lint format docs bench chaos clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ lint: $(STAMP) ## Check formatting, style and types
 format: $(STAMP) ## Format the code and apply safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## Bring the parts of the documentation that are made from code up to date
+	$(BIN)/python -m tools
 
 bench: $(STAMP)-bench ## Measure speed, memory and storage side by side with the peers
 	$(BIN)/python -m bench

@@ -1,1 +1,1 @@
-"""Typed settings from TOML and environment, and logging. Imports nothing of ours."""
+"""Typed settings from a TOML file and the environment, and logging. Imports none of our other packages."""

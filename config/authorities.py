@@ -1,4 +1,4 @@
-"""Certificates of authorities out of a file: whom to trust in place of those that the system trusts."""
+"""Certificates of authorities from a file, to trust in place of the system's own."""
 
 import re
 import ssl
@@ -13,10 +13,10 @@ _CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----\s.
 
 @cache
 def read_authorities(path: Path) -> str:
-    """Read the certificates of a PEM file, once; whatever stands around them is left out.
+    """Read the certificates of a PEM file, once, leaving out whatever is around them.
 
     Raises:
-        ValueError: there are none that can be used, as the end of "expected …".
+        ValueError: there are no usable ones; the message is worded as the end of "expected …".
     """
     try:
         with path.open("rb") as file:
@@ -24,7 +24,7 @@ def read_authorities(path: Path) -> str:
     except OSError as error:
         raise ValueError(f"a readable file ({error.strerror or type(error).__name__})") from None
     if len(data) > _MOST_BYTES:
-        raise ValueError("a file of certificates (it is larger than any)")
+        raise ValueError("a file of certificates (it is too large to be one)")
     certificates = b"\n".join(match[0] for match in _CERTIFICATE.finditer(data))
     if not certificates:
         raise ValueError(f"a PEM file of certificates ({_what_it_is(data)})")
@@ -39,7 +39,7 @@ def _what_it_is(data: bytes) -> str:
     if not data.strip():
         return "it is empty"
     if b"PRIVATE KEY-----" in data:
-        return "it holds a private key, which belongs nowhere but to the server"
+        return "it holds a private key, which belongs on the server alone"
     if data.startswith(b"0\x82"):  # the first bytes of a certificate in DER
-        return "it is in the form DER: convert it with `openssl x509 -inform der -outform pem`"
-    return "none begins with -----BEGIN CERTIFICATE-----"
+        return "it is in DER format: convert it with `openssl x509 -inform der -outform pem`"
+    return "it has no -----BEGIN CERTIFICATE-----"

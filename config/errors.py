@@ -11,7 +11,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; nothing was started.
 
     Attributes:
-        problems: one line per problem: the setting, where its value came from, what was given (masked when it is a
+        problems: one line per problem: the setting, where its value came from, what was given (masked if it is a
             secret) and what was expected.
     """
 

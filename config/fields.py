@@ -1,4 +1,4 @@
-"""What every section of the settings shares: strictness, units, and fields that are read from files."""
+"""What all sections of the settings share: strictness, units, and fields that are read from files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,13 @@ from config.secret_file import BadSecret, read_secret
 #: A name given by the operator, of a portal or of an API key.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 
-#: Where a file is. Only this type is converted from text; every other type must be given as what it is.
+#: The path of a file. Only this type is converted from text; a value of any other type must already have that type.
 FilePath = Annotated[Path, Field(strict=False)]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of a number, kept beside its range so that the reference table can show it."""
+    """The unit of a number, kept with its range so that the reference table can show it."""
 
     symbol: str
 
@@ -42,8 +42,8 @@ def refuse(expected: str, *, given: str | None = None, field: str | None = None)
 
     Args:
         expected: what would have been right, as the end of "expected …"; never holds the value itself.
-        given: what to show as given, when the value itself must not or cannot be shown.
-        field: the setting to blame, when it is not the one being validated.
+        given: what to show as given, if the value itself must not or cannot be shown.
+        field: the setting to blame, if it is not the one being validated.
 
     Raises:
         PydanticCustomError: always; `config.problems` turns it into a line for the operator.
@@ -53,15 +53,15 @@ def refuse(expected: str, *, given: str | None = None, field: str | None = None)
 
 
 def secret_or_file(value: object, field: str, known: dict[str, Any]) -> object:
-    """Return a secret given directly, or read it from the file that its twin `<field>_file` names.
+    """Return a secret given directly, or read it from the file named by its twin `<field>_file`.
 
     Args:
-        value: what was given for the secret itself; None when nothing was.
+        value: what was given for the secret itself; None if nothing was.
         field: name of the secret's field.
         known: the fields validated so far; the twin is declared before the secret.
 
     Raises:
-        PydanticCustomError: both were given, or the file is not one that holds a secret.
+        PydanticCustomError: both were given, or the file does not hold a secret.
     """
     twin = f"{field}_file"
     path: Path | None = known.get(twin)
@@ -76,16 +76,16 @@ def secret_or_file(value: object, field: str, known: dict[str, Any]) -> object:
 
 
 def _shown(path: Path) -> str:
-    """Show the path of a secret's file; a name that no file has may be the secret itself, in the wrong place."""
+    """Return the path of a secret's file for display; if there is no such file, it may be the secret, misplaced."""
     try:
         is_one = path.exists() or (len(path.parts) > 1 and path.parent.is_dir())
     except OSError:  # too long for a name
         is_one = False
-    return str(path) if is_one else "a name that no file has"
+    return str(path) if is_one else "the name of a file that does not exist"
 
 
 def file_of_authorities(path: Path) -> Path:
-    """Return the path of a file of certificates that can be used.
+    """Check that a file of certificates can be used, and return its path.
 
     Raises:
         PydanticCustomError: it cannot be read, or holds no certificates.

@@ -1,7 +1,7 @@
 """Log lines: one event per line, JSON or text, from structlog and the standard library alike, without secrets.
 
-A line has `timestamp` (UTC, ISO 8601), `level` and `event` (a stable name), then what was bound to the context and
-what the call gave. Lines of libraries also have `logger`.
+A line has `timestamp` (UTC, ISO 8601), `level` and `event` (a stable name), then the fields bound to the context and
+those passed in the call. Lines of libraries also have `logger`.
 """
 
 import io
@@ -22,12 +22,12 @@ from config.models import LogConfig
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
-#: Values that msgspec writes as they are and that cannot hide a field named like a secret.
+#: Types that msgspec writes as they are and that cannot contain a field named like a secret.
 _FLAT = frozenset({str, int, float, bool, type(None)})
 
 
 class _Output:
-    """Writes whole lines to one stream. Its methods are those that structlog asks of the innermost logger."""
+    """Writes whole lines to one stream. It has the methods that structlog requires of the innermost logger."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -37,7 +37,7 @@ class _Output:
         self._flush: Callable[[], object] = stream.flush
 
     def open(self, stream: TextIO) -> None:
-        """Send all further lines to a stream, those of loggers made before included."""
+        """Send all further lines to a stream, including those of loggers made earlier."""
         self._write, self._flush = stream.write, stream.flush
 
     def msg(self, line: str) -> None:
@@ -56,7 +56,7 @@ _output = _Output()
 
 
 class _StandardLibraryBridge(logging.Handler):
-    """Sends the records of standard-library loggers (arq, aiohttp, asyncio) through the same processors."""
+    """Passes the records of standard-library loggers (arq, aiohttp, asyncio) through the same processors."""
 
     def __init__(self, processors: list[Processor]) -> None:
         super().__init__()
@@ -77,11 +77,11 @@ class _StandardLibraryBridge(logging.Handler):
 
 
 def configure_logging(log: LogConfig, stream: TextIO | None = None) -> None:
-    """Set up logging for this process; called once at start, again only to change stream or level.
+    """Set up logging for this process; call it once at start, and again only to change the stream or the level.
 
     Args:
         log: format and level.
-        stream: where lines go, by default standard error.
+        stream: where lines go; by default standard error.
     """
     stream = sys.stderr if stream is None else stream
     terminal = stream.isatty()
@@ -111,7 +111,7 @@ def _take_over_standard_library(bridge: logging.Handler, level: int) -> None:
             root.removeHandler(handler)
     root.addHandler(bridge)
     root.setLevel(level)
-    # The arq command gives its logger a handler of its own; without this its lines would come twice.
+    # The arq command gives its logger a handler of its own; without this, its lines would appear twice.
     logging.getLogger("arq").handlers.clear()
     logging.captureWarnings(capture=True)
 
@@ -130,7 +130,7 @@ def _json_tail() -> list[Processor]:
 
 
 def _text_tail(*, colors: bool) -> list[Processor]:
-    # The plain formatter: the rich one prints local variables, and with them whatever a request held.
+    # The plain formatter: the rich one prints local variables, and with them the contents of a request.
     console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
     def render(logger: WrappedLogger, method: str, event_dict: EventDict) -> str:
@@ -144,7 +144,7 @@ def _text_tail(*, colors: bool) -> list[Processor]:
 
 
 def _mask_named_fields(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """Mask what is named like a secret; values that could hold such names inside are looked through."""
+    """Mask fields named like a secret, also inside values that can have such fields."""
     for name, value in event_dict.items():
         if type(value) not in _FLAT or is_sensitive(name):
             event_dict[name] = mask_field(name, value)
@@ -162,7 +162,7 @@ def _render_json(_logger: WrappedLogger, _method: str, event_dict: EventDict) ->
     }
     line = _encode(ordered)
     if line_shows_secret(line):
-        # Masked in the data, not in the line: a secret of digits must not tear a number, or the JSON, apart.
+        # Masked in the data, not in the line: masking a secret made of digits must not break a number, or the JSON.
         line = _encode(mask_value(ordered))
     return line.decode() + "\n"
 
@@ -171,5 +171,5 @@ def _encode(event: dict[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(event)
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError):
-        # Text that is not Unicode, or an integer beyond 64 bits: slower, and never refused.
+        # Text that is not Unicode, or an integer beyond 64 bits: json is slower, but accepts anything.
         return json.dumps(mask_value(event), default=repr).encode()

@@ -18,7 +18,7 @@ _OF_NOTHING = hashlib.sha256().hexdigest()
 
 
 class RedisConfig(Section):
-    """Where the ledger lives."""
+    """Where the ledger is kept."""
 
     password_file: FilePath | None = None
     """File that holds the password of Redis; read once at startup, trailing line ends ignored."""
@@ -46,13 +46,13 @@ class RedisConfig(Section):
     @classmethod
     def _password_is_not_empty(cls, password: SecretStr | None) -> SecretStr | None:
         if plain(password) == "":
-            refuse("a password that is not empty", given="an empty text")
+            refuse("a password that is not empty", given="an empty string")
         return password
 
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: RedisUrl, info: ValidationInfo) -> RedisUrl:
-        """Check the address and put the separate password in, so that `url` is all that a client needs."""
+        """Check the address and insert the separate password, so that `url` is all that a client needs."""
         try:
             address = parse_redis_url(url.get_secret_value())
         except ValueError as error:
@@ -70,7 +70,7 @@ class RedisConfig(Section):
         if file is None:
             return None
         if "url" in info.data and not info.data["url"].address.tls:
-            refuse("tls_ca_file beside a url that begins with rediss://", given=str(file))
+            refuse("tls_ca_file only with a url that begins with rediss://", given=str(file))
         return file_of_authorities(file)
 
 
@@ -97,8 +97,8 @@ class ApiKey(Section):
     def _is_a_digest(cls, digest: str) -> str:
         if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
             refuse("64 hexadecimal digits, the SHA-256 of the key")
-        if digest.lower() == _OF_NOTHING:  # of a variable that was not set; everybody knows this key
-            refuse("the SHA-256 of a key", given="that of an empty text")
+        if digest.lower() == _OF_NOTHING:  # made from a variable that was not set: a key that anyone can guess
+            refuse("the SHA-256 of a key", given="that of an empty string")
         return digest.lower()
 
 
@@ -160,7 +160,7 @@ class LogConfig(Section):
 
 
 class Settings(Section):
-    """Every setting, checked. Built once by `load_settings` and passed on; nothing in it can be changed."""
+    """Every setting, checked. Built once by `load_settings` and passed on; immutable."""
 
     redis: RedisConfig = RedisConfig()
     portals: Annotated[
@@ -171,7 +171,7 @@ class Settings(Section):
     log: LogConfig = LogConfig()
 
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
-    """The command line asks before it queues more contacts than this."""
+    """Number of contacts above which the command line asks before it queues them."""
 
     retention_days: Annotated[float, Field(ge=0.01, le=3650), Unit("days")] = 30.0
     """How long a finished job and its ledger are kept."""
@@ -206,7 +206,7 @@ class Settings(Section):
     @classmethod
     def _keys_name_configured_portals(cls, api: Api, info: ValidationInfo) -> Api:
         known = info.data.get("portals", ())
-        for key in api.keys if "portals" in info.data else ():  # else the portals are wrong themselves
+        for key in api.keys if "portals" in info.data else ():  # otherwise the portals themselves are wrong
             for name in key.portals or ():
                 if name not in known:
                     refuse("names of configured portals", given=f"{name!r} among the portals of key {key.name!r}")

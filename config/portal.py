@@ -1,4 +1,4 @@
-"""One portal: its address, its credentials, and how hard it may be worked."""
+"""One portal: its address, its credentials, and how hard it may be driven."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authori
 from config.proxy import Proxy, environment_proxy, proxy_url
 from config.secret_file import BadSecret, check_token
 
-#: Smallest and largest value of the two limits that can be changed while jobs run as well.
+#: Smallest and largest values of the two limits that can also be changed while jobs run.
 REQUESTS_PER_SECOND = (0.01, 1000)
 MAX_CONCURRENCY = (1, 64)
 
@@ -18,8 +18,8 @@ MAX_CONCURRENCY = (1, 64)
 class Portal(Section):
     """A configured portal.
 
-    Credentials take exactly one form: a token, or a user name with a password. A secret given as a file has been read
-    by the time the object exists: `token` and `password` hold it either way.
+    Credentials take exactly one form: a token, or a user name and a password. Secrets given as files have been read by
+    the time the object exists: `token` and `password` hold them either way.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -44,7 +44,7 @@ class Portal(Section):
     """Password of `username`."""
 
     auth_scheme: Literal["token", "bearer"] = "token"
-    """Form of the `Authorization` header: the token alone, or after the word `Bearer`."""
+    """Form of the `Authorization` header: the token alone, or preceded by the word `Bearer`."""
 
     proxy: str | None = None
     """HTTP proxy on the way to the portal, `http://host:port` or `https://host:port`."""
@@ -82,7 +82,7 @@ class Portal(Section):
     """Largest batch ever sent; at least `batch_size_start`."""
 
     request_timeout_s: Annotated[float, Field(ge=1, le=600), Unit("s")] = 60.0
-    """How long one call may take, from connecting to the last byte of the answer."""
+    """How long a call may take, from connecting to the last byte of the answer."""
 
     approval_above: Annotated[int, Field(ge=0), Unit("contacts")] = 0
     """Jobs larger than this wait for approval; 0 turns this off."""
@@ -94,19 +94,19 @@ class Portal(Section):
     """Format in which the portal is asked to answer."""
 
     protected_ids_file: FilePath | None = None
-    """File of contact IDs that are never sent."""
+    """File of contact IDs that are never sent to the portal."""
 
     max_attempts: Annotated[int, Field(ge=1, le=20), Unit("attempts")] = 5
     """Attempts at a failing batch before it is halved, down to the contacts to give up; throttled ones do not count."""
 
     backoff_base_s: Annotated[float, Field(ge=0.01, le=60), Unit("s")] = 1.0
-    """Upper bound of the wait before the first retry; it doubles with every further one."""
+    """Upper bound of the wait before the first retry; it doubles with each further one."""
 
     backoff_max_s: Annotated[float, Field(ge=0.01, le=3600, validate_default=True), Unit("s")] = 60.0
     """Upper bound of the wait before any retry; at least `backoff_base_s`."""
 
     retry_after_max_s: Annotated[float, Field(ge=1, le=86_400), Unit("s")] = 3600.0
-    """Longest rest that the portal gets when it asks for one (`Retry-After`); then one careful call goes alone."""
+    """Longest rest that the portal gets when it asks for one (`Retry-After`); after it, one careful call goes alone."""
 
     retry_share: Annotated[float, Field(ge=0.01, le=1)] = 0.2
     """Largest share of the calls per second that retries can take, across all workers and jobs."""
@@ -129,7 +129,7 @@ class Portal(Section):
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError:
-            refuse("a well-formed address with a port from 1 to 65535")
+            refuse("a well-formed address, with a port from 1 to 65535")
         if parts.scheme not in {"http", "https"}:
             refuse("an address that begins with http:// or https://")
         if "@" in parts.netloc:
@@ -137,7 +137,7 @@ class Portal(Section):
         if "?" in url or "#" in url:
             refuse("a base address, without '?' and '#'")
         if not host or port == 0:
-            refuse("an address with a host name, and a port from 1 to 65535 if any")
+            refuse("an address with a host name, and a port from 1 to 65535 if it has one")
         path = parts.path.rstrip("/")
         if f"{path.lower()}/".endswith("/api/") or "/api/" in path.lower():
             refuse("the base address of the portal, without /api")
@@ -179,19 +179,19 @@ class Portal(Section):
     @classmethod
     def _credentials_are_complete(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if not {"token_file", "token", "username"} <= info.data.keys():
-            return password  # one of them is wrong already, and said so
+            return password  # one of them is wrong and has already been reported
         token, username = info.data["token"], info.data["username"]
         if password is None:
             if username is not None and "password_file" in info.data:
-                refuse("password or password_file beside username", given="nothing")
+                refuse("password or password_file to go with username", given="nothing")
             if token is None:
                 refuse("credentials: token, token_file, or username with password or password_file", given="nothing")
         elif not password.get_secret_value():
-            refuse("a password that is not empty", given="an empty text")
+            refuse("a password that is not empty", given="an empty string")
         elif token is not None:
             refuse("either a token or username with a password, not both", given="both")
         elif username is None:
-            refuse("username beside the password", given="nothing", field="username")
+            refuse("username to go with the password", given="nothing", field="username")
         return password
 
     @field_validator("proxy")
@@ -208,7 +208,7 @@ class Portal(Section):
         if username is None or "proxy" not in info.data:
             return username
         if info.data["proxy"] is None:
-            refuse("proxy beside proxy_username", given="nothing", field="proxy")
+            refuse("proxy to go with proxy_username", given="nothing", field="proxy")
         if not username.strip() or ":" in username:
             refuse("a user name without a colon")
         return username
@@ -222,14 +222,14 @@ class Portal(Section):
     @classmethod
     def _proxy_credentials_are_complete(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if not {"proxy_username", "proxy_password_file"} <= info.data.keys():
-            return password  # one of them is wrong already, and said so
+            return password  # one of them is wrong and has already been reported
         username = info.data["proxy_username"]
         if password is None and username is not None:
-            refuse("proxy_password or proxy_password_file beside proxy_username", given="nothing")
+            refuse("proxy_password or proxy_password_file to go with proxy_username", given="nothing")
         if password is not None and username is None:
-            refuse("proxy_username beside the proxy's password", given="nothing", field="proxy_username")
+            refuse("proxy_username to go with the proxy's password", given="nothing", field="proxy_username")
         if plain(password) == "":
-            refuse("a password that is not empty", given="an empty text")
+            refuse("a password that is not empty", given="an empty string")
         return password
 
     @field_validator("proxy_from_environment")
@@ -267,11 +267,11 @@ class Portal(Section):
         return longest
 
     def proxy_on_the_way(self) -> Proxy | None:
-        """Return the proxy that calls go through, None where they go straight to the portal."""
+        """Return the proxy that calls go through; None if they go straight to the portal."""
         if self.proxy is None:
             return environment_proxy(self.url) if self.proxy_from_environment else None
         return Proxy(self.proxy, "proxy", self.proxy_username or "", plain(self.proxy_password) or "")
 
     def needs_approval(self, contacts: int) -> bool:
-        """Whether a job of so many contact IDs waits until somebody approves it."""
+        """Check whether a job of this many contact IDs has to wait for approval."""
         return 0 < self.approval_above < contacts

@@ -1,4 +1,4 @@
-"""Turns what pydantic found wrong into lines for the operator, without showing a secret."""
+"""Lines for the operator about what pydantic found wrong, without showing a secret."""
 
 import difflib
 from typing import Any
@@ -37,7 +37,7 @@ def _describe(details: ErrorDetails, sources: Sources) -> str:
         return _line(path[:2], sources, given=_quoted(str(path[1])), expected=_NAME_RULE)
     if details["type"] == "extra_forbidden":
         return f"{_name(path)}{_origin(path, sources)}: unknown setting{_did_you_mean(path)}"
-    # An item of a list of words is described by the list.
+    # A list of words describes its items.
     setting = find_setting(path) or (find_setting(path[:-1]) if isinstance(path[-1], int) else None)
     given = context.get("given") or _given(details, setting)
     if details["type"] == "missing":
@@ -64,15 +64,15 @@ def _origin(path: Path, sources: Sources) -> str:
 
 
 def _given(details: ErrorDetails, setting: Setting | None) -> str:
-    """Return the wrong value as it may be shown."""
+    """Return the wrong value in a form that may be shown."""
     value: Any = details["input"]
     if isinstance(value, dict | list | tuple):
         return "a table" if isinstance(value, dict) else "a list"
-    if setting is None or setting.kind == "list":  # no place for a single value: it could be a secret gone astray
+    if setting is None or setting.kind == "list":  # no place for a single value: it could be a misplaced secret
         return f"a single value ({type(value).__name__})"
-    # What stands in place of Redis's address and is none could be the password that belongs into it.
+    # Something other than an address in place of Redis's address could be the password that belongs in it.
     if setting.is_secret or (setting.path == ("redis", "url") and "://" not in str(value)):
-        return "an empty text" if value == "" else "***"
+        return "an empty string" if value == "" else "***"
     if isinstance(value, str):
         return _quoted(redact_url(value) if setting.is_address else value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The address of Redis: checked, taken apart, and shown without its password."""
+"""The address of Redis: checked, split into its parts, and shown without its password."""
 
 import re
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _MASK = "***"
 
 
 class RedisAddress(NamedTuple):
-    """The parts of a Redis URL, percent-decoded: for clients that do not decode a URL's password themselves."""
+    """The parts of a Redis URL, percent-decoded for clients that do not decode a URL's password themselves."""
 
     #: Empty for a Unix socket.
     host: str
@@ -23,12 +23,12 @@ class RedisAddress(NamedTuple):
     username: str | None
     password: str | None
     tls: bool
-    #: Path of a Unix socket, else None.
+    #: Path of a Unix socket; None for TCP.
     socket_path: str | None
 
 
 class RedisUrl(Secret[str]):
-    """A checked Redis URL. `str` and `repr` show it without its password; `get_secret_value()` is the whole of it."""
+    """A checked Redis URL. `str` and `repr` show it without its password; `get_secret_value()` returns all of it."""
 
     def _display(self) -> str:
         return self.redacted
@@ -47,7 +47,7 @@ class RedisUrl(Secret[str]):
         return parse_redis_url(self.get_secret_value())
 
     def with_password(self, password: str) -> "RedisUrl":
-        """Return this address with a password put in, percent-encoded."""
+        """Return this address with a password inserted, percent-encoded."""
         parts = urlsplit(self.get_secret_value())
         user, _, host = parts.netloc.rpartition("@")
         netloc = f"{user.partition(':')[0]}:{quote(password, safe='')}@{host}"
@@ -57,9 +57,9 @@ class RedisUrl(Secret[str]):
 def redact_url(url: str) -> str:
     """Return a URL, valid or not, without anything that could be a secret.
 
-    Everything between the scheme and the last `@` is taken for credentials (a password may hold any character when
-    somebody forgot to percent-encode it), everything after `?` or `#` for a possible token. Where the two overlap
-    nothing but the scheme is left.
+    Everything between the scheme and the last `@` is treated as credentials (a password that was not percent-encoded
+    can hold any character), everything after `?` or `#` as a possible token. Where the two overlap, only the scheme is
+    left.
     """
     known = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url)
     scheme = known[0] if known else ""
@@ -71,13 +71,13 @@ def redact_url(url: str) -> str:
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Take a Redis URL apart.
+    """Split a Redis URL into its parts.
 
     Args:
         url: `redis://` or `rediss://[user:password@]host[:port][/db]`, or `unix://[user:password@]/path[?db=N]`.
 
     Raises:
-        ValueError: what is wrong with it, as the end of "expected …", without any part of the URL.
+        ValueError: the URL is wrong; the message is worded as the end of "expected …" and holds no part of it.
     """
     if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError("an address without blanks or control characters")

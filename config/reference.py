@@ -1,4 +1,4 @@
-"""Every setting as a row: the one description behind error messages, the environment's names and the documentation."""
+"""Every setting as a row: the single source for error messages, environment variables and the documentation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from config.models import Settings
 from config.portal import Portal
 from config.redis_url import RedisUrl
 
-#: Prefix and separator of the environment's names.
+#: Prefix and separator of the environment variables.
 ENV_PREFIX = "CRM_SWEEP_"
 ENV_SEPARATOR = "__"
 
-#: Stands in a path for the name of a portal, and for the position in a list.
+#: Placeholders in a path: for the name of a portal, and for the position in a list.
 ANY_NAME = "<name>"
 ANY_ITEM = "[]"
 
@@ -35,26 +35,26 @@ _KINDS: Mapping[type, Kind] = {
     Path: "path",
     SecretStr: "secret",
 }
-#: Shown as text with its credentials cut out, not masked as a whole; each with an example.
+#: Addresses, shown without their credentials rather than masked as a whole; each with an example.
 _ADDRESSES: Mapping[tuple[str, ...], str] = {
     ("redis", "url"): "redis://host:6379/0",
     ("portals", ANY_NAME, "url"): "https://crm.example.com",
     ("portals", ANY_NAME, "proxy"): "http://proxy.example.com:3128",
 }
-#: Whole or not at all: somebody may have put the key itself where its digest belongs.
+#: Masked as a whole: a user may have put the key itself where its digest belongs.
 _MASKED = frozenset({("api", "keys", ANY_ITEM, "key_sha256")})
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. A path names it from the root, `<name>` standing for any portal and `[]` for any list item."""
+    """One setting. Its path starts at the root; `<name>` stands for any portal and `[]` for any list item."""
 
     path: tuple[str, ...]
     kind: Kind
     choices: tuple[str, ...]
     lowest: float | None
     highest: float | None
-    #: As text; empty when the setting has to be given, or has no value unless given.
+    #: As text; empty if the setting is required, or has no value unless given.
     default: str
     required: bool
     unit: str
@@ -63,27 +63,27 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """The setting as it is written in messages, `portals.<name>.burst`."""
+        """The setting's name in messages, such as `portals.<name>.burst`."""
         return ".".join(self.path).replace(".[]", "[]")
 
     @property
     def env(self) -> str:
-        """The environment variable, `CRM_SWEEP_PORTALS__<NAME>__BURST`; empty for parts of a list."""
+        """The environment variable, such as `CRM_SWEEP_PORTALS__<NAME>__BURST`; empty for parts of a list."""
         return "" if ANY_ITEM in self.path else env_name(self.path)
 
     @property
     def is_secret(self) -> bool:
-        """Whether the value is masked wherever it would be shown."""
+        """Whether the value is masked wherever it is shown."""
         return self.kind == "secret" or self.path in _MASKED
 
     @property
     def is_address(self) -> bool:
-        """Whether the value is a URL, shown without what could be a secret in it."""
+        """Whether the value is a URL, shown without anything that could be a secret."""
         return self.path in _ADDRESSES
 
     @property
     def range(self) -> str:
-        """The range or the choices as text, empty when there is neither."""
+        """The range or the choices as text; empty if there is neither."""
         if self.choices:
             return ", ".join(self.choices)
         if self.lowest is None:
@@ -92,7 +92,7 @@ class Setting:
 
     @property
     def expected(self) -> str:
-        """What a right value is, as the end of "expected …"."""
+        """What a valid value looks like, worded as the end of "expected …"."""
         if self.choices:
             words = "one or more of" if self.kind == "list" else "one of"
             return f"{words} {self.range}"
@@ -101,10 +101,10 @@ class Setting:
         noun = {
             "integer": "a whole number",
             "number": "a number",
-            "text": "a text",
-            "choice": "a text",
+            "text": "a string",
+            "choice": "a string",
             "path": "the path of a file",
-            "secret": "a text",
+            "secret": "a string",
             "switch": "true or false",
             "list": "a list of tables",
         }[self.kind]
@@ -125,19 +125,19 @@ def all_settings() -> Mapping[tuple[str, ...], Setting]:
 
 
 def find_setting(path: tuple[str | int, ...]) -> Setting | None:
-    """Return the setting at a concrete path such as `("portals", "main", "burst")`, None when there is none."""
+    """Return the setting at a concrete path such as `("portals", "main", "burst")`; None if there is none."""
     return all_settings().get(_general(path))
 
 
 def children(path: tuple[str | int, ...]) -> list[str]:
-    """Return the names that may stand in the table at a concrete path; `<name>` where any may."""
+    """Return the names allowed in the table at a concrete path; `<name>` if any name is."""
     general = _general(path)
     names = (key[len(general)] for key in all_settings() if key[: len(general)] == general and len(key) > len(general))
     return list(dict.fromkeys(names))
 
 
 def _general(path: tuple[str | int, ...]) -> tuple[str, ...]:
-    """Return a concrete path with its portal name and list positions made general."""
+    """Return a concrete path with its portal name and list positions replaced by placeholders."""
     return tuple(
         ANY_ITEM if isinstance(part, int) else ANY_NAME if position == 1 and path[0] == "portals" else part
         for position, part in enumerate(path)
@@ -191,7 +191,7 @@ def _default_text(default: object) -> str:
 
 
 def _bare(annotation: Any) -> Any:
-    """Return the type of an optional field, without None and what is said about it."""
+    """Return the type of an optional field, without None and its annotations."""
     if get_origin(annotation) in {Union, UnionType}:
         annotation = next(part for part in get_args(annotation) if part is not NoneType)
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

@@ -1,4 +1,4 @@
-"""Secrets out of files, and what is in the way of one: told by kind and place, never by showing it."""
+"""Secrets from files, and what is wrong with one: described by kind and position, never shown."""
 
 import re
 import unicodedata
@@ -6,26 +6,26 @@ from pathlib import Path
 
 from config.text_file import NotText, decode_text
 
-#: No token or password is longer; a device or a wrong file is not read to its end.
+#: No token or password is longer than this; a device or a wrong file is not read to its end.
 _MOST_BYTES = 65_536
 
-#: What ends a line in one editor or another.
+#: Line ends of various editors.
 _LINE_END = re.compile(r"\r\n|[\n\r\u2028\u2029]")
 
 _NAMES = {"\t": "a tab", "\0": "a NUL", "\ufeff": "a byte order mark", "\u00a0": "a no-break space"}
 
 
 class BadSecret(ValueError):
-    """The text cannot be such a secret; the message says what is in the way, as the end of "expected …"."""
+    """The text cannot be such a secret; the message says why, worded as the end of "expected …"."""
 
 
 def read_secret(path: Path) -> str:
-    """Read the one line of a file that holds a secret.
+    """Read the single line of a file that holds a secret.
 
-    A byte order mark before it and line ends behind it come from editors and are no part of any secret.
+    A byte order mark before it and line ends after it come from editors and are not part of the secret.
 
     Raises:
-        BadSecret: the file cannot be read, or holds anything else than one line of text.
+        BadSecret: the file cannot be read, or holds anything other than one line of text.
     """
     try:
         with path.open("rb") as file:
@@ -33,7 +33,7 @@ def read_secret(path: Path) -> str:
     except OSError as error:
         raise BadSecret(f"a readable file ({error.strerror or type(error).__name__})") from None
     if len(data) > _MOST_BYTES:
-        raise BadSecret(f"a file with the secret alone (it is larger than {_MOST_BYTES // 1024} kB)")
+        raise BadSecret(f"a file that holds only the secret (it is larger than {_MOST_BYTES // 1024} kB)")
     try:
         text = decode_text(data)
     except NotText as error:
@@ -44,15 +44,15 @@ def read_secret(path: Path) -> str:
     lines = _LINE_END.split(text)
     if len(lines) > 1:
         empty = "; the first one is empty" if not lines[0] else ""
-        raise BadSecret(f"a file with the secret alone on one line (it has {len(lines)} lines{empty})")
+        raise BadSecret(f"a file that holds only the secret, on one line (it has {len(lines)} lines{empty})")
     for position, character in enumerate(text, 1):
         if character == "\ufeff" or unicodedata.category(character) == "Cc":
-            raise BadSecret(f"a secret without control characters (there is {_name(character)} at {position})")
+            raise BadSecret(f"a secret without control characters (there is {_name(character)} at position {position})")
     return text
 
 
 def check_token(text: str) -> None:
-    """See that a text can be a token, which travels in a header.
+    """Check that a text can be a token, which is sent in a header.
 
     Raises:
         BadSecret: it cannot.
@@ -61,7 +61,7 @@ def check_token(text: str) -> None:
         raise BadSecret("a token of visible ASCII characters (it is empty)")
     if re.match(r"(?i)bearer\s", text):
         raise BadSecret(
-            "a token of visible ASCII characters, without the word Bearer before it (`auth_scheme` puts it there)"
+            "a token of visible ASCII characters, without the word Bearer before it (`auth_scheme` adds it)"
         )
     for position, character in enumerate(text, 1):
         if not "!" <= character <= "~":
@@ -69,13 +69,13 @@ def check_token(text: str) -> None:
 
 
 def _place(character: str, position: int, length: int) -> str:
-    """Say what stands where in a text that should not hold it."""
+    """Return the name and the place of a character that should not be in a text."""
     where = "it begins with" if position == 1 else "it ends with" if position == length else "there is"
-    return f"{where} {_name(character)}" + (f" at {position}" if where == "there is" else "")
+    return f"{where} {_name(character)}" + (f" at position {position}" if where == "there is" else "")
 
 
 def _name(character: str) -> str:
-    """Name a character that cannot be seen; one that can may be part of the secret, and is not shown."""
+    """Return the name of an invisible character; a visible one may be part of the secret, and is not shown."""
     if character == " ":
         return "a blank"
     if character in "\r\n\u2028\u2029":

@@ -1,10 +1,10 @@
-"""Variables that a container platform sets for a service next door, which only happen to begin like ours.
+"""Variables that a container platform sets for other services, and that only happen to begin like ours.
 
 Kubernetes tells every pod of a namespace the address of every service in it, in variables that begin with the service's
-name; Docker did the same for linked containers. A service called `crm-sweep-redis` gives `CRM_SWEEP_REDIS_PORT` and its
-like to every container, ours included.
+name; Docker did the same for linked containers. Next to a service called `crm-sweep-redis`, every container, ours
+included, has variables such as `CRM_SWEEP_REDIS_PORT`.
 
-| form, behind the service's name | example of a value | set by |
+| form, after the service's name | example of a value | set by |
 |---|---|---|
 | _SERVICE_HOST | 10.96.0.12 | Kubernetes |
 | _SERVICE_PORT, _SERVICE_PORT_HTTP | 6379 | Kubernetes |
@@ -18,31 +18,31 @@ like to every container, ours included.
 import re
 from collections.abc import Mapping
 
-# The name of a service ends with a letter or digit. So nothing with `__` before its last word fits here, which is how
+# The name of a service ends with a letter or digit, so nothing with `__` before its last word matches, and that is how
 # our settings are written: `CRM_SWEEP_API__PORT` is a setting, `CRM_SWEEP_API_PORT` may be a link.
 _SERVICE = r"(?P<service>CRM_SWEEP(?:[_.]+[A-Z0-9]+)*?)"
 _PORT = r"_PORT_\d{1,5}_(?:TCP|UDP|SCTP)"
 
-#: No setting has such a word in its name, so the name alone tells.
+#: No setting has such a word in its name, so the name alone is enough.
 _BY_NAME = re.compile(
     rf"{_SERVICE}(?:_SERVICE_HOST|_SERVICE_PORT(?:_[A-Z0-9][A-Z0-9_]*)?"
     rf"|{_PORT}(?:_ADDR|_PROTO|_PORT|_START|_END|_PORT_START|_PORT_END)?)"
 )
-#: A setting that was misspelt could be called like this, so the value has to be what a platform writes.
+#: A misspelt setting could have such a name, so the value has to be one that a platform writes.
 _BY_VALUE = (
     (re.compile(rf"{_SERVICE}_PORT"), re.compile(r"(?:tcp|udp|sctp)://\S+:\d{1,5}")),
     (re.compile(rf"{_SERVICE}_NAME"), re.compile(r"/[^/\s]+/[^/\s]+")),
 )
-#: Any word may follow, so there has to be a `_NAME` beside it, which Docker always sets.
+#: Any word can follow, so there has to be a `_NAME` as well, which Docker always sets.
 _COPIED = re.compile(rf"{_SERVICE}_ENV_.+")
 
 
 def is_service_link(name: str, environ: Mapping[str, str]) -> bool:
-    """Say whether a container platform has set this variable for another service.
+    """Check whether a container platform has set this variable for another service.
 
     Args:
-        name: of a variable that is no setting of ours.
-        environ: the environment that it stands in.
+        name: the name of a variable that is not one of our settings.
+        environ: the environment that it is in.
     """
     if _BY_NAME.fullmatch(name) or any(
         form.fullmatch(name) and value.fullmatch(environ[name]) for form, value in _BY_VALUE

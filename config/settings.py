@@ -1,4 +1,4 @@
-"""All settings as one frozen object, built once at start: what the rest of the program imports."""
+"""All settings as one frozen object, built once at start. The rest of the program imports this module."""
 
 import os
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ __all__ = [
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the configuration file and the environment, the environment winning setting by setting.
+    """Read the configuration file and the environment; for each setting, the environment takes precedence.
 
-    Every secret found is made known to `config.masking`, so that no log line shows it.
+    Every secret found is registered with `config.masking`, so that no log line shows it.
 
     Args:
         path: the TOML file; by default the one named by `CRM_SWEEP_CONFIG`, else `./crm-sweep.toml` if it exists,
@@ -52,7 +52,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     except ValidationError as error:
         problems += describe_errors(error, sources)
     if settings is None or problems:
-        # Raised outside the handler: pydantic's error holds the input and must not travel along as the context.
+        # Raised outside the handler: pydantic's error holds the input and must not become this one's context.
         raise ConfigError(problems)
     for secret in _secrets(settings):
         register_secret(secret)
@@ -60,7 +60,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
 
 
 def _secrets(settings: Settings) -> list[str]:
-    """Return every secret text in the settings."""
+    """Return every secret in the settings."""
     portals = settings.portals.values()
     found = [settings.redis.url.address.password, plain(settings.redis.password)]
     for portal in portals:

@@ -1,4 +1,4 @@
-"""Where settings come from: one TOML file and the environment, merged key by key, each value's origin remembered."""
+"""Where settings come from: one TOML file and the environment, merged key by key, with the origin of each value."""
 
 import difflib
 import json
@@ -22,11 +22,11 @@ from config.reference import (
 from config.service_links import is_service_link
 from config.text_file import NotText, decode_text
 
-#: Names the configuration file; the only variable with our prefix that is not a setting.
+#: The variable that names the configuration file; the only one with our prefix that is not a setting.
 CONFIG_VARIABLE = "CRM_SWEEP_CONFIG"
 DEFAULT_FILE = Path("crm-sweep.toml")
 
-#: Settings that say the same thing in another way: one in the environment displaces these from the file.
+#: Settings that say the same thing in different ways: one in the environment displaces these from the file.
 _DISPLACES: Mapping[str, frozenset[str]] = {
     "token": frozenset({"token_file", "username", "password", "password_file"}),
     "token_file": frozenset({"token", "username", "password", "password_file"}),
@@ -40,19 +40,19 @@ _DISPLACES: Mapping[str, frozenset[str]] = {
 
 @dataclass
 class Sources:
-    """What was read, not yet checked against the models."""
+    """What was read, before it is checked against the models."""
 
-    #: The merged tables, shaped like the TOML file.
+    #: The merged tables, in the structure of the TOML file.
     data: dict[str, Any] = field(default_factory=dict)
-    #: The file that was read, None when there was none.
+    #: The file that was read; None if there was none.
     file: Path | None = None
     #: The environment variable that gave the setting at a path.
     variables: dict[tuple[str, ...], str] = field(default_factory=dict)
-    #: What was already found wrong.
+    #: The problems found so far.
     problems: list[str] = field(default_factory=list)
 
     def origin(self, path: tuple[str | int, ...]) -> str:
-        """Return where the value at a path came from, in words; empty when nobody gave it."""
+        """Return in words where the value at a path came from; empty if none was given."""
         for length in range(len(path), 0, -1):
             variable = self.variables.get(tuple(str(part) for part in path[:length]))
             if variable:
@@ -67,7 +67,7 @@ class Sources:
 
 
 def read_sources(path: Path | None, environ: Mapping[str, str]) -> Sources:
-    """Read the file, then lay the environment over it.
+    """Read the file, then overlay the environment.
 
     Args:
         path: the TOML file, or None for the usual places.
@@ -84,14 +84,14 @@ def read_sources(path: Path | None, environ: Mapping[str, str]) -> Sources:
 
 
 def file_to_read(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, str]:
-    """Say which file has the settings.
+    """Return the file that has the settings.
 
     Args:
         path: the one that was asked for, or None for the usual places.
         environ: the environment.
 
     Returns:
-        The file, None if there is none; and in brackets what named it, empty where that needs no word.
+        The file, None if there is none; and what named it, in brackets, empty if that is obvious.
     """
     if path is None and environ.get(CONFIG_VARIABLE):
         return Path(environ[CONFIG_VARIABLE]), f" (named by {CONFIG_VARIABLE})"
@@ -114,12 +114,12 @@ def _read_file(sources: Sources, path: Path, named_by: str) -> None:
         if isinstance(portal, dict) and portal.pop("name", None) is not None:
             sources.problems.append(
                 f"portals.{key}.name (file {path}): unknown setting; expected no name inside the table, "
-                f"[portals.{key}] names the portal already"
+                f"as [portals.{key}] already names the portal"
             )
 
 
 def _lay_over(sources: Sources, name: str, environ: Mapping[str, str]) -> None:
-    """Put one environment variable's value into the data, in the type its setting asks for."""
+    """Put one environment variable's value into the data, in the type of its setting."""
     keys = tuple(name.removeprefix(ENV_PREFIX).lower().split(ENV_SEPARATOR))
     if len(keys) == 3 and keys[0] == "portals":
         keys = ("portals", _portal_key(sources.data, keys[1]), keys[2])
@@ -132,7 +132,7 @@ def _lay_over(sources: Sources, name: str, environ: Mapping[str, str]) -> None:
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            return  # the file has something else than a table there; the models say so
+            return  # the file has something other than a table there; the models report it
     for rival in _DISPLACES.get(keys[-1], frozenset()) if keys[0] in {"portals", "redis"} else ():
         if (*keys[:-1], rival) not in sources.variables:
             table.pop(rival, None)
@@ -141,7 +141,7 @@ def _lay_over(sources: Sources, name: str, environ: Mapping[str, str]) -> None:
 
 
 def _portal_key(data: dict[str, Any], name: str) -> str:
-    """Return the configured portal that a variable means: shells cannot write `-`, so `_` stands for it too."""
+    """Return the configured portal that a variable means: shells cannot write `-`, so `_` can stand for it."""
     portals = _table(data, "portals")
     if name in portals:
         return name
@@ -149,7 +149,7 @@ def _portal_key(data: dict[str, Any], name: str) -> str:
 
 
 def _typed(setting: Setting, text: str) -> Any:
-    """Return a variable's text as its setting's type, or as it is when it does not look like one."""
+    """Return a variable's text as its setting's type, or unchanged if it does not look like that type."""
     if setting.kind == "integer" and re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
     if setting.kind == "number" and re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text):
@@ -165,7 +165,7 @@ def _typed(setting: Setting, text: str) -> Any:
 
 
 def _unknown_variable(name: str, data: dict[str, Any]) -> str:
-    """Say that a variable is no setting, and which one may have been meant."""
+    """Return a message that a variable matches no setting, with the one that may have been meant."""
     portals = list(_table(data, "portals")) or ["main"]
     parts = name.upper().split(ENV_SEPARATOR)
     if len(parts) == 3:
@@ -176,7 +176,7 @@ def _unknown_variable(name: str, data: dict[str, Any]) -> str:
             known += [env_name(("portals", portal, setting.path[-1])) for portal in portals]
         elif setting.env:
             known.append(setting.env)
-    # What all names, or all settings of a portal, have in common must not make strangers look alike.
+    # The part that all names, or all settings of a portal, share must not make unrelated names look similar.
     common = [f"{ENV_PREFIX}PORTALS{ENV_SEPARATOR}{portal.upper().replace('-', '_')}_" for portal in portals]
     shared = next((start for start in common if name.upper().startswith(start)), ENV_PREFIX)
     own = {candidate.removeprefix(shared).lstrip("_"): candidate for candidate in known if candidate.startswith(shared)}
@@ -186,6 +186,6 @@ def _unknown_variable(name: str, data: dict[str, Any]) -> str:
 
 
 def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return the table under a key, empty when there is none or something else."""
+    """Return the table under a key; empty if there is none or something else."""
     value = data.get(key)
     return value if isinstance(value, dict) else {}

@@ -1,8 +1,8 @@
-"""Text out of a file: UTF-8, with or without a byte order mark; what is something else is called by its name."""
+"""Text from a file: UTF-8, with or without a byte order mark; any other encoding is named in the error."""
 
 import codecs
 
-#: The longer marks first: that of UTF-32 begins like that of UTF-16.
+#: Longer marks first: that of UTF-32 begins like that of UTF-16.
 _OTHERS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -12,11 +12,11 @@ _OTHERS = (
 
 
 class NotText(ValueError):
-    """The bytes are no UTF-8 text; the message says what they are, without any of them."""
+    """The bytes are not UTF-8 text; the message says what they are, without showing any of them."""
 
 
 def decode_text(data: bytes) -> str:
-    """Return the text of a file, without the byte order mark that some editors put before it.
+    """Return the text of a file, without the byte order mark that some editors add.
 
     Raises:
         NotText: it is not UTF-8.
@@ -24,7 +24,8 @@ def decode_text(data: bytes) -> str:
     for mark, name in _OTHERS:
         if data.startswith(mark):
             raise NotText(f"it is {name}; save it as UTF-8")
-    # Every other byte of plain words is zero there, and no text that anybody writes begins with such a byte.
+    # In UTF-16 every other byte of plain words is zero, and no ordinary text begins with such a byte.
+
     if b"\0" in data[:2]:
         raise NotText("it looks like UTF-16 without a byte order mark; save it as UTF-8")
     try:

@@ -1,4 +1,4 @@
-"""A portal that behaves, and misbehaves, like the real one. Imports nothing of ours.
+"""A portal that behaves, and misbehaves, like the real one. Imports none of our other packages.
 
 In a test::
 

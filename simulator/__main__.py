@@ -20,16 +20,16 @@ from simulator.world import World
 
 _EPILOG = """\
 examples:
-  # 20,000 contacts, some of which it refuses to delete, on a portal that takes 50 ms and 2 ms per contact
+  # 20,000 contacts, some of which it refuses to delete; a call takes 50 ms, plus 2 ms per contact
   {prog} --contacts 20000 --read-only 100 --invoiced 100 --base-ms 50 --per-contact-ms 2 --concurrency 8
-  # every tenth deletion answers 500 after it was committed
+  # a tenth of the deletions are answered with 500 after they were committed
   {prog} --contacts 1000 --fault '{{"fault": "error", "when": "after", "rate": 0.1}}'
-  # stands 5 calls a second, after a minute only 2
+  # can take 5 calls per second, after a minute only 2
   {prog} --contacts 1000 --set capacity_calls_per_s=5 --set 'capacity_changes=[[60, 2]]'
 
 {names}
 
-While it runs, /truth/summary tells what happened, and /truth/faults, /truth/behaviour and /truth/world change it.
+While it runs, /truth/summary reports what happened; use /truth/faults, /truth/behaviour and /truth/world to change it.
 """
 
 
@@ -73,7 +73,7 @@ def parse(argv: Sequence[str], prog: str = "python -m simulator") -> Options:
 
 
 async def run(options: Options) -> None:
-    """Run the portal until SIGTERM or SIGINT; prints one line with its address when it is ready."""
+    """Run the portal until SIGTERM or SIGINT; print one line with its address when it is ready."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -91,7 +91,7 @@ async def run(options: Options) -> None:
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m simulator") -> int:
-    """Parse, run, and return the exit code: 0 after an orderly stop, 1 if it cannot listen."""
+    """Run the portal that the command line describes; return 0 after an orderly stop, 1 if it cannot listen."""
     options = parse(sys.argv[1:] if argv is None else argv, prog)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -104,13 +104,13 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m simulator") -
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - there is none for some platforms
+        import uvloop  # noqa: PLC0415 - not available on some platforms
     except ImportError:
         return None
     return uvloop.new_event_loop
 
 
-#: Switches that have an option of their own; the others are reached with --set.
+#: Switches with an option of their own; the others are set with --set.
 _SWITCHES = (
     "base_ms",
     "per_contact_ms",
@@ -133,32 +133,38 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     where = parser.add_argument_group("where it listens")
     where.add_argument("--host", default="127.0.0.1", help="address (default 127.0.0.1)")
-    where.add_argument("--port", type=_count, default=0, help="port; 0 takes a free one (default)")
+    where.add_argument("--port", type=_count, default=0, help="port; 0 picks a free one (default)")
     where.add_argument("--truth-port", type=_count, help="port for /truth/ alone, 0 for a free one (default: --port's)")
     world = parser.add_argument_group("contacts, with the IDs 1 to N; the special ones are disjoint")
     world.add_argument("--contacts", type=_count, default=1000, metavar="N", help="IDs 1 to N (default 1000)")
     for name, what in (
-        ("read-only", "may be seen but not edited"),
+        ("read-only", "can be seen but not edited"),
         ("invoiced", "are on an invoice"),
         ("invisible", "exist but cannot be seen"),
         ("missing", "do not exist after all"),
-        ("poisoned", "make every batch that holds one fail"),
+        ("poisoned", "make every batch with one of them fail"),
     ):
         world.add_argument(f"--{name}", type=_count, default=0, metavar="N", help=f"how many of them {what}")
-    world.add_argument("--seed", type=int, default=0, help="decides which ones, and every other chance (default 0)")
+    world.add_argument(
+        "--seed", type=int, default=0, help="seed for choosing them and for all other chance (default 0)"
+    )
     time = parser.add_argument_group("time of a call")
     time.add_argument("--base-ms", type=float, metavar="MS", help="milliseconds per call (default 0)")
     time.add_argument("--per-contact-ms", type=float, metavar="MS", help="and per contact of a deletion (default 0)")
-    time.add_argument("--jitter", type=float, metavar="F", help="0 to 1: varies it by up to this part (default 0)")
-    time.add_argument("--commit-at", type=float, metavar="F", help="0 to 1: part of it before the commit (default 0.4)")
-    time.add_argument("--concurrency", type=_count, metavar="N", help="calls worked on at once; 0 any (default)")
+    time.add_argument("--jitter", type=float, metavar="F", help="0 to 1: vary it by up to this share (default 0)")
+    time.add_argument(
+        "--commit-at", type=float, metavar="F", help="0 to 1: share of it before the commit (default 0.4)"
+    )
+    time.add_argument(
+        "--concurrency", type=_count, metavar="N", help="calls at the same time; 0 for no limit (default)"
+    )
     account = parser.add_argument_group("account")
     account.add_argument("--token", help="token that is valid from the start (default simulator-token)")
     account.add_argument("--user-name", help="for log-in (default admin@example.com)")
     account.add_argument("--password", help="for log-in (default simulator-password)")
     more = parser.add_argument_group("misbehaviour")
     more.add_argument("--casing", choices=["camel", "pascal", "upper_id"], help="of the keys (default camel)")
-    more.add_argument("--fault", action="append", default=[], metavar="JSON", help="a fault rule; may be repeated")
+    more.add_argument("--fault", action="append", default=[], metavar="JSON", help="a fault rule; can be repeated")
     more.add_argument(
         "--set", action="append", type=_assignment, default=[], metavar="NAME=VALUE", help="any other switch"
     )
@@ -186,7 +192,7 @@ def _count(text: str) -> int:
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    """Split NAME=VALUE; the value is a plain word where the switch is one, or else JSON."""
+    """Split NAME=VALUE; the value is plain text if the switch is a string, otherwise JSON."""
     name, sign, value = text.partition("=")
     if not sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")

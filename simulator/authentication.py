@@ -1,4 +1,4 @@
-"""Who is calling: tokens, the three header forms, the cookie behind them, log-in and its lock-out."""
+"""Who is calling: tokens, the three forms of the header, the fallback to a cookie, log-in and its lock-out."""
 
 import base64
 import binascii
@@ -26,17 +26,17 @@ class Authentication:
         self._throttle = LoginThrottle(behaviour)
 
     def log_out_everywhere(self) -> None:
-        """End every session, the configured token's too."""
+        """End every session, including that of the configured token."""
         self._issued.clear()
 
     def accept(self, token: str) -> None:
-        """Let a token be valid from now on."""
+        """Make a token valid from now on."""
         self._issued[token] = time.monotonic()
 
     def check(self, headers: Mapping[str, str], cookie: str | None) -> dict[str, str]:
-        """Let the call through and return the headers that its answer carries.
+        """Let the call through and return the headers for its answer.
 
-        A bad header falls back to the cookie; only a good header is answered with a cookie.
+        With a bad header the cookie decides; only a good header is answered with a cookie.
 
         Raises:
             PortalError: 401.
@@ -52,7 +52,7 @@ class Authentication:
         raise PortalError(answers.unauthorized(challenge=given is not None))
 
     def log_in(self, body: bytes, address: str, code: str | None) -> Answer:
-        """Answer a log-in, with the second factor's code or without.
+        """Answer a log-in, with or without the code of a second factor.
 
         Raises:
             PortalError: 500 for wrong credentials, a wrong code, and while locked out.
@@ -74,7 +74,7 @@ class Authentication:
         return success(json_text(session), count=1, status=201, casing=self._behaviour.envelope_casing)
 
     def _token_of(self, header: str) -> str | None:
-        """Return the token that the header gives or earns, or None."""
+        """Return the token that the header holds or whose credentials it holds, or None."""
         scheme, _, rest = header.partition(" ")
         if scheme == "Basic":
             try:
@@ -98,7 +98,7 @@ class Authentication:
 
 
 class LoginThrottle:
-    """Blocks a log-in from an address after too many tries; a success gives its try back."""
+    """Blocks log-ins from an address after too many tries; a successful try does not count."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
@@ -123,7 +123,7 @@ class LoginThrottle:
             raise PortalError(error(500, "Login Fail. Too many attempts", answers.AUTHENTICATION))
 
     def give_back(self, user_name: str, address: str) -> None:
-        """Take back the last try, which was a success."""
+        """Uncount the last try, which succeeded."""
         tries = self._tries[user_name, address]
         if tries:
             tries.pop()

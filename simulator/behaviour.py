@@ -10,7 +10,7 @@ Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The switches of one portal. The defaults are a healthy, instant portal that asks for its token."""
+    """The switches of one portal. By default it is healthy and instant, and asks for its token."""
 
     #: Time of a call: ``base_ms + per_contact_ms * contacts`` for deletions,
     #: ``base_ms + read_per_contact_ms * contacts`` for everything else.
@@ -19,19 +19,19 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     read_per_contact_ms: NonNegative = 0.0
     #: Each call takes between ``1 - jitter`` and ``1 + jitter`` times its time.
     jitter: Fraction = 0.0
-    #: The part of a deletion's time after which it is committed. The portal does about 3n queries for n contacts, and
-    #: 2n of them after the commit.
+    #: The share of a deletion's time after which it is committed. The portal makes about 3n queries for n contacts, 2n
+    #: of them after the commit.
     commit_at: Fraction = 0.4
-    #: Calls worked on at once; more wait in line. 0 is unlimited.
+    #: Calls worked on at the same time; further ones wait in a queue. 0 is unlimited.
     concurrency: Count = 0
 
     #: The most elements that an answer lists.
     page_limit: Annotated[int, msgspec.Meta(ge=1)] = 1000
-    #: Element keys: as on the wire, as published (``Id``), or as one published page has it (``ID``).
+    #: Keys of the elements: as on the wire, as published (``Id``), or as on one published page (``ID``).
     casing: Literal["camel", "pascal", "upper_id"] = "camel"
     #: Keys of the envelope around them.
     envelope_casing: Literal["camel", "pascal"] = "camel"
-    #: The portal promises no order of the elements in the answer to a deletion.
+    #: Order of the elements in the answer to a deletion, for which the portal promises none.
     answer_order: Literal["id", "request", "shuffled"] = "id"
     #: Compress answers by the portal's rule: ``gzip`` is an untrimmed element of Accept-Encoding.
     gzip: bool = False
@@ -58,24 +58,24 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ip_restricted: bool = False
     #: 403, JSON: the account has no access to the CRM.
     module_denied: bool = False
-    #: 402: empty when the server licence lapsed, JSON when the tariff is unpaid.
+    #: 402: empty if the server licence has lapsed, JSON if the tariff is unpaid.
     unpaid: Literal["", "licence", "tariff"] = ""
-    #: 404, empty: portal unknown or suspended.
+    #: 404, empty: the portal is unknown or suspended.
     suspended: bool = False
-    #: 503, empty: portal being restored or moved.
+    #: 503, empty: the portal is being restored or moved.
     in_maintenance: bool = False
 
-    #: Calls per second that the portal stands; 0 is unlimited. Nothing in its answers tells.
+    #: Calls per second that the portal can take; 0 is unlimited. Its answers do not reveal it.
     capacity_calls_per_s: NonNegative = 0.0
-    #: Over capacity: answer 429, or let the line grow.
+    #: Over capacity: answer 429, or let the queue grow.
     capacity_mode: Literal["throttle", "slow"] = "throttle"
-    #: Calls that may come at once after a quiet time.
+    #: Calls that may come back to back after a quiet period.
     capacity_burst: Annotated[int, msgspec.Meta(ge=1)] = 1
     #: Retry-After of those 429s in seconds; null sends none.
     capacity_retry_after_s: NonNegative | None = None
     #: The kinds of calls that count; ``*`` is all.
     capacity_calls: list[str] = msgspec.field(default_factory=lambda: ["*"])
-    #: (seconds since start, calls per second) in ascending order: capacity that changes by itself.
+    #: (seconds since start, calls per second) in ascending order: when the capacity changes on its own.
     capacity_changes: list[tuple[NonNegative, NonNegative]] = []
 
     #: What a batch with a poisoned contact gets.
@@ -83,7 +83,7 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seed: int = 0
 
     def change(self, changes: dict[str, Any]) -> None:
-        """Change some switches, or none when one of them is wrong.
+        """Change some switches, or none if one of them is wrong.
 
         Raises:
             msgspec.ValidationError: an unknown name, a wrong type or a value out of range.

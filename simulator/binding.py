@@ -1,7 +1,7 @@
 """How the portal turns a request into a list of contact IDs.
 
-Query string and body end in one collection with case-insensitive names; every value named ``contactids`` is converted
-to a 32-bit integer, and one that cannot be converted rejects the whole request.
+Query string and body end up in one collection with case-insensitive names; every value named ``contactids`` is
+converted to a 32-bit integer, and if one cannot be converted, the whole request is rejected.
 """
 
 import json
@@ -23,7 +23,7 @@ _MEDIA_TYPE = re.compile(r'\s*([\w.+-]+/[\w.+*-]+)\s*(?:;\s*[\w-]+\s*=\s*(?:"[^"
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True):
-    """The body that well-behaved clients send; it is decoded without the detour through text."""
+    """The body that well-behaved clients send, decoded without the detour through text."""
 
     contactids: list[int]
 
@@ -32,7 +32,7 @@ _decode_plain = msgspec.json.Decoder(_Plain).decode
 
 
 def bind_contact_ids(query: list[tuple[str, str]], content_type: str | None, body: bytes) -> list[int]:
-    """Return the IDs that the portal binds, in order and with duplicates, also zero and negative ones.
+    """Return the IDs that the portal binds, in order, including duplicates, zeros and negative ones.
 
     Args:
         query: name and value of each query parameter.
@@ -40,8 +40,8 @@ def bind_contact_ids(query: list[tuple[str, str]], content_type: str | None, bod
         body: the request's body.
 
     Raises:
-        PortalError: 400 if a value is no 32-bit integer or the JSON is malformed; 500 for malformed XML and a malformed
-            Content-Type.
+        PortalError: 400 if a value is not a 32-bit integer or the JSON is malformed; 500 for malformed XML or a
+            malformed Content-Type.
     """
     media_type = _media_type(content_type)
     query = [(name, value) for name, value in query if name.lower() == _NAME]
@@ -55,7 +55,7 @@ def bind_contact_ids(query: list[tuple[str, str]], content_type: str | None, bod
 
 
 def _bind_plain(body: bytes) -> list[int] | None:
-    """Decode the common case; None if the body needs a closer look."""
+    """Decode the common case; return None if the body needs a closer look."""
     if body.count(b'"') != 2:  # a repeated key, another key or a quoted number
         return None
     try:
@@ -103,7 +103,7 @@ def _json_values(text: str) -> Iterator[str | None]:
     for name, value in document:
         if name.lower() == _NAME:
             for element in value if isinstance(value, list) and not isinstance(value, _Pairs) else [value]:
-                if not isinstance(element, list):  # nested arrays and objects get other names
+                if not isinstance(element, list):  # the portal gives nested arrays and objects other names
                     yield _as_text(element)
 
 
@@ -114,7 +114,7 @@ def _read_json(text: str) -> object:
         closing = _missing_brackets(text)
         if not closing.startswith("]"):
             raise
-        # The portal's reader takes the end of the input for the end of the array.
+        # The portal's reader treats the end of the input as the end of the array.
         return json.loads(text.rstrip().rstrip(",") + closing, object_pairs_hook=_Pairs, parse_constant=_no_constant)
 
 
@@ -137,7 +137,7 @@ def _missing_brackets(text: str) -> str:
 
 
 def _as_text(element: object) -> str | None:
-    """Return the text that a JSON value becomes on its way through XML."""
+    """Return the text that a JSON value becomes when it is converted to XML."""
     if element is None or isinstance(element, str):
         return element
     if isinstance(element, float) and element.is_integer() and abs(element) < 1e15:

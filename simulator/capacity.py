@@ -1,4 +1,4 @@
-"""The rate of calls that the portal stands: hidden from its callers, and changing while it runs."""
+"""The rate of calls that the portal can take: hidden from its callers, and able to change while it runs."""
 
 import time
 
@@ -9,7 +9,7 @@ from simulator.replies import Answer, PortalError, empty
 
 
 class Capacity:
-    """A leaky bucket over ``capacity_calls_per_s``; what is over it gets 429 or waits in a growing line."""
+    """A leaky bucket with ``capacity_calls_per_s``; calls over it get 429 or wait in a growing queue."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
@@ -17,7 +17,7 @@ class Capacity:
         self._next_s = 0.0
 
     def calls_per_s(self) -> float:
-        """Return the rate in force now; 0 is unlimited."""
+        """Return the current rate; 0 is unlimited."""
         uptime_s = time.monotonic() - self._started_s
         rate = self._behaviour.capacity_calls_per_s
         for since_s, changed_rate in self._behaviour.capacity_changes:
@@ -29,7 +29,7 @@ class Capacity:
         """Count a call against the capacity.
 
         Raises:
-            PortalError: 429, if the portal throttles and the call is over its capacity.
+            PortalError: 429, if the portal throttles and the call exceeds its capacity.
         """
         rate, counted = self.calls_per_s(), self._behaviour.capacity_calls
         if not rate or not (kind in counted or "*" in counted):

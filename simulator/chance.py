@@ -4,5 +4,5 @@ import random
 
 
 def seeded(*seed: object) -> random.Random:
-    """Return a generator that depends on nothing but the given parts."""
+    """Return a generator that depends only on the given parts."""
     return random.Random(":".join(map(str, seed)))  # noqa: S311 - repeatable test data, no secret depends on it

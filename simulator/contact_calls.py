@@ -12,7 +12,7 @@ from simulator.world import MAX_CONTACT_ID
 
 
 async def delete_contacts(context: Context) -> Answer:
-    """``PUT crm/contact``: delete what may be deleted, skip the rest without a word."""
+    """``PUT crm/contact``: delete what may be deleted, silently skip the rest."""
     contact_ids, portal = context.contact_ids(), context.portal
     if not contact_ids:
         raise PortalError(error(400, "Value cannot be null.\nParameter name: source", answers.ARGUMENT_NULL))
@@ -21,7 +21,7 @@ async def delete_contacts(context: Context) -> Answer:
     time_s = portal.latency.deletion_s(len(asked))
     eligible = context.world.eligible(asked)  # checked before and outside the transaction
     if eligible:
-        portal.cached_totals.clear()  # also before, so that a reader may cache a stale total again
+        portal.cached_totals.clear()  # before the deletion too, so that a reader can cache a stale total again
     await spend(time_s * behaviour.commit_at + context.delay_s)
     if not context.world.poisoned.isdisjoint(asked & context.world.alive):
         raise PortalError(_poisoned(behaviour.poison_status))
@@ -43,7 +43,7 @@ def _in_answer_order(context: Context, eligible: BitMap, contact_ids: list[int])
 
 
 def _list_answer(context: Context, produced: BitMap | list[int], writer: ElementWriter) -> tuple[Answer, BitMap]:
-    """List contacts, cut to a page; ``count=0`` lifts the cut. Also return which of them are listed."""
+    """List contacts, cut to one page; ``count=0`` lists them all. Also return which ones are listed."""
     behaviour = context.portal.behaviour
     limit = behaviour.page_limit
     count = int_parameter(context.query, "count", limit)
@@ -68,8 +68,8 @@ def _poisoned(status: int) -> Answer:
 
 
 async def look_up(context: Context) -> Answer:
-    """``GET crm/contact/mail``: those of the given contacts that the account can see, with what it may do with them."""
-    context.contact_ids()  # a value that is no integer is refused
+    """``GET crm/contact/mail``: those of the given contacts that the account can see, with its rights to each."""
+    context.contact_ids()  # refuses a value that is not an integer
     portal = context.portal
     visible = context.world.visible(context.call.asked or BitMap())
     await spend(portal.latency.reading_s(len(visible)) + context.delay_s)
@@ -78,7 +78,7 @@ async def look_up(context: Context) -> Answer:
 
 
 async def read_contact(context: Context) -> Answer:
-    """``GET crm/contact/{id}``: 404 for missing and invisible alike, so that the answer does not tell them apart."""
+    """``GET crm/contact/{id}``: 404 for both missing and invisible contacts, which look the same to the caller."""
     contact_id = _path_id(context)
     await spend(context.portal.latency.reading_s(1) + context.delay_s)
     if contact_id not in context.world.visible(BitMap([contact_id])):
@@ -87,7 +87,7 @@ async def read_contact(context: Context) -> Answer:
 
 
 async def delete_contact(context: Context) -> Answer:
-    """``DELETE crm/contact/{id}``: 404 for missing, 403 for what may not be deleted, invisible ones included."""
+    """``DELETE crm/contact/{id}``: 404 for a missing contact, 403 for one that may not be deleted, or is invisible."""
     contact_id, portal = _path_id(context), context.portal
     context.truth.ask(context.call, [contact_id])
     time_s = portal.latency.deletion_s(1)

@@ -14,7 +14,7 @@ class Context:
     """One call on its way through the portal.
 
     Attributes:
-        world: the contacts as of the call's arrival; a world that is reset meanwhile is none of its business.
+        world: the contacts as of the call's arrival; resetting the world later does not affect the call.
         truth: likewise.
         query: name and value of each query parameter, in order.
         path_value: the variable part of the path, if it has one.
@@ -52,7 +52,7 @@ class Context:
 
 
 def parameter(query: list[tuple[str, str]], name: str, *, whole: bool = False) -> str:
-    """Return a query parameter; unless ``whole``, only up to its first comma, as the portal reads it."""
+    """Return a query parameter: unless ``whole``, only up to the first comma, as the portal reads it."""
     wanted = name.lower()
     values = [value for key, value in query if key.lower() == wanted]
     if whole:
@@ -61,7 +61,7 @@ def parameter(query: list[tuple[str, str]], name: str, *, whole: bool = False) -
 
 
 def int_parameter(query: list[tuple[str, str]], name: str, default: int) -> int:
-    """Return a query parameter as an integer; what is not one is ignored."""
+    """Return a query parameter as an integer; anything else is ignored."""
     try:
         return int(parameter(query, name))
     except ValueError:

@@ -1,7 +1,7 @@
 """The JSON of one contact, made from its ID alone.
 
-Names and all other details follow from the ID, so nothing needs to be stored. A writer is compiled once for a set of
-fields and then fills a template, because the answer's text is most of the work of a deletion.
+The name and all other details follow from the ID, so nothing needs to be stored. A writer is prepared once for a set of
+fields and then fills a template, because writing the answer is most of the work of a deletion.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ _FIRM = ("Acme", "Globex", "Initech", "Umbrella", "Hooli", "Stark & Sons", "Wayn
 
 _PHOTO = "/products/crm/httphandlers/filehandler.ashx?action=contactphotoulr&cid=%(id)d&isc=%(company)s&ps={size}"
 
-#: Field to the template of its value; ``%(…)s`` is filled per contact.
+#: The template of each field's value; ``%(…)s`` is filled in per contact.
 _BASE: dict[str, str] = {
     "displayName": "%(name)s",
     "isCompany": "%(company)s",
@@ -62,7 +62,7 @@ _FULL: dict[str, str] = _BASE | {
 }
 _DETAILS: dict[Detail, dict[str, str]] = {"base": _BASE, "mail": _BASE | {"email": _EMAIL}, "full": _FULL}
 
-#: Contacts were imported in blocks; all of a block share their creation time.
+#: Contacts were imported in blocks; all contacts of a block have the same creation time.
 IMPORT_BLOCK = 512
 
 
@@ -70,11 +70,11 @@ class ElementWriter:
     """Writes contacts as the portal's JSON.
 
     Args:
-        world: says what each contact is and what may be done with it.
-        fields: lower-case names of the properties to emit; empty for all.
-        casing: of the keys.
+        world: knows what each contact is and what the account may do with it.
+        fields: lower-case names of the properties to write; empty for all.
+        casing: casing of the keys.
         detail: ``base`` as in the answer to a deletion, ``mail`` as in the bulk look-up, ``full`` as in listings.
-        deleted: the contacts were just deleted, so what may be done with them is no longer looked up.
+        deleted: whether the contacts were just deleted; the rights to them are then no longer looked up.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class ElementWriter:
 
 
 def display_name(contact_id: int, *, company: bool) -> str:
-    """Return the name of a contact; 101 is Ann Lee and the company 103 is Acme."""
+    """Return the name of a contact; 101 is Ann Lee, and the company 103 is Acme."""
     if company:
         return _FIRM[(contact_id - 103) % len(_FIRM)]
     return f"{_FIRST[(contact_id - 101) % len(_FIRST)]} {_LAST[(contact_id - 101) % len(_LAST)]}"

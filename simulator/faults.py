@@ -1,4 +1,4 @@
-"""The misbehaviours and when they strike: by rate, for the next calls, or at certain call numbers."""
+"""The misbehaviours, and when they strike: at a rate, for the next calls, or at certain call numbers."""
 
 from email.utils import formatdate
 from time import time
@@ -14,43 +14,43 @@ Misbehaviour = Literal[
     "unavailable",  # 503, empty, nothing done
     "error",  # 500 (JSON), 502 or 504 (HTML), before or after the commit
     "forbidden",  # 403 with the number of an invalid operation, before or after the commit
-    "deadlock",  # 500 with the database's words, rolled back
+    "deadlock",  # 500 with the database's message, rolled back
     "reset",  # the connection is reset, before or after the commit
     "cut",  # committed, but the body ends early
     "html",  # status 200 and a page, before or after the commit
-    "hang",  # no answer ever, before or after the commit
-    "gateway_timeout",  # 504 at once, while the call goes on and commits delay_s later
-    "late",  # everything happens delay_s later, the commit too
+    "hang",  # never an answer, before or after the commit
+    "gateway_timeout",  # an immediate 504, while the call goes on and commits delay_s later
+    "late",  # everything happens delay_s later, including the commit
     "wrong_count",  # committed; the count is larger than the list
-    "foreign_id",  # committed; an ID is listed that was not asked for
+    "foreign_id",  # committed; the list holds an ID that was not asked for
     "replay",  # committed; the answer is that of a second run, an empty list
 ]
 
 #: These happen instead of the call, whatever ``when`` says.
 _ALWAYS_BEFORE = frozenset({"throttle", "unavailable", "deadlock"})
-#: These need the call to have run.
+#: These require that the call has run.
 _ALWAYS_AFTER = frozenset({"cut", "late", "gateway_timeout", "wrong_count", "foreign_id", "replay"})
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One rule. All conditions that are given must hold; with none, it strikes every matching call."""
+    """One rule. All given conditions must hold; without any, it strikes every matching call."""
 
     fault: Misbehaviour
     #: The kinds of calls it can strike; ``*`` is all.
     calls: list[str] = msgspec.field(default_factory=lambda: ["delete"])
     #: Probability per call.
     rate: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    #: Strikes so many times, then never again.
+    #: Strikes this many times, then never again.
     next_calls: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    #: Strikes at these matching calls, counted from 1 since the rule was made.
+    #: Strikes these matching calls, counted from 1 since the rule was added.
     call_numbers: list[int] | None = None
-    #: Before or after the commit, for those that can be either.
+    #: Before or after the commit, for the faults that can be either.
     when: Literal["before", "after"] = "before"
     #: For ``error``.
     status: Literal[500, 502, 503, 504] = 500
     #: Retry-After in seconds of ``throttle`` and ``unavailable``; null sends none.
     retry_after_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    #: As the standard has it, or as the seconds or milliseconds since 1970 that some gateways send.
+    #: One of the standard's two forms, or the seconds or milliseconds since 1970 that some gateways send.
     retry_after_form: RetryAfterForm = "seconds"
     #: For ``late`` and ``gateway_timeout``.
     delay_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -65,7 +65,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Faults:
-    """The rules in force, asked once per call; the first rule that strikes wins."""
+    """The rules in force, consulted once per call; the first rule that strikes wins."""
 
     def __init__(self, rules: list[Fault], seed: int = 0) -> None:
         self.rules = rules
@@ -91,7 +91,7 @@ class Faults:
 
 
 def retry_after(wait_s: float | None, form: RetryAfterForm = "seconds") -> dict[str, str]:
-    """Return the Retry-After header, in whole seconds (rounded up) or as a point in time; none without a wait."""
+    """Return the Retry-After header, in whole seconds (rounded up) or as a point in time; no header without a wait."""
     if wait_s is None:
         return {}
     whole_s = int(-(-wait_s // 1))

@@ -1,4 +1,4 @@
-"""One API call from its arrival to its answer, through the layers that a real one passes."""
+"""One API call from its arrival to its answer, through the layers of the real portal."""
 
 import contextlib
 import zlib
@@ -57,7 +57,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
 
 
 def _bind(context: Context, request: web.Request) -> None:
-    """Read the contact IDs of the call at its arrival, so that the truth knows them whatever happens next."""
+    """Read the contact IDs of the call when it arrives, so that the truth knows them whatever happens next."""
     kind, call = context.call.kind, context.call
     if kind not in ("delete", "look_up"):
         return
@@ -74,7 +74,7 @@ def _bind(context: Context, request: web.Request) -> None:
 
 
 async def _answer(context: Context, route: Route | None, request: web.Request, fault: Fault | None) -> Answer:
-    """Run the call, unless something stops it before."""
+    """Run the call, unless something stops it first."""
     portal = context.portal
     request_line = len(request.method) + len(request.raw_path) + len(" HTTP/1.1") + 1
     if request_line > portal.behaviour.request_line_limit:
@@ -94,13 +94,13 @@ async def _answer(context: Context, route: Route | None, request: web.Request, f
 
 
 async def _run_unheard(context: Context, route: Route | None, request: web.Request) -> None:
-    """Run the call for nobody: its answer is lost."""
+    """Run a call whose answer reaches no one."""
     await _run(context, route, request)
     context.call.listed = None
 
 
 async def _run(context: Context, route: Route | None, request: web.Request) -> Answer:
-    """Wait for a place, check who is calling, and do what was asked."""
+    """Wait for a free place, check who is calling, and do what was asked."""
     portal = context.portal
     async with portal.gate:
         if route is None or (route.kind == "look_up" and not portal.behaviour.bulk_look_up):
@@ -116,7 +116,7 @@ async def _run(context: Context, route: Route | None, request: web.Request) -> A
 
 
 def _admit(context: Context, route: Route, request: web.Request) -> dict[str, str]:
-    """Check portal, caller, tariff and module; return the headers that an authenticated call is answered with."""
+    """Check portal, caller, tariff and module; return the headers for the answer to an authenticated call."""
     behaviour = context.portal.behaviour
     if behaviour.suspended:
         raise PortalError(empty(404))
@@ -171,7 +171,7 @@ def _encoded(answer: Answer, request: web.Request, portal: Portal) -> Answer:
 
 
 async def _leave(request: web.Request, answer: Answer, context: Context, end: str | None) -> web.StreamResponse:
-    """Send the answer, or part with the caller in the way the fault wants."""
+    """Send the answer, or end the connection in the way that the fault demands."""
     with contextlib.suppress(ConnectionError):
         if end == "hang":
             return await stay_silent(request)

@@ -1,4 +1,4 @@
-"""How long a call takes, and how many the portal works on at once."""
+"""How long a call takes, and how many calls the portal works on at the same time."""
 
 import asyncio
 from collections import deque
@@ -30,13 +30,13 @@ class Latency:
 
 
 async def spend(time_s: float) -> None:
-    """Let the time pass; none at all costs not even a turn of the event loop."""
+    """Let the time pass; zero seconds do not even yield to the event loop."""
     if time_s > 0:
         await asyncio.sleep(time_s)
 
 
 class Gate:
-    """Lets ``behaviour.concurrency`` calls through at once, the others in order of arrival."""
+    """Lets ``behaviour.concurrency`` calls through at a time, the others in order of arrival."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
@@ -65,7 +65,7 @@ class Gate:
         self.admit()
 
     def admit(self) -> None:
-        """Let in whoever fits; call it after the limit was raised."""
+        """Let in as many calls as fit; to be called after the limit was raised."""
         while self._line and not self._full():
             place = self._line.popleft()
             if not place.done():

@@ -1,7 +1,7 @@
 """``GET crm/contact/filter``: pages of contacts, with the portal's own arithmetic.
 
 ``nextIndex`` is one too large, the default order is unstable within an import block, and ``total`` comes from a count
-that is kept for a minute.
+that is cached for a minute.
 """
 
 import time
@@ -16,7 +16,7 @@ from simulator.latency import spend
 from simulator.replies import Answer, success
 from simulator.world import World
 
-#: How long the portal trusts a count.
+#: How long the portal caches a count.
 TOTAL_KEPT_S = 60.0
 
 _IN_MEMORY: dict[str, Callable[[World, int], str]] = {
@@ -29,7 +29,7 @@ _IN_MEMORY: dict[str, Callable[[World, int], str]] = {
 
 
 async def list_contacts(context: Context) -> Answer:
-    """Answer one page of the contacts that match."""
+    """Answer with one page of the matching contacts."""
     portal, query = context.portal, context.query
     limit = portal.behaviour.page_limit
     count = int_parameter(query, "count", limit)
@@ -75,7 +75,7 @@ def _matching(world: World, query: list[tuple[str, str]]) -> BitMap:
 
 
 def _between(moment: str, first: str, last: str) -> bool:
-    """Compare wire dates; the last day counts up to 23:59:00."""
+    """Check whether a date of the wire is within the range; the last day counts up to 23:59:00."""
     return (not first or moment[:10] >= first[:10]) and (not last or moment[:19] <= f"{last[:10]}T23:59:00")
 
 
@@ -87,7 +87,7 @@ def _ordered(context: Context, matching: BitMap, sort_by: str, start: int, count
         key, world = _IN_MEMORY[sort_by], context.world
         in_order = sorted(matching, key=lambda contact_id: key(world, contact_id), reverse=descending)
         return in_order[start : start + count]
-    if sort_by != "created":  # unknown: no paging in the database, and so its own order
+    if sort_by != "created":  # unknown: not paged by the database, hence in its own order
         return _by_id(matching, start, count, descending=False)
     newest_first = descending or not parameter(context.query, "sortBy")
     return _by_creation(matching, start, count, newest_first=newest_first, salt=context.call.number)
@@ -118,7 +118,7 @@ def _by_creation(matching: BitMap, start: int, count: int, *, newest_first: bool
 
 
 def _total(context: Context, now_matching: int) -> int:
-    """Return the count, up to a minute old."""
+    """Return the count, which may be up to a minute old."""
     ignored = ("startindex", "count", "sortby", "sortorder", "fields")
     key = repr(sorted(pair for pair in context.query if pair[0].lower() not in ignored))
     kept = context.portal.cached_totals.get(key)

@@ -10,7 +10,7 @@ from simulator.replies import Answer, error, json_text, page, success
 
 
 def distort(fault: Fault, answer: Answer, asked: BitMap) -> Answer:
-    """Return the answer as the fault leaves it; faults of the connection leave it as it is."""
+    """Return the answer as the fault distorts it; faults of the connection leave it unchanged."""
     if fault.fault == "error":
         if fault.status == 500:
             return error(500, "Unable to connect to any of the specified MySQL hosts.", answers.DATABASE)

@@ -1,4 +1,4 @@
-"""Everything one simulated portal consists of."""
+"""Everything that one simulated portal consists of."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ class Portal:
 
     Attributes:
         url: base address of the portal, without ``/api``.
-        truth_url: base address of the truth, ``/truth`` included.
+        truth_url: base address of the truth, including ``/truth``.
     """
 
     def __init__(self, world: World, behaviour: Behaviour, faults: list[Fault] | None = None) -> None:
@@ -34,14 +34,14 @@ class Portal:
         self.reset(world)
 
     def reset(self, world: World) -> None:
-        """Begin a new world with an empty record; switches, faults and sessions stay."""
+        """Start a new world with an empty record; switches, faults and sessions stay."""
         self.world = world
         self.truth = Truth(world)
         self.capacity = Capacity(self.behaviour)
         self.cached_totals: dict[str, tuple[float, int]] = {}
 
     def go_on_without_caller(self, running: Coroutine[Any, Any, object]) -> None:
-        """Finish a call whose caller was sent away."""
+        """Finish a call whose caller has already been answered."""
 
         async def finish() -> None:
             with contextlib.suppress(PortalError):
@@ -52,7 +52,7 @@ class Portal:
         task.add_done_callback(self._orphans.discard)
 
     async def stop(self) -> None:
-        """End the calls that still go on without a caller."""
+        """End the calls that are still running without a caller."""
         orphans = list(self._orphans)
         for task in orphans:
             task.cancel()

@@ -1,6 +1,6 @@
-"""What the portal puts on the wire: envelope, error body, bare text and the pages of the servers in front of it.
+"""What the portal sends: envelope, error body, bare text and the pages of the servers in front of it.
 
-Keys come in the portal's order, and count, startIndex, nextIndex and total are left out when zero.
+Keys are in the portal's order, and count, startIndex, nextIndex and total are left out if zero.
 """
 
 import json
@@ -47,7 +47,7 @@ class PortalError(Exception):
 
 
 def json_text(value: object) -> str:
-    """Serialize as the portal does: compact, UTF-8 as it is, and slashes escaped."""
+    """Serialize as the portal does: compact, non-ASCII text unescaped, slashes escaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/")
 
 
@@ -89,5 +89,5 @@ def empty(status: int) -> Answer:
 
 
 def unauthorized(*, challenge: bool) -> Answer:
-    """Return the plain 401; it names a scheme only if the caller tried to authenticate."""
+    """Return a plain 401; it names a scheme only if the caller tried to authenticate."""
     return Answer(401, b"Unauthorized", HTML, {"WWW-Authenticate": "Basic"} if challenge else {})

@@ -1,4 +1,4 @@
-"""Which call is answered by what, and what it is called in fault rules and in the truth."""
+"""Which handler answers which call, and the name of the call in fault rules and in the truth."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -32,13 +32,13 @@ class Route:
 
 
 async def log_in(context: Context) -> Answer:
-    """``POST authentication`` and ``POST authentication/{code}``."""
+    """``POST authentication`` and ``POST authentication/{code}``: a log-in."""
     await spend(context.portal.latency.reading_s() + context.delay_s)
     return context.portal.authentication.log_in(context.body, context.address, context.path_value or None)
 
 
 async def capabilities(context: Context) -> Answer:
-    """``GET capabilities``: what the watchdog polls."""
+    """``GET capabilities``: the call that the watchdog polls."""
     await spend(context.portal.latency.reading_s() + context.delay_s)
     return success('{"ldapEnabled":false,"providers":[],"ssoLabel":"","ssoUrl":""}', count=1)
 
@@ -53,7 +53,7 @@ _ROUTES = (
     Route("capabilities", "GET", re.compile(r"capabilities()"), capabilities, public=True, crm=False),
 )
 
-#: Names of the kinds of calls; calls that no route knows are ``other``.
+#: Names of the kinds of calls; calls without a route are ``other``.
 KINDS = tuple(route.kind for route in _ROUTES)
 
 _EXTENSION = re.compile(r"\.(?:json|xml|tml)$")

@@ -1,4 +1,4 @@
-"""Putting an answer on the connection: whole, cut off, or not at all."""
+"""Sending an answer over the connection: whole, cut off, or not at all."""
 
 import asyncio
 import enum
@@ -9,7 +9,7 @@ from aiohttp import web
 
 from simulator.replies import Answer
 
-#: How often a silent call looks whether its caller has gone.
+#: How often a silent call checks whether its caller has gone.
 _SILENCE_S = 0.02
 
 
@@ -17,15 +17,15 @@ class ConnectionEnd(enum.Enum):
     """How much of an answer is sent."""
 
     WHOLE = enum.auto()
-    #: Half of the body, under the length of the whole one; then the connection closes.
+    #: Half of the body, with the Content-Length of all of it; then the connection closes.
     CUT = enum.auto()
 
 
 async def send(request: web.Request, answer: Answer, end: ConnectionEnd) -> tuple[web.StreamResponse, bool]:
-    """Send an answer; also return whether the whole of it was handed to an open connection.
+    """Send an answer; also return whether all of it was handed to an open connection.
 
     Raises:
-        ConnectionError: the caller went while it was sent.
+        ConnectionError: the caller went away while it was being sent.
     """
     if end is ConnectionEnd.CUT:
         return await _send_half(request, answer), False
@@ -57,8 +57,8 @@ def tear(request: web.Request) -> web.StreamResponse:
 
 
 async def stay_silent(request: web.Request) -> web.StreamResponse:
-    """Never answer; returns when the caller has given up."""
-    while not _gone(request):  # noqa: ASYNC110 - the connection's end is no event that a handler can wait for
+    """Never answer; return when the caller has given up."""
+    while not _gone(request):  # noqa: ASYNC110 - a handler cannot wait for the end of the connection
         await asyncio.sleep(_SILENCE_S)
     return web.Response()
 

@@ -14,7 +14,7 @@ from simulator.sending import ConnectionEnd, send
 from simulator.truth_routes import explain_bad_input, routes
 from simulator.world import World
 
-#: Longest request line in bytes; larger than the portal's own limit, so that the portal decides.
+#: Longest request line in bytes; larger than the portal's own limit, so that the portal's limit decides.
 _MAX_LINE_SIZE = 1 << 22
 
 
@@ -28,18 +28,18 @@ async def running(
     port: int = 0,
     truth_port: int | None = None,
 ) -> AsyncIterator[Portal]:
-    """Run a portal in this process while the context lasts.
+    """Run a portal in this process for as long as the context is open.
 
     Args:
         world: its contacts.
-        behaviour: its switches; by default healthy and instant. May be changed while it runs.
+        behaviour: its switches; by default healthy and instant. Can be changed while it runs.
         faults: its fault rules.
         host: address to listen on.
         port: port to listen on; 0 for a free one.
         truth_port: port for ``/truth/`` alone, 0 for a free one; None for the same as the portal's.
 
     Yields:
-        The portal with its addresses, its truth and its controls.
+        The portal, with its addresses, its truth and its controls.
     """
     portal = Portal(world, behaviour or Behaviour(), faults)
     async with AsyncExitStack() as stack:

@@ -28,13 +28,13 @@ class Call:
     #: How many contact IDs it carried, duplicates included.
     contact_count: int = 0
     asked: BitMap | None = None
-    #: Status sent; None as long as, or if for ever, there was no answer.
+    #: The status that was sent; None until there is an answer, or if there never is one.
     status: int | None = None
     fault: str | None = None
-    #: The contacts this call deleted; None if it never came to a commit.
+    #: The contacts that this call deleted; None if it never got to a commit.
     deleted: BitMap | None = None
     committed_s: float | None = None
-    #: The contacts its answer lists as deleted.
+    #: The contacts that its answer lists as deleted.
     listed: BitMap | None = None
     answered_s: float | None = None
     #: The whole answer was handed to an open connection.
@@ -52,12 +52,12 @@ class Truth:
     Attributes:
         calls: every API call in order of arrival.
         deleted: contacts that API calls deleted.
-        deleted_outside: contacts that went without an API call.
-        created: contacts that came while it ran.
-        sent: contacts that were sent for deletion at all; ``sent_again``: more than once.
-        confirmed: contacts that a whole answer listed as deleted.
+        deleted_outside: contacts that disappeared without an API call.
+        created: contacts that were created while it ran.
+        sent: contacts that were sent for deletion at least once; ``sent_again``: more than once.
+        confirmed: contacts that a complete answer listed as deleted.
         resent_after_confirmation: contacts that were sent again after that.
-        peak_in_flight: the most calls that were in flight at once.
+        peak_in_flight: the most calls that were in flight at the same time.
     """
 
     def __init__(self, world: World) -> None:
@@ -89,7 +89,7 @@ class Truth:
         return call
 
     def ask(self, call: Call, contact_ids: list[int]) -> None:
-        """Record which contacts a call is about, at its arrival; what cannot be a contact ID only counts."""
+        """Record at its arrival which contacts a call is about; what cannot be a contact ID is only counted."""
         call.contact_count = len(contact_ids)
         possible = contact_ids if not contact_ids or min(contact_ids) > 0 else [n for n in contact_ids if n > 0]
         call.asked = asked = BitMap(possible)
@@ -99,7 +99,7 @@ class Truth:
             self.resent_after_confirmation |= self.confirmed & asked
 
     def commit(self, call: Call, deleted: BitMap) -> None:
-        """Record what a call deleted, at the moment it did."""
+        """Record what a call deleted, at the moment of the deletion."""
         call.deleted = deleted
         self.deleted |= deleted
         call.committed_s = time.monotonic()
@@ -114,17 +114,17 @@ class Truth:
         self.changed()
 
     def changed(self) -> None:
-        """Wake those who wait for what has now happened."""
+        """Wake those whose condition now holds."""
         if self._waiting:
             for condition, waiter in self._waiting:
                 if not waiter.done() and condition():
                     waiter.set_result(None)
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-        """Wait until the condition holds; it is asked again whenever something happened.
+        """Wait until the condition holds; it is checked again whenever something has happened.
 
         Raises:
-            TimeoutError: it did not come true in time.
+            TimeoutError: it did not become true in time.
         """
         if condition():
             return
@@ -156,7 +156,7 @@ class Truth:
         return next((call for call in self.calls if call.deleted and contact_id in call.deleted), None)
 
     def summary(self) -> dict[str, object]:
-        """Return the counts of everything."""
+        """Return counts of everything."""
         deletions = list(self._deletions())
         statuses = Counter(str(call.status) for call in self.calls)
         return {
@@ -210,11 +210,11 @@ class Truth:
         return ((call, call.deleted) for call in self.calls if call.deleted)
 
     def delete_outside(self, contact_ids: Iterable[int]) -> None:
-        """Let contacts go as if somebody else had deleted them."""
+        """Delete contacts as if another user had deleted them."""
         self.deleted_outside |= self.world.delete(BitMap(contact_ids))
 
     def create(self, contact_ids: Iterable[int]) -> None:
-        """Let contacts come as if somebody else had created them."""
+        """Create contacts as if another user had created them."""
         new = BitMap(contact_ids)
         self.created |= new - self.alive
         self.world.create(new)

@@ -1,6 +1,6 @@
 """The truth and the controls over HTTP, under ``/truth/``; none of these calls counts as a call to the portal.
 
-ID sets come as JSON, as text (one ID per line) or as a serialized roaring bitmap: ``?format=json|text|roaring``.
+ID sets are sent as JSON, as text (one ID per line) or as a serialized roaring bitmap: ``?format=json|text|roaring``.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -18,7 +18,7 @@ from simulator.world import MAX_CONTACT_ID, World
 
 routes = web.RouteTableDef()
 
-#: How many IDs go into one piece of a text download.
+#: How many IDs one piece of a text download holds.
 _PIECE = 65536
 
 
@@ -42,7 +42,7 @@ class Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewWorld(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What ``POST /truth/reset`` makes; see :class:`simulator.world.World`."""
+    """What ``POST /truth/reset`` creates; see :class:`simulator.world.World`."""
 
     contacts: Count | list[ContactId]
     read_only: Count | list[ContactId] = 0
@@ -55,7 +55,7 @@ class NewWorld(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seed: int = 0
 
     def build(self) -> World:
-        """Return the world."""
+        """Build the world."""
         return World(**msgspec.structs.asdict(self))
 
 
@@ -74,13 +74,13 @@ async def explain_bad_input(request: web.Request, handler: Callable[[web.Request
 
 @routes.get("/truth/summary")
 async def summary(request: web.Request) -> web.Response:
-    """Counts of everything."""
+    """Answer with counts of everything."""
     return _json(_portal(request).truth.summary())
 
 
 @routes.get("/truth/contacts/{name}")
 async def contacts(request: web.Request) -> web.StreamResponse:
-    """One of the ID sets, by name."""
+    """Answer with one of the ID sets, by name."""
     portal, name = _portal(request), request.match_info["name"]
     truth, world = portal.truth, portal.world
     sets: dict[str, Callable[[], BitMap]] = {
@@ -106,7 +106,7 @@ async def contacts(request: web.Request) -> web.StreamResponse:
 
 @routes.get("/truth/contact/{contact_id}")
 async def contact(request: web.Request) -> web.Response:
-    """Everything about one contact: its state, the calls that held it, and which deleted it when."""
+    """Answer with everything about one contact: its state, the calls that held it, and which one deleted it when."""
     portal, contact_id = _portal(request), int(request.match_info["contact_id"])
     truth, world = portal.truth, portal.world
     by = truth.deleted_by(contact_id)
@@ -127,7 +127,7 @@ async def contact(request: web.Request) -> web.Response:
 
 @routes.get("/truth/deletions")
 async def deletions(request: web.Request) -> web.StreamResponse:
-    """Who deleted what and when: JSON per call, or with ``format=text`` lines of ``id,at_ms,request``."""
+    """Answer which call deleted what and when: JSON per call, or with ``format=text`` lines of ``id,at_ms,request``."""
     truth = _portal(request).truth
     if request.query.get("format") == "text":
 
@@ -147,7 +147,7 @@ async def deletions(request: web.Request) -> web.StreamResponse:
 
 @routes.get("/truth/requests")
 async def requests(request: web.Request) -> web.Response:
-    """Every call without its IDs: ``?kind=delete&since=17`` for those of a kind, after a number."""
+    """Answer with every call, without its IDs: ``?kind=delete&since=17`` for those of a kind, after a number."""
     truth, since = _portal(request).truth, int(request.query.get("since", 0))
     calls = truth.of_kind(request.query.get("kind", "*"))
     return _json([truth.describe(call) for call in calls if call.number > since])
@@ -155,7 +155,7 @@ async def requests(request: web.Request) -> web.Response:
 
 @routes.get("/truth/requests/{number}")
 async def one_request(request: web.Request) -> web.Response:
-    """One call with the IDs that it held, that it deleted and that its answer listed."""
+    """Answer with one call and the IDs that it held, that it deleted and that its answer listed."""
     truth, number = _portal(request).truth, int(request.match_info["number"])
     if not 0 < number <= len(truth.calls):
         raise web.HTTPNotFound(text="no such request\n")
@@ -166,14 +166,14 @@ async def one_request(request: web.Request) -> web.Response:
 
 @routes.get("/truth/arrivals")
 async def arrivals(request: web.Request) -> web.Response:
-    """When calls arrived, in ms since the start: ``?kind=delete`` for one kind."""
+    """Answer when calls arrived, in ms since the start: ``?kind=delete`` for one kind."""
     truth = _portal(request).truth
     return _json([truth.at_ms(call.arrived_s) for call in truth.of_kind(request.query.get("kind", "*"))])
 
 
 @routes.get("/truth/wait")
 async def wait(request: web.Request) -> web.Response:
-    """Answer once enough has happened, 408 after ``timeout_s`` (default 10).
+    """Answer once enough has happened, or with 408 after ``timeout_s`` (default 10).
 
     ``?kind=delete&arrived=3&answered=2&committed=1&deleted=100``: calls of the kind, and contacts deleted.
     """
@@ -201,7 +201,7 @@ _WAITED: dict[str, Callable[[list[Call]], int]] = {
 
 @routes.get("/truth/faults")
 async def faults(request: web.Request) -> web.Response:
-    """The fault rules in force, with how often they struck."""
+    """Answer with the fault rules in force and how often each has struck."""
     return _json(_portal(request).faults.rules)
 
 
@@ -223,7 +223,7 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 @routes.get("/truth/behaviour")
 async def behaviour(request: web.Request) -> web.Response:
-    """Every switch."""
+    """Answer with every switch."""
     return _json(_portal(request).behaviour)
 
 
@@ -258,7 +258,7 @@ async def change_world(request: web.Request) -> web.Response:
 
 @routes.post("/truth/reset")
 async def reset(request: web.Request) -> web.Response:
-    """Begin a new world with an empty record; fault rules are dropped, switches and sessions stay."""
+    """Start a new world with an empty record; fault rules are dropped, switches and sessions stay."""
     portal = _portal(request)
     portal.reset(msgspec.json.decode(await request.read(), type=NewWorld).build())
     portal.faults.rules.clear()
@@ -285,7 +285,7 @@ async def _download(request: web.Request, contact_ids: BitMap) -> web.StreamResp
     if form == "roaring":
         return web.Response(body=contact_ids.serialize(), content_type="application/octet-stream")
     if form == "text":
-        contact_ids = contact_ids.copy()  # deletions go on while it is sent
+        contact_ids = contact_ids.copy()  # deletions go on while it is being sent
 
         async def lines() -> AsyncIterator[str]:
             for start in range(0, len(contact_ids), _PIECE):

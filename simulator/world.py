@@ -1,6 +1,6 @@
-"""Which contacts exist, and what the portal would let this account do with each.
+"""Which contacts exist, and what the portal lets this account do with each.
 
-Everything is a compressed bitmap of contact IDs; there is no object per contact, so ten million cost a few megabytes.
+Everything is a compressed bitmap of contact IDs; there is no object per contact, so ten million take a few megabytes.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from simulator.chance import seeded
 #: The largest contact ID the portal can have (a signed 32-bit integer).
 MAX_CONTACT_ID = 2**31 - 1
 
-#: Either how many contacts (chosen by the seed), or exactly which ones.
+#: Either how many contacts (chosen by the seed) or exactly which ones.
 Selection = int | Iterable[int]
 
 
@@ -21,13 +21,13 @@ class World:
 
     Args:
         contacts: N for the IDs 1..N, or the IDs themselves.
-        read_only: contacts the account may see but not edit.
-        invoiced: contacts that are on an invoice, which keeps them from being deleted.
-        invisible: contacts that exist but that the account may not see.
-        missing: IDs out of ``contacts`` that do not exist after all.
-        poisoned: contacts that make every batch holding one fail as a whole.
+        read_only: contacts that the account can see but not edit.
+        invoiced: contacts that are on an invoice and therefore cannot be deleted.
+        invisible: contacts that exist but that the account cannot see.
+        missing: IDs in ``contacts`` that do not exist after all.
+        poisoned: contacts that make every batch that holds one fail as a whole.
         companies: the IDs that are companies; by default those with ``id % 5 == 3``.
-        tagged: tag name to the IDs that carry it.
+        tagged: the IDs that have a tag, by its name.
         seed: decides which contacts a plain number picks. Numbers pick disjoint contacts.
 
     Raises:
@@ -59,37 +59,37 @@ class World:
         self.settle()
 
     def settle(self) -> None:
-        """Work out again what may be deleted; needed after the sets were changed by hand."""
+        """Recompute what can be deleted; necessary after changing the sets by hand."""
         self.deletable = self.alive - self.invisible - self.read_only - self.invoiced
 
     def is_company(self, contact_id: int) -> bool:
-        """Tell a company from a person."""
+        """Check whether the contact is a company rather than a person."""
         return contact_id % 5 == 3 if self.companies is None else contact_id in self.companies
 
     def visible(self, contact_ids: BitMap | None = None) -> BitMap:
-        """Return those of the IDs (or of all) that exist and that the account may see."""
+        """Return those of the IDs (or of all) that exist and that the account can see."""
         present = self.alive if contact_ids is None else contact_ids & self.alive
         return present - self.invisible
 
     def those(self, name: object, keep: Callable[[int], bool]) -> BitMap:
         """Return the contacts with a property that follows from their ID.
 
-        Asking ten million contacts takes seconds, so the result is kept under its name; some may be gone by now.
+        Testing ten million contacts takes seconds, so the result is cached by name; some of them may be gone by now.
         """
         if name not in self._those:
             self._those[name] = BitMap(filter(keep, self.alive))
         return self._those[name]
 
     def can_edit(self, contact_id: int) -> bool:
-        """Whether the account may edit the contact."""
+        """Check whether the account may edit the contact."""
         return contact_id in self.alive and contact_id not in self.invisible and contact_id not in self.read_only
 
     def can_delete(self, contact_id: int) -> bool:
-        """Whether the account may delete the contact: it may be edited and is on no invoice."""
+        """Check whether the account may delete the contact: it can be edited and is not on an invoice."""
         return contact_id in self.deletable
 
     def eligible(self, contact_ids: BitMap) -> BitMap:
-        """Return those of the IDs that a deletion would take; the others are skipped without a word."""
+        """Return those of the IDs that a deletion would delete; it silently skips the others."""
         return contact_ids & self.deletable
 
     def delete(self, contact_ids: BitMap) -> BitMap:
@@ -100,7 +100,7 @@ class World:
         return gone
 
     def create(self, contact_ids: Iterable[int]) -> None:
-        """Let contacts with these IDs come into being."""
+        """Create contacts with these IDs."""
         self.alive |= BitMap(contact_ids)
         self._those.clear()
         self.settle()
@@ -119,7 +119,7 @@ def _choose(everyone: BitMap, selections: list[Selection], seed: int) -> list[Bi
     free = everyone - BitMap.union(BitMap(), *explicit)
     wanted = [selection if isinstance(selection, int) else 0 for selection in selections]
     if sum(wanted) > len(free):
-        raise ValueError(f"{sum(wanted)} contacts were to be picked, but only {len(free)} are free to pick from")
+        raise ValueError(f"cannot pick {sum(wanted)} contacts: only {len(free)} are left to pick from")
     picked = iter(seeded("world", seed).sample(range(len(free)), sum(wanted)))
     return [
         given or BitMap(free[next(picked)] for _ in range(count)) for given, count in zip(explicit, wanted, strict=True)

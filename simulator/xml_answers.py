@@ -1,4 +1,4 @@
-"""The XML form of an answer: root ``result``, arrays as repeated elements, an empty array as nothing at all."""
+"""The XML form of an answer: root ``result``, arrays as repeated elements, an empty array as no element at all."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ XML = "text/xml; charset=UTF-8"
 
 
 def to_xml(answer: Answer) -> Answer:
-    """Return a JSON answer in the portal's XML."""
+    """Convert a JSON answer to the portal's XML."""
     text = "".join(_element("result", json.loads(answer.body)))
     return Answer(answer.status, text.encode(), XML, answer.headers)
 

@@ -1,34 +1,16 @@
-"""Writes the reference in docs/http-api.md from the OpenAPI document; `python -m tools.http_reference` does it."""
+"""The reference in docs/http-api.md, from the OpenAPI document."""
 
-import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from web.api.openapi import document
 from web.api.operations import OPERATIONS
 
-PAGE = Path(__file__).parents[1] / "docs" / "http-api.md"
-BEGIN, END = "<!-- reference: made by python -m tools.http_reference -->", "<!-- end of the reference -->"
 
-
-def reference() -> str:
-    """Write the part of the page between its two marks, as Markdown."""
+def render() -> str:
+    """Return every operation and every model as Markdown."""
     made = document(OPERATIONS, keys=True)
-    return "\n".join([BEGIN, "", *_operations(made), *_models(made), END])
-
-
-def up_to_date(page: str) -> str:
-    """Put the reference into a page.
-
-    Raises:
-        ValueError: the page lacks the marks.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} … {END}")
-    return before + reference() + after
+    return "\n".join([*_operations(made), *_models(made)]).strip()
 
 
 def _operations(made: dict[str, Any]) -> Iterator[str]:
@@ -121,8 +103,3 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[s
     for row in rows:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
     yield ""
-
-
-if __name__ == "__main__":
-    PAGE.write_text(up_to_date(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stdout.write(f"{PAGE}\n")

@@ -1,13 +1,11 @@
 """The states of a job and every legal move between them: one table for workers, commands, API, page and Lua.
 
-    planning ──► awaiting_approval ──► queued ──► running ──► completed
-                                          ▲          │
-                                          └─ paused ◄── pausing        any of them ──► cancelling ──► cancelled
-
-A wish and its fact are different states: a job is `pausing` until the batches in flight have been recorded, and only
-then `paused`; the same holds for `cancelling` and `cancelled`.
+A request and its fulfilment are different states: a job is `pausing` until the batches in flight have been recorded,
+and only then `paused`; the same holds for `cancelling` and `cancelled`. docs/how-it-works.md has the picture, which is
+made from this table.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from jobs.words.errors import IllegalMove
@@ -59,30 +57,55 @@ class Event(StrEnum):
     """The last contact ID has got its outcome."""
 
 
-MOVES: dict[tuple[State, Event], State] = {
-    (State.AWAITING_APPROVAL, Event.APPROVE): State.QUEUED,
-    (State.AWAITING_APPROVAL, Event.CANCEL): State.CANCELLING,
-    (State.QUEUED, Event.START): State.RUNNING,
-    (State.QUEUED, Event.PAUSE): State.PAUSING,
-    (State.QUEUED, Event.CANCEL): State.CANCELLING,
-    (State.QUEUED, Event.FINISH): State.COMPLETED,
-    (State.RUNNING, Event.START): State.RUNNING,
-    (State.RUNNING, Event.PAUSE): State.PAUSING,
-    (State.RUNNING, Event.CANCEL): State.CANCELLING,
-    (State.RUNNING, Event.FINISH): State.COMPLETED,
-    (State.PAUSING, Event.PAUSE): State.PAUSING,
-    (State.PAUSING, Event.RESUME): State.RUNNING,
-    (State.PAUSING, Event.CANCEL): State.CANCELLING,
-    (State.PAUSING, Event.DRAINED): State.PAUSED,
-    (State.PAUSING, Event.FINISH): State.COMPLETED,
-    (State.PAUSED, Event.RESUME): State.QUEUED,
-    (State.PAUSED, Event.CANCEL): State.CANCELLING,
-    (State.COMPLETED, Event.RETRY_FAILED): State.QUEUED,
-    (State.CANCELLING, Event.START): State.CANCELLING,
-    (State.CANCELLING, Event.CANCEL): State.CANCELLING,
-    (State.CANCELLING, Event.FINISH): State.CANCELLED,
-}
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """One legal move.
+
+    Attributes:
+        state: where the job stands.
+        event: what happens.
+        to: where it stands then.
+        cause: who moves it, and why.
+    """
+
+    state: State
+    event: Event
+    to: State
+    cause: str
+
+
+_BATCH = "a lane takes a batch of it"
+_PAUSE = "a user pauses it, a fault of the portal is met, or too many of its contacts have failed"
+_CANCEL = "a user cancels it: what was never sent is skipped, what was sent is accounted for"
+_LAST = "a lane, or the rescue of a dead one, records the last contact ID"
+
+ARROWS = (
+    Arrow(State.AWAITING_APPROVAL, Event.APPROVE, State.QUEUED, "a user agrees to a list above `approval_above`"),
+    Arrow(State.AWAITING_APPROVAL, Event.CANCEL, State.CANCELLING, _CANCEL),
+    Arrow(State.QUEUED, Event.START, State.RUNNING, _BATCH),
+    Arrow(State.QUEUED, Event.PAUSE, State.PAUSING, _PAUSE),
+    Arrow(State.QUEUED, Event.CANCEL, State.CANCELLING, _CANCEL),
+    Arrow(State.QUEUED, Event.FINISH, State.COMPLETED, "nothing is left to decide"),
+    Arrow(State.RUNNING, Event.START, State.RUNNING, _BATCH),
+    Arrow(State.RUNNING, Event.PAUSE, State.PAUSING, _PAUSE),
+    Arrow(State.RUNNING, Event.CANCEL, State.CANCELLING, _CANCEL),
+    Arrow(State.RUNNING, Event.FINISH, State.COMPLETED, _LAST),
+    Arrow(State.PAUSING, Event.PAUSE, State.PAUSING, "it is asked for again; the newest reason counts"),
+    Arrow(State.PAUSING, Event.RESUME, State.RUNNING, "a user changes their mind while batches are in flight"),
+    Arrow(State.PAUSING, Event.CANCEL, State.CANCELLING, _CANCEL),
+    Arrow(State.PAUSING, Event.DRAINED, State.PAUSED, "a lane, or the rescue of a dead one, records the last batch"),
+    Arrow(State.PAUSING, Event.FINISH, State.COMPLETED, _LAST),
+    Arrow(State.PAUSED, Event.RESUME, State.QUEUED, "a user lets it go on"),
+    Arrow(State.PAUSED, Event.CANCEL, State.CANCELLING, _CANCEL),
+    Arrow(State.COMPLETED, Event.RETRY_FAILED, State.QUEUED, "a user has its failed contact IDs tried again"),
+    Arrow(State.CANCELLING, Event.START, State.CANCELLING, "a lane looks up what was sent before"),
+    Arrow(State.CANCELLING, Event.CANCEL, State.CANCELLING, "it is asked for again; nothing changes"),
+    Arrow(State.CANCELLING, Event.FINISH, State.CANCELLED, _LAST),
+)
 """Every legal move. What is not here is refused, with the allowed moves in the answer."""
+
+MOVES = {(arrow.state, arrow.event): arrow.to for arrow in ARROWS}
+"""The same, to look up."""
 
 TERMINAL = frozenset({State.COMPLETED, State.CANCELLED, State.FAILED})
 """The job has ended: nothing moves it on but a person, by `retry_failed`."""

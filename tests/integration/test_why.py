@@ -37,7 +37,7 @@ async def why(redis: ArqRedis, job_id: str) -> Why:
 async def drive(redis: ArqRedis, *, took_s: float, slow_down: bool = False, lanes: int = 2) -> None:
     """Let lanes take a batch each, after one that the portal answered within `took_s`."""
     await presence.beat(redis, "worker", ["main"])
-    limits = terms(batch_size=10)
+    limits = terms(batch_size=10, requests_per_second=10)
     drivers = [lane(redis, f"lane-{number}") for number in range(lanes)]
     for one in drivers:
         assert await one.acquire(64)

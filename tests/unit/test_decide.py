@@ -16,6 +16,7 @@ from jobs.lanes.grants import Batch
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.words.outcomes import Code, Outcome
+from jobs.words.reasons import NEEDS_A_PERSON, StateReason
 from jobs.words.states import State
 from tests.support.strategies import scattered
 from worker.decide import Decider
@@ -66,7 +67,7 @@ def failure(action: Remedy = Remedy.RETRY, **facts: Any) -> Failure:
     usual: dict[str, Any] = {
         "action": action,
         "may_have_deleted": False,
-        "reason": "portal_error",
+        "reason": StateReason.PORTAL_PROTOCOL if action is Remedy.STOP else "portal_error",
         "http_status": 500,
         "message": "staged",
     }
@@ -122,11 +123,11 @@ def test_a_contact_that_the_portal_never_deletes_is_given_up_as_that() -> None:
 
 @pytest.mark.parametrize("action", list(Remedy))
 def test_whatever_may_have_deleted_is_looked_up_in_doubt(action: Remedy) -> None:
-    trouble = failure(action, may_have_deleted=True, settle_s=7.0, reason="timeout", http_status=504)
+    trouble = failure(action, may_have_deleted=True, settle_s=7.0, http_status=504)
     settlement = settle(batch(item(attempts=1, failures=2)), trouble)
     [(held, delay_s)] = settlement.items
     assert (held.call, held.doubtful, held.attempts, held.failures) == (Call.LOOK_UP, True, 2, 2)
-    assert (held.http_status, held.reason, delay_s) == (504, Code.TIMEOUT, 7.0)
+    assert (held.http_status, held.reason, delay_s) == (504, Code.PORTAL_ERROR, 7.0)
     assert not settlement.records
     assert settlement.stop == ("timeout" if action is Remedy.STOP else None)
 
@@ -322,15 +323,21 @@ histories: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "reason": st.sampled_from([code for code in Code if code.outcome is Outcome.FAILED]),
     }
 )
-failures = st.builds(
-    Failure,
-    action=st.sampled_from(Remedy),
-    may_have_deleted=st.booleans(),
-    reason=st.sampled_from(["rejected", "timeout", "portal_error", "portal_auth", "connection_lost", "push_back"]),
-    http_status=st.sampled_from([None, 400, 429, 500, 503]),
-    message=st.just("staged"),
-    settle_s=st.floats(0, 60),
-    sent=st.booleans(),
+_FACTS: dict[str, Any] = {
+    "may_have_deleted": st.booleans(),
+    "http_status": st.sampled_from([None, 400, 429, 500, 503]),
+    "message": st.just("staged"),
+    "settle_s": st.floats(0, 60),
+    "sent": st.booleans(),
+}
+failures = st.one_of(
+    st.builds(
+        Failure,
+        action=st.sampled_from(sorted(set(Remedy) - {Remedy.STOP})),
+        reason=st.sampled_from(["rejected", "timeout", "portal_error", "connection_lost", "push_back"]),
+        **_FACTS,
+    ),
+    st.builds(Failure, action=st.just(Remedy.STOP), reason=st.sampled_from(sorted(NEEDS_A_PERSON)), **_FACTS),
 )
 
 

@@ -3,19 +3,11 @@
 import re
 
 from tests.support.documents import ROOT
-from tools.http_reference import PAGE, up_to_date
 from web.api.submission import STREAMED
 from web.http.limits import Limits
 from web.http.problems import TYPE_PREFIX, Kind
 
-
-def test_the_reference_is_up_to_date() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert page == up_to_date(page), "run `python -m tools.http_reference`"
-
-
-def test_the_page_is_where_the_documents_are() -> None:
-    assert PAGE == ROOT / "docs" / "http-api.md"
+PAGE = ROOT / "docs" / "http-api.md"
 
 
 def test_the_limits_are_those_in_force() -> None:

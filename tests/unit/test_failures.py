@@ -4,7 +4,6 @@ import os
 import socket
 import ssl
 from itertools import product
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -12,7 +11,6 @@ from aiohttp import http_exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools import failure_page
 from worker.failure_table import (
     EXCEPTION_TABLE,
     FAULT_TABLE,
@@ -232,9 +230,3 @@ def test_a_message_never_repeats_what_the_library_says_about_the_address() -> No
     assert "10.1.2.3" not in message
     assert os.strerror(111) in message
     assert "secret.example" not in decide_exception(aiohttp.InvalidURL("http://secret.example")).message
-
-
-def test_the_page_for_people_is_the_table() -> None:
-    """When this fails: python -m tools.failure_page > docs/failures.md."""
-    page = Path(__file__).parents[2] / "docs" / "failures.md"
-    assert page.read_text(encoding="utf-8") == failure_page.render()

@@ -57,10 +57,10 @@ def test_a_byte_order_mark_and_line_ends_behind_are_no_part_of_the_secret(
         (f"# token\r\n{SECRET}\r\n".encode(), "it has 2 lines"),
         (f"\n{SECRET}".encode(), "it has 2 lines; the first one is empty"),
         (f"{SECRET}\u2028{SECRET}".encode(), "it has 2 lines"),
-        (f"{SECRET}\0".encode(), "a NUL at 16"),
-        (f"hush\t{SECRET}".encode(), "a tab at 5"),
-        (f"\x1b[0m{SECRET}".encode(), "the invisible character U+001B at 1"),
-        (f"hush\ufeff{SECRET}".encode(), "a byte order mark at 5"),
+        (f"{SECRET}\0".encode(), "a NUL at position 16"),
+        (f"hush\t{SECRET}".encode(), "a tab at position 5"),
+        (f"\x1b[0m{SECRET}".encode(), "the invisible character U+001B at position 1"),
+        (f"hush\ufeff{SECRET}".encode(), "a byte order mark at position 5"),
         (SECRET.encode("utf-16"), "it is UTF-16; save it as UTF-8"),
         (b"\xfe\xff" + SECRET.encode("utf-16-be"), "it is UTF-16; save it as UTF-8"),
         (SECRET.encode("utf-16-le"), "it looks like UTF-16 without a byte order mark; save it as UTF-8"),
@@ -93,9 +93,9 @@ def test_what_is_in_the_way_is_told_and_never_the_secret(
     [
         (f"{SECRET} ", "it ends with a blank"),
         (f" {SECRET}", "it begins with a blank"),
-        (f"hush {SECRET}", "there is a blank at 5"),
+        (f"hush {SECRET}", "there is a blank at position 5"),
         (f"{SECRET}\u00a0", "it ends with a no-break space"),
-        (f"hush\u200b{SECRET}", "there is the invisible character U+200B at 5"),
+        (f"hush\u200b{SECRET}", "there is the invisible character U+200B at position 5"),
         (f"{SECRET}é", "it ends with a character that is not ASCII"),
         (f"Bearer {SECRET}", "without the word Bearer before it"),
     ],
@@ -130,7 +130,7 @@ def test_a_secret_in_place_of_the_name_of_its_file_is_not_shown(given_as: str) -
     with pytest.raises(ConfigError) as caught:
         load_settings(NO_FILE, URL | {"CRM_SWEEP_PORTALS__MAIN__TOKEN_FILE": given_as})
     (problem,) = caught.value.problems
-    assert "given a name that no file has, expected a readable file (" in problem
+    assert "given the name of a file that does not exist, expected a readable file (" in problem
     assert "hush" not in problem
 
 

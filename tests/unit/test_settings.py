@@ -211,7 +211,7 @@ def test_a_key_that_is_no_text_at_all_is_refused() -> None:
     """What `sha256sum` gives for a variable that was not set: an empty form would log in."""
     digest = hashlib.sha256(b"").hexdigest().upper()
     (found,) = problems(f'[[api.keys]]\nname = "billing"\nkey_sha256 = "{digest}"\nscopes = ["read"]')
-    assert "given that of an empty text, expected the SHA-256 of a key" in found
+    assert "given that of an empty string, expected the SHA-256 of a key" in found
 
 
 def test_keys_of_the_api_need_different_names() -> None:

@@ -120,8 +120,8 @@ def test_a_secret_file_that_is_missing_a_directory_empty_or_not_text_is_an_error
     ("variables", "blamed", "expected"),
     [
         ({}, "password", "credentials: token, token_file, or username"),
-        ({"username": "ann"}, "password", "password or password_file beside username"),
-        ({"password": "hush-hush"}, "username", "username beside the password"),
+        ({"username": "ann"}, "password", "password or password_file to go with username"),
+        ({"password": "hush-hush"}, "username", "username to go with the password"),
         ({"token": "hush-hush", "username": "ann"}, "username", "either a token or username"),
         ({"token": "hush-hush", "password": "hush-hush"}, "password", "either a token or username"),
         ({"token": "hush-hush", "token_file": "/x"}, "token_file", "either token or token_file, not both"),

@@ -61,8 +61,8 @@ def test_a_proxy_is_an_address(given: str, url: str, at: tuple[str, int]) -> Non
         ("http://proxy:99999", "port from 1 to 65535"),
         ("http://:3128", "host name"),
         ("http://pro xy", "without blanks"),
-        ("http://proxy:3128/path", "ends with its port"),
-        (f"http://proxy:3128?{SECRET}", "ends with its port"),
+        ("http://proxy:3128/path", "ends after the host name or port"),
+        (f"http://proxy:3128?{SECRET}", "ends after the host name or port"),
     ],
 )
 def test_a_wrong_proxy_is_refused_without_showing_what_could_be_secret(given: str, expected: str) -> None:
@@ -87,9 +87,9 @@ def test_credentials_of_a_proxy_are_a_user_name_and_a_password(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("given", "blamed", "expected"),
     [
-        ({"proxy_username": "ann", "proxy_password": SECRET}, "proxy", "proxy beside proxy_username"),
+        ({"proxy_username": "ann", "proxy_password": SECRET}, "proxy", "proxy to go with proxy_username"),
         ({"proxy": "http://p", "proxy_username": "ann"}, "proxy_password", "proxy_password or proxy_password_file"),
-        ({"proxy": "http://p", "proxy_password": SECRET}, "proxy_username", "proxy_username beside"),
+        ({"proxy": "http://p", "proxy_password": SECRET}, "proxy_username", "proxy_username to go with"),
         ({"proxy": "http://p", "proxy_username": "a:b", "proxy_password": SECRET}, "proxy_username", "without a colon"),
         (
             {"proxy": "http://p", "proxy_username": "a", "proxy_password": SECRET, "proxy_password_file": "/x"},
@@ -158,8 +158,8 @@ def test_authorities_are_read_and_what_is_none_is_called_by_its_name(tmp_path: P
         (
             (None, "a readable file (No such file or directory)"),
             (b"", "it is empty"),
-            (b"hush-hush", "none begins with -----BEGIN CERTIFICATE-----"),
-            (authority.der, "it is in the form DER"),
+            (b"hush-hush", "it has no -----BEGIN CERTIFICATE-----"),
+            (authority.der, "it is in DER format"),
             (authority.key_file.read_bytes(), "it holds a private key"),
             (pem.replace(pem[40:60], b"A" * 20), "one of them is damaged"),
         )
@@ -178,5 +178,7 @@ def test_authorities_for_redis_need_tls(tmp_path: Path) -> None:
     environ = {"CRM_SWEEP_REDIS__TLS_CA_FILE": file}
     settings = load_settings(NO_FILE, environ | {"CRM_SWEEP_REDIS__URL": "rediss://h:6380/0"})
     assert str(settings.redis.tls_ca_file) == file
-    with pytest.raises(ConfigError, match=r"redis\.tls_ca_file .*expected tls_ca_file beside a url that begins with"):
+    with pytest.raises(
+        ConfigError, match=r"redis\.tls_ca_file .*expected tls_ca_file only with a url that begins with"
+    ):
         load_settings(NO_FILE, environ)

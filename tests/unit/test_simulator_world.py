@@ -45,7 +45,7 @@ def test_the_same_seed_picks_the_same_contacts() -> None:
 
 
 def test_too_many_special_contacts_are_an_error() -> None:
-    with pytest.raises(ValueError, match="11 contacts were to be picked, but only 10"):
+    with pytest.raises(ValueError, match="cannot pick 11 contacts: only 10"):
         World(10, read_only=6, invoiced=5)
 
 

@@ -1,30 +1,7 @@
-"""Writes the tables of `worker.failure_table` down for people: `python -m tools.failure_page > docs/failures.md`."""
-
-import sys
+"""The tables of docs/failures.md, from worker/failure_table.py and worker/proxy_failures.py."""
 
 from worker.failure_table import ANY_BODY, EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Body, Decision, StatusRule
 from worker.proxy_failures import AT_PROXY_TABLE, NO_TUNNEL, SAID_BY_PROXY, TUNNEL_TABLE
-
-_HEAD = """\
-# Failures and what they mean
-
-Made from `worker/failure_table.py` by `python -m tools.failure_page`; a test holds the two together.
-
-**Action**: *retry* later with backoff · *slow down*: the portal asks for less, costs no attempt · *split* the batch
-down to the contacts that cause it · *stop* the job until a person has acted. **Deleted?**: *no* only where the portal
-certainly did nothing; *unknown* contacts are read back before anything else happens to them, after letting the portal
-finish for as long again as the call took, within the bounds under **Settle**. For calls that only read, nothing is
-ever deleted and nothing needs to settle. `Retry-After` is read on every status; the rest
-that the portal gets is bounded by `retry_after_max_s`.
-
-A user name or password that the portal refuses, a missing second factor and a locked account (HTTP 500 or 201 of the
-log-in call) are *stop*, `portal_auth`; the same credentials are not tried again for a while. After three attempts to
-log in that did not succeed within a minute we wait before the next one, with `login_guard`: that costs no attempt, and
-says nothing about the portal.
-
-What stops a job holds all jobs of the portal, as long as every worker has the configuration that met it. An answer that
-lists a contact which nobody asked for holds everybody, whatever the configuration.
-"""
 
 _PROXIES = """
 ## Proxies
@@ -41,10 +18,9 @@ _RULES = "|---|---|---|---|---|---|\n"
 
 
 def render() -> str:
-    """Return the page as Markdown."""
+    """Return the tables as Markdown."""
     parts = [
-        _HEAD,
-        "\n## Statuses\n\nThe first row that fits wins.\n\n",
+        "## Statuses\n\nThe first row that fits wins.\n\n",
         "| HTTP | Body ",
         _COLUMNS,
         "|---|---",
@@ -60,7 +36,7 @@ def render() -> str:
     parts += [f"| `{_name(cls)}`, with the proxy {_row(decision)}" for cls, decision in AT_PROXY_TABLE.items()]
     parts += [f"| breaks off before there is a connection to the portal {_row(NO_TUNNEL)}"]
     parts += [f"| answers itself with {status} {_row(decision)}" for status, decision in SAID_BY_PROXY.items()]
-    return "".join(parts)
+    return "".join(parts).rstrip()
 
 
 def _row(decision: Decision) -> str:
@@ -99,7 +75,3 @@ def _bodies(rule: StatusRule) -> str:
 def _name(cls: type[BaseException]) -> str:
     package = cls.__module__.partition(".")[0]
     return cls.__name__ if package == "builtins" else f"{package}.{cls.__name__}"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(render())
