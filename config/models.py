@@ -21,7 +21,7 @@ class RedisConfig(Section):
     """Where the ledger is kept."""
 
     password_file: FilePath | None = None
-    """File that holds the password of Redis; read once at start, trailing newlines ignored."""
+    """File that holds the password of Redis; read once at startup, trailing line ends ignored."""
 
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Password of Redis, if it is not part of `url`."""
@@ -115,7 +115,7 @@ class Api(Section):
     """Largest streamed list of contact IDs."""
 
     keys: Annotated[tuple[ApiKey, ...], Field(strict=False)] = ()
-    """Keys of the callers; in the environment as a JSON array of objects."""
+    """Keys of the callers; in the environment, a JSON array of objects."""
 
     @field_validator("keys")
     @classmethod
@@ -131,32 +131,32 @@ class WorkerConfig(Section):
     """How a worker process behaves."""
 
     poll_delay_s: Annotated[float, Field(ge=0.005, le=5), Unit("s")] = 0.1
-    """How long an idle worker waits between two looks at the queue."""
+    """Pause between an idle worker's checks of the queue."""
 
     lease_ttl_s: Annotated[float, Field(ge=2, le=60), Unit("s")] = 5.0
     """How long a portal stays taken after its worker has died."""
 
     slice_s: Annotated[float, Field(ge=1, le=300), Unit("s")] = 20.0
-    """How long a lane drives its portal before it makes way for another lane."""
+    """How long a lane drives its portal before it makes way for another."""
 
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600), Unit("s")] = 30.0
-    """How long a worker that was told to stop waits for the batches in flight."""
+    """How long a worker waits for the batches in flight when told to stop."""
 
     max_lanes: Annotated[int, Field(ge=1, le=1000), Unit("lanes")] = 64
-    """Lanes in one worker process."""
+    """Most lanes in one worker process."""
 
     lifeline_s: Annotated[int, Field(ge=1, le=30), Unit("s")] = 2
-    """How often to look for portals that have work but no lane driving them."""
+    """Interval between checks for portals with work that no worker is driving."""
 
 
 class LogConfig(Section):
     """How log lines look and which are written."""
 
     format: Literal["auto", "json", "console"] = "auto"
-    """One JSON object per line, or text for people; `auto` is text on a terminal, JSON otherwise."""
+    """One JSON object per line, or readable text; `auto` is text on a terminal, else JSON."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least serious level that is written."""
+    """Lowest level that is written."""
 
 
 class Settings(Section):
@@ -171,7 +171,7 @@ class Settings(Section):
     log: LogConfig = LogConfig()
 
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
-    """Number of contacts above which the command line asks before it queues them."""
+    """The command line asks before it queues more contacts than this."""
 
     retention_days: Annotated[float, Field(ge=0.01, le=3650), Unit("days")] = 30.0
     """How long a finished job and its ledger are kept."""

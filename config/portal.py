@@ -29,7 +29,7 @@ class Portal(Section):
     """Base address of the portal, `http://` or `https://`, without `/api`."""
 
     token_file: FilePath | None = None
-    """File that holds the token; read once at start, trailing newlines ignored."""
+    """File that holds the token; read once at startup, trailing line ends ignored."""
 
     token: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Token of the account that deletes the contacts."""
@@ -38,13 +38,13 @@ class Portal(Section):
     """User name (usually an e-mail address) to log in with, instead of a token."""
 
     password_file: FilePath | None = None
-    """File that holds the password of `username`; read once at start, trailing newlines ignored."""
+    """File that holds the password of `username`; read once at startup, trailing line ends ignored."""
 
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Password of `username`."""
 
     auth_scheme: Literal["token", "bearer"] = "token"
-    """Form of the `Authorization` header: the token alone, or preceded by the word `Bearer`."""
+    """Form of the `Authorization` header: the token alone, or after the word `Bearer`."""
 
     proxy: str | None = None
     """HTTP proxy on the way to the portal, `http://host:port` or `https://host:port`."""
@@ -53,13 +53,13 @@ class Portal(Section):
     """User name for the proxy, if it asks for one."""
 
     proxy_password_file: FilePath | None = None
-    """File that holds the password of `proxy_username`; read once at start, trailing newlines ignored."""
+    """File that holds the password of `proxy_username`; read once at startup, trailing line ends ignored."""
 
     proxy_password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Password of `proxy_username`."""
 
     proxy_from_environment: bool = False
-    """Whether `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide which proxy to use; by default they are ignored."""
+    """Whether `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` determine the proxy; by default they are ignored."""
 
     tls_ca_file: FilePath | None = None
     """PEM file of the authorities trusted to issue the portal's certificate, in place of the system's."""
@@ -67,55 +67,55 @@ class Portal(Section):
     requests_per_second: Annotated[
         float, Field(ge=REQUESTS_PER_SECOND[0], le=REQUESTS_PER_SECOND[1]), Unit("calls/s")
     ] = 5.0
-    """Most calls of any kind to the portal, all workers and jobs together."""
+    """Ceiling on calls to the portal, of every kind, across all workers and jobs."""
 
     burst: Annotated[int, Field(ge=1, le=1000), Unit("calls")] = 1
-    """Calls that may be sent back to back after a quiet period."""
+    """Calls that can be made at the same moment after a quiet period."""
 
     max_concurrency: Annotated[int, Field(ge=MAX_CONCURRENCY[0], le=MAX_CONCURRENCY[1]), Unit("calls")] = 1
-    """Most calls in flight at any time, all workers together."""
+    """Most calls in flight at any time, across all workers."""
 
     batch_size_start: Annotated[int, Field(ge=1, le=1000), Unit("contacts")] = 50
-    """Contacts in a portal's first batch; from there the size is tuned between 1 and `batch_size_max`."""
+    """Contacts in the first batch of a portal; then tuned between 1 and `batch_size_max`."""
 
     batch_size_max: Annotated[int, Field(ge=1, le=1000, validate_default=True), Unit("contacts")] = 200
     """Largest batch ever sent; at least `batch_size_start`."""
 
     request_timeout_s: Annotated[float, Field(ge=1, le=600), Unit("s")] = 60.0
-    """How long a call may take, from connecting to the last byte of the answer."""
+    """How long one call may take, from connecting to the last byte of the answer."""
 
     approval_above: Annotated[int, Field(ge=0), Unit("contacts")] = 0
-    """Number of contacts above which a job waits for approval; 0 turns this off."""
+    """Jobs larger than this wait for approval; 0 turns this off."""
 
     lookup_url_max_chars: Annotated[int, Field(ge=256, le=16000), Unit("characters")] = 8000
-    """Longest request target of a look-up; nginx accepts 16 kB, IIS about 2 kB."""
+    """Longest request target of a look-up; nginx takes 16 kB, IIS about 2 kB."""
 
     answer_format: Literal["json", "xml"] = "json"
     """Format in which the portal is asked to answer."""
 
     protected_ids_file: FilePath | None = None
-    """File of contact IDs that are never sent to the portal."""
+    """File of contact IDs that are never sent."""
 
     max_attempts: Annotated[int, Field(ge=1, le=20), Unit("attempts")] = 5
-    """How often a batch is sent before the program gives up on its contacts; throttled attempts do not count."""
+    """Attempts at a failing batch before it is halved, down to the contacts to give up; throttled ones do not count."""
 
     backoff_base_s: Annotated[float, Field(ge=0.01, le=60), Unit("s")] = 1.0
-    """Upper bound of the wait before the first retry; it doubles with each further one."""
+    """Upper bound of the wait before the first retry; it doubles with every further one."""
 
     backoff_max_s: Annotated[float, Field(ge=0.01, le=3600, validate_default=True), Unit("s")] = 60.0
     """Upper bound of the wait before any retry; at least `backoff_base_s`."""
 
     retry_after_max_s: Annotated[float, Field(ge=1, le=86_400), Unit("s")] = 3600.0
-    """Longest rest that the portal gets when it asks for one (`Retry-After`); after it, one careful call goes alone."""
+    """Longest rest that the portal gets when it asks for one (`Retry-After`); then one careful call goes alone."""
 
     retry_share: Annotated[float, Field(ge=0.01, le=1)] = 0.2
-    """Largest share of the calls per second that retries may take, all workers and jobs together."""
+    """Largest share of the calls per second that retries can take, across all workers and jobs."""
 
     failure_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of failed contacts among a job's decided ones above which the job pauses; 1 turns this off."""
+    """A job pauses when more than this share of its decided contacts has failed; 1 turns this off."""
 
     failure_threshold_from: Annotated[int, Field(ge=1), Unit("contacts")] = 1000
-    """Number of decided contacts from which `failure_threshold` applies to a job."""
+    """Contacts of a job that have to be decided before `failure_threshold` applies."""
 
     batch_target_s: Annotated[float, Field(ge=0.05, le=60), Unit("s")] = 3.0
     """How long the deletion of one batch should take; batches grow and shrink towards it."""
