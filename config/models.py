@@ -171,7 +171,7 @@ class Settings(Section):
     log: LogConfig = LogConfig()
 
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
-    """Number of contacts above which the command line asks before it queues them."""
+    """The command line asks before it queues more contacts than this."""
 
     retention_days: Annotated[float, Field(ge=0.01, le=3650), Unit("days")] = 30.0
     """How long a finished job and its ledger are kept."""

@@ -44,7 +44,7 @@ class Portal(Section):
     """Password of `username`."""
 
     auth_scheme: Literal["token", "bearer"] = "token"
-    """Form of the `Authorization` header: the token alone, or preceded by the word `Bearer`."""
+    """Form of the `Authorization` header: the token alone, or after the word `Bearer`."""
 
     proxy: str | None = None
     """HTTP proxy on the way to the portal, `http://host:port` or `https://host:port`."""
@@ -82,7 +82,7 @@ class Portal(Section):
     """Largest batch ever sent; at least `batch_size_start`."""
 
     request_timeout_s: Annotated[float, Field(ge=1, le=600), Unit("s")] = 60.0
-    """How long a call may take, from connecting to the last byte of the answer."""
+    """How long one call may take, from connecting to the last byte of the answer."""
 
     approval_above: Annotated[int, Field(ge=0), Unit("contacts")] = 0
     """Jobs larger than this wait for approval; 0 turns this off."""
@@ -94,19 +94,19 @@ class Portal(Section):
     """Format in which the portal is asked to answer."""
 
     protected_ids_file: FilePath | None = None
-    """File of contact IDs that are never sent to the portal."""
+    """File of contact IDs that are never sent."""
 
     max_attempts: Annotated[int, Field(ge=1, le=20), Unit("attempts")] = 5
     """Attempts at a failing batch before it is halved, down to the contacts to give up; throttled ones do not count."""
 
     backoff_base_s: Annotated[float, Field(ge=0.01, le=60), Unit("s")] = 1.0
-    """Upper bound of the wait before the first retry; it doubles with each further one."""
+    """Upper bound of the wait before the first retry; it doubles with every further one."""
 
     backoff_max_s: Annotated[float, Field(ge=0.01, le=3600, validate_default=True), Unit("s")] = 60.0
     """Upper bound of the wait before any retry; at least `backoff_base_s`."""
 
     retry_after_max_s: Annotated[float, Field(ge=1, le=86_400), Unit("s")] = 3600.0
-    """Longest rest that the portal gets when it asks for one (`Retry-After`); after it, one careful call goes alone."""
+    """Longest rest that the portal gets when it asks for one (`Retry-After`); then one careful call goes alone."""
 
     retry_share: Annotated[float, Field(ge=0.01, le=1)] = 0.2
     """Largest share of the calls per second that retries can take, across all workers and jobs."""

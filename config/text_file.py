@@ -25,7 +25,6 @@ def decode_text(data: bytes) -> str:
         if data.startswith(mark):
             raise NotText(f"it is {name}; save it as UTF-8")
     # In UTF-16 every other byte of plain words is zero, and no ordinary text begins with such a byte.
-
     if b"\0" in data[:2]:
         raise NotText("it looks like UTF-16 without a byte order mark; save it as UTF-8")
     try:

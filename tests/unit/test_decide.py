@@ -129,7 +129,7 @@ def test_whatever_may_have_deleted_is_looked_up_in_doubt(action: Remedy) -> None
     assert (held.call, held.doubtful, held.attempts, held.failures) == (Call.LOOK_UP, True, 2, 2)
     assert (held.http_status, held.reason, delay_s) == (504, Code.PORTAL_ERROR, 7.0)
     assert not settlement.records
-    assert settlement.stop == ("timeout" if action is Remedy.STOP else None)
+    assert settlement.stop == (StateReason.PORTAL_PROTOCOL if action is Remedy.STOP else None)
 
 
 def test_being_throttled_costs_no_attempt() -> None:
