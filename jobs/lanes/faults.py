@@ -9,8 +9,9 @@ jobs/store/lua/includes/faults.lua.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-EVERYONE = b"*"
-"""In place of a fingerprint: the portal itself is at fault, whoever calls it."""
+from jobs.store.kept import EVERYONE
+
+_EVERYONE = EVERYONE.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ def fault_that_holds(
         now_ms: the Redis server's clock.
     """
     lasting = {of: fault for of, text in faults.items() if (fault := _read(text)).until_ms > now_ms}
-    if EVERYONE in lasting:
-        return lasting[EVERYONE]
+    if _EVERYONE in lasting:
+        return lasting[_EVERYONE]
     alive = {member.partition(b"/")[0] for member, until_ms in configurations if until_ms > now_ms}
     if not lasting or alive - lasting.keys():
         return None

@@ -10,26 +10,23 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from jobs.ledger import positions as packed
+from jobs.store.item_layout import DOUBTFUL, ITEM_HEAD, LOOK_UP, MOST_COUNTED, PUT
 from jobs.words.outcomes import Code
 
 
 class Call(IntEnum):
     """Which call of the portal an item waits for. The byte is the letter that Lua compares."""
 
-    PUT = ord("P")
+    PUT = ord(PUT)
     """Ask the portal to delete."""
-    LOOK_UP = ord("L")
+    LOOK_UP = ord(LOOK_UP)
     """Ask the portal what is still there."""
 
-
-DOUBTFUL = 1
-"""Flag: an attempt held these IDs of which nobody knows whether it deleted. It is never taken back, since the effect
-of a lost attempt may come late."""
 
 SEEN_REFUSED = 2
 """Flag: the last look-up showed that the portal will not delete these IDs."""
 
-_HEAD = struct.Struct("<BBBBHBH")  # call, flags, attempts, failures, HTTP status, last reason, segment
+_HEAD = struct.Struct(ITEM_HEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +37,8 @@ class Item:
         call: the call that it waits for.
         segment: number of the segment.
         positions: ascending positions in the segment, at most 1000 of them.
-        doubtful: some attempt that held them may have deleted them without our knowing.
+        doubtful: some attempt that held them may have deleted them without our knowing. It is never taken back, since
+            the effect of a lost attempt may come late.
         seen_refused: the last look-up showed that the portal will not delete them; believed when it is seen again.
         attempts: PUTs that held them so far; 255 stands for 255 and more.
         failures: tries in a row that decided nothing; limits retries and spaces them.
@@ -63,8 +61,8 @@ class Item:
         head = _HEAD.pack(
             self.call,
             (DOUBTFUL if self.doubtful else 0) | (SEEN_REFUSED if self.seen_refused else 0),
-            min(self.attempts, 255),
-            min(self.failures, 255),
+            min(self.attempts, MOST_COUNTED),
+            min(self.failures, MOST_COUNTED),
             self.http_status,
             self.reason,
             self.segment,

@@ -15,10 +15,12 @@ import struct
 from array import array
 from collections.abc import Sequence
 
-_HEAD = struct.Struct("<HHB")  # first position, how many, form
+from jobs.store.item_layout import POSITIONS_HEAD, RUN
+
+_HEAD = struct.Struct(POSITIONS_HEAD)
 _SPAN = struct.Struct("<H")  # last position - first position, in the forms that do not tell by themselves
 HEAD_SIZE = _HEAD.size
-_RUN, _LIST, _HOLES, _BITS = 0, 1, 2, 3
+_LIST, _HOLES, _BITS = 1, 2, 3
 
 
 def pack(positions: Sequence[int]) -> bytes:
@@ -31,7 +33,7 @@ def pack(positions: Sequence[int]) -> bytes:
     span = positions[-1] - first
     holes = span + 1 - count
     if not holes:
-        return _HEAD.pack(first, count, _RUN)
+        return _HEAD.pack(first, count, RUN)
     size, form = min((2 * count, _LIST), (2 + 2 * holes, _HOLES), (2 + span // 8 + 1, _BITS))
     head = _HEAD.pack(first, count, form)
     if form == _LIST:
@@ -49,7 +51,7 @@ def unpack(data: bytes, at: int = 0) -> tuple[Sequence[int], int]:
     """Unpack what `pack` wrote at offset `at`; also give the offset behind it."""
     first, count, form = _HEAD.unpack_from(data, at)
     behind = at + HEAD_SIZE
-    if form == _RUN:
+    if form == RUN:
         return range(first, first + count), behind
     if form == _LIST:
         end = behind + 2 * count

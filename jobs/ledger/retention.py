@@ -4,7 +4,6 @@ from redis.asyncio import Redis
 
 from jobs.store import keys
 from jobs.store.scripts import Script
-from jobs.words.contact_ids import SEGMENT_SIZE
 
 FORGET = Script("forget")
 
@@ -25,5 +24,5 @@ async def forget_old_jobs(redis: Redis, retention_days: float) -> list[str]:
     return [
         job_id
         for job_id in map(bytes.decode, old)
-        if await FORGET(redis, [keys.job(job_id), keys.JOBS], [job_id, SEGMENT_SIZE, before_ms])
+        if await FORGET(redis, [keys.job(job_id), keys.JOBS], [job_id, before_ms])
     ]

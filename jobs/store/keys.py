@@ -47,6 +47,18 @@ FINISHED = f"{PREFIX}:finished"
 WORKERS = f"{PREFIX}:workers"
 KNOWN_PORTALS = f"{PREFIX}:known_portals"
 
+JOB = f"{PREFIX}:job:"
+PORTAL = f"{PREFIX}:portal:"
+
+#: What stands behind a job's ID and a portal's name. The scripts get them by these names (jobs/store/lua_constants.py).
+SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
+DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
+PARTS_OF_A_JOB = ("SEGMENTS", "LEDGER", "ITEMS", "HISTORY", "DUE_PUT", "DUE_LOOK_UP")
+
+ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
+STATS, ANSWERS, FAULTS, CONFIGURATIONS = ":stats", ":answers", ":faults", ":configurations"
+PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS", "FAULTS", "CONFIGURATIONS")
+
 
 def staging(token: str) -> str:
     """Segments of a list that is not accepted yet."""
@@ -55,62 +67,82 @@ def staging(token: str) -> str:
 
 def job(job_id: str) -> str:
     """The facts about one job. Lua derives the job's other keys from this one."""
-    return f"{PREFIX}:job:{job_id}"
+    return f"{JOB}{job_id}"
 
 
 def segments(job_id: str) -> str:
     """The contact IDs of one job."""
-    return f"{job(job_id)}:segments"
+    return job(job_id) + SEGMENTS
 
 
 def ledger(job_id: str, segment: int) -> str:
     """The outcomes of one segment."""
-    return f"{job(job_id)}:ledger:{segment}"
+    return f"{job(job_id)}{LEDGER}{segment}"
 
 
 def items(job_id: str) -> str:
     """The batches of one job that are neither ahead of its cursor nor decided."""
-    return f"{job(job_id)}:items"
+    return job(job_id) + ITEMS
 
 
 def history(job_id: str) -> str:
     """How one job went over time."""
-    return f"{job(job_id)}:history"
+    return job(job_id) + HISTORY
+
+
+def due_put(job_id: str) -> str:
+    """The batches of one job that wait for a PUT."""
+    return job(job_id) + DUE_PUT
+
+
+def due_look_up(job_id: str) -> str:
+    """The batches of one job that wait for a look-up."""
+    return job(job_id) + DUE_LOOK_UP
 
 
 def portal(name: str) -> str:
     """The pacing state of one portal. Lua derives the portal's other keys from this one."""
-    return f"{PREFIX}:portal:{name}"
+    return f"{PORTAL}{name}"
+
+
+def active(name: str) -> str:
+    """The jobs of one portal that want their turn."""
+    return portal(name) + ACTIVE
+
+
+def waiting(name: str) -> str:
+    """The jobs of one portal whose next work is due later."""
+    return portal(name) + WAITING
 
 
 def leases(name: str) -> str:
     """The lanes that drive one portal."""
-    return f"{portal(name)}:leases"
+    return portal(name) + LEASES
 
 
 def claims(name: str) -> str:
     """What the lanes of one portal hold."""
-    return f"{portal(name)}:claims"
+    return portal(name) + CLAIMS
 
 
 def faults(name: str) -> str:
     """What a person must put right before one portal can be called, by configuration."""
-    return f"{portal(name)}:faults"
+    return portal(name) + FAULTS
 
 
 def configurations(name: str) -> str:
     """The configurations of one portal that workers have."""
-    return f"{portal(name)}:configurations"
+    return portal(name) + CONFIGURATIONS
 
 
 def stats(name: str) -> str:
     """What one portal was asked and what came of it, counted since ever."""
-    return f"{portal(name)}:stats"
+    return portal(name) + STATS
 
 
 def answers(name: str) -> str:
     """The last answers of one portal, newest first."""
-    return f"{portal(name)}:answers"
+    return portal(name) + ANSWERS
 
 
 def known_key(job_id: str) -> str:

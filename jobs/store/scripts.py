@@ -1,8 +1,9 @@
 """Runs the Lua scripts of jobs/store/lua: each is one atomic change of the ledger.
 
-A script may name shared files in its first line (`-- include: job item`); they are put before it, with the table of
-legal moves at the very top. Scripts are sent by their hash; a server that does not know them (it was restarted) is
-given them, and the call is made again. Nothing was executed in that case, so that is always safe.
+A script may name shared files in its first line (`-- include: job item`); they are put before it, with the constants
+that it shares with Python at the very top (jobs/store/lua_constants.py). Scripts are sent by their hash; a server that
+does not know them (it was restarted) is given them, and the call is made again. Nothing was executed in that case, so
+that is always safe.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from jobs.words.states import lua_table
+from jobs.store.lua_constants import prelude
 
 Argument: TypeAlias = bytes | str | int | float
 ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
@@ -81,10 +82,7 @@ async def _send(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
 def _read(package: str, name: str) -> str:
     body = resources.files(package).joinpath(f"{name}.lua").read_text("utf-8")
     first = body.split("\n", 1)[0]
-    if not first.startswith(_INCLUDE):
-        return body
-    shared = [
-        resources.files(package).joinpath("includes", f"{part}.lua").read_text("utf-8")
-        for part in first.removeprefix(_INCLUDE).split()
-    ]
-    return "\n".join([lua_table(), *shared, body])
+    parts = first.removeprefix(_INCLUDE).split() if first.startswith(_INCLUDE) else []
+    shared = [resources.files(package).joinpath("includes", f"{part}.lua").read_text("utf-8") for part in parts]
+    code = "\n".join([*shared, body])
+    return prelude(code) + code

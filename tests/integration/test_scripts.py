@@ -21,7 +21,7 @@ ALL = [ACQUIRE, RENEW, NEXT_BATCH, SETTLE, RESCUE, PACE, Script("create_job"), S
 @pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
 async def test_every_script_compiles_under_the_hash_that_is_sent(redis: ArqRedis, script: Script) -> None:
     assert await redis.script_load(script.source) == script.sha
-    assert script.source.startswith(lua_table())
+    assert lua_table() in script.source
 
 
 async def test_a_server_that_was_restarted_in_the_middle_is_given_the_scripts_again(redis: ArqRedis) -> None:

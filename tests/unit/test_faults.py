@@ -2,7 +2,8 @@
 
 import pytest
 
-from jobs.lanes.faults import EVERYONE, fault_that_holds
+from jobs.lanes.faults import fault_that_holds
+from jobs.store.kept import EVERYONE
 
 NOW_MS = 1_000_000
 LATER_MS = NOW_MS + 600_000
@@ -25,7 +26,7 @@ def fault(reason: str = "portal_auth", until_ms: int = LATER_MS, message: str = 
         ({b"old": fault(), b"new": fault("portal_payment", LATER_MS + 1)}, ["new"], "portal_payment"),
         ({b"old": fault(), b"new": fault("portal_payment", LATER_MS - 1)}, ["old", "new"], "portal_payment"),
         ({b"old": fault(), b"new": fault(until_ms=NOW_MS)}, ["old", "new"], None),
-        ({EVERYONE: fault("portal_protocol")}, ["old", "new"], "portal_protocol"),
+        ({EVERYONE.encode(): fault("portal_protocol")}, ["old", "new"], "portal_protocol"),
     ],
 )
 def test_it_holds_as_long_as_nobody_who_is_alive_can_go_on(

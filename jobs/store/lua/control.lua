@@ -25,7 +25,7 @@ end
 local rested, rest_ms
 if event == 'resume' and (to or STANDS_BY[state]) then
   rested, rest_ms = lift_rest(portal, now)
-  if rested or redis.call('EXISTS', portal .. ':faults') == 1 then
+  if rested or redis.call('EXISTS', portal .. FAULTS) == 1 then
     to = to or state
   end
 end
@@ -53,7 +53,7 @@ elseif event == 'cancel' then
     redis.call('HSET', job, 'skipped_from', facts[1], 'skipped_ms', now, 'cursor', facts[2])
     redis.call('HINCRBY', job, 'n:skipped', never_sent)
     redis.call('HINCRBY', job, 'n:pending', -never_sent)
-    redis.call('HINCRBY', portal .. ':stats', 'contacts:skipped', never_sent)
+    redis.call('HINCRBY', portal .. STATS, 'contacts:skipped', never_sent)
   end
   -- What was sent before and is not decided yet is still looked up.
   activate(portal, job_id)

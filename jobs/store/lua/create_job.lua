@@ -23,12 +23,12 @@ for index = 6, #ARGV, 2 do
     total = tonumber(ARGV[index + 1])
   end
 end
-if redis.call('HLEN', staged) ~= math.ceil(total / 65536) then
+if redis.call('HLEN', staged) ~= math.ceil(total / SEGMENT_SIZE) then
   return redis.error_reply('NOTSTAGED not all contact IDs of job ' .. job_id .. ' are in Redis')
 end
 local now = now_ms()
-redis.call('RENAME', staged, job .. ':segments')
-redis.call('PERSIST', job .. ':segments')
+redis.call('RENAME', staged, job .. SEGMENTS)
+redis.call('PERSIST', job .. SEGMENTS)
 redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
   'staged_as', staged, unpack(ARGV, 6))
 redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'))

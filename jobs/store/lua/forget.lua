@@ -1,19 +1,19 @@
 -- include: job
 -- Remove a job that ended long ago, with everything that belongs to it.
 --   KEYS     1 job hash   2 index of jobs
---   ARGV     1 job ID   2 segment_size   3 before_ms: it must have ended by then. Another worker may have forgotten it
---            already, and its ID may be in use again.
+--   ARGV     1 job ID   2 before_ms: it must have ended by then. Another worker may have forgotten it already, and its ID
+--            may be in use again.
 --   returns  1: it is gone   0: no job of this ID ended by then
 local job, job_id = KEYS[1], ARGV[1]
 local ended = redis.call('ZSCORE', FINISHED, job_id)
-if not ended or tonumber(ended) > tonumber(ARGV[3]) then
+if not ended or tonumber(ended) > tonumber(ARGV[2]) then
   return 0
 end
 local total = tonumber(redis.call('HGET', job, 'total') or 0)
-for segment = 0, math.ceil(total / tonumber(ARGV[2])) - 1 do
-  redis.call('UNLINK', job .. ':ledger:' .. segment)
+for segment = 0, math.ceil(total / SEGMENT_SIZE) - 1 do
+  redis.call('UNLINK', job .. LEDGER .. segment)
 end
-redis.call('UNLINK', job, job .. ':segments', job .. ':items', job .. ':history')
+redis.call('UNLINK', job, job .. SEGMENTS, job .. ITEMS, job .. HISTORY)
 redis.call('ZREM', KEYS[2], job_id)
 redis.call('ZREM', FINISHED, job_id)
 return 1

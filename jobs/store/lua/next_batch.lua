@@ -17,8 +17,8 @@
 --            {'lost'}             the lease has lapsed
 local portal, token = KEYS[1], ARGV[1]
 local batch_size, look_up_size, linger = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local active, waiting = portal .. ':active', portal .. ':waiting'
-local leases, claims = portal .. ':leases', portal .. ':claims'
+local active, waiting = portal .. ACTIVE, portal .. WAITING
+local leases, claims = portal .. LEASES, portal .. CLAIMS
 local clock_us = now_us()
 local now = math.floor(clock_us / 1000)
 
@@ -64,7 +64,7 @@ local retry_turn_us = math.max(clock_us, retry_tat_us - (retry_burst - 1) * retr
 
 local function deliver(claim, state)
   local seq, job_id, call = claim[1], claim[2], claim[3]
-  local items = redis.call('HMGET', JOB .. job_id .. ':items', unpack(claim, 4))
+  local items = redis.call('HMGET', JOB .. job_id .. ITEMS, unpack(claim, 4))
   return { 'batch', seq, job_id, state, now, call, learned, redis.call('HGET', JOB .. job_id, 'digest'), unpack(items) }
 end
 
@@ -104,7 +104,7 @@ local function offer(job_id)
   end
   local look_ups = redis.call('ZRANGE', job .. DUE[LOOK_UP], '-inf', now, 'BYSCORE', 'LIMIT', 0, 200, 'WITHSCORES')
   local put = redis.call('ZRANGE', job .. DUE[PUT], '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
-  local is_retry = put and is_retry(redis.call('HGET', job .. ':items', put))
+  local is_retry = put and is_retry(redis.call('HGET', job .. ITEMS, put))
   if is_retry and retry_turn_us > clock_us then
     redis.call('ZADD', job .. DUE[PUT], math.ceil(retry_turn_us / 1000), put)
     put = nil
@@ -203,10 +203,10 @@ if item_ids then
   end
 else
   -- A batch never crosses the border of a segment.
-  local segment, start = math.floor(cursor / 65536), cursor % 65536
-  local count = math.min(learned, 65536 - start, total - cursor)
+  local segment, start = math.floor(cursor / SEGMENT_SIZE), cursor % SEGMENT_SIZE
+  local count = math.min(learned, SEGMENT_SIZE - start, total - cursor)
   local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. count
-  redis.call('HSET', job .. ':items', item_id, fresh_item(segment, start, count))
+  redis.call('HSET', job .. ITEMS, item_id, fresh_item(segment, start, count))
   redis.call('HINCRBY', job, 'cursor', count)
   item_ids = { item_id }
 end

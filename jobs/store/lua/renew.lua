@@ -3,7 +3,7 @@
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 ttl_ms
 --   returns  1: the lease is held   0: it has lapsed
-local leases, now = KEYS[1] .. ':leases', now_ms()
+local leases, now = KEYS[1] .. LEASES, now_ms()
 local lapses = redis.call('ZSCORE', leases, ARGV[1])
 if not lapses or tonumber(lapses) <= now then
   return 0

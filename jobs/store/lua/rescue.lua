@@ -5,10 +5,10 @@
 --   ARGV     1 settle_ms: how long the portal may still be working on a call whose caller has died
 --   returns  {{job_id, seq, call, contact IDs}, …}
 local portal, now = KEYS[1], now_ms()
-local leases, claims = portal .. ':leases', portal .. ':claims'
--- No lease is longer than a minute (lease_ttl_s), so this server's clock was set back. A dead lane must not keep its
--- place until the clock has caught up. A lane that is alive renews its lease in seconds.
-local longest = now + 60000
+local leases, claims = portal .. LEASES, portal .. CLAIMS
+-- No lease is longer than this, so this server's clock was set back. A dead lane must not keep its place until the clock
+-- has caught up. A lane that is alive renews its lease in seconds.
+local longest = now + LONGEST_LEASE_MS
 for _, token in ipairs(redis.call('ZRANGE', leases, '(' .. longest, '+inf', 'BYSCORE')) do
   redis.call('ZADD', leases, longest, token)
 end
@@ -27,7 +27,7 @@ for index = 1, #held, 2 do
       local item_id, due = claim[at], now
       size = size + size_of(item_id)
       if call == PUT then
-        redis.call('HSET', job .. ':items', item_id, doubtful_item(redis.call('HGET', job .. ':items', item_id)))
+        redis.call('HSET', job .. ITEMS, item_id, doubtful_item(redis.call('HGET', job .. ITEMS, item_id)))
         due = now + tonumber(ARGV[1])
       end
       redis.call('ZADD', job .. DUE[LOOK_UP], due, item_id)

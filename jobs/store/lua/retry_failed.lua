@@ -23,8 +23,8 @@ end
 local now = now_ms()
 for at = 6, #ARGV, 4 do
   local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. ARGV[at + 1]
-  redis.call('RPUSH', job .. ':ledger:' .. ARGV[at], ARGV[at + 2])
-  redis.call('HSET', job .. ':items', item_id, ARGV[at + 3])
+  redis.call('RPUSH', job .. LEDGER .. ARGV[at], ARGV[at + 2])
+  redis.call('HSET', job .. ITEMS, item_id, ARGV[at + 3])
   redis.call('ZADD', job .. DUE[PUT], now, item_id)
 end
 redis.call('HSET', job, 'retry_token', token)

@@ -15,7 +15,7 @@ elseif facts[2] then
 end
 redis.call('HSET', job, 'priority', priority, 'stride', stride)
 -- It does not sit out the long way back to its next turn that it got as a background job.
-local active = PORTAL .. facts[3] .. ':active'
+local active = PORTAL .. facts[3] .. ACTIVE
 local turn = redis.call('ZSCORE', active, job_id)
 local served = tonumber(redis.call('HGET', PORTAL .. facts[3], 'turn') or 0)
 if turn and tonumber(turn) > served + stride then

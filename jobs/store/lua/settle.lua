@@ -25,11 +25,10 @@
 --   returns  {'ok', state}   recorded
 --            {'lost'}        the claim is not ours any more: rescued, or recorded by an earlier try of this very call
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
-local LAST_ANSWERS = 20
 local WAIT_COUNTS_MS = 5000
 
 local portal, claim_key, seq = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local claims, now = portal .. ':claims', now_ms()
+local claims, now = portal .. CLAIMS, now_ms()
 local held = redis.call('HGET', claims, claim_key)
 local claim = held and cmsgpack.unpack(held)
 if not claim or claim[1] ~= seq then
@@ -55,10 +54,10 @@ if balance ~= 0 then
 end
 
 redis.call('HDEL', claims, claim_key)
-redis.call('HDEL', job .. ':items', unpack(claim, 4))
+redis.call('HDEL', job .. ITEMS, unpack(claim, 4))
 redis.call('HINCRBY', job, 'inflight', -1)
 for index, segment in ipairs(batch.records) do
-  redis.call('RPUSH', job .. ':ledger:' .. segment, ARGV[4 + index])
+  redis.call('RPUSH', job .. LEDGER .. segment, ARGV[4 + index])
 end
 for outcome, count in pairs(batch.counts) do
   redis.call('HINCRBY', job, 'n:' .. outcome, count)
@@ -69,7 +68,7 @@ end
 for index, item in ipairs(batch.items) do
   local call, delay, size = item[1], item[2], item[3]
   local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. size
-  redis.call('HSET', job .. ':items', item_id, ARGV[4 + #batch.records + index])
+  redis.call('HSET', job .. ITEMS, item_id, ARGV[4 + #batch.records + index])
   redis.call('ZADD', job .. DUE[call], now + delay, item_id)
 end
 
@@ -78,7 +77,7 @@ for _, name in ipairs({ 'sent', 'retried', 'throttled' }) do
     redis.call('HINCRBY', job, name, batch[name])
   end
 end
-local stats = portal .. ':stats'
+local stats = portal .. STATS
 for outcome, count in pairs(batch.counts) do
   redis.call('HINCRBY', stats, 'contacts:' .. outcome, count)
 end
@@ -88,8 +87,8 @@ if answer then
   redis.call('HINCRBY', stats, 'calls:' .. call .. ':' .. result, 1)
   redis.call('HINCRBY', stats, 'seconds:' .. call .. ':' .. bucket, 1)
   redis.call('HINCRBY', stats, 'ms_sum:' .. call, took_ms)
-  redis.call('LPUSH', portal .. ':answers', answer[5])
-  redis.call('LTRIM', portal .. ':answers', 0, LAST_ANSWERS - 1)
+  redis.call('LPUSH', portal .. ANSWERS, answer[5])
+  redis.call('LTRIM', portal .. ANSWERS, 0, LAST_ANSWERS - 1)
 end
 for _, name in ipairs({ 'retried', 'throttled' }) do
   if batch[name] > 0 then

@@ -6,13 +6,13 @@
 --   returns  'OK', also to a second try of the very same call
 -- What does nothing comes first: where a right is missing, nothing has been written yet.
 local staged, job, index, portal, queue, message = unpack(KEYS)
-local id, segments = ARGV[1], job .. ':segments'
+local id, segments = ARGV[1], job .. SEGMENTS
 redis.call('UNLINK', job, segments, message)
 redis.call('PERSIST', segments)
 redis.call('ZADD', index, 'XX', 0, id)
 redis.call('ZADD', queue, 'XX', 0, id)
-redis.call('ZADD', portal .. ':active', 'XX', 0, id)
-redis.call('ZREM', portal .. ':waiting', id)
+redis.call('ZADD', portal .. ACTIVE, 'XX', 0, id)
+redis.call('ZREM', portal .. WAITING, id)
 redis.call('HGET', job, 'digest')
 redis.call('HMGET', portal, 'turn')
 redis.call('TIME')

@@ -5,8 +5,6 @@
 -- A connection may break before the reply gets through; the client then sends the same request again, and others may
 -- have acted in the meantime. A request is known again by its token, as long as its action is kept.
 
-local MOST_ACTIONS = 100
-
 local function actions_of(key)
   return cjson.decode(redis.call('HGET', key, 'actions') or '[]')
 end

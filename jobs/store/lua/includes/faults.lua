@@ -8,10 +8,6 @@
 --
 -- jobs/lanes/faults.py reads the same for people.
 
-local EVERYONE = '*'
--- Left alone, a fault is met again after so long, by one call.
-local FAULT_LASTS = 10 * 60 * 1000
-
 -- Of the reasons for which a job stops, those that belong to the portal or the account.
 local function is_fault(reason)
   return reason and string.sub(reason, 1, 7) == 'portal_'
@@ -23,13 +19,13 @@ end
 
 -- Until when the configuration is held by a fault; 0 or a time that has passed if it is not.
 local function held_until(portal, configuration)
-  local faults = redis.call('HMGET', portal .. ':faults', configuration, EVERYONE)
+  local faults = redis.call('HMGET', portal .. FAULTS, configuration, EVERYONE)
   return math.max(until_of(faults[1]), until_of(faults[2]))
 end
 
 -- Whether a worker that is alive has another configuration, and no fault holds that.
 local function others_can(portal, configuration, now)
-  for _, member in ipairs(redis.call('ZRANGE', portal .. ':configurations', '(' .. now, '+inf', 'BYSCORE')) do
+  for _, member in ipairs(redis.call('ZRANGE', portal .. CONFIGURATIONS, '(' .. now, '+inf', 'BYSCORE')) do
     local other = string.match(member, '^([^/]*)/')
     if other ~= configuration and held_until(portal, other) <= now then
       return true
@@ -40,12 +36,12 @@ end
 
 -- Hold the configuration until somebody has put the fault right, or for as long as a wait of our own lasts.
 local function note_fault(portal, configuration, reason, message, now, wait_ms)
-  local faults, lasts_ms = portal .. ':faults', math.min(wait_ms or FAULT_LASTS, FAULT_LASTS)
+  local faults, lasts_ms = portal .. FAULTS, math.min(wait_ms or FAULT_LASTS_MS, FAULT_LASTS_MS)
   redis.call('HSET', faults, configuration, string.format('%.0f %s %s', now + lasts_ms, reason, message))
-  redis.call('PEXPIRE', faults, FAULT_LASTS)
+  redis.call('PEXPIRE', faults, FAULT_LASTS_MS)
 end
 
 -- Somebody has looked at it: the portal is tried again, whatever the configuration.
 local function forget_faults(portal)
-  redis.call('UNLINK', portal .. ':faults')
+  redis.call('UNLINK', portal .. FAULTS)
 end

@@ -2,10 +2,8 @@
 -- (jobs/view/history.py). Never more than a few hundred: when the list is full, every second sample goes, and from then on
 -- they are taken half as often, so that hours and weeks are drawn as well as seconds.
 
-local MOST_SAMPLES, FIRST_EVERY_MS = 240, 1000
-
 local function note_history(portal, job, done, now)
-  local key, every = job .. ':history', tonumber(redis.call('HGET', job, 'history_every_ms') or FIRST_EVERY_MS)
+  local key, every = job .. HISTORY, tonumber(redis.call('HGET', job, 'history_every_ms') or FIRST_SAMPLE_EVERY_MS)
   local pacing = redis.call('HMGET', portal, 'rate', 'batch_size')
   local sample = string.format('%.0f %.0f %s %s', now, done, pacing[1] or 0, pacing[2] or 0)
   if redis.call('RPUSH', key, sample) >= MOST_SAMPLES then

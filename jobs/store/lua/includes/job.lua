@@ -1,9 +1,6 @@
--- Shared by the scripts: clock, keys, and moving a job from state to state. Python puts the table MOVES before it,
--- written from jobs/words/states.py. All times are milliseconds on this server's clock, unless a name ends in _us.
-
-local JOB = 'crm-sweep:job:'
-local PORTAL = 'crm-sweep:portal:'
-local FINISHED = 'crm-sweep:finished'
+-- Shared by the scripts: the clock, and moving a job from state to state. Python puts the table MOVES and the constants
+-- before it, whose names are in capitals (jobs/store/lua_constants.py). All times are milliseconds on this server's clock,
+-- unless a name ends in _us.
 
 local function now_us()
   local time = redis.call('TIME')
@@ -27,13 +24,13 @@ end
 
 -- Give the job its turn among the others of the portal: right after the one that was served last.
 local function activate(portal, job_id)
-  redis.call('ZADD', portal .. ':active', 'NX', redis.call('HGET', portal, 'turn') or 0, job_id)
-  redis.call('ZREM', portal .. ':waiting', job_id)
+  redis.call('ZADD', portal .. ACTIVE, 'NX', redis.call('HGET', portal, 'turn') or 0, job_id)
+  redis.call('ZREM', portal .. WAITING, job_id)
 end
 
 local function deactivate(portal, job_id)
-  redis.call('ZREM', portal .. ':active', job_id)
-  redis.call('ZREM', portal .. ':waiting', job_id)
+  redis.call('ZREM', portal .. ACTIVE, job_id)
+  redis.call('ZREM', portal .. WAITING, job_id)
 end
 
 -- Move the job if the table allows it. Gives the new state, or nil and the present one.

@@ -89,7 +89,7 @@ local function slow_down(portal, seq, ceiling)
     best, depth = rate * 0.98, 0.2
   end
   redis.call('HINCRBY', portal, 'rate_cuts', 1)
-  redis.call('HINCRBY', portal .. ':stats', 'rate_cuts', 1)
+  redis.call('HINCRBY', portal .. STATS, 'rate_cuts', 1)
   redis.call('HSET', portal, 'rate_best', best, 'rate_depth', depth, 'rate_climbed', 0, 'rate_seq', facts[5] or 0)
 end
 

@@ -1,0 +1,88 @@
+"""What Python and the scripts both know stands in Python alone."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config.models import WorkerConfig
+from jobs.store import keys
+from jobs.store.item_layout import DOUBTFUL, MOST_COUNTED, RUN
+from jobs.store.kept import FIRST_SAMPLE_EVERY_MS, LONGEST_LEASE_S, MOST_ACTIONS
+from jobs.store.lua_constants import CONSTANTS, prelude
+from jobs.store.scripts import Script
+from jobs.words.states import lua_table
+
+ROOT = Path(__file__).parents[2]
+LUA = sorted(path for package in ("jobs", "worker") for path in (ROOT / package).rglob("*.lua"))
+SCRIPTS = [path for path in LUA if path.parent.name == "lua"]
+
+#: So small or so round that they mean something else in many places.
+COMMON_NUMBERS = {RUN, DOUBTFUL, MOST_ACTIONS, FIRST_SAMPLE_EVERY_MS}
+
+
+def code_of(path: Path) -> str:
+    return re.sub(r"--.*", "", path.read_text("utf-8"))
+
+
+def literals(code: str) -> set[str]:
+    """The texts and numbers in Lua code, as they are written there; products are worked out."""
+    texts = set(re.findall(r"'[^'\n]*'", code))
+    products = re.findall(r"\b\d+(?: \* \d+)*\b", re.sub(r"'[^'\n]*'", "", code))
+    numbers = set()
+    for product in products:
+        value = 1
+        for factor in product.split(" * "):
+            value *= int(factor)
+        numbers.add(str(value))
+    return texts | numbers
+
+
+FORBIDDEN = {
+    f"'{value}'" if isinstance(value, str) else str(value)
+    for value in CONSTANTS.values()
+    if value not in COMMON_NUMBERS
+}
+
+
+@pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
+def test_no_lua_file_spells_out_what_python_has(path: Path) -> None:
+    assert not literals(code_of(path)) & FORBIDDEN
+
+
+@pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
+def test_no_lua_file_spells_out_a_part_of_a_key(path: Path) -> None:
+    texts = [text for text in re.findall(r"'([^'\n]*)'", code_of(path)) if re.match(r":\w|crm-sweep", text)]
+    assert not texts, "its place is jobs/store/keys.py"
+
+
+@pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
+def test_no_lua_file_has_a_constant_of_its_own_by_the_same_name(path: Path) -> None:
+    own = {name for names in re.findall(r"\blocal ([A-Z][A-Z_, ]*) =", code_of(path)) for name in names.split(", ")}
+    assert not own & CONSTANTS.keys()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_constant_that_a_script_names_is_there(path: Path) -> None:
+    package = ".".join(path.relative_to(ROOT).parts[:-1])
+    code = re.sub(r"--.*|'[^'\n]*'", "", Script(path.stem, package).source)
+    named = set(re.findall(r"\b[A-Z][A-Z_]+\b", code)) - {"KEYS", "ARGV"}
+    given = {name for names in re.findall(r"\blocal ([A-Z][A-Z_, ]*) =", code) for name in names.split(", ")}
+    assert named == given
+
+
+def test_every_constant_is_named_somewhere() -> None:
+    everything = "\n".join(code_of(path) for path in LUA)
+    assert {name for name in CONSTANTS if not re.search(rf"\b{name}\b", everything)} == set()
+
+
+def test_a_script_gets_what_it_names_and_no_more() -> None:
+    assert prelude("return KEYS[1] .. LEASES -- not CLAIMS\n") == f"local LEASES = '{keys.LEASES}'\n"
+    assert prelude("return MOST_COUNTED\n") == f"local MOST_COUNTED = {MOST_COUNTED}\n"
+    assert prelude("return MOVES\n") == lua_table()
+    assert prelude("return 1\n") == ""
+
+
+def test_no_lease_may_be_configured_that_would_be_taken_for_one_of_another_time() -> None:
+    [bounds] = [field for name, field in WorkerConfig.model_fields.items() if name == "lease_ttl_s"]
+    assert [bound.le for bound in bounds.metadata if hasattr(bound, "le")] == [LONGEST_LEASE_S]
