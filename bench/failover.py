@@ -25,7 +25,8 @@ from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
 from bench.storage import ended
 from bench.truth_check import Verdict, compare
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Submission
+from jobs.accept.submit import submit
 from jobs.store.connection import connect
 
 _LANES, _BATCH = 4, 100
@@ -51,7 +52,9 @@ async def fail_over(portal: SimulatedPortal, ids: int) -> FailOver:
         try:
             async with module("cli", "worker", environment=environment_for(load), ready="worker_started"):
                 wanted = BitMap(range(1, ids + 1))
-                job_id = (await submit(redis, Submission(portal=PORTAL, ids=wanted, lanes=_LANES))).job_id
+                job_id = (
+                    await submit(redis, Submission(needs_approval=False, portal=PORTAL, ids=wanted, lanes=_LANES))
+                ).job_id
                 await portal.wait(answered=2 * _LANES)
                 taken_s = await address.fail_over()
                 resumed_s = await _next_call_s(portal, taken_s) - taken_s

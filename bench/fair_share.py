@@ -23,7 +23,8 @@ from bench.ours import PORTAL, settings_for
 from bench.process import embedded_redis, module
 from bench.rounds import MODELS, stub_portal
 from bench.section import positive, publish, run_section, table
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Submission
+from jobs.accept.submit import submit
 from jobs.store.connection import connect
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
@@ -51,7 +52,13 @@ async def small_jobs(
         started_s = time.monotonic()
         accepted = await submit(
             redis,
-            Submission(portal=PORTAL, ids=BitMap(range(start, start + contacts)), lanes=1, priority=priority),
+            Submission(
+                needs_approval=False,
+                portal=PORTAL,
+                ids=BitMap(range(start, start + contacts)),
+                lanes=1,
+                priority=priority,
+            ),
         )
         while not (await read_job(redis, accepted.job_id)).ended:  # noqa: ASYNC110  # the end is news in Redis
             await asyncio.sleep(_LOOK_S)
@@ -84,7 +91,9 @@ async def run(options: argparse.Namespace) -> list[SmallJobs]:
 
                 idle = await some("nothing", Priority.NORMAL)
                 ids = BitMap(range(1, options.ids + 1))
-                campaign = await submit(redis, Submission(portal=PORTAL, ids=ids, lanes=load.concurrency))
+                campaign = await submit(
+                    redis, Submission(needs_approval=False, portal=PORTAL, ids=ids, lanes=load.concurrency)
+                )
                 await _under_way(redis, campaign.job_id, 10 * load.batch)
                 beside = f"a campaign of {options.ids:,}"
                 measured = [idle, *[await some(beside, priority) for priority in Priority]]

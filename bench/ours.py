@@ -19,7 +19,8 @@ from bench.measure import Measurement, measure
 from bench.process import module
 from config.logging import configure_logging
 from config.settings import LogConfig, Settings, load_settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Submission
+from jobs.accept.submit import submit
 from jobs.store.connection import connect
 from jobs.view.job import read_job
 from worker.main import working
@@ -58,7 +59,9 @@ async def run(load: Load) -> Measurement:
 
     async def enqueue() -> None:
         nonlocal job_id
-        job_id = (await submit(redis, Submission(portal=PORTAL, ids=ids, lanes=load.concurrency))).job_id
+        job_id = (
+            await submit(redis, Submission(needs_approval=False, portal=PORTAL, ids=ids, lanes=load.concurrency))
+        ).job_id
 
     async def completed() -> None:
         while not (await read_job(redis, job_id)).ended:  # noqa: ASYNC110  # the end is news in Redis

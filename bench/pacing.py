@@ -27,7 +27,8 @@ from bench.process import embedded_redis, flush, module
 from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
 from config.redis_url import RedisUrl
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Submission
+from jobs.accept.submit import submit
 from jobs.store.connection import connect
 
 #: Calls of the first seconds are not counted: workers that have just started are still warming up.
@@ -95,7 +96,9 @@ async def _sweeping(
             for _ in range(workers):
                 await stack.enter_async_context(module("cli", "worker", environment=environ, ready=None))
             lanes = round(settings["MAX_CONCURRENCY"])
-            await submit(redis, Submission(portal=PORTAL, ids=BitMap(range(1, contacts + 1)), lanes=lanes))
+            await submit(
+                redis, Submission(needs_approval=False, portal=PORTAL, ids=BitMap(range(1, contacts + 1)), lanes=lanes)
+            )
             await portal.wait(arrived=1)
             yield
     finally:

@@ -41,7 +41,8 @@ from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
 from bench.storage import ended
 from bench.truth_check import Verdict, compare
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Submission
+from jobs.accept.submit import submit
 from jobs.ledger.items import Call
 from jobs.store import keys
 from jobs.store.connection import connect
@@ -150,7 +151,7 @@ async def _under_way(bench: Bench, worker: Child, load: Load) -> AsyncIterator[C
     await bench.portal.behave(base_ms=_BASE_MS)
     ids = BitMap(range(1, bench.ids + 1))
     async with _connected(load) as redis:
-        accepted = await submit(redis, Submission(portal=PORTAL, ids=ids, lanes=_LANES))
+        accepted = await submit(redis, Submission(needs_approval=False, portal=PORTAL, ids=ids, lanes=_LANES))
         campaign = Campaign(bench, redis, load, accepted.job_id, ids)
         async with asyncio.timeout(30):
             while len(await campaign.claims_of(worker)) < _LANES:  # noqa: ASYNC110  # claims are news in Redis
@@ -271,7 +272,7 @@ async def _start_ms(bench: Bench, client: ArqRedis, number: int) -> tuple[float,
     """Submit a job of one contact; give the milliseconds to its PUT's arrival, and those that submit() took."""
     await asyncio.sleep(bench.random.uniform(0.15, 0.35))  # any phase of the worker's polling
     since_s = time.monotonic()
-    accepted = await submit(client, Submission(portal=PORTAL, ids=BitMap([number]), lanes=_LANES))
+    accepted = await submit(client, Submission(needs_approval=False, portal=PORTAL, ids=BitMap([number]), lanes=_LANES))
     submitted_s = time.monotonic()
     await bench.portal.wait(arrived=number)
     await ended(client, accepted.job_id)

@@ -26,7 +26,8 @@ from bench.process import embedded_redis, module
 from bench.redis_memory import Footprint, Peaks, footprint, watching
 from bench.section import positive, publish, run_section, table
 from bench.simulated import SimulatedPortal, simulated_portal
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Submission
+from jobs.accept.submit import submit
 from jobs.steering.control import control
 from jobs.store.connection import connect
 from jobs.view.job import Job, read_job, to_json
@@ -152,7 +153,7 @@ async def _approve(redis: ArqRedis, job_id: str) -> None:
 async def _warm_up(redis: ArqRedis, ids: BitMap) -> None:
     """Let every script and every connection be there before the measurement: delete contacts that nobody has."""
     absent = BitMap(range(1, len(ids) + 11)) - ids
-    accepted = await submit(redis, Submission(portal=PORTAL, ids=absent[:10], lanes=_CONCURRENCY))
+    accepted = await submit(redis, Submission(needs_approval=False, portal=PORTAL, ids=absent[:10], lanes=_CONCURRENCY))
     await ended(redis, accepted.job_id)
 
 

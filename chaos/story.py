@@ -23,7 +23,8 @@ from chaos.verdict import Ledger, Verdict, judge
 from chaos.watch import Watch
 from config.redis_url import RedisUrl
 from config.settings import load_settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Submission
+from jobs.accept.submit import submit
 from jobs.store import keys
 from jobs.store.connection import connect
 from simulator.chance import seeded
@@ -106,7 +107,9 @@ class Story:
         portal = mischief.portal
         await portal.write("faults", self.plan.faults())
         for job_id, ids in self.plan.lists().items():
-            await submit(redis, Submission(portal=PORTAL, ids=ids, job_id=job_id, lanes=MAX_CONCURRENCY))
+            await submit(
+                redis, Submission(needs_approval=False, portal=PORTAL, ids=ids, job_id=job_id, lanes=MAX_CONCURRENCY)
+            )
         watch = Watch(redis, mischief.jobs)
         helpers = [asyncio.create_task(work) for work in (watch.run(), mischief.heal(), self._tell(watch))]
         started_s = time.monotonic()

@@ -28,7 +28,8 @@ from cli.output import note, out, rendered
 from cli.progress import display, follow
 from cli.summary import summary
 from config.settings import Settings, load_settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Approval, submission_for
+from jobs.accept.submit import submit
 from jobs.ledger.rows import read_results
 from jobs.store.keys import WORKERS
 from jobs.view.job import Job
@@ -121,13 +122,13 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
         await _worker_is_there(redis)
         accepted = await submit(
             redis,
-            Submission(
-                portal=portal.name,
-                ids=intake.ids,
+            submission_for(
+                portal,
+                intake.ids,
+                by=operator(),
+                approval=Approval.GIVEN,
                 label="spring cleanup",
                 duplicates=intake.duplicates,
-                lanes=portal.max_concurrency,
-                by=operator(),
             ),
         )
         try:

@@ -23,7 +23,8 @@ from cli.report import check_target, write_report
 from cli.summary import standing, standstill, summary
 from config.logging import configure_logging
 from config.settings import Portal, Settings
-from jobs.accept.submit import Submission, request_digest, submit
+from jobs.accept.submission import Approval, Submission, submission_for
+from jobs.accept.submit import request_digest, submit
 from jobs.intake.protected import read_protected
 from jobs.lanes.lease import take_over
 from jobs.lanes.wake import wake_lanes
@@ -89,14 +90,14 @@ def run(
         check_target(report)
     read_protected(target)  # the worker reads it again; what is wrong with it is better known before there is a job
     intake = read_list(file, column=column, skip_invalid=skip_invalid, multiline=multiline)
-    submission = Submission(
-        portal=target.name,
-        ids=intake.ids,
+    submission = submission_for(
+        target,
+        intake.ids,
+        by=operator(),
+        approval=Approval.GIVEN,
         job_id=f"run-{request_digest(target.name, intake.ids)[:16]}",
         duplicates=intake.duplicates,
-        lanes=target.max_concurrency,
         priority=priority,
-        by=operator(),
     )
     with terminable(), EmbeddedServer(state_dir) as server:
         redis = settings.redis.model_copy(update={"url": server.url})

@@ -25,7 +25,8 @@ from cli.loop import run_async
 from cli.output import OutputLost, note, out_after
 from cli.summary import standing
 from config.settings import Settings
-from jobs.accept.submit import Accepted, Submission
+from jobs.accept.submission import Submission, submission_for
+from jobs.accept.submit import Accepted
 from jobs.accept.submit import submit as submit_job
 from jobs.store.connection import AWAY
 from jobs.view.job import Job, read_job, submitted_job, to_json
@@ -68,16 +69,14 @@ def submit(
     if job_id:
         check_job_id(job_id)
     intake = read_list(file, column=column, skip_invalid=skip_invalid, multiline=multiline)
-    submission = Submission(
-        portal=target.name,
-        ids=intake.ids,
+    submission = submission_for(
+        target,
+        intake.ids,
+        by=operator(),
         job_id=job_id,
         label=label,
         duplicates=intake.duplicates,
-        needs_approval=target.needs_approval(len(intake.ids)),
-        lanes=target.max_concurrency,
         priority=priority,
-        by=operator(),
     )
     asks = will_ask(intake, above=settings.confirm_above, yes=yes)
     if asks:

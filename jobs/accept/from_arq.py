@@ -8,7 +8,8 @@ from arq.connections import ArqRedis
 from config.errors import UnknownPortal
 from config.settings import Portal, Settings
 from jobs.accept.reject import reject_job
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Submission, submission_for
+from jobs.accept.submit import submit
 from jobs.arq_messages.request import Request, read_request
 from jobs.words.errors import BadSubmission, JobExists
 from jobs.words.job_ids import check_job_id
@@ -66,24 +67,20 @@ async def refuse(redis: ArqRedis, job_id: str, request: Request) -> None:
     raise BadSubmission(error)
 
 
-def submission_of(request: Request, portal: Portal, job_id: str, *, held: bool = False) -> Submission:
-    """Give what a request without problems asks for.
+def submission_of(request: Request, portal: Portal, job_id: str) -> Submission:
+    """Return what a request without problems asks for.
 
     Args:
         request: the request.
         portal: its portal.
         job_id: the job's ID.
-        held: the job is to start out `pausing`.
     """
-    return Submission(
-        portal=portal.name,
-        ids=request.ids,
+    return submission_for(
+        portal,
+        request.ids,
+        by=_BY,
         job_id=job_id,
         label=request.label,
         duplicates=request.duplicates,
-        needs_approval=portal.needs_approval(len(request.ids)),
-        lanes=portal.max_concurrency,
         priority=request.priority,
-        by=_BY,
-        held=held,
     )

@@ -11,66 +11,56 @@ from pyroaring import BitMap
 from redis.exceptions import RedisError, ResponseError
 from ulid import ULID
 
+from jobs.accept.staged import new_place, stage
+from jobs.accept.submission import Submission
 from jobs.lanes.wake import wake_lanes
 from jobs.store import keys
 from jobs.store.scripts import Script
-from jobs.words.contact_ids import digest, segments
+from jobs.words.contact_ids import digest
 from jobs.words.errors import BadSubmission, JobExists
 from jobs.words.job_ids import check_job_id
 from jobs.words.labels import check_label
-from jobs.words.priority import Priority
 from jobs.words.reasons import StateReason
-from jobs.words.states import State
+from jobs.words.states import Event, State
 
 CREATE_JOB = Script("create_job")
-
-_STAGING_S = 3600
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A request to delete contacts.
-
-    Attributes:
-        portal: name of a configured portal.
-        ids: the contact IDs, at least one.
-        job_id: the job's ID if the caller chose one; it makes sending twice safe.
-        label: free text for people, at most 200 characters.
-        duplicates: how many IDs of the list stood there more than once.
-        needs_approval: somebody has to `approve` before anything is sent.
-        lanes: how many lanes may work on it at once: the portal's `max_concurrency`.
-        priority: how often its turn comes among the other jobs of the portal.
-        by: who submits; kept with the job. Empty where that is not known.
-        held: the job starts out `pausing`, because it was paused or cancelled before it was accepted.
-    """
-
-    portal: str
-    ids: BitMap
-    job_id: str | None = None
-    label: str = ""
-    duplicates: int = 0
-    needs_approval: bool = False
-    lanes: int = 1
-    priority: Priority = Priority.NORMAL
-    by: str = ""
-    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The job stands in Redis.
+    """The job is in Redis.
 
     Attributes:
         job_id: its ID.
         created: False if the same request had been accepted before.
+        state: its state, if it was created.
     """
 
     job_id: str
     created: bool
+    state: State | None = None
 
 
-async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a user asked of a job before it was accepted; it is done in the same step.
+
+    Attributes:
+        event: PAUSE, CANCEL or APPROVE, and possible in the job's first state.
+        by: who asks; kept with the job.
+    """
+
+    event: Event
+    by: str
+
+
+async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = None) -> Accepted:
     """Accept a job and wake lanes for it. Nothing is half accepted: the job appears in one step, or not at all.
+
+    Args:
+        redis: the connection.
+        submission: the request.
+        asked: what a user has asked of the job already. A job that exists is not steered by it.
 
     Raises:
         BadSubmission: no contact IDs, or an ID or label that cannot be one.
@@ -82,7 +72,9 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
     check_label(submission.label)
     job_id = str(ULID()) if submission.job_id is None else check_job_id(submission.job_id)
     fingerprint = await asyncio.to_thread(request_digest, submission.portal, submission.ids)
-    state, reason = _first_state(submission)
+    first = first_state(submission)
+    reason = StateReason.APPROVAL if first is State.AWAITING_APPROVAL else ""
+    steering = (asked.event, asked.by, str(ULID()), StateReason.OPERATOR) if asked else ("", "", "", "")
     fields: dict[str, str | float] = {
         "portal": submission.portal,
         "label": submission.label,
@@ -92,18 +84,32 @@ async def submit(redis: ArqRedis, submission: Submission) -> Accepted:
         "stride": submission.priority.stride,
     }
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
-    arguments = [job_id, fingerprint, state, reason, submission.by, *(part for pair in fields.items() for part in pair)]
+    named = (part for pair in fields.items() for part in pair)
+    arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]
     try:
         reply = await _stage_and_create(redis, submission.ids, job_keys, arguments)
     except _NotStaged:
         # Parts of the list were lost with a server that failed over in the middle of it.
         reply = await _stage_and_create(redis, submission.ids, job_keys, arguments)
-    created = reply[0] == b"created"
-    if not created and reply[1].decode() != fingerprint:
-        raise JobExists(job_id)
-    if created and state is State.QUEUED:
+    told = reply[1].decode()
+    if reply[0] != b"created":
+        if told != fingerprint:
+            raise JobExists(job_id)
+        return Accepted(job_id, created=False)
+    state = State(told)
+    if state is State.QUEUED:
         await wake_lanes(redis, submission.portal, min(submission.lanes, len(submission.ids)))
-    return Accepted(job_id, created)
+    return Accepted(job_id, created=True, state=state)
+
+
+def first_state(submission: Submission) -> State:
+    """Return the state in which a job begins."""
+    return State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
+
+
+def request_digest(portal: str, ids: BitMap) -> str:
+    """Fingerprint what is asked: the same portal and the same set of contact IDs, however written."""
+    return hashlib.sha256(f"{portal}\n{digest(ids)}".encode()).hexdigest()
 
 
 class _NotStaged(ResponseError):
@@ -114,10 +120,10 @@ async def _stage_and_create(
     redis: ArqRedis, ids: BitMap, job_keys: tuple[str, str, str], arguments: Sequence[str | float]
 ) -> list[bytes]:
     """Write the list, and make the job of it in one step: the whole list, or nothing."""
-    staged = keys.staging(str(ULID()))
+    staged = new_place()
     job, portal, index = job_keys
     try:
-        await _stage(redis, staged, ids)
+        await stage(redis, staged, ids)
         reply: list[bytes] = await CREATE_JOB(redis, [job, staged, portal, index], arguments)
     except ResponseError as error:
         # Where memory is short, half a list must not lie there for an hour.
@@ -127,29 +133,3 @@ async def _stage_and_create(
             raise _NotStaged(*error.args) from error
         raise
     return reply
-
-
-def _first_state(submission: Submission) -> tuple[State, str]:
-    """Give a new job's state and state_reason."""
-    if submission.needs_approval:
-        return State.AWAITING_APPROVAL, StateReason.APPROVAL
-    if submission.held:
-        return State.PAUSING, StateReason.OPERATOR
-    return State.QUEUED, ""
-
-
-def request_digest(portal: str, ids: BitMap) -> str:
-    """Fingerprint of what is asked: the same portal and the same set of contact IDs, however written."""
-    return hashlib.sha256(f"{portal}\n{digest(ids)}".encode()).hexdigest()
-
-
-async def _stage(redis: ArqRedis, staged: str, ids: BitMap) -> None:
-    """Write the segments under a name of their own, a few at a time, so that memory stays flat."""
-    # In transactions, so that no staged list is ever left without an end to its life.
-    pipe = redis.pipeline(transaction=True)
-    for number, segment in enumerate(segments(ids)):
-        pipe.execute_command("HSET", staged, str(number), segment)
-        pipe.expire(staged, _STAGING_S)
-        if len(pipe) >= 16:
-            await pipe.execute()
-    await pipe.execute()

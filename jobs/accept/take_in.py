@@ -7,7 +7,8 @@ from arq.connections import ArqRedis
 
 from config.settings import Settings
 from jobs.accept.from_arq import refuse, submission_of
-from jobs.accept.submit import request_digest, submit
+from jobs.accept.submission import Submission
+from jobs.accept.submit import Asked, first_state, request_digest, submit
 from jobs.arq_messages.message import FUNCTION, find_message, finish_message, hold_message, read_message
 from jobs.arq_messages.request import Request, read_request
 from jobs.store.keys import known_key
@@ -19,8 +20,8 @@ from jobs.words.states import MOVES, Event, State, refused
 _HOLD_MS = 10_000
 
 
-async def take_in(redis: ArqRedis, settings: Settings, job_id: str, event: Event | None = None) -> None:
-    """Do what a worker would do with the message that a job is still in; nothing if there is none.
+async def take_in(redis: ArqRedis, settings: Settings, job_id: str, asked: Asked | None = None) -> State | None:
+    """Do what a worker would do with the message that a job is still in, and what is asked of the job in the same step.
 
     Call it before a job is steered. A worker that takes the message at the same moment does no harm: whoever is first
     makes the job, and the other one finds it.
@@ -29,7 +30,11 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, event: Event
         redis: the connection.
         settings: the configured portals.
         job_id: the job's ID.
-        event: what is asked of the job. Before a pause or a cancel the job is made so that it cannot start.
+        asked: what a user asks of the job; None for what can wait until the job exists.
+
+    Returns:
+        The job's state if what is asked was done; None if the job is still to be steered, because there is no message,
+        or somebody else has made the job of it.
 
     Raises:
         UnknownJob: there can be no job of this ID.
@@ -42,28 +47,44 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, event: Event
     data = await read_message(redis, job_id) if waiting else None
     request = await asyncio.to_thread(read_request, data) if data else None
     if waiting is None or request is None or request.function != FUNCTION:
-        return
+        return None
     if digest is not None:
         if request_digest(request.portal, request.ids) == digest.decode() and not request.problems:
             await _leave_nothing_behind(redis, job_id, request)
-        return
-    held = event in {Event.PAUSE, Event.CANCEL}
+        return None
     submission = None
     if not request.problems:
-        submission = submission_of(request, settings.portal(request.portal), job_id, held=held)
-        state = State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
-        if event and (state, event) not in MOVES:
-            raise refused(state, event)
-        if not held and waiting.due_ms > time.time() * 1000:
-            raise NotDue(f"job {job_id} is put off until {iso(round(waiting.due_ms))}; until then, pause or cancel it")
+        submission = submission_of(request, settings.portal(request.portal), job_id)
+        _check(submission, asked, waiting.due_ms)
     is_ours = await hold_message(redis, job_id, _HOLD_MS)
     answer: str | Exception = job_id
+    state = None
     try:
-        await (submit(redis, submission) if submission else refuse(redis, job_id, request))
+        if submission:
+            state = (await submit(redis, submission, asked)).state
+        else:
+            await refuse(redis, job_id, request)
     except (BadSubmission, JobExists) as error:
         answer = error  # for the sender; whoever steers finds the job that there is now
     if is_ours:
         await finish_message(redis, job_id, request.enqueued_ms, answer)
+    return state if asked else None
+
+
+def _check(submission: Submission, asked: Asked | None, due_ms: float) -> None:
+    """Let through only what a job that begins allows, and nothing that starts one which the sender has put off.
+
+    Raises:
+        IllegalMove: its first state does not allow that.
+        NotDue: it is put off.
+    """
+    first = first_state(submission)
+    if asked and (first, asked.event) not in MOVES:
+        raise refused(first, asked.event)
+    cannot_start = asked is not None and asked.event in {Event.PAUSE, Event.CANCEL}
+    if not cannot_start and due_ms > time.time() * 1000:
+        until = iso(round(due_ms))
+        raise NotDue(f"job {submission.job_id} is put off until {until}; until then, pause or cancel it")
 
 
 async def _leave_nothing_behind(redis: ArqRedis, job_id: str, request: Request) -> None:

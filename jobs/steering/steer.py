@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from arq.connections import ArqRedis
 
 from config.settings import Settings
+from jobs.accept.submit import Asked
 from jobs.accept.take_in import take_in
 from jobs.steering.control import carry_out
 from jobs.steering.priority import set_priority
@@ -45,7 +46,9 @@ async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Eve
         NotDue: another service has put it off until later.
         UnknownPortal: it waits in a message, and its portal is not configured here.
     """
-    await take_in(redis, settings, job_id, event)
+    taken_in = await take_in(redis, settings, job_id, Asked(event, by))
+    if taken_in:
+        return Steered(taken_in)
     name = await redis.execute_command("HGET", known_key(job_id), "portal")
     portal = settings.portals.get(name.decode()) if name is not None else None
     lanes = portal.max_concurrency if portal else 1

@@ -9,10 +9,11 @@ import pytest
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.store.connection import connect
 from jobs.words.priority import Priority
 from tests.acceptance.conftest import Home, Portal, Result, until
+from tests.support.submitting import request
 
 MakePortal = Callable[..., Portal]
 
@@ -99,7 +100,7 @@ def leave_jobs_behind(home: Home, **lists: range) -> None:
     async def leave(server: EmbeddedServer) -> None:
         redis = connect(server.url)
         for job_id, ids in lists.items():
-            left = Submission(portal="main", ids=BitMap(ids), job_id=job_id, lanes=0, priority=Priority.URGENT)
+            left = request(portal="main", ids=BitMap(ids), job_id=job_id, lanes=0, priority=Priority.URGENT)
             await submit(redis, left)
         await redis.aclose(close_connection_pool=True)
 

@@ -10,11 +10,12 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.store import keys
 from jobs.store.times import clock, iso
 from tests.conftest import settings_for
 from tests.support.serving import Api, serving
+from tests.support.submitting import request
 
 PREFIX = "urn:crm-sweep:problem:"
 
@@ -30,7 +31,7 @@ async def api(server: EmbeddedServer, redis: ArqRedis) -> AsyncIterator[Api]:
 
 
 async def accept(redis: ArqRedis, *ids: int, **facts: Any) -> str:
-    return (await submit(redis, Submission(ids=BitMap(ids or [1, 2, 3]), **{"portal": "main"} | facts))).job_id
+    return (await submit(redis, request(ids=BitMap(ids or [1, 2, 3]), **{"portal": "main"} | facts))).job_id
 
 
 async def test_a_job_is_paused_resumed_and_cancelled(redis: ArqRedis, api: Api) -> None:

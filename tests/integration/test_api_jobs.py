@@ -9,10 +9,11 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.view.job import read_job, to_json
 from tests.conftest import settings_for
 from tests.support.serving import serving
+from tests.support.submitting import request
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def settings(server: EmbeddedServer) -> Settings:
 
 
 async def test_a_job_is_answered_as_the_command_line_prints_it(redis: ArqRedis, settings: Settings) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap([3, 1, 2])))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap([3, 1, 2])))).job_id
     async with serving(settings, redis) as api:
         answer = await api.json("GET", f"/v1/jobs/{job_id}")
     assert answer == json.loads(to_json(await read_job(redis, job_id)))

@@ -12,10 +12,11 @@ from pyroaring import BitMap
 from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
 from config.settings import ApiKey, Portal, Settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from tests.conftest import settings_for
 from tests.support.raw_http import Answer, exchange
 from tests.support.serving import Api, serving
+from tests.support.submitting import request
 from web.http.callers import find_key
 
 PREFIX = "urn:crm-sweep:problem:"
@@ -54,7 +55,7 @@ def bearer(name: str) -> dict[str, str]:
 
 @pytest.fixture
 async def job_id(redis: ArqRedis) -> str:
-    return (await submit(redis, Submission(portal="main", ids=BitMap([1, 2])))).job_id
+    return (await submit(redis, request(portal="main", ids=BitMap([1, 2])))).job_id
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ async def test_what_supervisors_ask_needs_no_key(api: Api, path: str) -> None:
 
 
 async def test_a_restricted_key_sees_its_portals_and_their_jobs_alone(redis: ArqRedis, api: Api, job_id: str) -> None:
-    other = (await submit(redis, Submission(portal="other", ids=BitMap([1])))).job_id
+    other = (await submit(redis, request(portal="other", ids=BitMap([1])))).job_id
     guest: dict[str, Any] = {"headers": bearer("guest")}
     for method, path in (
         ("GET", f"/v1/jobs/{job_id}"),

@@ -13,9 +13,10 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from tests.conftest import settings_for
 from tests.support.serving import serving
+from tests.support.submitting import request
 from web.api.openapi import document
 from web.api.operations import OPERATIONS
 from web.app import make_app
@@ -78,7 +79,7 @@ async def test_what_is_served_under_v1_is_what_is_described(settings: Settings, 
 
 
 async def test_answers_are_as_described(settings: Settings, redis: ArqRedis) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap([1, 2, 3]), by="me"))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap([1, 2, 3]), by="me"))).job_id
     body = json.dumps({"portal": "main", "contact_ids": [4]})
     calls: list[tuple[str, str, str, str | None]] = [
         ("POST", "/v1/jobs", "/v1/jobs", body),

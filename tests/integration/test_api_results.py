@@ -25,7 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 import web.api.results
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.ledger.export import LINES_AT_ONCE, Format, read_text
 from jobs.ledger.records import Record
 from jobs.ledger.rows import COLUMNS
@@ -35,6 +35,7 @@ from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.outcomes import Code, Outcome
 from tests.conftest import settings_for
 from tests.support.serving import Api, serving
+from tests.support.submitting import request
 from tests.support.waiting import until
 from web.http.limits import Limits
 
@@ -53,7 +54,7 @@ async def api_of(server: EmbeddedServer, redis: ArqRedis, **limits: Any) -> Asyn
 async def make_job(redis: ArqRedis, total: int, job_id: str = "job", first: int = 1) -> None:
     """A job that has begun: of each segment the first half is decided, every tenth contact was refused."""
     ids = BitMap(range(first, first + total))
-    await submit(redis, Submission(portal="main", ids=ids, job_id=job_id, lanes=0, by="test"))
+    await submit(redis, request(portal="main", ids=ids, job_id=job_id, lanes=0, by="test"))
     pipe = redis.pipeline(transaction=False)
     for segment in range(-(-total // SEGMENT_SIZE)):
         size = min(SEGMENT_SIZE, total - segment * SEGMENT_SIZE) // 2

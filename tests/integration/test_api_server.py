@@ -14,9 +14,10 @@ from pyroaring import BitMap
 from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
 from config.settings import ApiKey, Portal, Settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from tests.conftest import settings_for
 from tests.support.serving import serving
+from tests.support.submitting import request
 from web.app import make_app
 from web.http.limits import Limits
 from web.server import listening
@@ -58,7 +59,7 @@ async def test_a_request_in_progress_may_finish_when_the_server_ends(settings: S
 
 
 async def test_a_stream_of_events_does_not_hold_up_the_end(settings: Settings, redis: ArqRedis) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap([1])))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap([1])))).job_id
     ended = asyncio.Event()
     app = make_app(settings, redis, Limits(ending_s=20.0))
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -74,7 +75,7 @@ async def test_a_stream_of_events_does_not_hold_up_the_end(settings: Settings, r
 async def test_each_request_is_written_down_without_its_key(
     settings: Settings, redis: ArqRedis, log: io.StringIO
 ) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap([1])))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap([1])))).job_id
     async with serving(settings, redis, key=KEY) as api:
         await api.json("POST", f"/v1/jobs/{job_id}/pause")
         await api.json("GET", f"/v1/jobs/{job_id}")

@@ -21,8 +21,9 @@ from bench.section import table
 from bench.simulated import SimulatedPortal, simulated_portal
 from bench.storage import others
 from bench.truth_check import compare
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from tests.integration.test_bench_harness import children_of
+from tests.support.submitting import request
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,14 +113,14 @@ def test_an_idle_system_is_timed_job_by_job(tmp_path: Path) -> None:
 
 async def test_the_comparison_finds_what_a_ledger_leaves_out(redis: ArqRedis, portal: SimulatedPortal) -> None:
     await portal.reset(contacts=20)
-    accepted = await submit(redis, Submission(portal="bench", ids=BitMap(range(1, 11))))
+    accepted = await submit(redis, request(portal="bench", ids=BitMap(range(1, 11))))
     untouched = await compare(redis, accepted.job_id, BitMap(range(1, 13)), portal)
     assert (untouched.lost, untouched.untrue) == (12, 0)
 
 
 async def test_a_footprint_holds_all_keys_of_the_job_and_no_other(redis: ArqRedis) -> None:
-    first = await submit(redis, Submission(portal="bench", ids=BitMap(range(1, 100_000, 7))))
-    await submit(redis, Submission(portal="bench", ids=BitMap([1])))
+    first = await submit(redis, request(portal="bench", ids=BitMap(range(1, 100_000, 7))))
+    await submit(redis, request(portal="bench", ids=BitMap([1])))
     measured = await footprint(redis, first.job_id)
     sizes = [await redis.memory_usage(f"crm-sweep:job:{first.job_id}{rest}", samples=0) for rest in ("", ":segments")]
     assert measured.by_kind == {"facts": sizes[0], "segments": sizes[1]}

@@ -31,7 +31,7 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.lanes import presence
 from jobs.lanes.grants import Batch, Idle, Lost, Surplus, Terms
 from jobs.lanes.lease import LaneLedger, rescue
@@ -50,6 +50,7 @@ from jobs.words.errors import IllegalMove, JobHasEnded
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.priority import Priority
 from jobs.words.states import MOVES, Event, State
+from tests.support.submitting import request
 from worker.decide import Decider
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 
@@ -156,7 +157,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return self.accept(ids) if len(self.ids) < 4 else multiple()
 
     def accept(self, ids: set[int]) -> str:
-        submission = Submission(portal=PORTAL, ids=BitMap(ids), lanes=0)
+        submission = request(portal=PORTAL, ids=BitMap(ids), lanes=0)
         job_id = self.do(submit(self.redis, submission)).job_id
         self.ids[job_id] = BitMap(ids)
         return job_id

@@ -8,7 +8,7 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs.accept.submit import CREATE_JOB, Submission, submit
+from jobs.accept.submit import CREATE_JOB, submit
 from jobs.steering.control import CONTROL, control
 from jobs.steering.limits import SET_LIMITS, set_limits
 from jobs.steering.priority import SET_PRIORITY, set_priority
@@ -21,6 +21,7 @@ from jobs.words.priority import Priority
 from jobs.words.states import Event, State
 from tests.support.lanes import PORTAL, accept
 from tests.support.redis_proxy import Proxy, losing_replies
+from tests.support.submitting import request
 
 #: What leads to where the event is allowed, and the state after it.
 WAY: dict[Event, tuple[list[Event], State]] = {
@@ -112,7 +113,7 @@ async def test_limits_are_on_record_once(unlucky: ArqRedis, proxy: Proxy) -> Non
 
 async def test_a_job_that_was_accepted_is_called_new(unlucky: ArqRedis, proxy: Proxy) -> None:
     """And its lanes are woken."""
-    submission = Submission(portal=PORTAL, ids=BitMap([1, 2, 3]), job_id="mine", by="the unlucky one")
+    submission = request(portal=PORTAL, ids=BitMap([1, 2, 3]), job_id="mine", by="the unlucky one")
     proxy.lose_reply(b"the unlucky one")
     assert (await submit(unlucky, submission)).created
     assert proxy.lost

@@ -13,7 +13,7 @@ from pyroaring import BitMap
 import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.lanes import presence
 from jobs.steering.control import control
 from jobs.store import keys
@@ -24,6 +24,7 @@ from jobs.words.states import Event, State
 from simulator import World
 from tests.conftest import settings_for
 from tests.support.serving import Api, serving
+from tests.support.submitting import request
 from tests.support.sweeping import MARKS, accept, ended, settings_of
 from web.ops import metrics
 from worker.main import working
@@ -105,8 +106,8 @@ async def test_work_that_was_done_is_counted_as_the_job_counts_it(redis: ArqRedi
 
 async def test_what_waits_is_shown_by_state_and_age(redis: ArqRedis, settings: Settings) -> None:
     for number, portal in enumerate(["main", "main", "other"]):
-        await submit(redis, Submission(portal=portal, ids=BitMap(range(1, 101)), job_id=f"job-{number}"))
-    await submit(redis, Submission(portal="main", ids=BitMap([1]), job_id="large", needs_approval=True))
+        await submit(redis, request(portal=portal, ids=BitMap(range(1, 101)), job_id=f"job-{number}"))
+    await submit(redis, request(portal="main", ids=BitMap([1]), job_id="large", needs_approval=True))
     await control(redis, "job-1", Event.PAUSE, by="test")
     await redis.execute_command("HINCRBY", keys.job("job-0"), "created_ms", -60_000)
     await redis.execute_command("HINCRBY", keys.job("job-1"), "created_ms", -600_000)
@@ -127,7 +128,7 @@ async def test_ended_jobs_are_counted_without_being_read(redis: ArqRedis) -> Non
     """Only their IDs are there: a job that were read would fail to be one."""
     await redis.zadd(keys.JOBS, {f"old-{number}": number for number in range(5000)})
     await redis.zadd(keys.FINISHED, {f"old-{number}": number for number in range(5000)})
-    await submit(redis, Submission(portal="main", ids=BitMap([1, 2]), job_id="new"))
+    await submit(redis, request(portal="main", ids=BitMap([1, 2]), job_id="new"))
     await presence.beat(redis, "somebody", ["main"])
     before = (await redis.info("commandstats")).get("cmdstat_hmget", {}).get("calls", 0)
     backlog = await read_backlog(redis)
@@ -153,9 +154,9 @@ async def test_faults_and_push_backs_are_shown(redis: ArqRedis, settings: Settin
 
 
 async def test_nothing_secret_and_no_text_from_outside_is_shown(redis: ArqRedis, settings: Settings) -> None:
-    job = Submission(portal="main", ids=BitMap([123456789]), job_id="job-of-ann", label="Ann Lee <ann@example.com>")
+    job = request(portal="main", ids=BitMap([123456789]), job_id="job-of-ann", label="Ann Lee <ann@example.com>")
     await submit(redis, job)
-    await submit(redis, Submission(portal="elsewhere", ids=BitMap([1]), job_id="stray"))
+    await submit(redis, request(portal="elsewhere", ids=BitMap([1]), job_id="stray"))
     await put(redis, keys.stats("main"), **{'calls:put:Ann "Lee"\n# HELP x': 2, "calls:put:new_word": 3})
     await presence.beat(redis, "host-name:1:aa", ["main"])
     async with serving(settings, redis) as api:
@@ -229,7 +230,7 @@ async def test_scrapes_that_come_together_share_one_reading(
     monkeypatch.setattr(metrics, "SHARED_FOR_S", 3600.0)
     async with serving(settings, redis) as api:
         first = await scrape(api)
-        await submit(redis, Submission(portal="main", ids=BitMap([1]), job_id="later"))
+        await submit(redis, request(portal="main", ids=BitMap([1]), job_id="later"))
         second = await scrape(api)
     assert value(first, "jobs", portal="main", state="queued") == 0
     assert value(second, "jobs", portal="main", state="queued") == 0

@@ -10,19 +10,20 @@ from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
 from config.settings import RedisConfig
 from jobs.accept.reject import reject_job
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.store import keys
 from jobs.store.connection import connect
 from jobs.words.states import State
 from tests.conftest import settings_for
 from tests.support.browsing import Screen, api_key, portal, settings_with, visiting
+from tests.support.submitting import request
 from web.page.assets import assets
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}&amp;\u202e"
 
 
 async def a_job(redis: ArqRedis, **facts: object) -> str:
-    submission = Submission(portal="main", ids=BitMap([1, 2, 3]), **facts)  # type: ignore[arg-type]  # of tests
+    submission = request(portal="main", ids=BitMap([1, 2, 3]), **facts)
     return (await submit(redis, submission)).job_id
 
 

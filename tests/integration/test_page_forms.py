@@ -8,7 +8,7 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.lanes import presence
 from jobs.store import keys
 from jobs.store.times import clock, iso
@@ -16,6 +16,7 @@ from jobs.view.job import Job, list_jobs, read_job
 from jobs.view.portal import read_portal
 from jobs.words.states import Event, State
 from tests.support.browsing import Person, api_key, multipart, settings_with, visiting
+from tests.support.submitting import request
 from web.app import make_app
 from web.page.words import VERBS, path_word
 
@@ -23,7 +24,7 @@ VERB_WORDS = [path_word(event) for event in VERBS]
 
 
 async def a_job(redis: ArqRedis, **facts: Any) -> str:
-    return (await submit(redis, Submission(portal="main", ids=BitMap([1, 2, 3]), **facts))).job_id
+    return (await submit(redis, request(portal="main", ids=BitMap([1, 2, 3]), **facts))).job_id
 
 
 async def posts(person: Person, settings: Settings, redis: ArqRedis, job_id: str) -> list[tuple[str, dict[str, str]]]:

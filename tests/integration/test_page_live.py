@@ -12,12 +12,13 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.steering.control import control
 from jobs.steering.limits import set_limits
 from jobs.store import keys
 from jobs.words.states import Event
 from tests.support.browsing import Markup, Person, api_key, settings_with, visiting
+from tests.support.submitting import request
 
 
 class Events:
@@ -57,7 +58,7 @@ async def watching(person: Person, path: str) -> AsyncIterator[Events]:
 
 
 async def a_job(redis: ArqRedis, label: str = "spring", portal: str = "main") -> str:
-    return (await submit(redis, Submission(portal=portal, ids=BitMap([1, 2, 3]), label=label))).job_id
+    return (await submit(redis, request(portal=portal, ids=BitMap([1, 2, 3]), label=label))).job_id
 
 
 async def test_one_job_stays_current(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -5,14 +5,15 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.view.job import list_jobs, read_job
 from jobs.words.states import State
 from tests.support.browsing import api_key, settings_with, visiting
+from tests.support.submitting import request
 
 
 async def test_a_key_that_reads_sees_everything_and_no_button(redis: ArqRedis, server: EmbeddedServer) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap([1]), label="spring"))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap([1]), label="spring"))).job_id
     settings = settings_with(server, api_key("reader", "read"))
     async with visiting(settings, redis, "reader") as [reader]:
         for path in ("/", f"/jobs/{job_id}", f"/jobs/{job_id}/ledger", "/portals"):
@@ -45,7 +46,7 @@ async def test_a_key_that_reads_sees_everything_and_no_button(redis: ArqRedis, s
 async def test_what_needs_another_scope_is_refused(
     redis: ArqRedis, server: EmbeddedServer, scopes: tuple[str, ...], method: str, path: str
 ) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap([1])))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap([1])))).job_id
     async with visiting(settings_with(server, api_key("sender", *scopes)), redis, "sender") as [sender]:
         form = {"priority": "urgent", "do": "reset", "csrf": ""}
         screen = await sender.ask(method, path.replace("JOB", job_id), data=form if method == "POST" else None)
@@ -56,8 +57,8 @@ async def test_what_needs_another_scope_is_refused(
 
 
 async def test_other_portals_do_not_exist_for_a_key_with_portals(redis: ArqRedis, server: EmbeddedServer) -> None:
-    mine = (await submit(redis, Submission(portal="main", ids=BitMap([1]), label="of-main"))).job_id
-    hidden = (await submit(redis, Submission(portal="other", ids=BitMap([1]), label="of-other"))).job_id
+    mine = (await submit(redis, request(portal="main", ids=BitMap([1]), label="of-main"))).job_id
+    hidden = (await submit(redis, request(portal="other", ids=BitMap([1]), label="of-other"))).job_id
     settings = settings_with(server, api_key("anna", portals=["main"]))
     async with visiting(settings, redis, "anna") as [anna]:
         for path in ("/", "/?portal=other", "/?state=queued", "/portals", "/new"):

@@ -4,7 +4,7 @@ import pytest
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.steering.control import control
 from jobs.steering.priority import set_priority
 from jobs.view.job import read_job
@@ -12,11 +12,12 @@ from jobs.words.errors import JobHasEnded, UnknownJob
 from jobs.words.priority import Priority
 from jobs.words.states import Event
 from tests.support.lanes import PORTAL, answer, start_lane, take
+from tests.support.submitting import request
 
 
 async def add(redis: ArqRedis, job_id: str, priority: Priority = Priority.NORMAL) -> None:
     ids = BitMap(range(1, 10_001))
-    await submit(redis, Submission(portal=PORTAL, ids=ids, job_id=job_id, lanes=0, priority=priority, by="me"))
+    await submit(redis, request(portal=PORTAL, ids=ids, job_id=job_id, lanes=0, priority=priority, by="me"))
 
 
 async def served(redis: ArqRedis, batches: int) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.ledger.export import Format, read_text
 from jobs.ledger.items import Call, Item
 from jobs.ledger.records import Record
@@ -20,6 +20,7 @@ from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event
+from tests.support.submitting import request
 
 
 async def text_of(redis: ArqRedis, job_id: str, form: Format, outcome: Outcome | None = None) -> tuple[str, int]:
@@ -31,7 +32,7 @@ async def make_job(redis: ArqRedis, *, total: int) -> list[int]:
     """A job of which some contact IDs are decided, in records of mixed codes, and some are waiting."""
     chance = random.Random(5)
     ids = BitMap(chance.sample(range(1, 4 * total), total))
-    await submit(redis, Submission(portal="main", ids=ids, job_id="job"))
+    await submit(redis, request(portal="main", ids=ids, job_id="job"))
     codes = [code for code in Code if code not in {Code.PENDING, Code.SKIPPED}]
     for segment in range(-(-total // SEGMENT_SIZE)):
         size = min(SEGMENT_SIZE, total - segment * SEGMENT_SIZE)
@@ -74,7 +75,7 @@ async def test_every_contact_id_has_one_line_in_ascending_order(redis: ArqRedis)
 
 
 async def test_contacts_of_a_cancelled_job_are_skipped_since_it_was_cancelled(redis: ArqRedis) -> None:
-    await submit(redis, Submission(portal="main", ids=BitMap(range(1, 11)), job_id="job"))
+    await submit(redis, request(portal="main", ids=BitMap(range(1, 11)), job_id="job"))
     await control(redis, "job", Event.CANCEL, by="test")
     lines = [msgspec.json.decode(line) for line in (await text_of(redis, "job", Format.NDJSON))[0].splitlines()]
     assert [line["outcome"] for line in lines] == ["skipped"] * 10
@@ -82,7 +83,7 @@ async def test_contacts_of_a_cancelled_job_are_skipped_since_it_was_cancelled(re
 
 
 async def test_a_ledger_without_lines_of_an_outcome_is_a_header(redis: ArqRedis) -> None:
-    await submit(redis, Submission(portal="main", ids=BitMap([1]), job_id="job"))
+    await submit(redis, request(portal="main", ids=BitMap([1]), job_id="job"))
     assert await text_of(redis, "job", Format.CSV, Outcome.FAILED) == (",".join(COLUMNS) + "\n", 0)
     with pytest.raises(UnknownJob):
         await text_of(redis, "no-such-job", Format.CSV)
@@ -98,12 +99,12 @@ async def test_a_job_without_contacts_has_a_header_too(redis: ArqRedis) -> None:
 async def test_a_job_that_is_forgotten_while_it_is_read_ends_in_an_error(redis: ArqRedis, comes_back: bool) -> None:
     """Also where its ID is in use again by then: the lists of two jobs are never mixed."""
     total = SEGMENT_SIZE + 10
-    await submit(redis, Submission(portal="main", ids=BitMap(range(1, total + 1)), job_id="job", by="test"))
+    await submit(redis, request(portal="main", ids=BitMap(range(1, total + 1)), job_id="job", by="test"))
     parts = read_text(redis, "job", Format.NDJSON)
     counts = [(await anext(parts))[1]]
     await redis.flushall()
     if comes_back:
-        await submit(redis, Submission(portal="main", ids=BitMap(range(2, total + 2)), job_id="job", by="test"))
+        await submit(redis, request(portal="main", ids=BitMap(range(2, total + 2)), job_id="job", by="test"))
 
     async def read_on() -> None:
         counts.extend([count async for _, count in parts])

@@ -9,7 +9,9 @@ from pyroaring import BitMap
 from redis.exceptions import ResponseError
 
 from jobs.accept import submit as submitting
-from jobs.accept.submit import Submission, submit
+from jobs.accept.staged import stage
+from jobs.accept.submission import Submission
+from jobs.accept.submit import submit
 from jobs.lanes.presence import beat
 from jobs.steering.control import control
 from jobs.store import keys
@@ -20,10 +22,11 @@ from jobs.words.errors import BadSubmission, JobExists
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from tests.support.lanes import PORTAL, answer, lines_of, start_lane, take, terms
+from tests.support.submitting import request
 
 
 def submission(ids: Any = range(1, 11), **facts: Any) -> Submission:
-    return Submission(portal=facts.pop("portal", PORTAL), ids=BitMap(ids), **facts)
+    return request(portal=facts.pop("portal", PORTAL), ids=BitMap(ids), **facts)
 
 
 async def everything(redis: ArqRedis) -> dict[bytes, object]:
@@ -197,7 +200,7 @@ async def test_jobs_are_listed_newest_first_page_by_page(redis: ArqRedis) -> Non
 
 
 async def test_no_pace_is_promised_while_nobody_works_and_none_made_of_skipped_contacts(redis: ArqRedis) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap(range(1, 1001)), lanes=0))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap(range(1, 1001)), lanes=0))).job_id
     ledger = await start_lane(redis)
     await answer(redis, ledger, await take(ledger))
     silent = await read_job(redis, job_id)
@@ -213,7 +216,7 @@ async def test_no_pace_is_promised_while_nobody_works_and_none_made_of_skipped_c
 
 
 async def test_the_time_in_which_a_job_stood_still_is_no_part_of_its_pace(redis: ArqRedis) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap(range(1, 41)), lanes=0))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap(range(1, 41)), lanes=0))).job_id
     ledger = await start_lane(redis)
     for number in range(4):
         batch = await take(ledger)
@@ -229,7 +232,7 @@ async def test_the_time_in_which_a_job_stood_still_is_no_part_of_its_pace(redis:
 
 
 async def test_the_time_between_two_calls_counts_as_far_as_a_turn_is_waited_for(redis: ArqRedis) -> None:
-    job_id = (await submit(redis, Submission(portal="main", ids=BitMap(range(1, 21)), lanes=0))).job_id
+    job_id = (await submit(redis, request(portal="main", ids=BitMap(range(1, 21)), lanes=0))).job_id
     ledger = await start_lane(redis)
     await answer(redis, ledger, await take(ledger))
     batch = await take(ledger)
@@ -244,7 +247,7 @@ async def test_a_list_of_which_a_part_was_lost_on_its_way_is_written_again(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list goes to Redis in several steps; a fail-over between two of them may lose those before it."""
-    stage, losses = submitting._stage, [True]
+    losses = [True]
 
     async def stage_and_lose(redis: ArqRedis, staged: str, ids: BitMap) -> None:
         await stage(redis, staged, ids)
@@ -252,9 +255,9 @@ async def test_a_list_of_which_a_part_was_lost_on_its_way_is_written_again(
             losses.pop()
             await redis.execute_command("HDEL", staged, "0")
 
-    monkeypatch.setattr(submitting, "_stage", stage_and_lose)
+    monkeypatch.setattr(submitting, "stage", stage_and_lose)
     ids = BitMap(range(1, 200_001))
-    accepted = await submit(redis, Submission(portal="main", ids=ids, lanes=0))
+    accepted = await submit(redis, request(portal="main", ids=ids, lanes=0))
     assert not losses
     assert (await read_job(redis, accepted.job_id)).total == 200_000
     assert await redis.execute_command("HLEN", keys.segments(accepted.job_id)) == 4
@@ -265,7 +268,7 @@ async def test_a_list_that_cannot_be_kept_whole_is_no_job(redis: ArqRedis, monke
     async def stage_half(redis: ArqRedis, staged: str, ids: BitMap) -> None:
         await redis.execute_command("HSET", staged, "0", b"half")
 
-    monkeypatch.setattr(submitting, "_stage", stage_half)
+    monkeypatch.setattr(submitting, "stage", stage_half)
     with pytest.raises(ResponseError, match="NOTSTAGED"):
-        await submit(redis, Submission(portal="main", ids=BitMap(range(1, 200_001)), lanes=0))
+        await submit(redis, request(portal="main", ids=BitMap(range(1, 200_001)), lanes=0))
     assert not await redis.dbsize()

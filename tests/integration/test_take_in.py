@@ -13,7 +13,7 @@ from cli.embedded import EmbeddedServer
 from config.errors import UnknownPortal
 from config.settings import Portal, Settings
 from jobs.accept.from_arq import accept
-from jobs.accept.submit import submit
+from jobs.accept.submit import Asked, submit
 from jobs.accept.take_in import take_in
 from jobs.arq_messages.message import hold_message
 from jobs.ledger.retention import forget_old_jobs
@@ -48,8 +48,8 @@ async def hand_in(redis: ArqRedis, job_id: str = "mine", *, later_s: float | Non
 
 
 async def steer(redis: ArqRedis, settings: Settings, event: Event, job_id: str = "mine") -> State:
-    await take_in(redis, settings, job_id, event)
-    return await control(redis, job_id, event, by="tests")
+    taken_in = await take_in(redis, settings, job_id, Asked(event, "tests"))
+    return taken_in or await control(redis, job_id, event, by="tests")
 
 
 async def result(redis: ArqRedis, job_id: str = "mine") -> dict[str, Any]:
@@ -72,7 +72,9 @@ async def test_paused_before_a_worker_took_it_nothing_is_sent_until_it_is_resume
             await ended(redis, "other")
             assert set(portal.truth.sent) == {7}
             await control(redis, "mine", Event.RESUME, by="tests")
-            assert (await ended(redis, "mine")).counts[Outcome.DELETED] == 3
+            job = await ended(redis, "mine")
+            assert job.counts[Outcome.DELETED] == 3
+            assert job.started_at is not None, "so it has a pace"
 
 
 async def test_cancelled_before_a_worker_took_it_nothing_is_ever_sent(redis: ArqRedis, server: EmbeddedServer) -> None:
@@ -116,7 +118,7 @@ async def test_what_a_job_that_waits_does_not_allow_leaves_the_message_alone(
 ) -> None:
     await hand_in(redis)
     with pytest.raises(IllegalMove, match="queued"):
-        await take_in(redis, settings, "mine", event)
+        await take_in(redis, settings, "mine", Asked(event, "tests"))
     assert not await redis.exists(keys.job("mine"))
     assert await redis.zscore(QUEUE, "mine") is not None
 
@@ -204,9 +206,11 @@ async def test_another_request_under_the_same_id_stands(
     assert "exists already" in (await result(redis))["r"]
 
 
-async def test_a_caller_that_dies_on_the_way_leaves_nothing_running(
-    redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("event", "state"), [(Event.CANCEL, State.CANCELLED), (Event.PAUSE, State.PAUSED)])
+async def test_a_caller_that_dies_on_the_way_has_done_what_was_asked(
+    redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch, event: Event, state: State
 ) -> None:
+    """The job is made and steered in one step: there is no moment at which it stands half way."""
     await hand_in(redis)
 
     async def die(*_: Any) -> None:
@@ -214,10 +218,11 @@ async def test_a_caller_that_dies_on_the_way_leaves_nothing_running(
 
     monkeypatch.setattr("jobs.accept.take_in.finish_message", die)
     with pytest.raises(KeyboardInterrupt):
-        await take_in(redis, settings, "mine", Event.CANCEL)
-    assert (await read_job(redis, "mine")).state is State.PAUSING
+        await take_in(redis, settings, "mine", Asked(event, "tests"))
+    job = await read_job(redis, "mine")
+    assert job.state is state
+    assert [(action.by, action.action) for action in job.actions] == [("arq", "submit"), ("tests", event.value)]
     assert 0 < await redis.pttl(in_progress_key_prefix + "mine") <= 10_000
-    assert await control(redis, "mine", Event.CANCEL, by="tests") is State.CANCELLED
 
 
 @pytest.mark.parametrize("event", [Event.CANCEL, Event.PAUSE])
@@ -233,9 +238,10 @@ async def test_what_a_caller_that_died_left_in_the_queue_is_taken_out_by_the_nex
     with monkeypatch.context() as patch:
         patch.setattr("jobs.accept.take_in.finish_message", die)
         with pytest.raises(KeyboardInterrupt):
-            await take_in(redis, settings, "mine", Event.CANCEL)
+            await take_in(redis, settings, "mine", Asked(Event.CANCEL, "tests"))
     await redis.delete(in_progress_key_prefix + "mine")  # seconds later
-    await steer(redis, settings, event)
+    with pytest.raises(IllegalMove, match="cancelled"):
+        await steer(redis, settings, event)
     assert await redis.zscore(QUEUE, "mine") is None
     assert not await redis.exists(job_key_prefix + "mine", in_progress_key_prefix + "mine")
     assert (await result(redis))["r"] == "mine"

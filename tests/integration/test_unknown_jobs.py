@@ -7,7 +7,7 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from config.settings import Settings
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.accept.take_in import take_in
 from jobs.ledger.rows import read_rows
 from jobs.steering.control import control
@@ -18,6 +18,7 @@ from jobs.view.why import explain
 from jobs.words.errors import UnknownJob
 from jobs.words.priority import Priority
 from jobs.words.states import Event
+from tests.support.submitting import request
 
 
 async def _rows(redis: ArqRedis, job_id: str) -> None:
@@ -43,7 +44,7 @@ NO_JOBS = ("a:segments", "a:ledger:0", "a:items", "a:history", "a:due:put", ":",
 @pytest.mark.parametrize("ask", ASK)
 @pytest.mark.parametrize("job_id", NO_JOBS, ids=ascii)
 async def test_what_cannot_be_a_job_is_unknown_and_left_alone(redis: ArqRedis, ask: str, job_id: str) -> None:
-    await submit(redis, Submission(portal="main", ids=BitMap([1, 2]), job_id="a"))
+    await submit(redis, request(portal="main", ids=BitMap([1, 2]), job_id="a"))
     await redis.execute_command("RPUSH", "crm-sweep:job:a:ledger:0", b"x")
     await redis.execute_command("HSET", "crm-sweep:job:a:items", "portal", "main")
     before = {key: await redis.dump(key) for key in await redis.keys("*")}
@@ -53,7 +54,7 @@ async def test_what_cannot_be_a_job_is_unknown_and_left_alone(redis: ArqRedis, a
 
 
 async def test_a_job_beside_an_id_that_cannot_be_one_is_read(redis: ArqRedis) -> None:
-    await submit(redis, Submission(portal="main", ids=BitMap([1, 2]), job_id="a"))
+    await submit(redis, request(portal="main", ids=BitMap([1, 2]), job_id="a"))
     found = await read_jobs(redis, [*NO_JOBS, "a"])
     assert [job and job.id for job in found] == [None] * len(NO_JOBS) + ["a"]
     assert [job.id for job in (await list_jobs(redis)).jobs] == ["a"]

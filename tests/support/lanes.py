@@ -7,13 +7,14 @@ from pydantic import SecretStr
 from pyroaring import BitMap
 
 from config.settings import Portal
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.lanes.grants import Batch, Terms
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.ledger.rows import Line, read_results
 from jobs.store import keys
+from tests.support.submitting import request
 from worker.decide import Decider
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 
@@ -57,7 +58,7 @@ async def start_lane(redis: ArqRedis, name: str = "lane", ttl_s: float = 600.0, 
 
 
 async def accept(redis: ArqRedis, ids: Any, **facts: Any) -> str:
-    accepted = await submit(redis, Submission(portal=PORTAL, ids=BitMap(ids), lanes=0, **facts))
+    accepted = await submit(redis, request(portal=PORTAL, ids=BitMap(ids), lanes=0, **facts))
     return accepted.job_id
 
 

@@ -10,12 +10,13 @@ from pyroaring import BitMap
 import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings, WorkerConfig
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submit import submit
 from jobs.view.job import Job, read_job
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import State
 from tests.conftest import settings_for
 from tests.support.lanes import lines_of
+from tests.support.submitting import request
 from tests.support.waiting import until
 
 PORTAL = "main"
@@ -57,7 +58,7 @@ def settings_of(server: EmbeddedServer, portal: simulator.Portal, **limits: Any)
 
 async def accept(redis: ArqRedis, ids: Iterable[int], **facts: Any) -> str:
     facts = {"lanes": 4, "portal": PORTAL, **facts}
-    return (await submit(redis, Submission(ids=BitMap(ids), **facts))).job_id
+    return (await submit(redis, request(ids=BitMap(ids), **facts))).job_id
 
 
 async def ended(redis: ArqRedis, job_id: str, timeout_s: float = 60.0) -> Job:

@@ -9,7 +9,8 @@ from aiohttp import web
 from msgspec import UNSET
 
 from config.settings import Portal
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import submission_for
+from jobs.accept.submit import submit
 from jobs.intake.json_form import JsonForm
 from jobs.intake.parser import IntakeParser
 from jobs.intake.report import FormName
@@ -212,16 +213,14 @@ async def _accept(request: web.Request, asked: _Asked) -> web.Response:
     redis = request.app[REDIS]
     accepted = await submit(
         redis,
-        Submission(
-            portal=portal.name,
-            ids=asked.intake.ids,
+        submission_for(
+            portal,
+            asked.intake.ids,
+            by=known.name,
             job_id=asked.job_id,
             label=parameters.label or "",
             duplicates=asked.intake.duplicates,
-            needs_approval=portal.needs_approval(count),
-            lanes=portal.max_concurrency,
             priority=parameters.priority or Priority.NORMAL,
-            by=known.name,
         ),
     )
     headers = {"Location": f"/v1/jobs/{accepted.job_id}", "Skipped-Invalid": str(asked.intake.invalid)}

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from jobs.accept.submit import Submission, submit
+from jobs.accept.submission import Approval, submission_for
+from jobs.accept.submit import submit
 from jobs.intake.tally import BadLine, WayOut
 from jobs.view.job import read_job
 from jobs.words.errors import BadSubmission, UnknownJob
@@ -97,16 +98,15 @@ async def confirm(request: web.Request) -> web.Response:
         return await _already_queued(request)
     accepted = await submit(
         redis,
-        Submission(
-            portal=portal.name,
-            ids=ids,
+        submission_for(
+            portal,
+            ids,
+            by=caller(request).name,
+            approval=Approval.NEEDED if draft.needs_approval else Approval.BY_SIZE,
             job_id=draft.id,
             label=draft.label,
             duplicates=draft.report.duplicates,
-            needs_approval=draft.needs_approval or portal.needs_approval(draft.total),
-            lanes=portal.max_concurrency,
             priority=draft.priority,
-            by=caller(request).name,
         ),
     )
     await discard_draft(redis, draft.id)

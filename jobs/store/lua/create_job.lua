@@ -1,10 +1,12 @@
--- include: job actions
+-- include: job actions faults pace steer
 -- Accept a job, all or nothing: its list was staged before, and becomes visible in this one step.
 --   KEYS     1 job hash   2 staged segments   3 portal hash   4 index of jobs
 --   ARGV     1 job ID   2 digest of portal and list   3 state (queued or awaiting_approval)   4 state_reason or ''
 --            5 who submits, or '' where that is not known
---            6… further fields and values of the job hash: portal, label, total, duplicates, …
---   returns  {'created'}   also to a second try of the very same call, which is known by the name of its staged list
+--            6 event that somebody asked of the job before it was accepted, or ''   7 who asks   8 token of that request
+--            9 state_reason of a pause
+--            10… further fields and values of the job hash: portal, label, total, duplicates, …
+--   returns  {'created', state}   also to a second try of the very same call, which is known by the name of its staged list
 --            {'exists', digest}   the ID is taken; by the same request if the digest is the same
 --   raises   NOTSTAGED: the staged list is gone (it lives for an hour), or not whole: parts of it may have been lost with
 --            a server that failed over
@@ -12,13 +14,13 @@ local job, staged, portal = KEYS[1], KEYS[2], KEYS[3]
 local job_id, digest, state, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local taken = redis.call('HGET', job, 'digest')
 if taken and redis.call('HGET', job, 'staged_as') == staged then
-  return { 'created' }
+  return { 'created', redis.call('HGET', job, 'state') }
 elseif taken then
   redis.call('UNLINK', staged)
   return { 'exists', taken }
 end
 local total
-for index = 6, #ARGV, 2 do
+for index = 10, #ARGV, 2 do
   if ARGV[index] == 'total' then
     total = tonumber(ARGV[index + 1])
   end
@@ -30,7 +32,7 @@ local now = now_ms()
 redis.call('RENAME', staged, job .. SEGMENTS)
 redis.call('PERSIST', job .. SEGMENTS)
 redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
-  'staged_as', staged, unpack(ARGV, 6))
+  'staged_as', staged, unpack(ARGV, 10))
 redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'))
 if reason ~= '' then
   redis.call('HSET', job, 'state_reason', reason)
@@ -43,4 +45,8 @@ if state == 'queued' then
   activate(portal, job_id)
   after_change(portal, job, job_id, now)
 end
-return { 'created' }
+if ARGV[6] ~= '' then
+  local steered, told = steer(portal, job, job_id, ARGV[6], ARGV[9], ARGV[7], ARGV[8], now)
+  state = steered or told
+end
+return { 'created', state }

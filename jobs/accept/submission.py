@@ -1,0 +1,84 @@
+"""What is submitted, made by the one function that knows the portal and its gates."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pyroaring import BitMap
+
+from config.settings import Portal
+from jobs.words.priority import Priority
+
+
+class Approval(Enum):
+    """Who decides that a job may start."""
+
+    BY_SIZE = "by_size"
+    """The portal's `approval_above`: a larger list waits for `approve`."""
+    NEEDED = "needed"
+    """A user, whatever the size: the list was above the limit when it was shown to them."""
+    GIVEN = "given"
+    """Whoever starts the job has agreed to it already, and is the only one who could approve it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A request to delete contacts. Make it with `submission_for`, which knows the gates.
+
+    Attributes:
+        portal: name of a configured portal.
+        ids: the contact IDs, at least one.
+        needs_approval: a user has to `approve` before anything is sent.
+        job_id: the job's ID if the caller chose one; it makes sending twice safe.
+        label: free text for people, at most 200 characters.
+        duplicates: how many IDs of the list were repetitions.
+        lanes: how many lanes may work on it at once: the portal's `max_concurrency`.
+        priority: how often its turn comes among the other jobs of the portal.
+        by: who submits; kept with the job. Empty where that is not known.
+    """
+
+    portal: str
+    ids: BitMap
+    needs_approval: bool
+    job_id: str | None = None
+    label: str = ""
+    duplicates: int = 0
+    lanes: int = 1
+    priority: Priority = Priority.NORMAL
+    by: str = ""
+
+
+def submission_for(
+    portal: Portal,
+    ids: BitMap,
+    *,
+    by: str,
+    approval: Approval = Approval.BY_SIZE,
+    job_id: str | None = None,
+    label: str = "",
+    duplicates: int = 0,
+    priority: Priority = Priority.NORMAL,
+) -> Submission:
+    """Return the request to delete contacts of a portal, with the portal's gates in it.
+
+    Args:
+        portal: the portal's settings.
+        ids: the contact IDs, at least one.
+        by: who submits; kept with the job.
+        approval: an exception from `approval_above`, where there is one.
+        job_id: the job's ID if the caller chose one.
+        label: free text for people.
+        duplicates: how many IDs of the list were repetitions.
+        priority: how often its turn comes.
+    """
+    return Submission(
+        portal=portal.name,
+        ids=ids,
+        needs_approval=approval is Approval.NEEDED
+        or (approval is Approval.BY_SIZE and portal.needs_approval(len(ids))),
+        job_id=job_id,
+        label=label,
+        duplicates=duplicates,
+        lanes=portal.max_concurrency,
+        priority=priority,
+        by=by,
+    )

@@ -1,0 +1,65 @@
+-- Shared by the scripts that carry out what a person asks of a job: one that stands in the ledger (control), or one that
+-- is accepted in this very step (create_job). Needs job, actions, faults and pace.
+
+-- A job that waits because of a push-back, or because another one has met a fault, is not paused; a resume lets it go on
+-- all the same.
+local STANDS_BY = { queued = true, running = true, cancelling = true }
+
+-- Everything from the cursor on was never sent. That is kept as one number, not per contact ID.
+local function skip_what_was_never_sent(portal, job, now)
+  local facts = redis.call('HMGET', job, 'cursor', 'total')
+  local never_sent = tonumber(facts[2]) - tonumber(facts[1])
+  if never_sent > 0 then
+    redis.call('HSET', job, 'skipped_from', facts[1], 'skipped_ms', now, 'cursor', facts[2])
+    redis.call('HINCRBY', job, 'n:skipped', never_sent)
+    redis.call('HINCRBY', job, 'n:pending', -never_sent)
+    redis.call('HINCRBY', portal .. STATS, 'contacts:skipped', never_sent)
+  end
+end
+
+-- What failed before somebody had a look is not held against the job again.
+local function forgive_failures(job)
+  local counts = redis.call('HMGET', job, 'total', 'n:pending', 'n:failed')
+  redis.call('HSET', job, 'judged_done', tonumber(counts[1]) - tonumber(counts[2]), 'judged_failed', counts[3] or 0)
+end
+
+-- Carry out `event` (pause, resume, cancel or approve) if the job's state allows it. `reason` is the state_reason of a
+-- pause. Gives the state now, and until when the portal had asked for a rest that this has ended, in ms, or 0; or nil and
+-- the state that does not allow it.
+local function steer(portal, job, job_id, event, reason, by, token, now)
+  local to, state
+  if event == 'pause' then
+    to, state = pause(portal, job, job_id, reason, now)
+  else
+    to, state = move(job, event)
+  end
+  local rested, rest_ms
+  if event == 'resume' and (to or STANDS_BY[state]) then
+    rested, rest_ms = lift_rest(portal, now)
+    if rested or redis.call('EXISTS', portal .. FAULTS) == 1 then
+      to = to or state
+    end
+  end
+  if not to then
+    return nil, state
+  end
+  if event == 'resume' or event == 'cancel' then
+    forget_faults(portal)  -- somebody has looked at it: the portal is tried again
+  end
+  if event == 'resume' then
+    forgive_failures(job)
+  end
+  if event ~= 'pause' then
+    redis.call('HDEL', job, 'state_reason')
+    if event == 'cancel' then
+      skip_what_was_never_sent(portal, job, now)
+    end
+    -- A cancelled job as well: what was sent before and is not decided yet is still looked up.
+    activate(portal, job_id)
+  end
+  note_action(job, by, event, rest_ms or '', now, token)
+  if rested then
+    note_action(portal, by, event, rest_ms or '', now)
+  end
+  return after_change(portal, job, job_id, now), rest_ms or 0
+end

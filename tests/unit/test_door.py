@@ -1,0 +1,33 @@
+"""Every job comes in through one door, so that no way in can forget a gate."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from pyroaring import BitMap
+
+from config.settings import Portal
+from jobs.accept.submission import Approval, submission_for
+
+ROOT = Path(__file__).parents[2]
+DOOR = ROOT / "jobs" / "accept" / "submission.py"
+RUNTIME = [path for package in ("cli", "jobs", "web", "worker") for path in (ROOT / package).rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", RUNTIME, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_but_the_door_makes_a_submission(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    makes = any(isinstance(call.func, ast.Name) and call.func.id == "Submission" for call in calls)
+    assert makes == (path == DOOR)
+
+
+@given(above=st.integers(0, 5), contacts=st.integers(1, 8), approval=st.sampled_from(Approval))
+def test_a_large_list_waits_unless_an_exception_is_said_in_words(above: int, contacts: int, approval: Approval) -> None:
+    portal = Portal(name="main", url="http://127.0.0.1", token=SecretStr("t"), approval_above=above, max_concurrency=3)
+    made = submission_for(portal, BitMap(range(1, contacts + 1)), by="me", approval=approval)
+    by_size = bool(above) and contacts > above
+    assert made.needs_approval == {Approval.BY_SIZE: by_size, Approval.NEEDED: True, Approval.GIVEN: False}[approval]
+    assert (made.portal, made.lanes, made.by) == ("main", 3, "me")
