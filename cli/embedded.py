@@ -21,6 +21,7 @@ from typing import Self
 import redis
 
 from cli.children import die_with_parent, end
+from config.errors import CrmSweepError
 from config.redis_url import RedisUrl
 
 #: Loading the ledger of a ten-million campaign takes seconds; a server that is not up by then will not come up.
@@ -43,7 +44,7 @@ _LOG_TAIL_BYTES = 1 << 16
 _LONGEST_SOCKET_PATH = 107
 
 
-class EmbeddedServerError(Exception):
+class EmbeddedServerError(CrmSweepError):
     """The embedded server could not be started; the message says why and what to do."""
 
 

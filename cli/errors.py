@@ -8,17 +8,14 @@ from typer import Abort, TyperException
 
 from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
-from config.errors import ConfigError, UnknownPortal
-from jobs.intake.protected import BadProtectedList
+from config.errors import CrmSweepError, UnknownPortal
 from jobs.intake.tally import IntakeError, WayOut
-from jobs.store.server_check import UnsuitableServer
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
-from jobs.words.errors import BadSubmission, IllegalMove, JobExists, JobHasEnded, UnknownJob
+from jobs.words.errors import JobExists, UnknownJob
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import PORTAL_FAULTS
 from jobs.words.states import State
-from web.http.address import BadAddress
 
 
 class ExitCode(IntEnum):
@@ -41,15 +38,15 @@ class ExitCode(IntEnum):
     """Ctrl-C or SIGTERM."""
 
 
-class UsageError(Exception):
+class UsageError(CrmSweepError):
     """The command cannot be carried out as it was given; the message says what to do instead."""
 
 
-class Interrupted(Exception):
+class Interrupted(CrmSweepError):
     """The person stopped the work; the message says where it stands and how to go on."""
 
 
-class JobStopped(Exception):
+class JobStopped(CrmSweepError):
     """The job waits for a person; the message says why and how to go on.
 
     Args:
@@ -87,24 +84,9 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
     ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
-    (
-        (
-            ConfigError,
-            UnsuitableServer,
-            BadProtectedList,
-            IntakeError,
-            UsageError,
-            BadSubmission,
-            JobExists,
-            IllegalMove,
-            JobHasEnded,
-            BadAddress,
-            TyperException,
-        ),
-        ExitCode.BAD_INPUT,
-    ),
     ((OutputLost,), ExitCode.JOB_ENDED_BADLY),
     ((EmbeddedServerError, RedisError), ExitCode.UNREACHABLE),
+    ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
 )
 

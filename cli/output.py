@@ -7,6 +7,8 @@ from typing import TextIO
 
 from rich.console import Console
 
+from config.errors import CrmSweepError
+
 #: Columns of a line that nobody looks at on a terminal.
 _NEVER_WRAPPED = 10_000
 
@@ -15,7 +17,7 @@ class ReaderGone(Exception):
     """Whoever read standard output has had enough, or never wanted any."""
 
 
-class OutputLost(Exception):
+class OutputLost(CrmSweepError):
     """What a command has to say could not be written, whatever it has done; the message tells both."""
 
 

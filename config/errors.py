@@ -1,13 +1,16 @@
-"""What can be wrong with a configuration.
+"""The base class of all errors, and what can be wrong with a configuration.
 
-ConfigError     the settings cannot be used: fix the file or the environment and start again
-UnknownPortal   a caller named a portal that is not configured
+jobs/words/errors.py draws the whole tree.
 """
 
 from collections.abc import Iterable
 
 
-class ConfigError(Exception):
+class CrmSweepError(Exception):
+    """Something that a user can put right; the message says what was wrong and what was expected."""
+
+
+class ConfigError(CrmSweepError):
     """The configuration cannot be used; nothing was started.
 
     Attributes:
@@ -25,7 +28,7 @@ class ConfigError(Exception):
         return "\n  - ".join([f"configuration: {len(self.problems)} problems", *self.problems])
 
 
-class UnknownPortal(LookupError):
+class UnknownPortal(CrmSweepError, LookupError):
     """No portal of this name is configured.
 
     Attributes:

@@ -13,6 +13,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_pre
 from arq.jobs import serialize_result
 from redis.asyncio import Redis
 
+from config.errors import CrmSweepError
 from jobs.store.connection import encode_payload
 from jobs.store.keys import QUEUE
 from jobs.store.times import server_ms
@@ -38,7 +39,7 @@ class Envelope(msgspec.Struct):
     enqueued_ms: Annotated[int, msgspec.Meta(ge=0, le=_LAST_MS)] = msgspec.field(name="et", default=0)
 
 
-class UnreadableMessage(ValueError):
+class UnreadableMessage(CrmSweepError, ValueError):
     """The bytes are no message in JSON; the message says what they are and what was expected."""
 
 

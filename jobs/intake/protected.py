@@ -2,12 +2,13 @@
 
 from pyroaring import BitMap
 
+from config.errors import CrmSweepError
 from config.portal import Portal
 from jobs.intake.parser import read_contact_ids
 from jobs.intake.tally import Intake, IntakeError, ListEmpty, WayOut
 
 
-class BadProtectedList(Exception):
+class BadProtectedList(CrmSweepError):
     """The list cannot be read, so nothing may be deleted; the message names the setting, the file and the fault."""
 
 

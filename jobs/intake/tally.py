@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from pyroaring import BitMap
 
+from config.errors import CrmSweepError
 from jobs.intake.report import IntakeReport, Layout
 from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
 
@@ -69,7 +70,7 @@ class WayOut(StrEnum):
     """Leave out what is not a contact ID."""
 
 
-class IntakeError(Exception):
+class IntakeError(CrmSweepError):
     """The input is not a list of contact IDs. Nothing of it may be used.
 
     `str()` of it is for the terminal: what is wrong, then one indented line per bad line told.

@@ -6,6 +6,8 @@ from typing import Any
 from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
 
+from config.errors import CrmSweepError
+
 #: Settings of the server on which the ledger depends.
 SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync")
 
@@ -101,5 +103,5 @@ _LAST_SECOND = (
 )
 
 
-class UnsuitableServer(Exception):
+class UnsuitableServer(CrmSweepError):
     """The Redis server is reachable and its settings put the ledger at risk; the message says how to set it right."""

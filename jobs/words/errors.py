@@ -1,13 +1,36 @@
-"""What can go wrong with what somebody asks of this package."""
+"""What can go wrong with what a user asks, from the base class to the leaves, and what to do next.
+
+    CrmSweepError                 config/errors.py     any of these; the message says what was wrong
+    ├─ ConfigError                config/errors.py     correct the file or the environment, and start again
+    ├─ UnknownPortal              config/errors.py     name a portal that is configured, or configure it
+    ├─ BadSubmission                                   correct the request; nothing was accepted
+    │  └─ NotDue                                       wait until it is due, or pause or cancel it
+    ├─ JobExists                                       choose another job ID
+    ├─ UnknownJob                                      check the ID; a job is forgotten after `retention_days`
+    ├─ IllegalMove                                     do what the job's state allows; the message lists it
+    ├─ JobHasEnded                                     nothing: what was asked has no meaning any more
+    ├─ IntakeError                intake/tally.py      correct the list, or take the way out that it names
+    │  ├─ ListEmpty               intake/tally.py      send a list that holds contact IDs
+    │  ├─ ListTooLarge            intake/tally.py      cut the list in parts
+    │  └─ ListDamaged             intake/tally.py      write the list again
+    ├─ BadProtectedList           intake/protected.py  correct the file `protected_ids_file`
+    ├─ UnreadableMessage          arq_messages/message.py   write the message in JSON
+    └─ UnsuitableServer           store/server_check.py     change the settings of Redis as the message says
+
+What only a command or the API's server can meet is in cli/errors.py and web/http/problems.py. An error of redis-py means
+that Redis is away, or refuses: `trouble_of` in jobs/store/trouble.py says which, and what to do.
+"""
 
 from collections.abc import Sequence
 
+from config.errors import CrmSweepError
 
-class BadSubmission(ValueError):
+
+class BadSubmission(CrmSweepError, ValueError):
     """The request itself is wrong; the message says what and where."""
 
 
-class JobExists(Exception):
+class JobExists(CrmSweepError):
     """The ID is taken by a job with another list or portal; nothing was changed."""
 
     def __init__(self, job_id: str) -> None:
@@ -19,7 +42,7 @@ class NotDue(BadSubmission):
     """The sender has put the job off, and what is asked would start it."""
 
 
-class UnknownJob(LookupError):
+class UnknownJob(CrmSweepError, LookupError):
     """There is no job with this ID, or not any more."""
 
     def __init__(self, job_id: str) -> None:
@@ -27,7 +50,7 @@ class UnknownJob(LookupError):
         super().__init__(f"no such job: {job_id if job_id.isprintable() else ascii(job_id)}")
 
 
-class IllegalMove(Exception):
+class IllegalMove(CrmSweepError):
     """The job's state does not allow what was asked.
 
     Args:
@@ -43,7 +66,7 @@ class IllegalMove(Exception):
         super().__init__(f"{_spoken(event)} is not possible while the job is {state}; possible now: {instead}")
 
 
-class JobHasEnded(Exception):
+class JobHasEnded(CrmSweepError):
     """The job has ended, so its priority means nothing any more."""
 
     def __init__(self, job_id: str, state: str) -> None:

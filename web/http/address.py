@@ -2,10 +2,11 @@
 
 from ipaddress import ip_address
 
+from config.errors import CrmSweepError
 from config.settings import Settings
 
 
-class BadAddress(Exception):
+class BadAddress(CrmSweepError):
     """The server may or can not listen where it was told to; the message says why and what to do."""
 
 
