@@ -189,11 +189,10 @@ async def _unless_failed(work: Any, helpers: list["asyncio.Task[None]"]) -> Any:
 
 async def leftovers(redis: Redis, job_ids: list[str]) -> list[str]:
     """Give what is left in Redis of jobs that have ended, and should not be."""
-    portal = keys.portal(PORTAL)
-    found, suspects = [], [f"{portal}:claims", f"{portal}:active", f"{portal}:waiting"]
+    found, suspects = [], [keys.claims(PORTAL), keys.active(PORTAL), keys.waiting(PORTAL)]
     for job_id in job_ids:
         job = keys.job(job_id)
-        suspects += [f"{job}:items", f"{job}:due:put", f"{job}:due:look_up"]
+        suspects += [keys.items(job_id), f"{job}:due:put", f"{job}:due:look_up"]
         inflight = await redis.execute_command("HGET", job, "inflight")
         if int(inflight or 0):
             found.append(f"job {job_id} has ended with {int(inflight)} batches in flight")
@@ -202,10 +201,9 @@ async def leftovers(redis: Redis, job_ids: list[str]) -> list[str]:
 
 async def state_of(redis: Redis, job_ids: list[str]) -> dict[str, str]:
     """Everything that Redis holds of the jobs and their portal but the contact IDs, for a post-mortem."""
-    portal = keys.portal(PORTAL)
     jobs = [keys.job(job_id) for job_id in job_ids]
-    hashes = [portal, *jobs, f"{portal}:claims", *(f"{job}:items" for job in jobs)]
-    zsets = [f"{portal}:{name}" for name in ("active", "waiting", "leases")] + [keys.QUEUE, keys.WORKERS]
+    hashes = [keys.portal(PORTAL), *jobs, keys.claims(PORTAL), *map(keys.items, job_ids)]
+    zsets = [keys.active(PORTAL), keys.waiting(PORTAL), keys.leases(PORTAL), keys.QUEUE, keys.WORKERS]
     zsets += [f"{job}:due:{call}" for job in jobs for call in ("put", "look_up")]
     facts = {key: repr(await redis.execute_command("HGETALL", key)) for key in hashes}
     facts.update({key: repr(await redis.zrange(key, 0, -1, withscores=True)) for key in zsets})

@@ -100,7 +100,7 @@ class Terms:
         max_concurrency: calls in flight at most.
         longest_rest_s: longest push-back that is kept to.
 
-    The rate and the concurrency hold where nobody has set others (jobs/view/portal.py).
+    The rate and the concurrency hold unless others were set (jobs/steering/limits.py).
     """
 
     requests_per_second: float

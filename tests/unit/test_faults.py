@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.lanes.faults import EVERYONE, fault_that_holds
+from jobs.store.faults import EVERYONE, fault_that_holds
 
 NOW_MS = 1_000_000
 LATER_MS = NOW_MS + 600_000

@@ -41,6 +41,8 @@ def test_the_catalogue_is_found() -> None:
         keys.portal("p"),
         keys.leases("p"),
         keys.claims("p"),
+        keys.active("p"),
+        keys.waiting("p"),
     ],
 )
 def test_keys_that_python_makes_are_listed(key: str) -> None:

@@ -6,7 +6,7 @@
 --                            EVERYONE in place of a fingerprint: the portal itself is at fault, and nobody calls it
 --   {portal}:configurations  zset: "fingerprint/worker" -> alive until (ms); jobs/lanes/presence.py
 --
--- jobs/lanes/faults.py reads the same for people.
+-- jobs/store/faults.py reads the same for people.
 
 local EVERYONE = '*'
 -- Left alone, a fault is met again after so long, by one call.
