@@ -177,7 +177,7 @@ def _decode_cursor(cursor: str | None) -> _Place | None:
 
 
 async def _newest_first(redis: Redis, after: _Place | None, limit: int) -> list[_Place]:
-    """Give the places of up to `limit` jobs behind `after`. Jobs of one millisecond are in descending order of ID."""
+    """Return the places of up to `limit` jobs after `after`. Jobs of one millisecond are in descending order of ID."""
     places: list[_Place] = []
     skipped = 0
     while len(places) < limit:
@@ -298,5 +298,5 @@ def _contacts_per_second(facts: dict[str, str], decided: int, now_ms: int) -> fl
 
 
 def to_json(value: Any) -> bytes:
-    """Write a job, or anything that holds jobs, as JSON."""
+    """Encode a job, or anything that holds jobs, as JSON."""
     return msgspec.json.encode(value)
