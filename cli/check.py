@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rich.text import Text
 
 from cli.context import AsJson, redis_of, settings_of
-from cli.errors import ExitCode, explain
+from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import out, rendered
 from config.fields import plain
@@ -22,6 +22,7 @@ from config.sources import file_to_read
 from jobs.intake.protected import BadProtectedList, read_protected
 from jobs.lanes.wake import CROWDED
 from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, server_settings
+from jobs.store.trouble import trouble_of
 from jobs.store.try_write import try_write
 from jobs.view.backlog import Backlog, read_backlog
 from jobs.words.reasons import remedy_without_job
@@ -33,7 +34,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     about: str
     """`configuration`, `api`, `redis`, `workers`, `queue`, or `portal NAME`."""
@@ -42,17 +43,17 @@ class Finding(msgspec.Struct, frozen=True):
     message: str
     """What was found, and what to do."""
     code: ExitCode = ExitCode.DONE
-    """The exit code that an error gives; 0 for the others."""
+    """The exit code that an error leads to; 0 for the others."""
 
 
 def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
     """Read the configuration, reach Redis and every portal, and say what is wrong and what to do.
 
-    Nothing is changed: of each portal one contact is looked up, after a log-in where the portal needs one, and what is
-    written into Redis, to see whether it takes a job, is gone at once.
+    Nothing is changed: one contact of each portal is looked up, after a log-in where the portal needs one. What is
+    written to Redis, to see whether it takes a job, is removed immediately.
 
-    Exit codes: 0 all is well (warnings included), 2 the configuration or the settings of Redis are wrong, 5 Redis or
-    a portal cannot be reached, or refuses. That no worker is alive is a warning.
+    Exit codes: 0 all is well (even with warnings), 2 the configuration or the settings of Redis are wrong, 5 Redis or
+    a portal cannot be reached, or refuses. It is only a warning that no worker is alive.
 
     Examples:
       crm-sweep check
@@ -99,7 +100,7 @@ def _configuration(settings: Settings, path: Path | None) -> Finding:
 
 
 def _blanks(settings: Settings) -> Iterator[Finding]:
-    """Passwords that may hold more than they should: a blank can be part of one, and seldom is."""
+    """Find passwords that may hold more than they should: a blank can be part of one, but seldom is."""
     passwords = {"redis.password": settings.redis.password}
     for portal in settings.portals.values():
         passwords[f"portals.{portal.name}.password"] = portal.password
@@ -115,7 +116,7 @@ def _blanks(settings: Settings) -> Iterator[Finding]:
 
 
 def _api(settings: Settings) -> Finding:
-    """Whether `crm-sweep api` may listen where the configuration says."""
+    """Check whether `crm-sweep api` can listen where the configuration says."""
     host, keys = settings.api.host, settings.api.keys
     try:
         check_host(settings, host)
@@ -139,8 +140,8 @@ async def _redis(settings: Settings) -> AsyncIterator[Finding]:
     except UnsuitableServer as error:
         yield Finding("redis", "error", str(error), ExitCode.BAD_INPUT)
     except (RedisError, OSError) as error:
-        message, code = explain(error) or (str(error), ExitCode.UNREACHABLE)
-        yield Finding("redis", "error", f"{settings.redis.redacted}: {message}", ExitCode.UNREACHABLE or code)
+        # Not `explain`: to it an OSError is about a file, which makes exit code 2; here it came from the connection.
+        yield Finding("redis", "error", f"{settings.redis.redacted}: {trouble_of(error)}", ExitCode.UNREACHABLE)
     else:
         for warning in warnings:
             yield Finding("redis", "warning", warning)
@@ -179,7 +180,7 @@ async def _facts(redis: ArqRedis) -> str:
 
 
 def _way_to(portal: Portal) -> Iterator[Finding]:
-    """Through which proxy calls go, and whom they trust."""
+    """Say which proxy calls go through, and which authorities they trust."""
     about = f"portal {portal.name}"
     if proxy := portal.proxy_on_the_way():
         who = f" as the user {proxy.username}" if proxy.username else ""

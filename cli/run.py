@@ -88,7 +88,9 @@ def run(
     target = settings.portal(portal)
     if report:
         check_target(report)
-    read_protected(target)  # the worker reads it again; what is wrong with it is better known before there is a job
+    is_new = not state_dir.exists()
+    if is_new:
+        read_protected(target)  # the worker reads it again, but a fault in it is to be known before there is a job
     intake = read_list(file, column=column, skip_invalid=skip_invalid, multiline=multiline)
     submission = submission_for(
         target,
@@ -103,7 +105,10 @@ def run(
         redis = settings.redis.model_copy(update={"url": server.url})
         embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
         tell(file, intake)
-        if not run_async(on_server(server, _is_known(embedded, submission))):
+        known = run_async(on_server(server, _known(embedded, submission)))
+        if not is_new and not (known and known.ended):
+            read_protected(target)  # not needed for a job that has ended, which is only reported
+        if not known:
             confirm(intake, target.name, above=_ask_above(settings, target), yes=yes)
         with LogFile(state_dir / "worker.log") as log:
             configure_logging(settings.log.model_copy(update={"format": "json"}), log)
@@ -137,13 +142,13 @@ def _ask_above(settings: Settings, portal: Portal) -> int:
     return min(settings.confirm_above, portal.approval_above or settings.confirm_above)
 
 
-async def _is_known(settings: Settings, submission: Submission) -> bool:
+async def _known(settings: Settings, submission: Submission) -> Job | None:
+    """Read the job that an earlier start of the same command has made; None if there was none."""
     async with redis_of(settings, patience_s=_RESTART_S) as redis:
         try:
-            await read_job(redis, submission.job_id or "")
+            return await read_job(redis, submission.job_id or "")
         except UnknownJob:
-            return False
-        return True
+            return None
 
 
 async def _report(settings: Settings, job_id: str, target: Path) -> None:

@@ -16,12 +16,12 @@ from config.logging import get_logger
 from config.settings import Portal, Settings
 from jobs.intake.protected import load_protected
 from jobs.lanes import presence
-from jobs.lanes.faults import fault_that_holds
 from jobs.lanes.grants import Later, Terms
 from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn
 from jobs.lanes.wake import wake_lanes
 from jobs.store import keys
 from jobs.store.connection import AWAY, connect, what_holds
+from jobs.store.portal_state import PortalState
 from jobs.store.times import server_ms
 from jobs.store.trouble import trouble_of, word_for
 from jobs.words.contact_ids import MAX_CONTACT_ID
@@ -166,36 +166,35 @@ class Fleet:
         if (await self.redis.info("server"))["uptime_in_seconds"] < self.settings.worker.lease_ttl_s + 5:
             # The server was away, so every lease has lapsed. Lanes that are alive are about to report: let them.
             return
-        for portal_name, portal in self.settings.portals.items():
-            await self._look_after(portal_name, portal.max_concurrency)
+        for portal_name in self.settings.portals:
+            await self._look_after(portal_name)
+        for portal_name, idle_lanes in (await self._idle_lanes()).items():
+            await wake_lanes(self.redis, portal_name, idle_lanes)
 
-    async def _look_after(self, portal_name: str, max_concurrency: int) -> None:
+    async def _look_after(self, portal_name: str) -> None:
         for batch in await rescue(self.redis, portal_name, RESCUE_SETTLE_S):
             get_logger(portal=portal_name).warning(
                 "batch_rescued", job_id=batch.job_id, seq=batch.seq, call=batch.call.name.lower(), size=batch.size
             )
         await bound_rest(self.redis, portal_name, self._driven[portal_name].terms.longest_rest_s)
-        idle_lanes = await self._idle_lanes(portal_name, max_concurrency)
-        await wake_lanes(self.redis, portal_name, idle_lanes)
 
-    async def _idle_lanes(self, portal_name: str, max_concurrency: int) -> int:
-        """How many more lanes could work on the portal right now."""
-        portal = keys.portal(portal_name)
+    async def _idle_lanes(self) -> dict[str, int]:
+        """Return how many more lanes could work on each portal right now, in one round trip."""
+        portals = self.settings.portals
         pipe = self.redis.pipeline(transaction=False)
         pipe.time()
-        pipe.zcard(f"{portal}:active")
-        pipe.zrange(f"{portal}:waiting", 0, 0, withscores=True)
-        pipe.zrange(f"{portal}:leases", 0, -1, withscores=True)
-        pipe.execute_command("HMGET", portal, "push_back_until_ms", "set_concurrency")
-        pipe.execute_command("HGETALL", keys.faults(portal_name))
-        pipe.zrange(keys.configurations(portal_name), 0, -1, withscores=True)
-        time, active, waiting, leases, (until_ms, concurrency), faults, configurations = await pipe.execute()
-        now_ms = server_ms(time)
-        due = active or any(due_ms <= now_ms for _, due_ms in waiting)
-        if not due or float(until_ms or 0) > now_ms or fault_that_holds(faults, configurations, now_ms):
-            return 0
-        driving = [lapses_ms for _, lapses_ms in leases if lapses_ms > now_ms]
-        return int(concurrency or max_concurrency) - len(driving)
+        for portal_name in portals:
+            PortalState.ask(pipe, portal_name)
+            pipe.zrange(keys.waiting(portal_name), 0, 0, withscores=True)
+        time, *rest = await pipe.execute()
+        now_ms, replies = server_ms(time), iter(rest)
+        idle = {}
+        for portal_name, portal in portals.items():
+            state, soonest = PortalState.take(replies, now_ms), next(replies)
+            is_due = state.active_jobs or any(due_ms <= now_ms for _, due_ms in soonest)
+            if is_due and not state.rest and not state.fault:
+                idle[portal_name] = state.concurrency(portal.max_concurrency) - state.lanes
+        return idle
 
     async def _configurations(self) -> dict[str, str]:
         """Give the fingerprints of what reaches the portals, by portal."""

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from jobs.lanes.settlement import Rest
+from jobs.lanes.settlement import NewRest
 from jobs.words.reasons import StateReason
 from worker.portal_answers import Failure, Remedy
 from worker.retry_after import LONGEST_S
@@ -47,7 +47,7 @@ class PushBack:
                 trouble, which counts once.
         """
         if failure.action is Remedy.WAIT:
-            return Relief(rest=Rest(failure.retry_after_s or 0.0, StateReason(failure.reason)))
+            return Relief(rest=NewRest(failure.retry_after_s or 0.0, StateReason(failure.reason)))
         away = not failure.sent and failure.action is Remedy.RETRY
         slow_down = failure.action is Remedy.SLOW_DOWN
         # "At once", or a moment that has passed: no wish that could be kept to, again and again, without hammering.
@@ -62,12 +62,12 @@ class PushBack:
         cut = slow_down and (failure.http_status == 429 or self._in_a_row == 1)
         reason = StateReason(failure.reason) if away else StateReason.PUSH_BACK
         if asked_s is not None:
-            return Relief(cut, Rest(min(asked_s, self._asked_max_s), reason, asked_s))
+            return Relief(cut, NewRest(min(asked_s, self._asked_max_s), reason, asked_s))
         waits = self._in_a_row - (CUTS_BEFORE_WAITING if failure.http_status == 429 else 0)
         if waits < 1:
             return Relief(cut)
         # Bounded before the power is taken: for a portal that is away for a day, a float could not hold it.
-        return Relief(cut, Rest(min(self._max_s, self._base_s * 2.0 ** min(waits - 1, 64)), reason))
+        return Relief(cut, NewRest(min(self._max_s, self._base_s * 2.0 ** min(waits - 1, 64)), reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +80,4 @@ class Relief:
     """
 
     slow_down: bool = False
-    rest: Rest | None = None
+    rest: NewRest | None = None

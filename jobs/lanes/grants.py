@@ -102,7 +102,7 @@ class Terms:
         failure_threshold: failed share of the decided contact IDs, 0 to 1, above which a job pauses.
         failure_threshold_from: decided contact IDs before that share is judged.
 
-    The rate and the concurrency hold where nobody has set others (jobs/view/portal.py).
+    The rate and the concurrency hold unless others were set (jobs/steering/limits.py).
     """
 
     requests_per_second: float

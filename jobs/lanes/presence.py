@@ -1,6 +1,6 @@
 """Which workers are alive, and which portals they know, with which configuration.
 
-So a job can say that nobody is there to work on it, or that nobody who is there can.
+Lets a job report that no worker is available, or that none of those available can work on it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,25 +9,25 @@ from redis.asyncio import Redis
 
 from jobs.store import keys
 
-#: A worker says that it is alive this often, and counts as gone after three silent beats.
+#: A worker reports that it is alive this often, in seconds, and counts as gone after three missed beats.
 BEAT_S = 5.0
 
 
 async def beat(
     redis: Redis, worker: str, portals: Iterable[str], configurations: Mapping[str, str] | None = None
 ) -> None:
-    """Say that a worker is alive; forget those that have been silent for long.
+    """Report that a worker is alive; forget those that have been silent for long.
 
     Args:
         redis: the connection.
         worker: its name, unique among all workers.
         portals: the portals in its configuration.
-        configurations: fingerprints of what reaches them, by portal, as far as they are known.
+        configurations: fingerprints of what reaches them, by portal, where known.
     """
     seconds, _ = await redis.time()
     until_ms, long_ago_ms = round((seconds + 3 * BEAT_S) * 1000), (seconds - 3600) * 1000
     pipe = redis.pipeline(transaction=False)
-    # Portals first: a worker that is seen has said what it knows.
+    # Portals first: a worker that is seen has already reported what it knows.
     pipe.zremrangebyscore(keys.KNOWN_PORTALS, "-inf", long_ago_ms)
     if known := dict.fromkeys(portals, until_ms):
         pipe.zadd(keys.KNOWN_PORTALS, known)
@@ -35,14 +35,14 @@ async def beat(
         key = keys.configurations(portal)
         pipe.zremrangebyscore(key, "-inf", seconds * 1000)
         pipe.zadd(key, {f"{fingerprint}/{worker}": until_ms})
-        pipe.expire(key, 3600)  # of a portal that no configuration has any more
+        pipe.expire(key, 3600)  # for a portal that no configuration has any more
     pipe.zremrangebyscore(keys.WORKERS, "-inf", long_ago_ms)
     pipe.zadd(keys.WORKERS, {worker: until_ms})
     await pipe.execute()
 
 
 async def leave(redis: Redis, worker: str, configurations: Mapping[str, str] | None = None) -> None:
-    """Say that a worker has ended; the arguments are those of `beat`."""
+    """Report that a worker has ended; the arguments are those of `beat`."""
     pipe = redis.pipeline(transaction=False)
     pipe.zrem(keys.WORKERS, worker)
     for portal, fingerprint in (configurations or {}).items():
@@ -51,7 +51,7 @@ async def leave(redis: Redis, worker: str, configurations: Mapping[str, str] | N
 
 
 async def is_anybody_there(redis: Redis) -> bool:
-    """Whether any worker is alive."""
+    """Check whether any worker is alive."""
     pipe = redis.pipeline(transaction=False)
     pipe.time()
     pipe.zrange(keys.WORKERS, -1, -1, withscores=True)

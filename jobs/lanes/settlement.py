@@ -15,7 +15,7 @@ from jobs.words.reasons import StateReason
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class NewRest:
     """A time in which nobody calls the portal.
 
     Attributes:
@@ -58,7 +58,7 @@ class Settlement:
     everyone: bool = False
     calm: bool = False
     slow_down: bool = False
-    rest: Rest | None = None
+    rest: NewRest | None = None
     batch_size: int | None = None
     report: CallReport | None = None
 

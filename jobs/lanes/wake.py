@@ -7,9 +7,9 @@ from arq.connections import ArqRedis
 from jobs.store.keys import QUEUE
 
 DRIVE_LANE = "drive_lane"
-"""Name of the arq function that drives a lane."""
+"""The name of the arq function that drives a lane."""
 
-#: With this many messages unread, more of them wake nobody.
+#: With more unread messages than this, no more are sent: they would wake no worker.
 CROWDED = 1000
 
 
@@ -19,13 +19,13 @@ async def wake_lanes(redis: ArqRedis, portal: str, lanes: int, *, delay_s: float
     Args:
         redis: the connection.
         portal: the portal's name.
-        lanes: how many lanes to wake; those that find no lease or no work end at once.
-        delay_s: not before so many seconds from now; then one lane is woken, and the lifeline sees to the others.
+        lanes: how many lanes to wake; those that find no lease or no work end immediately.
+        delay_s: wake them only after this many seconds; then one lane is woken, and the lifeline wakes the others.
     """
     if lanes < 1 or await redis.zcard(QUEUE) > CROWDED:
         return
     if delay_s > 0:
-        # Lanes that let go at the same time name the same moment; one alarm clock is enough for all of them.
+        # Lanes that let go at the same time name the same moment, and one alarm is enough for all of them.
         alarm = f"wake:{portal}:{time.time() + delay_s:.1f}"
         await redis.enqueue_job(DRIVE_LANE, portal, _job_id=alarm, _defer_by=delay_s)
         return

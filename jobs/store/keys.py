@@ -25,7 +25,7 @@ Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} th
 | crm-sweep:portal:{name}:claims | HASH | `token/0` → its batch (msgpack) | next_batch, settle, rescue | one batch |
 | crm-sweep:portal:{name}:stats | HASH | `calls:put:ok` → how many, ever (jobs/view/stats.py) | settle | for good |
 | crm-sweep:portal:{name}:answers | LIST | one of the last 20 answers, JSON | settle | for good |
-| crm-sweep:portal:{name}:faults | HASH | configuration → its fault (jobs/lanes/faults.py) | settle | 10 minutes |
+| crm-sweep:portal:{name}:faults | HASH | configuration → its fault (jobs/store/faults.py) | settle | 10 minutes |
 | crm-sweep:portal:{name}:configurations | ZSET | `fingerprint/worker` → until (ms) | worker heartbeat | 3 heartbeats |
 | crm-sweep:portal:{name}:token | STRING | encrypted log-in token | worker/login.py | as the portal says |
 | crm-sweep:portal:{name}:login… | STRING | log-in lock, counters, last refusal | worker/login.py | a minute or so |
@@ -136,7 +136,7 @@ def configurations(name: str) -> str:
 
 
 def stats(name: str) -> str:
-    """What one portal was asked and what came of it, counted since ever."""
+    """What one portal was asked and what came of it, counted since it was first used."""
     return portal(name) + STATS
 
 

@@ -1,5 +1,6 @@
-"""Times as everybody reads them, ISO 8601 in UTC with milliseconds, and as the program reckons with them."""
+"""Times as people read them, ISO 8601 in UTC with milliseconds, and as the program computes with them."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 
@@ -9,25 +10,35 @@ def iso(time_ms: int) -> str:
 
 
 def iso_or_none(time_ms: int | str | None) -> str | None:
-    """Do as `iso`; nothing, or 0, is None."""
+    """Like `iso`, but None for a missing or zero time."""
     return iso(int(time_ms)) if time_ms and int(time_ms) else None
 
 
 def clock(at: str) -> str:
-    """Write what `iso` wrote for people: to the second, with the date."""
+    """Rewrite what `iso` wrote for people: the date, and the time to the second."""
     return f"{at[:10]} {at[11:19]} UTC"
 
 
 def unix_s(at: str) -> float:
-    """Give what `iso` wrote as seconds since 1970."""
+    """Return what `iso` wrote as seconds since 1970."""
     return datetime.fromisoformat(at).timestamp()
 
 
 def server_ms(answer: tuple[int, int]) -> int:
-    """Give the Redis server's clock as Unix milliseconds.
+    """Return the Redis server's clock as Unix milliseconds.
 
     Args:
-        answer: what its command TIME answers: seconds, and microseconds within the second.
+        answer: the reply to its command TIME: seconds, and microseconds within the second.
     """
     seconds, micros = answer
     return seconds * 1000 + micros // 1000
+
+
+def still_ahead(members: Iterable[tuple[bytes, float]], now_ms: int) -> list[bytes]:
+    """Return the members of a sorted set whose time has not come yet: workers alive, leases that have not lapsed.
+
+    Args:
+        members: each with its time as Unix milliseconds.
+        now_ms: the Redis server's clock.
+    """
+    return [member for member, at_ms in members if at_ms > now_ms]

@@ -1,1 +1,1 @@
-"""Jobs and portals as everybody sees them."""
+"""Jobs and portals as users see them, wherever they look."""

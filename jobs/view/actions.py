@@ -4,7 +4,7 @@ import msgspec
 
 from jobs.store.times import clock, iso
 
-#: Of so many the newest are shown with a job; `jobs/store/lua/includes/actions.lua` keeps more of them.
+#: How many of the newest are shown; `jobs/store/lua/includes/actions.lua` keeps more of them.
 _SHOWN = 20
 
 
@@ -34,14 +34,14 @@ _decode = msgspec.json.Decoder(list[_Kept]).decode
 
 
 def read_actions(kept: str | bytes | None) -> tuple[Action, ...]:
-    """Give the newest actions, oldest first, from the field `actions` of a hash."""
+    """Return the newest actions, oldest first, from the field `actions` of a hash."""
     if not kept:
         return ()
     return tuple(Action(iso(one.at_ms), one.by, one.action, _in_words(one.detail)) for one in _decode(kept)[-_SHOWN:])
 
 
 def rest_in_words(until_ms: int) -> str:
-    """Say of a rest that a person has ended what the portal had asked for."""
+    """Say how long the portal had asked to rest, where a person ended that rest."""
     return f"the portal had asked for a rest until {clock(iso(until_ms))}"
 
 

@@ -1,17 +1,17 @@
-"""How much is still to be done, by whom, and since when: what an operator watches, read without touching ended jobs."""
+"""How much work is left, how old it is and who is there to do it: what an operator watches; ended jobs are not read."""
 
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
 from jobs.store import keys
-from jobs.store.times import server_ms
+from jobs.store.times import server_ms, still_ahead
 from jobs.words.states import TERMINAL, State
 
-#: A job in one of these is expected to move; the others wait for a person.
+#: States in which a job is expected to move; in the others it waits for a person.
 EXPECTED_TO_MOVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELLING})
 
-#: So many jobs are asked about in one round trip.
+#: How many jobs are read in one round trip.
 _AT_ONCE = 1000
 
 
@@ -21,8 +21,8 @@ class PortalBacklog:
 
     Attributes:
         jobs: how many there are in each state.
-        pending: their contact IDs that are not decided yet, by the state of their job.
-        oldest_s: seconds since the oldest of those that are expected to move was accepted; 0 without any.
+        pending: their contact IDs that are not decided yet, by state of the job.
+        oldest_s: seconds since the oldest job that is expected to move was accepted; 0 if there is none.
     """
 
     jobs: dict[State, int] = field(default_factory=dict)
@@ -39,13 +39,13 @@ class PortalBacklog:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What is to be done, and who is there to do it.
+    """The work that is left, and the workers that can do it.
 
     Attributes:
-        at_ms: when this was so, Unix milliseconds on the Redis server's clock.
-        portals: by name; only portals that have jobs which have not ended.
+        at_ms: when it was read, Unix milliseconds on the Redis server's clock.
+        portals: by name; only portals with jobs that have not ended.
         ended: jobs that have ended and are still kept.
-        queue: messages in arq's queue: wake-ups, those for later included, and requests of other services.
+        queue: messages in arq's queue: wake-ups, including those for later, and requests from other services.
         workers: workers that are alive.
     """
 
@@ -57,7 +57,7 @@ class Backlog:
 
 
 async def read_backlog(redis: Redis) -> Backlog:
-    """Read it. Ended jobs are told from the others by their IDs alone: the server needs 10 ms for 100,000 of them."""
+    """Read the backlog. Ended jobs are left out by their IDs alone: 10 ms on the server for 100,000 of them."""
     pipe = redis.pipeline(transaction=False)
     pipe.time()
     pipe.execute_command("ZDIFF", 2, keys.JOBS, keys.FINISHED)
@@ -72,8 +72,7 @@ async def read_backlog(redis: Redis) -> Backlog:
         for job_id in unfinished[start : start + _AT_ONCE]:
             pipe.execute_command("HMGET", keys.job(job_id.decode()), "portal", "state", "n:pending", "created_ms")
         for portal, state, pending, created_ms in await pipe.execute():
-            if state and state.decode() not in TERMINAL:  # else it has ended, or was forgotten, a moment ago
+            if state and state.decode() not in TERMINAL:  # else it ended, or was forgotten, a moment ago
                 backlog = portals.setdefault(portal.decode(), PortalBacklog())
                 backlog.add(State(state.decode()), int(pending or 0), (now_ms - int(created_ms)) / 1000)
-    alive = sum(until_ms > now_ms for _, until_ms in workers)
-    return Backlog(now_ms, portals, ended, queue, alive)
+    return Backlog(now_ms, portals, ended, queue, workers=len(still_ahead(workers, now_ms)))

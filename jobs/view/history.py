@@ -1,4 +1,4 @@
-"""How a job went over time: enough samples to draw it, however long it took."""
+"""The progress of a job over time: enough samples to draw it, however long it took."""
 
 import msgspec
 from redis.asyncio import Redis
@@ -13,15 +13,15 @@ class Sample(msgspec.Struct, frozen=True):
     at: str
     """When, ISO 8601 in UTC."""
     decided: int
-    """Contact IDs with a final outcome by then, those skipped by a cancellation apart."""
+    """Contact IDs with a final outcome by then, not counting those that a cancellation skipped."""
     requests_per_second: float
     """Calls per second that the portal was driven with."""
     batch_size: int
-    """Contact IDs per PUT that the portal took well; 0 as long as that was not known."""
+    """Contact IDs per PUT that the portal took well; 0 while that was not known."""
 
 
 async def read_history(redis: Redis, job_id: str) -> list[Sample]:
-    """Read a job's samples, oldest first: 240 at most, a second apart at first and further apart in long jobs."""
+    """Read a job's samples, oldest first: at most 240, a second apart at first and further apart in long jobs."""
     samples = []
     for kept in await redis.execute_command("LRANGE", keys.history(job_id), 0, -1):
         at_ms, decided, rate, batch_size = kept.split()

@@ -1,4 +1,4 @@
-"""A job as everybody sees it: command line, API and page show the same facts, read in one round trip."""
+"""A job as users see it: the command line, the API and the page show the same facts."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -10,28 +10,28 @@ from redis.asyncio import Redis
 
 from jobs.arq_messages.unread import read_unread
 from jobs.intake.report import IntakeReport
-from jobs.lanes.faults import Fault, fault_that_holds
 from jobs.store import keys
-from jobs.store.times import iso, iso_or_none, server_ms
+from jobs.store.portal_state import PortalState
+from jobs.store.times import iso, iso_or_none, server_ms, still_ahead
 from jobs.view.actions import Action, read_actions
 from jobs.view.waiting import Situation, why_waiting
 from jobs.words.errors import UnknownJob
 from jobs.words.job_ids import is_possible
 from jobs.words.outcomes import Outcome
 from jobs.words.priority import Priority
-from jobs.words.reasons import StateReason, is_moving
+from jobs.words.reasons import is_moving
 from jobs.words.states import TERMINAL, State
 
 
 class Requests(msgspec.Struct, frozen=True):
-    """Calls of the portal that a job has cost."""
+    """Calls to the portal that a job has cost."""
 
     sent: int
     """Calls that were sent, look-ups included."""
     retried: int
-    """PUTs that held contact IDs which an earlier PUT had held."""
+    """PUTs with contact IDs that an earlier PUT had held."""
     throttled: int
-    """Calls that the portal turned away because it had too many."""
+    """Calls that the portal turned away because there were too many."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,19 +53,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     progress: float
     """Decided share of the contact IDs, 0 to 1."""
     contacts_per_second: float
-    """Decided contact IDs per second: over the last seconds, or, when it has ended, over the time it was worked on."""
+    """Decided contact IDs per second: over the last seconds or, once it has ended, over the time it was worked on."""
     eta_s: float | None
-    """Seconds until the end at this pace; None where that is not known, as when nothing moves."""
+    """Seconds until the end at this pace; None where that is not known, such as when nothing moves."""
     requests: Requests
     last_error: str | None
     waits_until: str | None
-    """When what `state_reason` says ends by itself, at the latest; None where that is not known."""
+    """When what `state_reason` says ends on its own, at the latest; None where that is not known."""
     requests_per_second: float | None
-    """Calls per second that the portal is driven with now, the ceiling or less; None before the first call."""
+    """Calls per second that the portal is driven with now: its `learned_requests_per_second`; None before the first
+    call."""
     batch_size: int | None
-    """Contact IDs per PUT that the portal takes well; None as long as that is not known."""
+    """Contact IDs per PUT that the portal takes well; None while that is not known."""
     priority: Priority
-    """How often its turn comes among the other jobs of the portal."""
+    """How often it gets a turn among the other jobs of the portal."""
     actions: tuple[Action, ...]
     """What people and services did to it, the newest 20, oldest first."""
 
@@ -76,14 +77,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubmittedJob(Job, frozen=True, kw_only=True):
-    """A job that was just submitted, and what was understood of its list."""
+    """A job that was just submitted, and how its list was read."""
 
     intake: IntakeReport
     """How the list was read, to compare with what was meant."""
 
 
 def submitted_job(job: Job, report: IntakeReport) -> SubmittedJob:
-    """Put a job and the report about its list together."""
+    """Combine a job with the report about its list."""
     return SubmittedJob(**{name: getattr(job, name) for name in job.__struct_fields__}, intake=report)
 
 
@@ -97,21 +98,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:
-    """What is the same for all jobs of a portal."""
+    """What all jobs of a portal have in common."""
 
-    pacing: dict[str, str]
-    """Fields of the portal's hash."""
-    lanes: int
-    """Lanes that drive it."""
-    rivals: int
-    """Jobs that want their turn."""
+    portal: PortalState
     workers: int
     """Workers that are alive."""
     is_known: bool
-    """Whether one of these is configured for it."""
-    fault: Fault | None
-    """What keeps all of them from calling it."""
-    now_ms: int
+    """Whether one of these is configured for the portal."""
 
 
 async def read_job(redis: Redis, job_id: str) -> Job:
@@ -185,7 +178,7 @@ def _decode_cursor(cursor: str | None) -> _Place | None:
 
 
 async def _newest_first(redis: Redis, after: _Place | None, limit: int) -> list[_Place]:
-    """Give the places of up to `limit` jobs behind `after`. Jobs of one millisecond are in descending order of ID."""
+    """Return the places of up to `limit` jobs after `after`. Jobs of one millisecond are in descending order of ID."""
     places: list[_Place] = []
     skipped = 0
     while len(places) < limit:
@@ -200,9 +193,9 @@ async def _newest_first(redis: Redis, after: _Place | None, limit: int) -> list[
 
 
 async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
-    """Read some jobs in two round trips, however many they are; None for an ID that there is no job of.
+    """Read some jobs in two round trips, however many there are; None for an ID without a job.
 
-    A job that was handed in with plain arq and not taken yet takes a few more.
+    A job that was submitted with plain arq and not taken yet needs a few more.
     """
     jobs = await _facts_of(redis, job_ids)
     missing = [index for index, facts in enumerate(jobs) if not facts and is_possible(job_ids[index])]
@@ -214,28 +207,14 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
     pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
     pipe.zrange(keys.KNOWN_PORTALS, 0, -1, withscores=True)
     for portal in portals:
-        pipe.hgetall(keys.portal(portal))
-        pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
-        pipe.zcard(f"{keys.portal(portal)}:active")
-        pipe.execute_command("HGETALL", keys.faults(portal))
-        pipe.zrange(keys.configurations(portal), 0, -1, withscores=True)
+        PortalState.ask(pipe, portal)
     time, workers, known, *rest = await pipe.execute()
-    now_ms = server_ms(time)
-    alive = sum(until > now_ms for _, until in workers)
-    served = {portal.decode() for portal, until in known if until > now_ms}
+    now_ms, replies = server_ms(time), iter(rest)
+    alive = len(still_ahead(workers, now_ms))
+    served = {portal.decode() for portal in still_ahead(known, now_ms)}
     around = {
-        portal: _Surroundings(
-            pacing={name.decode(): value.decode() for name, value in pacing.items()},
-            lanes=sum(until > now_ms for _, until in leases),
-            rivals=active,
-            workers=alive,
-            is_known=portal in served,
-            fault=fault_that_holds(faults, configurations, now_ms),
-            now_ms=now_ms,
-        )
-        for portal, pacing, leases, active, faults, configurations in zip(
-            portals, *(rest[at::5] for at in range(5)), strict=True
-        )
+        portal: _Surroundings(PortalState.take(replies, now_ms), workers=alive, is_known=portal in served)
+        for portal in portals
     }
     return [
         _job(job_id, facts, around[facts["portal"]]) if facts else None
@@ -244,7 +223,7 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
 
 
 async def _look_closer(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:
-    """Look for jobs among the messages that no worker has taken yet, then once more where one may just have done so."""
+    """Look for jobs among the messages that no worker has taken yet, and then again for those just taken."""
     unread = await asyncio.gather(*(read_unread(redis, job_id) for job_id in job_ids))
     taken = iter(await _facts_of(redis, [job_id for job_id, facts in zip(job_ids, unread, strict=True) if not facts]))
     return [facts or next(taken) for facts in unread]
@@ -260,31 +239,25 @@ async def _facts_of(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]
 
 
 def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
-    pacing, now_ms = around.pacing, around.now_ms
+    portal, now_ms = around.portal, around.portal.now_ms
     state = State(facts["state"])
     total = int(facts["total"])
     counts = {outcome: int(facts.get(f"n:{outcome}", 0)) for outcome in Outcome}
     pending = counts[Outcome.PENDING]
-    # Contacts that were skipped all at once are no work, and say nothing about the pace.
+    # Contacts that a cancellation skips take no work, and say nothing about the pace.
     pace = _contacts_per_second(facts, total - pending - counts[Outcome.SKIPPED], now_ms)
-    batch_size = pacing.get("batch_size")
     situation = Situation(
         state=state,
         stored_reason=facts.get("state_reason"),
         inflight=int(facts["inflight"]),
         workers=around.workers,
         is_known=around.is_known,
-        rivals=around.rivals,
-        lanes=around.lanes,
-        push_back_ms=int(float(pacing.get("push_back_until_ms", 0))) - now_ms,
-        push_back_reason=pacing.get("push_back_reason"),
-        fault=around.fault.reason if around.fault else None,
-        next_turn_ms=round(float(pacing.get("tat_us", 0)) / 1000) - now_ms,
+        portal=portal,
     )
     reason = why_waiting(situation)
-    rests = situation.push_back_ms > 0 and reason == (situation.push_back_reason or StateReason.PUSH_BACK)
-    # What holds it may have been met by another job, and is what went wrong last all the same.
-    held_by = around.fault if not situation.stored_reason and reason and reason == situation.fault else None
+    rest = portal.rest if portal.rest and portal.rest.reason == reason else None
+    # Another job may have met the fault that holds this one; it is still what went wrong last.
+    fault = portal.fault if not situation.stored_reason and portal.fault and portal.fault.reason == reason else None
     moves = state in {State.RUNNING, State.CANCELLING} and is_moving(reason)
     return Job(
         id=job_id,
@@ -292,7 +265,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         label=facts["label"],
         state=state,
         state_reason=reason,
-        waits_until=iso(now_ms + situation.push_back_ms) if rests else None,
+        waits_until=iso(rest.until_ms) if rest else None,
         created_at=iso(int(facts["created_ms"])),
         started_at=iso_or_none(facts.get("started_ms")),
         finished_at=iso_or_none(facts.get("finished_ms")),
@@ -303,9 +276,9 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         contacts_per_second=round(pace, 1),
         eta_s=round(pending / pace, 1) if pace and moves else None,
         requests=Requests(*(int(facts.get(name, 0)) for name in ("sent", "retried", "throttled"))),
-        last_error=held_by.message if held_by else facts.get("last_error"),
-        requests_per_second=round(float(pacing["rate"]), 2) if "rate" in pacing else None,
-        batch_size=int(batch_size) if batch_size else None,
+        last_error=fault.message if fault else facts.get("last_error"),
+        requests_per_second=portal.pace,
+        batch_size=portal.learned_batch_size,
         priority=Priority(facts.get("priority", Priority.NORMAL)),
         actions=read_actions(facts.get("actions")),
     )
@@ -314,7 +287,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
 def _contacts_per_second(facts: dict[str, str], decided: int, now_ms: int) -> float:
     if "started_ms" not in facts:
         return 0.0
-    if "worked_ms" not in facts:  # nothing is recorded yet, or it was before that was kept
+    if "worked_ms" not in facts:  # nothing is recorded yet, or it was recorded before this was kept
         until_ms = int(facts.get("finished_ms", now_ms))
         return decided * 1000 / max(until_ms - int(facts["started_ms"]), 1)
     worked_ms = int(facts["worked_ms"])
@@ -326,5 +299,5 @@ def _contacts_per_second(facts: dict[str, str], decided: int, now_ms: int) -> fl
 
 
 def to_json(value: Any) -> bytes:
-    """Write a job, or anything that holds jobs, as JSON."""
+    """Encode a job, or anything that holds jobs, as JSON."""
     return msgspec.json.encode(value)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jobs.store.portal_state import PortalState
 from jobs.words.reasons import StateReason
 from jobs.words.states import TERMINAL, State
 
@@ -12,47 +13,38 @@ class Situation:
 
     Attributes:
         state: the job's state.
-        stored_reason: the reason that was recorded when somebody, or a fault, stopped it.
+        stored_reason: the reason that was recorded when a user, or a fault, stopped it.
         inflight: batches of this job in flight.
         workers: workers that are alive.
         is_known: whether one of them is configured for the portal.
-        lanes: lanes that drive the portal, for whatever job.
-        rivals: jobs that want their turn at the portal, this one included.
-        push_back_ms: how long nobody may call the portal, negative if that is over.
-        push_back_reason: why.
-        fault: the word for what keeps everybody away who could call the portal, until a person has put it right.
-        next_turn_ms: how far ahead the portal's next free turn is.
+        portal: the state of its portal.
     """
 
     state: State
     stored_reason: str | None
     inflight: int
     workers: int
-    lanes: int
-    push_back_ms: int
-    push_back_reason: str | None
-    next_turn_ms: int
-    is_known: bool = True
-    rivals: int = 1
-    fault: str | None = None
+    is_known: bool
+    portal: PortalState
 
 
 def why_waiting(situation: Situation) -> str | None:
-    """Give the word for what a job waits for; None if it is moving or has ended well."""
+    """Return the word for what a job waits for; None if it is moving or has ended well."""
+    portal = situation.portal
     if situation.stored_reason:
         return situation.stored_reason
-    if situation.state in TERMINAL or (situation.inflight and situation.lanes):
-        return None  # with no lane left, what is in flight was in the hands of a worker that died
+    if situation.state in TERMINAL or (situation.inflight and portal.lanes):
+        return None  # with no lane left, what is in flight was held by a worker that died
     if situation.workers == 0:
         return StateReason.NO_WORKER
     if not situation.is_known:
         return StateReason.PORTAL_NOT_CONFIGURED
-    if situation.fault:
-        return situation.fault
-    if situation.push_back_ms > 0:
-        return situation.push_back_reason or StateReason.PUSH_BACK
-    if situation.next_turn_ms > 0:
+    if portal.fault:
+        return portal.fault.reason
+    if portal.rest:
+        return portal.rest.reason
+    if portal.next_turn_ms > portal.now_ms:
         return StateReason.RATE_LIMIT
     if situation.state is State.QUEUED:
-        return StateReason.FAIR_SHARE if situation.lanes and situation.rivals > 1 else StateReason.STARTING
+        return StateReason.FAIR_SHARE if portal.lanes and portal.active_jobs > 1 else StateReason.STARTING
     return StateReason.BACKOFF

@@ -1,4 +1,4 @@
-"""Why is it slow? The one thing that holds a job back now, what its portal answered last, and when it may be done."""
+"""Why a job is slow: the one thing that holds it back now, its portal's last answers, and when it may be done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from jobs.words.states import TERMINAL, State
 #: Below this share of the portal's turns, it is the other jobs that hold a job back.
 _SMALL_SHARE = 0.5
 
-#: Where calls in flight and rate let the same through, more calls in flight bring nothing.
+#: By how much the rate must exceed what the calls in flight can carry; where they are equal, more calls bring nothing.
 _CLEARLY = 1.05
 
-#: So many jobs of one portal are looked at to work out a share; with more of them, it hardly matters how many more.
+#: How many jobs of one portal are read at most to work out a share; beyond that, more of them hardly matter.
 _MOST_NEIGHBOURS = 200
 
-#: How much wider than the measured paces a range is told: nothing says that the future stays within them.
+#: How much wider than the measured paces the range is: the future need not stay within them.
 _CAUTION = 1.1
 
 
 class Eta(msgspec.Struct, frozen=True):
-    """When a job may be done, in seconds from now: the paces of the last minutes and of the whole run, carried on."""
+    """When a job may be done, in seconds from now, if it goes on as in the last minutes or as in the whole run."""
 
     earliest_s: float
     latest_s: float
@@ -46,25 +46,25 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     """The one thing that binds now, as a stable word; None when the job has ended.
 
     rate: the portal's ceiling. learned_rate: the portal pushed back, and is driven more gently than its ceiling.
-    concurrency: calls in flight, all of which wait for the portal. lanes: fewer lanes drive than may. fair_share: other
-    jobs of the portal. push_back: the portal asked for a rest. pause, approval, portal_fault, login_guard, no_worker,
-    backoff, starting: as state_reason says.
+    concurrency: calls in flight, all of which are waiting for the portal. lanes: fewer lanes drive the portal than
+    could. fair_share: other jobs of the portal. push_back: the portal asked for a rest. pause, approval, portal_fault,
+    login_guard, no_worker, backoff, starting: as state_reason says.
     """
     explanation: str
     """The same in plain words, with the numbers."""
     until: str | None
-    """When that is over by itself; None where that is not known."""
+    """When that ends on its own; None where that is not known."""
     share: float | None
     """The job's share of the portal's turns, 0 to 1; None while it has none."""
     contacts_per_second: float
     eta: Eta | None
-    """None where it cannot be said, as when nothing moves."""
+    """None where that is not known, such as when nothing moves."""
     portal: PortalView | None
-    """The portal's limits and its last answers; None where this configuration does not have it."""
+    """The portal's limits and its last answers; None where it is not in this configuration."""
 
 
 async def explain(redis: Redis, settings: Settings, job_id: str) -> Why:
-    """Say what holds a job back now.
+    """Find out what holds a job back now.
 
     Args:
         redis: the connection.
@@ -97,7 +97,7 @@ async def explain(redis: Redis, settings: Settings, job_id: str) -> Why:
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """The constraint that binds: its word, its explanation and its end."""
+    """The constraint that binds: its word, its explanation and when it ends."""
 
     word: str | None
     explanation: str
@@ -117,29 +117,28 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
     """Find the constraint: what stops the job comes first, then what slows it down most."""
     if job.state in TERMINAL:
         return _Bound(None, f"it has ended: {job.state}" + (f"; {job.last_error}" if job.last_error else ""))
-    until = portal.push_back_until if portal else None
     reason = job.state_reason
-    rests = portal is not None and reason == portal.push_back_reason
     if reason and (not is_moving(reason) or job.state is State.QUEUED) and reason != StateReason.RATE_LIMIT:
-        return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), until if rests else None)
+        return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), job.waits_until)
     if portal is None:
         return _Bound("starting" if reason is None else reason, f"portal {job.portal} is not in this configuration")
+    until = portal.push_back_until
     if until and portal.push_back_reason == StateReason.LOGIN_GUARD:
         return _Bound("login_guard", f"{advice_on(StateReason.LOGIN_GUARD, job.id)} after {until}", until)
     if until:
-        return _Bound("push_back", f"{portal.name} asked for a rest: nobody calls it before {until}", until)
+        return _Bound("push_back", f"{portal.name} asked for a rest: no worker calls it before {until}", until)
     if share is not None and share < _SMALL_SHARE:
         others = portal.active_jobs - 1
         return _Bound(
             "fair_share",
-            f"{others} other {_jobs(others)} of {portal.name} want their turns as well: "
-            f"this one has about {share:.0%} of them; a higher priority gives it more",
+            f"{portal.name} has {others} other {_jobs(others)} to work on: this one gets about {share:.0%} of the "
+            "turns; a higher priority gives it more",
         )
     return _slowest_limit(job, portal)
 
 
 def _slowest_limit(job: Job, portal: PortalView) -> _Bound:
-    """Compare what the rate lets through with what the calls in flight can carry."""
+    """Compare what the rate allows with what the calls in flight can carry."""
     answered_s = [answer.took_ms / 1000 for answer in portal.last_answers if answer.http_status is not None]
     mean_s = sum(answered_s) / len(answered_s) if answered_s else 0.0
     rate = portal.learned_requests_per_second
@@ -147,7 +146,7 @@ def _slowest_limit(job: Job, portal: PortalView) -> _Bound:
     if rate * mean_s > portal.max_concurrency * _CLEARLY:
         return _Bound(
             "concurrency",
-            f"{portal.name} takes {mean_s:.2f} s per call, and no more than {_calls(portal.max_concurrency)} may be in "
+            f"{portal.name} takes {mean_s:.2f} s per call, and no more than {_calls(portal.max_concurrency)} can be in "
             "flight: raise max_concurrency if the portal can bear it",
         )
     if many_left and portal.lanes < min(portal.max_concurrency, rate * mean_s):
@@ -159,7 +158,7 @@ def _slowest_limit(job: Job, portal: PortalView) -> _Bound:
         return _Bound(
             "learned_rate",
             f"{portal.name} pushed back, so it is driven with {rate:.2f} calls/s instead of its ceiling of "
-            f"{portal.requests_per_second:g}; the rate climbs again by itself",
+            f"{portal.requests_per_second:g}; the rate climbs again on its own",
         )
     return _Bound(
         "rate",
@@ -168,20 +167,20 @@ def _slowest_limit(job: Job, portal: PortalView) -> _Bound:
 
 
 def eta_range(pending: int, contacts_per_second: float, samples: Sequence[Sample]) -> Eta | None:
-    """Carry the paces of the past on, as a range.
+    """Extrapolate the paces of the past, as a range.
 
     Args:
         pending: contact IDs that are not decided yet.
-        contacts_per_second: the present pace.
+        contacts_per_second: the current pace.
         samples: the job over time, oldest first.
 
     Returns:
-        The range; None where there is no pace to speak of.
+        The range; None where there is no pace yet.
     """
     paces = [contacts_per_second]
     if len(samples) > 1:
         last = samples[-1]
-        # The whole run, its second half, its last quarter, …: what was typical for longer and shorter times.
+        # The whole run, its second half, its last quarter, …: what was typical over longer and shorter times.
         at = 0
         while at < len(samples) - 1:
             seconds = (unix_s(last.at) - unix_s(samples[at].at)) or 0.001
@@ -195,7 +194,7 @@ def eta_range(pending: int, contacts_per_second: float, samples: Sequence[Sample
 
 async def _share(redis: Redis, job: Job) -> float | None:
     """Work out a job's share of the turns from the strides of all jobs that want them now."""
-    active = [one.decode() for one in await redis.zrange(f"{keys.portal(job.portal)}:active", 0, _MOST_NEIGHBOURS - 1)]
+    active = [one.decode() for one in await redis.zrange(keys.active(job.portal), 0, _MOST_NEIGHBOURS - 1)]
     if job.id not in active:
         return None
     pipe = redis.pipeline(transaction=False)

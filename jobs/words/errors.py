@@ -17,8 +17,8 @@
     ├─ UnreadableMessage          arq_messages/message.py   write the message in JSON
     └─ UnsuitableServer           store/server_check.py     change the settings of Redis as the message says
 
-What only a command or the API's server can meet is in cli/errors.py and web/http/problems.py. An error of redis-py means
-that Redis is away, or refuses: `trouble_of` in jobs/store/trouble.py says which, and what to do.
+What only a command or the API's server can meet is in cli/errors.py and web/http/problems.py. An error of redis-py
+means that Redis is away, or refuses: `trouble_of` in jobs/store/trouble.py says which, and what to do.
 """
 
 from collections.abc import Sequence

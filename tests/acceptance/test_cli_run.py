@@ -204,6 +204,36 @@ def test_a_protected_list_that_cannot_be_read_is_told_before_there_is_a_job(
     assert not (home.directory / ".crm-sweep").exists()
 
 
+def test_a_protected_list_that_cannot_be_read_any_more_hides_no_finished_run(home: Home, portal: MakePortal) -> None:
+    crm = portal("--contacts", 20)
+    home.configure(main={"url": crm.url, "protected_ids_file": home.write("keep.csv", "id\n3\n")})
+    command = ("run", home.ids(1, 2, 3), "--portal", "main", "--json", "--report")
+    first = home.cli(*command, "a.csv")
+    home.configure(main={"url": crm.url, "protected_ids_file": home.write("keep.csv", "")})
+    again = home.cli(*command, "b.csv")
+    assert (first.code, again.code) == (0, 0), again.stderr
+    assert first.stdout == again.stdout
+    assert (home.directory / "a.csv").read_bytes() == (home.directory / "b.csv").read_bytes()
+
+
+def test_a_protected_list_that_cannot_be_read_holds_every_other_job_of_the_state_directory(
+    home: Home, portal: MakePortal
+) -> None:
+    crm = portal("--contacts", 20)
+    home.configure(main={"url": crm.url})
+    assert home.cli("run", home.ids(1), "--portal", "main").code == 0
+    home.configure(main={"url": crm.url, "protected_ids_file": home.write("keep.csv", "")})
+    result = home.cli("run", home.ids(2), "--portal", "main")
+    assert result.code == 2
+    assert "keep.csv: there are no contact IDs in the input" in " ".join(result.stderr.split())
+    # It was told before there was a job: with another list, this is where one begins.
+    home.configure(main={"url": crm.url})
+    result = home.cli("run", "ids.txt", "--portal", "main")
+    assert result.code == 0
+    assert "carrying on" not in result.stderr
+    assert crm.contacts("sent") == BitMap([1, 2])
+
+
 def test_protected_contacts_are_never_sent(home: Home, portal: MakePortal) -> None:
     crm = portal("--contacts", 20)
     home.configure(main={"url": crm.url, "protected_ids_file": home.write("keep.csv", "id\n3\n4\n")})

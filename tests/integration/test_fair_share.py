@@ -70,10 +70,10 @@ async def test_a_job_that_waits_holds_nobody_up(redis: ArqRedis) -> None:
     await lose(redis, ledger, await take(ledger), settle_later)
     await accept(redis, range(1, 101), job_id="goes")
     assert set(await served(redis, 10)) == {"goes"}
-    assert await redis.zscore(f"{keys.portal(PORTAL)}:waiting", "waits")
+    assert await redis.zscore(keys.waiting(PORTAL), "waits")
 
 
 async def test_portals_do_not_share_turns(redis: ArqRedis) -> None:
     await accept(redis, range(1, 101), job_id="here")
     assert set(await served(redis, 3)) == {"here"}
-    assert not await redis.exists(f"{keys.portal('other')}:active")
+    assert not await redis.exists(keys.active("other"))

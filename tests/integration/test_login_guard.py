@@ -11,7 +11,7 @@ import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import Settings
 from jobs.lanes.lease import SETTLE
-from jobs.lanes.settlement import Rest, Settlement
+from jobs.lanes.settlement import NewRest, Settlement
 from jobs.store import keys
 from jobs.view.job import Job, read_job
 from jobs.view.portal import PortalView, read_portal
@@ -118,7 +118,7 @@ async def test_a_good_answer_of_another_lane_does_not_change_what_is_said_about_
     job_id = await accept(redis, range(1, 61), lanes=0)
     one, two = await start_lane(redis, "one"), await start_lane(redis, "two")
     first, second = await take(one), await take(two)
-    guard = Settlement(items=[(item, 0.0) for item in first.items], rest=Rest(30.0, StateReason.LOGIN_GUARD))
+    guard = Settlement(items=[(item, 0.0) for item in first.items], rest=NewRest(30.0, StateReason.LOGIN_GUARD))
     assert await one.settle(first, guard)
     await answer(redis, two, second)
     async with simulator.running(World(1)) as portal:

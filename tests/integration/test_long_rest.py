@@ -13,7 +13,7 @@ from jobs.lanes import presence
 from jobs.lanes.call_report import CallReport
 from jobs.lanes.grants import Batch, Later, Turn
 from jobs.lanes.lease import LaneLedger, rescue
-from jobs.lanes.settlement import Rest, Settlement
+from jobs.lanes.settlement import NewRest, Settlement
 from jobs.steering.control import carry_out, control
 from jobs.store import keys
 from jobs.store.times import clock, iso
@@ -55,7 +55,7 @@ async def push_back(redis: ArqRedis, lane: LaneLedger, batch: Batch, *, rest_s: 
     """The portal turns a call away, with nothing done."""
     settlement = Settlement(
         items=[(item, 0.0) for item in batch.items],
-        rest=Rest(rest_s, StateReason.PUSH_BACK, asked_s),
+        rest=NewRest(rest_s, StateReason.PUSH_BACK, asked_s),
     )
     assert await lane.settle(batch, settlement)
 

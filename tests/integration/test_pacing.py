@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 
 from jobs.lanes.grants import Batch, Later, Terms, Turn
 from jobs.lanes.lease import reserve_turn
-from jobs.lanes.settlement import Rest, Settlement
+from jobs.lanes.settlement import NewRest, Settlement
 from jobs.store import keys
 from jobs.words.reasons import StateReason
 from tests.support.lanes import PORTAL, accept, answer, field, ids_of, lane, start_lane, take, terms
@@ -104,7 +104,7 @@ async def test_a_push_back_moves_everybody_and_takes_turns_away(redis: ArqRedis)
     first, second = await start_lane(redis, "first"), await start_lane(redis, "second")
     batch = await take(first, limits)
     assert isinstance(await second.next_batch(limits), Turn)
-    settlement = Settlement(items=[(batch.items[0], 0.0)], rest=Rest(30, StateReason.PUSH_BACK))
+    settlement = Settlement(items=[(batch.items[0], 0.0)], rest=NewRest(30, StateReason.PUSH_BACK))
     assert await first.settle(batch, settlement)
 
     # The second lane had its turn already; it is told a new one, after the push-back.
@@ -120,7 +120,7 @@ async def test_a_push_back_beyond_the_longest_wait_sends_lanes_away(redis: ArqRe
     limits = terms(requests_per_second=1, burst=1, max_wait_s=20)
     ledger = await start_lane(redis)
     batch = await take(ledger, limits)
-    await ledger.settle(batch, Settlement(items=[(batch.items[0], 0.0)], rest=Rest(300, StateReason.PUSH_BACK)))
+    await ledger.settle(batch, Settlement(items=[(batch.items[0], 0.0)], rest=NewRest(300, StateReason.PUSH_BACK)))
     grant = await ledger.next_batch(limits)
     assert isinstance(grant, Later)
     assert grant.wait_s == pytest.approx(300, abs=SLACK_S)
@@ -133,7 +133,7 @@ async def test_a_push_back_is_never_shortened(redis: ArqRedis) -> None:
     batches = [await take(ledger) for ledger in lanes]
     for ledger, batch, push_back_s in zip(lanes, batches, [50.0, 5.0], strict=True):
         items = [(batch.items[0], 0.0)]
-        assert await ledger.settle(batch, Settlement(items=items, rest=Rest(push_back_s, StateReason.PUSH_BACK)))
+        assert await ledger.settle(batch, Settlement(items=items, rest=NewRest(push_back_s, StateReason.PUSH_BACK)))
     turn = await reserve_turn(redis, PORTAL, terms(requests_per_second=1000, burst=1))
     assert turn.wait_s == pytest.approx(50, abs=SLACK_S)
 
@@ -142,7 +142,7 @@ async def test_calm_forgets_the_reason_of_a_push_back(redis: ArqRedis) -> None:
     await accept(redis, range(1, 100))
     ledger = await start_lane(redis)
     batch = await take(ledger)
-    await ledger.settle(batch, Settlement(items=[(batch.items[0], 0.0)], rest=Rest(0, StateReason.PUSH_BACK)))
+    await ledger.settle(batch, Settlement(items=[(batch.items[0], 0.0)], rest=NewRest(0, StateReason.PUSH_BACK)))
     assert await field(redis, keys.portal(PORTAL), "push_back_reason") == b"push_back"
     await answer(redis, ledger, await take(ledger))
     assert await field(redis, keys.portal(PORTAL), "push_back_reason") is None

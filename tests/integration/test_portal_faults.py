@@ -6,7 +6,7 @@ from arq.connections import ArqRedis
 from jobs.lanes import presence
 from jobs.lanes.grants import Idle, Later, Turn
 from jobs.lanes.lease import LaneLedger
-from jobs.lanes.settlement import Rest, Settlement
+from jobs.lanes.settlement import NewRest, Settlement
 from jobs.ledger.records import Record
 from jobs.steering.control import control
 from jobs.store import keys
@@ -151,7 +151,7 @@ async def test_a_wait_of_our_own_holds_others_only_if_they_would_wait_as_well(
         ledger = await start_lane(redis, configuration, configuration=configuration)
         batch = await take(ledger)
         items = [(item, 0.0) for item in batch.items]
-        waits = Settlement(items=items, rest=Rest(55, reason), last_error="no connection")
+        waits = Settlement(items=items, rest=NewRest(55, reason), last_error="no connection")
         assert await ledger.settle(batch, waits)
 
     await alive(redis, first="wrong", second="right")

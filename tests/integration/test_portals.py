@@ -10,11 +10,12 @@ from config.settings import Portal
 from jobs.lanes.call_report import BUCKET_NAMES, CallReport
 from jobs.lanes.grants import Grant, Later, Surplus, Turn
 from jobs.lanes.lease import reserve_turn
-from jobs.lanes.settlement import Rest, Settlement
+from jobs.lanes.settlement import NewRest, Settlement
 from jobs.steering.control import control
 from jobs.steering.limits import CONFIGURED, set_limits
 from jobs.store import keys
 from jobs.view.history import read_history
+from jobs.view.job import read_job
 from jobs.view.portal import read_portal
 from jobs.view.stats import read_stats
 from jobs.words.reasons import StateReason
@@ -96,6 +97,39 @@ async def test_limits_go_back_to_the_configuration(redis: ArqRedis) -> None:
     ]
 
 
+async def test_a_job_is_driven_with_what_its_portal_says(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 1001))
+    portal = SLOW.model_copy(update={"requests_per_second": 10.0})
+    limits = terms(requests_per_second=10)
+
+    async def told() -> list[float | None]:
+        """What the job says, then what the portal says."""
+        job, view = await read_job(redis, job_id), await read_portal(redis, portal)
+        return [job.requests_per_second, view.learned_requests_per_second]
+
+    assert await told() == [None, 10], "there was no call yet"
+    one = await start_lane(redis)
+    batch = await take(one, limits)
+    assert await told() == [10, 10]
+    await set_limits(redis, portal, by="me", requests_per_second=3.3333)
+    assert await told() == [3.3333, 3.3333], "before the next call, too"
+    await set_limits(redis, portal, by="me", requests_per_second=100)
+    await answer(redis, one, batch)
+    batch = await take(one, limits)
+    assert await told() == [100, 100]
+    await set_limits(redis, portal, by="me", requests_per_second=CONFIGURED)
+    assert await told() == [10, 10]
+    settlement = Settlement(items=[(batch.items[0], 0.0)], sent=1, slow_down=True)
+    assert await one.settle(batch, settlement)
+    await redis.execute_command("HSET", keys.portal(PORTAL), "tat_us", 0)
+    await take(one, limits)
+    learned, same = await told()
+    assert learned == same
+    assert 0 < (learned or 0) < 10
+    await set_limits(redis, portal, by="me", requests_per_second=0.125)
+    assert await told() == [0.125, 0.125]
+
+
 @pytest.mark.parametrize(
     "limits",
     [{"requests_per_second": 0}, {"requests_per_second": 1001}, {"max_concurrency": 65}, {"max_concurrency": 0}],
@@ -123,7 +157,7 @@ async def test_answers_are_counted_and_the_last_ones_shown(redis: ArqRedis) -> N
             items=[(batch.items[0], 0.0)],
             sent=1,
             throttled=1,
-            rest=Rest(0.0, StateReason.PUSH_BACK),
+            rest=NewRest(0.0, StateReason.PUSH_BACK),
             report=CallReport(batch.server_ms(), job_id, "put", batch.size, 0.03 + number / 1000, 429, "push_back"),
         )
         assert await one.settle(batch, settlement)

@@ -101,6 +101,27 @@ async def test_what_redis_refuses_is_told_with_its_reason_everywhere(
     await api.json("POST", "/v1/jobs", json=BODY, status=202)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), Reason.UNREACHABLE),
+        (TimeoutError(), Reason.STALLED),
+        (OSError(113, "No route to host", "crm-redis"), Reason.UNREACHABLE),
+    ],
+)
+async def test_check_tells_a_connection_that_the_system_breaks_as_trouble_with_redis(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, reason: Reason
+) -> None:
+    async def breaks(_redis: ArqRedis) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.check, "check_server", breaks)
+    [finding] = [finding async for finding in _redis(Settings(portals={}))]
+    assert (finding.about, finding.level, finding.code) == ("redis", "error", ExitCode.UNREACHABLE)
+    assert f"Redis {reason.what}" in finding.message
+    assert finding.message.endswith(reason.to_do)
+
+
 async def test_a_try_to_write_leaves_nothing(admin: ArqRedis) -> None:
     for _ in range(3):
         await try_write(admin)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.lanes.faults import fault_that_holds
+from jobs.store.faults import fault_that_holds
 from jobs.store.kept import EVERYONE
 
 NOW_MS = 1_000_000

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from jobs.lanes.settlement import Rest
+from jobs.lanes.settlement import NewRest
 from jobs.words.reasons import StateReason
 from worker.portal_answers import Failure, Remedy
 from worker.push_back import PushBack, Relief
@@ -37,7 +37,7 @@ def wait_s(push_back: PushBack, trouble: Failure, started_s: float | None = None
 def test_a_wait_of_our_own_cuts_no_rate_and_counts_as_no_trouble() -> None:
     push_back = PushBack(1.0, 10.0)
     waiting = failure(Remedy.WAIT, reason="login_guard", retry_after_s=42.0)
-    assert push_back.after(waiting, time.monotonic()) == Relief(rest=Rest(42.0, StateReason.LOGIN_GUARD))
+    assert push_back.after(waiting, time.monotonic()) == Relief(rest=NewRest(42.0, StateReason.LOGIN_GUARD))
     assert wait_s(push_back, failure(Remedy.SLOW_DOWN)) == 1, "the first trouble of the portal's"
 
 
@@ -107,7 +107,7 @@ def test_the_portals_word_is_kept_to_up_to_a_bound() -> None:
     push_back = PushBack(1.0, 10.0, asked_max_s=3600.0)
     for asked_s, given_s, told_s in ((42.0, 42.0, 42.0), (3600.0, 3600.0, 3600.0), (86_400.0, 3600.0, 86_400.0)):
         rest = push_back.after(failure(Remedy.SLOW_DOWN, retry_after_s=asked_s), time.monotonic()).rest
-        assert rest == Rest(given_s, StateReason.PUSH_BACK, told_s)
+        assert rest == NewRest(given_s, StateReason.PUSH_BACK, told_s)
 
 
 def test_a_portal_that_says_at_once_again_and_again_is_not_hammered() -> None:

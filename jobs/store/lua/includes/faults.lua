@@ -6,7 +6,7 @@
 --                            EVERYONE in place of a fingerprint: the portal itself is at fault, and nobody calls it
 --   {portal}:configurations  zset: "fingerprint/worker" -> alive until (ms); jobs/lanes/presence.py
 --
--- jobs/lanes/faults.py reads the same for people.
+-- jobs/store/faults.py reads the same for people.
 
 -- Of the reasons for which a job stops, those that belong to the portal or the account.
 local function is_fault(reason)

@@ -10,8 +10,8 @@
 -- in a hundred finds out whether that is still so. A slow portal is not left at a hundred calls, which may be an hour:
 -- then the climb takes a minute. Portal hash: rate_best (calls/s, the flat part), rate_depth (how deep the cut was, 0 to
 -- 1), rate_climbed (how much of the way to the flat part lies behind, 1 is there), rate_seq (the last claim before the
--- cut), rate_cuts (how many there have been), rate (in force at the last turn). No rate_best: nothing learned, the ceiling
--- holds.
+-- cut), rate_cuts (how many there have been), rate (in force at the last turn), configured_rate (the ceiling that whoever
+-- took that turn has configured). No rate_best: nothing learned, the ceiling holds.
 
 -- The limits in force. Somebody may have set others than the configured ones, for all workers at once. Portal hash:
 -- set_rate (calls/s), set_concurrency (calls in flight); neither is there as long as the configuration holds.
@@ -42,10 +42,10 @@ end
 
 -- Gives the microseconds to wait for the reserved turn; or nil and the microseconds until a turn that is too far away
 -- to be reserved.
-local function reserve(portal, now_us, ceiling, burst, max_wait_us)
+local function reserve(portal, now_us, configured, burst, max_wait_us)
   local facts = redis.call('HMGET', portal, 'tat_us', 'push_back_until_ms', 'rate_best', 'rate_depth', 'rate_climbed',
     'set_rate')
-  ceiling = tonumber(facts[6]) or ceiling
+  local ceiling = tonumber(facts[6]) or configured
   local best = tonumber(facts[3])
   local rate = learned_rate(best, tonumber(facts[4]), tonumber(facts[5]), ceiling)
   local interval_us = 1000000 / rate
@@ -56,7 +56,8 @@ local function reserve(portal, now_us, ceiling, burst, max_wait_us)
   if wait_us > max_wait_us then
     return nil, wait_us
   end
-  redis.call('HSET', portal, 'tat_us', math.max(tat_us, turn_us) + interval_us, 'rate', rate)
+  redis.call('HSET', portal, 'tat_us', math.max(tat_us, turn_us) + interval_us, 'rate', rate,
+    'configured_rate', configured)
   if best and rate < ceiling then
     -- Time counts only as the interval of a call, so that a portal that is left alone for a night stays known.
     redis.call('HINCRBYFLOAT', portal, 'rate_climbed', math.max(1 / CLIMB_CALLS, 1 / rate / CLIMB_S))

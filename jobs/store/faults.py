@@ -1,8 +1,8 @@
-"""Faults of a portal: what a person must put right, kept for the configuration that met it.
+"""Faults of a portal: what a person must fix, kept for the configuration that met it.
 
-A fault of credentials, payment, rights or address holds whoever has the configuration that met it, told by its
-fingerprint (worker/fingerprint.py), and nobody else. It ends when somebody resumes or cancels a job of the portal, or
-starts `crm-sweep run`; left alone, it is met again after ten minutes. The scripts do the same with
+A fault of credentials, payment, rights or address holds only the workers that have the configuration that met it, told
+by its fingerprint (worker/fingerprint.py). It ends when a person resumes or cancels a job of the portal, or starts
+`crm-sweep run`; left alone, it is met again after ten minutes. The scripts do the same with
 jobs/store/lua/includes/faults.lua.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from jobs.store.kept import EVERYONE
+from jobs.store.times import still_ahead
 
 _EVERYONE = EVERYONE.encode()
 
@@ -19,9 +20,9 @@ class Fault:
     """What holds a configuration.
 
     Attributes:
-        reason: the word, as `Job.state_reason` has it.
+        reason: the word, as in `Job.state_reason`.
         message: what was wrong and what to do, for a person.
-        until_ms: when it is met again, on the Redis server's clock.
+        until_ms: when the portal is tried again, on the Redis server's clock.
     """
 
     reason: str
@@ -32,20 +33,20 @@ class Fault:
 def fault_that_holds(
     faults: Mapping[bytes, bytes], configurations: Iterable[tuple[bytes, float]], now_ms: int
 ) -> Fault | None:
-    """Give the fault that holds all of a portal's jobs; None as long as one worker that is alive can go on.
+    """Return the fault that holds all of a portal's jobs; None while any living worker can go on.
 
     Args:
         faults: by fingerprint, as they are kept.
-        configurations: `fingerprint/worker` with how long each is alive, ms.
+        configurations: `fingerprint/worker`, and until when each is alive, ms.
         now_ms: the Redis server's clock.
     """
     lasting = {of: fault for of, text in faults.items() if (fault := _read(text)).until_ms > now_ms}
     if _EVERYONE in lasting:
         return lasting[_EVERYONE]
-    alive = {member.partition(b"/")[0] for member, until_ms in configurations if until_ms > now_ms}
+    alive = {member.partition(b"/")[0] for member in still_ahead(configurations, now_ms)}
     if not lasting or alive - lasting.keys():
         return None
-    # With no worker alive, what was met last still says what is to be put right.
+    # With no worker alive, the last fault met still says what has to be fixed.
     held = [fault for of, fault in lasting.items() if of in alive or not alive]
     return min(held, key=lambda fault: fault.until_ms)
 

@@ -1,0 +1,176 @@
+"""The state of a portal in Redis: how hard it is driven, what holds it, and who works on it.
+
+The only reader of a portal's hash. The scripts in jobs/store/lua write it; includes/pace.lua explains its fields.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+from redis.asyncio.client import Pipeline
+
+from jobs.store import keys
+from jobs.store.faults import Fault, fault_that_holds
+from jobs.store.times import still_ahead
+
+_FIELDS = (
+    "tat_us",
+    "push_back_until_ms",
+    "push_back_reason",
+    "asked_until_ms",
+    "rate",
+    "rate_best",
+    "configured_rate",
+    "set_rate",
+    "set_concurrency",
+    "batch_size",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A time during which no worker calls the portal.
+
+    Attributes:
+        until_ms: when it ends, on the Redis server's clock.
+        reason: why: rate_limit, push_back, login_guard or portal_unreachable.
+        asked_until_ms: when the rest that the portal asked for would end; None where that is not later.
+    """
+
+    until_ms: int
+    reason: str = "push_back"
+    asked_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalState:
+    """The state of one portal at one moment.
+
+    Attributes:
+        now_ms: the moment, on the Redis server's clock.
+        lanes: lanes that drive it.
+        active_jobs: jobs that want their turn now.
+        rest: the rest in force; None if the portal takes calls.
+        fault: what holds all its jobs until a person fixes it.
+        next_turn_ms: when its next free turn is.
+        rate: calls per second in force at the last turn; None before the first call.
+        has_learned: whether it has pushed back and not yet recovered, so that `rate` was learned.
+        configured_rate: ceiling in the configuration of the worker that took the last turn; None before the first.
+        set_rate: ceiling that was set in place of the configured one.
+        set_concurrency: calls in flight that were set in place of the configured ones.
+        learned_batch_size: contact IDs per PUT that it takes well; None while that is not known.
+        actions: who changed its limits or ended its rest, as kept; None if there was none, or it was not asked for.
+    """
+
+    now_ms: int
+    lanes: int = 0
+    active_jobs: int = 0
+    rest: Rest | None = None
+    fault: Fault | None = None
+    next_turn_ms: int = 0
+    rate: float | None = None
+    has_learned: bool = False
+    configured_rate: float | None = None
+    set_rate: float | None = None
+    set_concurrency: int | None = None
+    learned_batch_size: int | None = None
+    actions: bytes | None = None
+
+    @staticmethod
+    def ask(pipe: Pipeline, portal: str, *, with_actions: bool = False) -> None:
+        """Queue the commands that read one portal's state.
+
+        A caller asks for as many portals as it likes in one round trip, together with whatever else it needs there.
+
+        Args:
+            pipe: the round trip.
+            portal: the portal's name.
+            with_actions: whether to read its actions as well, which are much longer than all the rest.
+        """
+        fields = (*_FIELDS, "actions") if with_actions else _FIELDS
+        pipe.execute_command("HMGET", keys.portal(portal), *fields)
+        pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
+        pipe.zcard(keys.active(portal))
+        pipe.execute_command("HGETALL", keys.faults(portal))
+        pipe.zrange(keys.configurations(portal), 0, -1, withscores=True)
+
+    @classmethod
+    def take(cls, replies: Iterator[Any], now_ms: int) -> Self:
+        """Take the replies to `ask` from those of a round trip.
+
+        Args:
+            replies: the replies that have not been taken yet; the caller takes those to its own commands.
+            now_ms: the Redis server's clock.
+        """
+        values, leases, active, faults, configurations = (next(replies) for _ in range(5))
+        facts: dict[str, bytes] = {
+            name: value
+            for name, value in zip((*_FIELDS, "actions"), values, strict=False)
+            if value is not None  # a field that is not there, or not asked for, is missing here
+        }
+        return cls(
+            now_ms=now_ms,
+            lanes=len(still_ahead(leases, now_ms)),
+            active_jobs=active,
+            rest=_rest(facts, now_ms),
+            fault=fault_that_holds(faults, configurations, now_ms),
+            next_turn_ms=round(float(facts.get("tat_us", 0)) / 1000),
+            rate=_number(facts.get("rate")),
+            has_learned="rate_best" in facts,
+            configured_rate=_number(facts.get("configured_rate")),
+            set_rate=_number(facts.get("set_rate")),
+            set_concurrency=int(facts["set_concurrency"]) if "set_concurrency" in facts else None,
+            learned_batch_size=int(facts["batch_size"]) if "batch_size" in facts else None,
+            actions=facts.get("actions"),
+        )
+
+    @property
+    def pace(self) -> float | None:
+        """Calls per second that the portal is driven with now, for readers without its configuration.
+
+        None before the first call.
+        """
+        if self.rate is None:
+            return None
+        return self.learned_rate(self.rate if self.configured_rate is None else self.configured_rate)
+
+    def ceiling(self, configured: float) -> float:
+        """Return the ceiling of all calls per second: the configured one, unless another was set."""
+        return configured if self.set_rate is None else self.set_rate
+
+    def concurrency(self, configured: int) -> int:
+        """Return how many calls can be in flight: as configured, unless another number was set."""
+        return configured if self.set_concurrency is None else self.set_concurrency
+
+    def learned_rate(self, configured: float) -> float:
+        """Return the calls per second that the portal is driven with now: its ceiling, or less after it pushed back.
+
+        Args:
+            configured: the ceiling in its configuration.
+        """
+        ceiling = self.ceiling(configured)
+        if not self.has_learned or self.rate is None or self.rate >= ceiling:
+            return ceiling  # not rounded, so that nobody takes it for less than the ceiling
+        return min(ceiling, round(self.rate, 3))
+
+    def batch_size(self, start: int, most: int) -> int:
+        """Return the contact IDs of the next PUT at most.
+
+        Args:
+            start: the configured size to begin with.
+            most: the configured upper bound.
+        """
+        return min(self.learned_batch_size or start, most)
+
+
+def _rest(facts: dict[str, bytes], now_ms: int) -> Rest | None:
+    until_ms = int(float(facts.get("push_back_until_ms", 0)))
+    if until_ms <= now_ms:
+        return None
+    asked_ms = int(float(facts.get("asked_until_ms", 0)))
+    reason = facts.get("push_back_reason", b"push_back").decode()
+    return Rest(until_ms, reason, asked_ms if asked_ms > until_ms else None)
+
+
+def _number(value: bytes | None) -> float | None:
+    return None if value is None else float(value)
