@@ -1,4 +1,4 @@
-"""Writes the tables of `worker.failure_table` down for people: `python -m tools.failure_page > docs/failures.md`."""
+"""Renders the tables of `worker.failure_table` for people: `python -m tools.failure_page > docs/failures.md`."""
 
 import sys
 
@@ -8,31 +8,32 @@ from worker.proxy_failures import AT_PROXY_TABLE, NO_TUNNEL, SAID_BY_PROXY, TUNN
 _HEAD = """\
 # Failures and what they mean
 
-Made from `worker/failure_table.py` by `python -m tools.failure_page`; a test holds the two together.
+Generated from `worker/failure_table.py` by `python -m tools.failure_page`; a test keeps the two in step.
 
-**Action**: *retry* later with backoff · *slow down*: the portal asks for less, costs no attempt · *split* the batch
-down to the contacts that cause it · *stop* the job until a person has acted. **Deleted?**: *no* only where the portal
-certainly did nothing; *unknown* contacts are read back before anything else happens to them, after letting the portal
-finish for as long again as the call took, within the bounds under **Settle**. For calls that only read, nothing is
-ever deleted and nothing needs to settle. `Retry-After` is read on every status; the rest
-that the portal gets is bounded by `retry_after_max_s`.
+**Action**: *retry* later with backoff · *slow down*: the portal asks for fewer calls, costs no attempt · *split* the
+batch down to the contacts that cause the failure · *stop* the job until a person has acted. **Deleted?**: *no* only if
+the portal certainly did nothing; *unknown* contacts are looked up before anything else happens to them, after the
+portal has had as much time again as the call took, within the bounds under **Settle**. Calls that only read never
+delete anything and need not settle. `Retry-After` is read with every status; the rest that the portal gets is limited
+by `retry_after_max_s`.
+
 
 A user name or password that the portal refuses, a missing second factor and a locked account (HTTP 500 or 201 of the
-log-in call) are *stop*, `portal_auth`; the same credentials are not tried again for a while. After three attempts to
-log in that did not succeed within a minute we wait before the next one, with `login_guard`: that costs no attempt, and
-says nothing about the portal.
+log-in call) are *stop*, `portal_auth`; the same credentials are not tried again for a while. After three unsuccessful
+attempts to log in within a minute, we wait before the next one, with `login_guard`: that costs no attempt, and says
+nothing about the portal.
 
-What stops a job holds all jobs of the portal, as long as every worker has the configuration that met it. An answer that
-lists a contact which nobody asked for holds everybody, whatever the configuration.
+What stops a job holds back all jobs of the portal, as long as every worker has the configuration that met the failure.
+An answer that lists a contact which was not asked for holds back every worker, whatever its configuration.
 """
 
 _PROXIES = """
 ## Proxies
 
-Where a portal has a proxy. To `https://` addresses it opens a tunnel, and what goes wrong before that stands has never
-reached the portal. Calls to `http://` addresses it reads and may answer itself, also after the portal has done what was
-asked. So there, an answer that is not the API's own error is *unknown* whatever the table of statuses says, but for
-401, 413, 414 and 429, with which a call is turned away unread.
+This is for portals behind a proxy. For `https://` addresses the proxy opens a tunnel, and whatever goes wrong before
+the tunnel is open never reached the portal. Calls to `http://` addresses it reads and may answer itself, even after the
+portal has done what was asked. So for those, an answer that is not the API's own error is *unknown* whatever the table
+of statuses says, except for 401, 413, 414 and 429, which turn a call away unread.
 
 """
 
@@ -44,7 +45,7 @@ def render() -> str:
     """Return the page as Markdown."""
     parts = [
         _HEAD,
-        "\n## Statuses\n\nThe first row that fits wins.\n\n",
+        "\n## Statuses\n\nThe first matching row wins.\n\n",
         "| HTTP | Body ",
         _COLUMNS,
         "|---|---",
@@ -58,7 +59,8 @@ def render() -> str:
     parts += [_PROXIES, "| What the proxy does ", _COLUMNS, "|---", _RULES]
     parts += [f"| answers CONNECT with {_range(statuses)} {_row(decision)}" for statuses, decision in TUNNEL_TABLE]
     parts += [f"| `{_name(cls)}`, with the proxy {_row(decision)}" for cls, decision in AT_PROXY_TABLE.items()]
-    parts += [f"| breaks off before there is a connection to the portal {_row(NO_TUNNEL)}"]
+    parts += [f"| breaks off before it is connected to the portal {_row(NO_TUNNEL)}"]
+
     parts += [f"| answers itself with {status} {_row(decision)}" for status, decision in SAID_BY_PROXY.items()]
     return "".join(parts)
 
