@@ -1,4 +1,4 @@
-# One image for every role: `crm-sweep worker` by default, any other command by naming it.
+# One image for every role: `crm-sweep worker` by default, or any other command given as arguments.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
@@ -12,7 +12,7 @@ COPY worker worker
 COPY web web
 COPY cli cli
 COPY simulator simulator
-# pip itself is of no use in the image that runs.
+# pip itself is of no use in the final image.
 RUN /opt/crm-sweep/bin/pip install --constraint constraints.txt . \
  && /opt/crm-sweep/bin/pip uninstall --yes pip
 
@@ -24,15 +24,15 @@ COPY --from=build /opt/crm-sweep /opt/crm-sweep
 ENV PATH=/opt/crm-sweep/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-# By number, so that `runAsNonRoot` and volumes can rely on it.
+# A number, so that `runAsNonRoot` and volumes can rely on it.
 USER 10001:10001
-# Lists, reports and the state directory of `crm-sweep run` are looked for here.
+# Relative paths of lists, reports and the state directory of `crm-sweep run` start here.
 WORKDIR /data
-# `crm-sweep api` listens here; a worker listens nowhere.
+# `crm-sweep api` listens on this port; a worker listens on none.
 EXPOSE 8080
-# The worker lets the batches in flight finish before it ends.
+# The worker finishes the batches in flight before it exits.
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK: a worker answers no calls. It ends by itself when it cannot work, and `state_reason: no_worker` says
-# when none is alive. The API is asked for /readyz (docker-compose.yml).
+# No HEALTHCHECK: a worker answers no requests. It exits on its own when it cannot work, and `state_reason: no_worker`
+# tells when none is alive. For the API, docker-compose.yml checks /readyz.
 ENTRYPOINT ["crm-sweep"]
 CMD ["worker"]

@@ -1,15 +1,15 @@
-# Every target does its own set-up: a fresh clone needs Python 3.11+ and make, nothing else.
-# Another interpreter: `make test PYTHON=python3.12`. A change of interpreter makes .venv anew.
+# Every target does its own setup: a fresh clone needs only Python 3.11+ and make.
+# Another interpreter: `make test PYTHON=python3.12`. Changing the interpreter recreates .venv.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Test processes that run side by side: a number, or auto for one per core. Most tests wait more than they work, so there
-# are half as many again as cores. `make test JOBS=0` runs them one by one, which reads best. ARGS go to pytest:
-# `make test ARGS="-k ledger"`.
+# Parallel test processes: a number, or auto for one per core. Most tests wait more than they work, so the default is one
+# and a half per core. `make test JOBS=0` runs the tests one by one, which gives the most readable output. ARGS are
+# passed to pytest: `make test ARGS="-k ledger"`.
 JOBS   ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) * 3 / 2 )))
 ARGS   ?=
 
-# The stamp says for which Python, and with which pins, .venv was made; when either changes, it is made again.
+# The stamp records the Python version and the pins that .venv was made with; if either changes, it is made again.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 STAMP   := $(VENV)/.installed-$(VERSION)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
@@ -31,12 +31,12 @@ $(STAMP)-bench: $(STAMP)
 	$(INSTALL) '.[dev,bench]'
 	@touch $@
 
-dev: $(STAMP) ## Set up .venv with the program and the developers' tools
+dev: $(STAMP) ## Set up .venv with the program and the development tools
 
-demo: $(STAMP) ## One cleanup of 20,000 simulated contacts, checked against the portal
+demo: $(STAMP) ## Clean up 20,000 simulated contacts and check the ledger against the portal
 	$(BIN)/crm-sweep demo
 
-# The benchmarks are tried as well, so their peers have to be there.
+# The benchmarks are tested as well, so their peers have to be installed.
 test: $(STAMP)-bench ## Run every test: unit, integration, acceptance
 	tests/tools.sh
 	$(BIN)/pytest -n $(or $(JOBS),auto) --dist worksteal $(ARGS)
@@ -53,10 +53,10 @@ format: $(STAMP) ## Format the code and apply safe fixes
 docs: $(STAMP) ## Bring the parts of the documentation that are made from code up to date
 	$(BIN)/python -m tools
 
-bench: $(STAMP)-bench ## Measure speed, memory and storage side by side with the peers
+bench: $(STAMP)-bench ## Measure speed, memory and storage side by side with peers
 	$(BIN)/python -m bench
 
-chaos: $(STAMP) ## Kill, freeze and lie to everything for some minutes, then check every contact
+chaos: $(STAMP) ## Kill, freeze and mislead everything for a few minutes, then check every contact
 	$(BIN)/python -m chaos $(ARGS)
 
 clean: ## Remove everything that make created

@@ -1,4 +1,4 @@
-"""`python -m cli` is `crm-sweep`: how the demo starts its own processes, wherever the program is installed."""
+"""`python -m cli`, the same as `crm-sweep`: how the demo starts its processes, wherever the program is installed."""
 
 from cli.program import main
 

@@ -16,19 +16,26 @@ from web.server import serve
 def api(
     ctx: typer.Context,
     host: Annotated[
-        str | None, typer.Option("--host", metavar="HOST", help="Address to listen on; else api.host.")
+        str | None, typer.Option("--host", metavar="HOST", help="Address to listen on, instead of api.host.")
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to listen on, 0 for any; else api.port."),
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Port to listen on, instead of api.port; 0 for any free one.",
+        ),
     ] = None,
 ) -> ExitCode:
     """Run the HTTP API and its page, print the address, and log to standard error.
 
-    Without api.keys it listens on loopback addresses only, and whoever can reach them may do everything. SIGTERM and
-    Ctrl-C let requests in progress finish. It starts, and waits, also while Redis is away.
+    Without api.keys it listens on loopback addresses only, and anyone who can reach them can do everything. After
+    SIGTERM or Ctrl-C it finishes the requests in progress. It also starts while Redis is away, and waits for it.
 
-    Exit codes: 0 stopped in an orderly way, 2 the configuration is wrong, or it may or can not listen there.
+
+    Exit codes: 0 stopped in an orderly way, 2 the configuration is wrong, or it cannot or must not listen there.
 
     Examples:
       crm-sweep api
@@ -42,6 +49,6 @@ def api(
 
 
 def _say_where(url: str) -> None:
-    # Whether anybody can read it or not, the API is up; its log has the address as well.
+    # Whether or not anyone reads it, the API is up; the address is in its log as well.
     with contextlib.suppress(ReaderGone, OutputLost):
         out(f"listening on {url}\n")

@@ -1,4 +1,4 @@
-"""Child processes that take signals as those of a terminal do, and end with us, however we end."""
+"""Child processes that handle signals as on a terminal, and that end when we do, however we end."""
 
 import ctypes
 import os
@@ -13,10 +13,10 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def default_signals() -> None:
-    """For `preexec_fn`: give a child the signals that a shell on a terminal gives it.
+    """Set a child's signals as a shell on a terminal does; for `preexec_fn`.
 
-    What is ignored or blocked is inherited: below `nohup`, or behind an `&` in a script, a child would be deaf to the
-    very signals by which it is told to end.
+    Ignored and blocked signals are inherited: under `nohup`, or with an `&` in a script, a child would be deaf to the
+    very signals that tell it to end.
     """
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -24,10 +24,10 @@ def default_signals() -> None:
 
 
 def die_with_parent() -> None:
-    """For `preexec_fn`: the signals of a terminal, and SIGKILL when this process ends, even if it is killed outright.
+    """Set the signals of a terminal, and SIGKILL for when this process ends, even if it is killed; for `preexec_fn`.
 
-    SIGKILL, because a child that has been stopped takes no other one. Only Linux can do that. The child must be started
-    by the main thread: the system looks at the thread that started it.
+    SIGKILL, because a stopped child reacts to no other signal. Only Linux can do this. The child must be started by the
+    main thread, because the system watches the thread that started it.
     """
     default_signals()
     if _libc is not None:
@@ -35,7 +35,7 @@ def die_with_parent() -> None:
 
 
 def end(pid: int) -> None:
-    """Ask a process to end, also one that has been stopped: it would not notice before it goes on.
+    """Ask a process to end, even if it is stopped: then it would not react before it continues.
 
     Raises:
         ProcessLookupError: there is no such process.

@@ -18,17 +18,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 
 def operator() -> str:
-    """Name whoever runs this command, for the record of what was done to a job."""
+    """Return the name of the user who runs this command, for the record of a job's actions."""
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number that has no name
+    except (KeyError, OSError):  # a container may run under a user ID that has no name
         name = str(os.getuid())
-    # It may come from the environment, which may say anything.
+    # It may come from the environment, which can hold anything.
     return f"cli:{name[:64].encode('utf-8', 'replace').decode()}"
 
 
 def settings_of(ctx: typer.Context) -> Settings:
-    """Load the settings that the command line names.
+    """Load the settings that the command line points to.
 
     Raises:
         ConfigError: they cannot be used.
@@ -39,11 +39,11 @@ def settings_of(ctx: typer.Context) -> Settings:
 
 @contextlib.asynccontextmanager
 async def redis_of(settings: Settings, *, patience_s: float = 3.0) -> AsyncIterator[ArqRedis]:
-    """Connect to the configured Redis while the block lasts.
+    """Connect to the configured Redis for the duration of the block.
 
     Args:
         settings: the configuration.
-        patience_s: about how long a command is tried again while Redis is away.
+        patience_s: about how long a command is retried while Redis is away.
     """
     redis = connect(settings.redis.url, patience_s=patience_s, tls_ca_file=settings.redis.tls_ca_file)
     try:

@@ -1,4 +1,4 @@
-"""`crm-sweep demo`: one cleanup from end to end, every part real but the portal, and checked against its truth."""
+"""`crm-sweep demo`: a cleanup from end to end, with everything real except the portal, checked against its truth."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ from jobs.ledger.rows import read_results
 from jobs.store.keys import WORKERS
 from jobs.view.job import Job
 
-#: The portal has more contacts than the list names: those must still be there at the end.
+#: The portal has more contacts than are listed: those must still be there at the end.
 LISTED = 20_000
 BYSTANDERS = 500
 MISSING, READ_ONLY, INVOICED, DUPLICATES = 300, 120, 180, 250
@@ -49,7 +49,7 @@ _PORTAL = [
     *("--jitter", "0.3"),
     *("--concurrency", "8"),
     *("--seed", "1"),
-    # Now and then the portal deletes and then answers 500, as the real one does.
+    # Now and then the portal deletes contacts and then answers 500, as the real one does.
     *("--fault", '{"fault": "error", "when": "after", "rate": 0.03}'),
 ]
 
@@ -69,7 +69,7 @@ batch_size_max = 200
 
 _GO_ON = "then start the demo again"
 
-#: So that a page that is open sees the end, before everything goes away.
+#: Lets an open page show the end before everything shuts down.
 _LAST_LOOK_S = 1.5
 
 _START_S = 30.0
@@ -79,13 +79,13 @@ _LIMIT_S = 180.0
 
 def demo(
     stay: Annotated[
-        bool, typer.Option("--stay", help="Keep everything running afterwards, to try the page, until Ctrl-C.")
+        bool, typer.Option("--stay", help="Keep everything running afterwards, until Ctrl-C, to try the page.")
     ] = False,
 ) -> ExitCode:
     """Clean up 20,000 contacts of a simulated portal, and check the ledger against it. Takes about 20 seconds.
 
-    Needs nothing: starts a Redis, a simulated portal, a worker and the API with its page in a temporary directory, and
-    leaves nothing behind. Exit code 0 only if the ledger and the portal agree about every contact.
+    Needs no setup: it starts a Redis, a simulated portal, a worker and the API with its page in a temporary directory,
+    and leaves nothing behind. The exit code is 0 only if the ledger and the portal agree about every contact.
 
     Examples:
       crm-sweep demo
@@ -107,7 +107,7 @@ def demo(
         job, agreed = run_async(on_server(server, _clean_up(settings, contacts, portal_url), go_on=_GO_ON))
         if stay:
             note(f"everything stays up for you to try, until Ctrl-C: {page}")
-            with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
+            with contextlib.suppress(KeyboardInterrupt):  # the way it is meant to end
                 run_async(on_server(server, _until_interrupted(), go_on=_GO_ON))
     if not agreed:
         return ExitCode.JOB_ENDED_BADLY
@@ -136,7 +136,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
                 async with asyncio.timeout(_LIMIT_S):
                     job = await follow(redis, accepted.job_id, show, until=lambda job: job.ended, patience_s=None)
         except TimeoutError:
-            raise UsageError(f"the demo is not done after {_LIMIT_S:.0f} s: is the machine very busy?") from None
+            raise UsageError(f"the demo is not done after {_LIMIT_S:.0f} s; is the machine very busy?") from None
         await asyncio.sleep(_LAST_LOOK_S)
         out(rendered(summary(job)))
         truth = await Truth.read(portal_url)
@@ -155,7 +155,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
 
 
 async def _worker_is_there(redis: ArqRedis) -> None:
-    """Wait until the worker has said that it is alive.
+    """Wait until the worker has reported that it is alive.
 
     Raises:
         UsageError: it does not.
@@ -168,7 +168,7 @@ async def _worker_is_there(redis: ArqRedis) -> None:
 
 
 def _write_list(target: Path) -> None:
-    """Write a list as people have them: a CSV with other columns, in no order, with duplicates."""
+    """Write a list such as people have: a CSV with other columns, unsorted, with duplicates."""
     chance = random.Random(1)  # noqa: S311 - the same list every time
     ids = list(range(1, LISTED + 1))
     ids += chance.sample(ids, DUPLICATES)
@@ -181,7 +181,7 @@ def _write_list(target: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary_directory() -> Iterator[str]:
-    # Like every other part, removed without being disturbed: a second Ctrl-C must not leave anything behind.
+    # Like everything else, removed with signals ignored: a second Ctrl-C must not leave anything behind.
     directory = tempfile.TemporaryDirectory(prefix="crm-sweep-demo-")
     try:
         yield directory.name
@@ -192,7 +192,7 @@ def _temporary_directory() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _listening(*arguments: str) -> Iterator[str]:
-    """Run a server of this very program; gives the address on which it says that it listens."""
+    """Run a server of this program; yield the address on which it reports that it listens."""
     with _process(*arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         first_line = process.stdout.readline().decode() if process.stdout else ""
         _, _, url = first_line.partition("listening on ")
@@ -215,15 +215,15 @@ def _worker(configuration: Path, log: Path) -> Iterator[None]:
 def _process(
     *arguments: str, stdout: int | None = None, stderr: IO[bytes] | int | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command of this very program while the block lasts."""
+    """Run a command of this program for the duration of the block."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CRM_SWEEP_")}
     process = subprocess.Popen(  # noqa: S603 - our own program, no shell
         [sys.executable, "-m", "cli", *arguments],
         stdin=subprocess.DEVNULL,
         env=environment,
-        # Not in the terminal's process group: Ctrl-C must reach the demo, and the others only through it.
+        # Not in the terminal's process group: Ctrl-C must reach the demo, and the others only through the demo.
         start_new_session=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread runs yet, and it is one system call
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread runs yet, and it is a single system call
         stdout=stdout,
         stderr=stderr,
     )

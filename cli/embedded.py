@@ -1,7 +1,7 @@
-"""A Redis-compatible server of our own, for `run`, `demo` and the tests: a real Valkey out of a wheel.
+"""A Redis-compatible server of our own, for `run`, `demo` and the tests: a real Valkey from a wheel.
 
-It keeps its data under one directory, listens on a Unix socket there and on nothing else, and writes every change to
-disk before it answers, because the ledger must survive whatever happens to the machine.
+It keeps its data in one directory, listens only on a Unix socket there, and writes every change to disk before it
+answers, because the ledger must survive whatever happens to the machine.
 """
 
 import asyncio
@@ -24,23 +24,23 @@ from cli.children import die_with_parent, end
 from config.errors import CrmSweepError
 from config.redis_url import RedisUrl
 
-#: Loading the ledger of a ten-million campaign takes seconds; a server that is not up by then will not come up.
+#: Loading the ledger of a campaign of ten million takes seconds; a server that is not up by then will not come up.
 _START_S = 120.0
 _STOP_S = 30.0
 
 _PAUSE_S = 0.02
 
-#: How long a server that is up may take for a sign of life, seconds.
+#: How long a server that is up may take to answer a ping, seconds.
 _ANSWERS_S = 3.0
 
-#: A disk with less room than this is full.
+#: A disk with less space than this is full.
 _FULL_BYTES = 1 << 20
 
-#: A line of its log that tells of a problem: `4711:M 25 Nov 2026 12:00:00.000 # Out of memory`.
+#: A line of its log that reports a problem: `4711:M 25 Nov 2026 12:00:00.000 # Out of memory`.
 _PROBLEM = re.compile(r"\d+:\w .{20,30} # (.*)")
 _LOG_TAIL_BYTES = 1 << 16
 
-#: Unix socket paths may have 107 bytes.
+#: A Unix socket path can have at most this many bytes.
 _LONGEST_SOCKET_PATH = 107
 
 
@@ -52,8 +52,8 @@ class EmbeddedServer:
     """One server for one directory; a second one for the same directory is refused.
 
     Args:
-        directory: where the data lives; made if it does not exist.
-        fsync: `always` writes every change to disk before it is answered, `no` is for throw-away data.
+        directory: where the data is kept; created if it does not exist.
+        fsync: `always` writes every change to disk before answering, `no` is for throw-away data.
     """
 
     def __init__(self, directory: Path, *, fsync: str = "always") -> None:
@@ -66,17 +66,17 @@ class EmbeddedServer:
 
     @property
     def log(self) -> Path:
-        """What it says of itself."""
+        """The server's log file."""
         return self.directory / "valkey.log"
 
     @property
     def url(self) -> RedisUrl:
-        """Where it listens."""
+        """The address that it listens on."""
         return RedisUrl(f"unix://{self._socket}")
 
     @property
     def pid(self) -> int:
-        """Process ID of the server."""
+        """The process ID of the server."""
         if self._process is None:
             raise EmbeddedServerError("the embedded server is not running")
         return self._process.pid
@@ -101,7 +101,7 @@ class EmbeddedServer:
             raise
 
     async def restart(self) -> None:
-        """Start it again after it has ended, and wait until it has loaded its data, or has ended once more.
+        """Start it again after it has ended, and wait until it has loaded its data or has ended once more.
 
         Raises:
             EmbeddedServerError: it does not come up.
@@ -115,19 +115,19 @@ class EmbeddedServer:
         raise EmbeddedServerError(f"the embedded server does not answer; see {self.log}")
 
     async def answers(self) -> bool:
-        """Ask it for a sign of life, and wait for some seconds at most."""
+        """Check whether it is alive, waiting for a few seconds at most."""
         try:
             return await asyncio.to_thread(self._is_up)
         except EmbeddedServerError:
             return False
 
     def fate(self) -> str | None:
-        """Tell how it has ended, its last words, and whether the disk is full; None as long as it runs."""
+        """Return how it ended, its last words, and whether the disk is full; None while it runs."""
         code = None if self._process is None else self._process.poll()
         if code is None:
             return None
         if code < 0:
-            why = ", as the system does when memory is short" if code == -signal.SIGKILL else ""
+            why = ", as the system does when it runs out of memory" if code == -signal.SIGKILL else ""
             fate = f"was killed by {signal.Signals(-code).name}{why}"
         else:
             fate = f"ended with exit code {code}"
@@ -136,7 +136,7 @@ class EmbeddedServer:
         return f"the embedded server {fate}{f' ({words})' if words else ''}{disk}"
 
     def disk_is_full(self) -> bool:
-        """Whether there is no room left for its data."""
+        """Check whether there is no space left for its data."""
         return shutil.disk_usage(self.directory).free < _FULL_BYTES or "No space left" in self._last_words()
 
     def stop(self) -> None:
@@ -174,22 +174,22 @@ class EmbeddedServer:
         return self._socket_directory / "valkey.sock"
 
     def _take_lock(self) -> None:
-        # The lock belongs to this process and is never inherited: it falls when the process dies, however it dies.
+        # The lock belongs to this process and is never inherited: it is released when the process dies, no matter how.
         self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EmbeddedServerError(
-                f"{self.directory} is in use by another crm-sweep; wait for it, or choose another --state-dir"
+                f"{self.directory} is in use by another crm-sweep; wait for that one, or choose another --state-dir"
             ) from None
 
     def _end_leftover(self) -> None:
-        """End the server of a process that was killed: it holds the data, and its address is not known any more."""
+        """End the server of a process that was killed: it holds the data, and its address is no longer known."""
         with contextlib.suppress(FileNotFoundError, PermissionError, ValueError, ProcessLookupError):
             pid = int((self.directory / "valkey.pid").read_text())
-            # Its working directory tells it from a stranger that has got the same process ID meanwhile.
+            # Its working directory tells it from an unrelated process that has the same process ID by now.
             if Path(f"/proc/{pid}/cwd").resolve(strict=True) == self.directory:
-                # The hard way where it does not listen: two servers must never write to the same files.
+                # SIGKILL if it does not react: two servers must never write to the same files.
                 for number in (signal.SIGTERM, signal.SIGKILL):
                     os.kill(pid, number)
                     os.kill(pid, signal.SIGCONT)
@@ -221,12 +221,12 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             # Not in the terminal's process group: Ctrl-C must reach us, and the server only through us.
             start_new_session=True,
-            preexec_fn=_as_a_server,  # noqa: PLW1509 - some system calls, and no lock that a thread could hold
+            preexec_fn=_as_a_server,  # noqa: PLW1509 - a few system calls, and no lock that a thread could hold
         )
         (self.directory / "valkey.pid").write_text(str(self._process.pid))
 
     def _is_up(self) -> bool:
-        """Look whether it answers; False while it loads its data.
+        """Check whether it answers; False while it loads its data.
 
         Raises:
             EmbeddedServerError: it has ended.
@@ -245,7 +245,7 @@ class EmbeddedServer:
                 return False
 
     def _last_words(self) -> str:
-        """Give what it has logged as a problem since it was started, the last two lines of it."""
+        """Return the last two problems that it has logged since it was started."""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
             file.seek(max(self._log_from, self.log.stat().st_size - _LOG_TAIL_BYTES))
             problems = [
@@ -259,12 +259,12 @@ class EmbeddedServer:
 
 def _as_a_server() -> None:
     die_with_parent()
-    # A limit on the size of files is an error that the server reports, not a signal that kills it without a word.
+    # Exceeding a limit on file sizes must be an error that the server reports, not a signal that kills it silently.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
 def _until(seconds: float) -> Iterator[None]:
-    """Repeat something for a bounded time, with short pauses."""
+    """Yield repeatedly for a limited time, with short pauses."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         yield

@@ -1,4 +1,4 @@
-"""Exit codes, and the one table that turns whatever went wrong into a line on standard error and an exit code."""
+"""Exit codes, and the one table that turns an error into a line on standard error and an exit code."""
 
 import asyncio
 from enum import IntEnum
@@ -19,13 +19,13 @@ from jobs.words.states import State
 
 
 class ExitCode(IntEnum):
-    """What the process says to whoever started it."""
+    """What the process reports to its caller."""
 
     DONE = 0
-    """All is well."""
+    """Success."""
     JOB_ENDED_BADLY = 1
-    """The job failed, was cancelled, or stopped because too many contacts failed; or what a command has done, which the
-    message tells, could not be written to standard output or to its file."""
+    """The job failed, was cancelled, or stopped because too many contacts failed; or the result of a command could not
+    be written to standard output or to its file, in which case the message reports what was done."""
     BAD_INPUT = 2
     """Bad usage, bad input or a bad configuration; nothing was changed."""
     SOME_FAILED = 3
@@ -33,25 +33,25 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     """No such job or portal."""
     UNREACHABLE = 5
-    """Redis or the portal cannot be reached, or refuses: credentials, a right, a full memory or disk."""
+    """Redis or the portal cannot be reached, or refuses: credentials, a missing right, full memory or a full disk."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM."""
 
 
 class UsageError(CrmSweepError):
-    """The command cannot be carried out as it was given; the message says what to do instead."""
+    """The command cannot be carried out as given; the message says what to do instead."""
 
 
 class Interrupted(CrmSweepError):
-    """The person stopped the work; the message says where it stands and how to go on."""
+    """The user stopped the work; the message says how far it is and how to continue."""
 
 
 class JobStopped(CrmSweepError):
-    """The job waits for a person; the message says why and how to go on.
+    """The job waits for a person; the message says why and how to continue.
 
     Args:
-        message: for the person.
-        job: as it stands now.
+        message: for the user.
+        job: its current view.
     """
 
     def __init__(self, message: str, job: Job) -> None:
@@ -61,16 +61,16 @@ class JobStopped(CrmSweepError):
 
 
 def exit_code_of(job: Job) -> ExitCode:
-    """Give the exit code for a job that has ended."""
+    """Return the exit code for a job that has ended."""
     if job.state is not State.COMPLETED:
         return ExitCode.JOB_ENDED_BADLY
     return ExitCode.SOME_FAILED if job.counts[Outcome.FAILED] else ExitCode.DONE
 
 
 def explain(error: BaseException) -> tuple[str, ExitCode] | None:
-    """Turn an error into a line for standard error and an exit code; None for a bug, which deserves a report.
+    """Turn an error into a line for standard error and an exit code; None for a bug, which should be reported.
 
-    Errors about the list or the configuration may take several lines, one per thing that is wrong.
+    Errors in the list or the configuration can take several lines, one per problem.
     """
     if isinstance(error, JobStopped):
         return str(error), error.exit_code
@@ -80,7 +80,7 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
     return None
 
 
-#: First row that fits wins.
+#: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
     ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
@@ -95,18 +95,18 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
 _WAYS_OUT = {
     None: "correct the list",
     WayOut.COLUMN: "name the column or key of the contact ID with --column",
-    WayOut.HEADER: "put a header line before the rows, which names the column of the contact ID, such as id",
-    WayOut.MULTILINE: "correct the quote marks, or say with --multiline that fields go over several lines",
-    WayOut.SKIP_INVALID: "correct the list, or leave such values out with --skip-invalid",
+    WayOut.HEADER: "add a header line that names the column of the contact ID, such as id",
+    WayOut.MULTILINE: "correct the quotation marks, or use --multiline if fields span several lines",
+    WayOut.SKIP_INVALID: "correct the list, or use --skip-invalid to leave such values out",
 }
 
 
 def _in_words(error: BaseException) -> str:
     match error:
         case UnknownJob():
-            return f"{error}; `crm-sweep list` shows the jobs there are"
+            return f"{error}; `crm-sweep list` shows the existing jobs"
         case UnknownPortal():
-            return f"{error}; `crm-sweep check` reads the configuration"
+            return f"{error}; `crm-sweep check` checks the configuration"
         case JobExists():
             return f"{error}; choose another --id, or leave it out"
         case IntakeError() if error.bad_lines or error.way_out:

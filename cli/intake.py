@@ -1,4 +1,4 @@
-"""From FILE on the command line to a list of contact IDs that somebody has agreed to delete."""
+"""From FILE on the command line to a list of contact IDs that the user has agreed to delete."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ File = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
-        help="The contact IDs, plain or gzip: one a line, a CSV with a column id, contact_id or contactid, "
+        help="The contact IDs, plain or gzipped: one per line, a CSV with a column id, contact_id or contactid, "
         "a JSON array, or NDJSON. - is standard input.",
         show_default=False,
     ),
@@ -33,13 +33,13 @@ Column = Annotated[
     typer.Option("--column", metavar="NAME", help="Column or key of the contact ID, if it has another name."),
 ]
 SkipInvalid = Annotated[
-    bool, typer.Option("--skip-invalid", help="Drop and count what is not a contact ID, instead of refusing the list.")
+    bool, typer.Option("--skip-invalid", help="Skip and count what is not a contact ID, instead of refusing the list.")
 ]
 Multiline = Annotated[
     bool,
     typer.Option(
         "--multiline",
-        help="Fields of a CSV go over several lines. Needed only where such a line could be a row of its own.",
+        help="Fields of a CSV span several lines. Needed only if such a line could be a row of its own.",
     ),
 ]
 WantedPriority = Annotated[
@@ -47,7 +47,7 @@ WantedPriority = Annotated[
     typer.Option(
         "--priority",
         metavar="PRIORITY",
-        help=f"How often the job's turn comes among the others of its portal: {', '.join(Priority)}.",
+        help=f"How often the job gets a turn among the other jobs of its portal: {', '.join(Priority)}.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed above confirm_above without a terminal.")]
@@ -59,8 +59,8 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
     Args:
         file: a path, or - for standard input.
         column: name of the ID column or key, instead of the usual names.
-        skip_invalid: drop and count what is not a contact ID.
-        multiline: fields of a CSV may go over several lines, also where one of these could be a row of its own.
+        skip_invalid: skip and count what is not a contact ID.
+        multiline: fields of a CSV can span several lines, even if one of these could be a row of its own.
 
     Raises:
         IntakeError: it is not a list of contact IDs.
@@ -79,12 +79,12 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
 
 
 def will_ask(intake: Intake, *, above: int, yes: bool) -> bool:
-    """Tell whether `confirm` asks somebody: then they should see first how the list was read."""
+    """Check whether `confirm` is going to ask the user, who should first see how the list was read."""
     return not yes and (len(intake.ids) > above or intake.report.perhaps_cut_off) and sys.stdin.isatty()
 
 
 def tell(file: str, intake: Intake) -> None:
-    """Say what was in a list, and how it was read."""
+    """Tell the user what was in a list, and how it was read."""
     name, report = _name(file), intake.report
     note(f"{name}: {', '.join([plural(len(intake.ids), 'contact ID'), *_left_out(intake)])}")
     note(f"{name}: read as {report.understood()}; {report.counted()}")
@@ -93,18 +93,18 @@ def tell(file: str, intake: Intake) -> None:
 
 
 def confirm(intake: Intake, portal: str, *, above: int, yes: bool) -> None:
-    """Let the person type the number of contacts before that many are deleted, or those of a list that may be cut off.
+    """Have the user type the number of contacts before deleting many of them, or those of a list that may be cut off.
 
-    Without a terminal such a list is taken like any other: a script has to go on.
+    Without a terminal, a list that may be cut off is treated like any other, so that scripts keep going.
 
     Args:
         intake: the contact IDs that would be deleted.
         portal: the portal's name.
-        above: no question up to so many.
-        yes: it has been agreed to already.
+        above: up to this many contacts, do not ask.
+        yes: whether the user has already agreed.
 
     Raises:
-        UsageError: nobody agreed.
+        UsageError: the user did not agree.
     """
     count = len(intake.ids)
     if yes or (count <= above and not will_ask(intake, above=above, yes=yes)):
@@ -121,7 +121,7 @@ def confirm(intake: Intake, portal: str, *, above: int, yes: bool) -> None:
 
 
 def _left_out(intake: Intake) -> list[str]:
-    """Say what a list holds besides the contact IDs that would be deleted."""
+    """Return in words what a list holds besides the contact IDs that would be deleted."""
     told = []
     if intake.duplicates:
         told.append(f"{plural(intake.duplicates, 'duplicate')} left out")

@@ -1,6 +1,6 @@
 """Ctrl-C, SIGTERM and a closed terminal mean the same: stop in an orderly way.
 
-The handlers are set, and not left to the system: process 1 of a container has no default action for any signal.
+The handlers are set explicitly, because process 1 of a container has no default action for any signal.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def heeded() -> tuple[signal.Signals, ...]:
-    """Give the signals that stop a command: below `nohup`, a closed terminal does not."""
+    """Return the signals that stop a command; under `nohup`, a closed terminal does not."""
     return tuple(
         number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
     )
@@ -20,7 +20,7 @@ def heeded() -> tuple[signal.Signals, ...]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Make SIGTERM and a closed terminal raise KeyboardInterrupt as well, so that `finally` blocks are run."""
+    """Make SIGTERM and a closed terminal raise KeyboardInterrupt as well, so that `finally` blocks run."""
     before = {number: signal.signal(number, signal.default_int_handler) for number in heeded()}
     try:
         yield
@@ -31,7 +31,7 @@ def terminable() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def interruptible() -> AsyncIterator[asyncio.Event]:
-    """Set an event at the first signal instead of breaking off; a second signal cancels the block."""
+    """Set an event at the first signal instead of aborting; a second signal cancels the block."""
     stop = asyncio.Event()
     loop, block = asyncio.get_running_loop(), asyncio.current_task()
 
@@ -53,7 +53,7 @@ async def interruptible() -> AsyncIterator[asyncio.Event]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let no signal break off a short piece of cleaning up."""
+    """Ignore signals during a short clean-up."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield

@@ -1,7 +1,7 @@
-"""Working on a server of our own: it is looked after, and its death is noticed at once.
+"""Working on a server of our own: it is kept running, and its death is noticed immediately.
 
-Whoever waits for a server far away has to be patient, because it may come back. Our own server comes back only if we
-start it again, and when it cannot come back there is nothing to wait for.
+With a remote server one has to be patient, because it may come back. Our own server comes back only if we start it
+again, and if it cannot come back, there is nothing to wait for.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from jobs.store.connection import AWAY
 
 T = TypeVar("T")
 
-#: A server that ends more often than this in so many seconds is not started again.
+#: A server that ends more often than this within the time below is not started again.
 MOST_RESTARTS = 5
 _RESTARTS_WITHIN_S = 600.0
 
-#: How often it is looked at, seconds.
+#: How often it is checked, seconds.
 _LOOK_S = 0.1
 
-#: How long it may say nothing while we want to stop, seconds. A healthy one answers at once.
+#: How long it may stay silent while we want to stop, seconds. A healthy one answers immediately.
 _SILENT_S = 10.0
 
 _GO_ON = "then start the same command again: it carries on"
@@ -35,20 +35,20 @@ _GO_ON = "then start the same command again: it carries on"
 async def on_server(
     server: EmbeddedServer, work: Coroutine[Any, Any, T], stop: asyncio.Event | None = None, go_on: str = _GO_ON
 ) -> T:
-    """Do some work, and keep the server up meanwhile.
+    """Do some work and keep the server running until it is done.
 
-    The work is not waited for where the server cannot be brought back, or where it is to stop and the server does not
+    The work is abandoned if the server cannot be brought back, or if the work is told to stop and the server does not
     answer: it could not record anything. `run_async` ends what is left of it.
 
     Args:
-        server: a server that runs.
-        work: uses it, patiently enough for a restart.
-        stop: is set when the work has been told to stop; None if it is stopped by cancelling this.
-        go_on: what a person does after having put things right.
+        server: a running server.
+        work: uses the server, patiently enough to outlast a restart.
+        stop: set when the work has been told to stop; None if the work is stopped by cancelling this call.
+        go_on: what the user should do after fixing the problem.
 
     Raises:
         EmbeddedServerError: the server has ended, and starting it again does not help.
-        Interrupted: the work is to stop, and the server does not answer.
+        Interrupted: the work was told to stop, and the server does not answer.
     """
     working = asyncio.create_task(work)
     keeping: asyncio.Task[None] = asyncio.create_task(_keep_up(server, go_on))
@@ -64,7 +64,7 @@ async def on_server(
         try:
             return working.result()
         except (*AWAY, RedisError) as error:
-            fate = server.fate() or f"the embedded server does not do its work ({error})"
+            fate = server.fate() or f"the embedded server does not work ({error})"
             raise EmbeddedServerError(f"{fate}; see {server.log}, {go_on}") from None
     finally:
         for task in (working, *helpers):
@@ -94,7 +94,7 @@ async def _keep_up(server: EmbeddedServer, go_on: str) -> None:
 
 
 async def _silence(server: EmbeddedServer, stop: asyncio.Event) -> None:
-    """Wait until the work has been told to stop, and the server does not answer any more."""
+    """Wait until the work has been told to stop and the server no longer answers."""
     await stop.wait()
     heard_s = time.monotonic()
     while time.monotonic() - heard_s < _SILENT_S:

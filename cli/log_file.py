@@ -1,4 +1,4 @@
-"""A log that nobody waits for: work goes on where it cannot be written, as on a full disk."""
+"""A log that holds up nothing: work goes on even if it cannot be written, as on a full disk."""
 
 import contextlib
 import io
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class LogFile(io.TextIOWrapper):
-    """A text file that lines are added to, and lost where they cannot be written."""
+    """A text file that lines are appended to; lines that cannot be written are lost."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(_Lossy(path, "a"), encoding="utf-8", write_through=True)
 
 
 class _Lossy(io.FileIO):
-    """A file that says of everything that it is written."""
+    """A file that reports everything as written."""
 
     def write(self, data: Any) -> int:
         with contextlib.suppress(OSError):

@@ -23,7 +23,7 @@ _ACTIONS = 5
 
 
 def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:
-    """Show a job once: its state, why it waits and what to do, its counts, who did what to it last.
+    """Show a job once: its state, why it waits and what to do, its counts, and the last actions on it.
 
     Exit codes: 0 done, 2 bad usage, 4 no such job, 5 Redis cannot be reached.
 
@@ -48,7 +48,7 @@ def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCo
 def watch(ctx: typer.Context, job_id: JobId) -> ExitCode:
     """Show a job's progress until it ends.
 
-    A job that waits for somebody goes on being watched: what it waits for and what to do is shown. Ctrl-C ends the
+    A job that waits for a person is still watched: the display shows what it waits for and what to do. Ctrl-C ends the
     watching, not the job.
 
     Exit codes: 0 done, 1 failed or cancelled, 3 done but some contacts failed, 4 no such job, 5 Redis cannot be
@@ -71,9 +71,9 @@ def list_(
         State | None, typer.Option("--state", metavar="STATE", help=f"Only jobs in this state: {', '.join(State)}.")
     ] = None,
     portal: Annotated[str | None, typer.Option("--portal", metavar="NAME", help="Only jobs of this portal.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")] = 50,
     cursor: Annotated[
-        str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
+        str | None, typer.Option("--cursor", metavar="CURSOR", help="Continue after the previous page.")
     ] = None,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -91,7 +91,7 @@ def list_(
     except ValueError:
         raise UsageError(f"--cursor {cursor!r} is not the next_cursor of a page") from None
     if portal and not page.jobs:
-        settings.portal(portal)  # jobs outlive their portal's configuration; a name without either is a typing error
+        settings.portal(portal)  # jobs outlive their portal's configuration; a name with neither is a typo
     if as_json:
         out(to_json({"jobs": page.jobs, "next_cursor": page.next_cursor}).decode() + "\n")
         return ExitCode.DONE
@@ -105,7 +105,7 @@ def list_(
 
 
 def _tell_standing(job: Job) -> None:
-    """Say why a job waits, or why it failed, and what to do."""
+    """Print why a job waits, or why it failed, and what to do."""
     waits = standing(job)
     if waits:
         out(waits + "\n")
@@ -118,7 +118,7 @@ async def _read(settings: Settings, job_id: str) -> Job:
 
 async def _watch(settings: Settings, job_id: str) -> Job:
     async with redis_of(settings) as redis:
-        await read_job(redis, job_id)  # says at once, and in full, what is wrong with the ID or with Redis
+        await read_job(redis, job_id)  # reports immediately, and in full, what is wrong with the ID or with Redis
         with display() as show:
             return await follow(redis, job_id, show, until=lambda job: job.ended)
 

@@ -1,4 +1,4 @@
-"""The one place that starts an event loop for a command: uvloop where there is one."""
+"""The one place that starts an event loop for a command: uvloop where available."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from cli.interrupts import heeded
 
 T = TypeVar("T")
 
-#: How long whatever still runs may take to clean up when a command has come to its end, seconds.
+#: How long tasks that still run at the end of a command may take to clean up, seconds.
 _LEAVE_S = 5.0
 
 _left_behind: list[asyncio.Runner] = []
@@ -20,8 +20,8 @@ _left_behind: list[asyncio.Runner] = []
 def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end.
 
-    A signal cancels it, a second one breaks off. What it has started and not waited for is cancelled, and left behind
-    if it does not end within some seconds: it may wait for a Redis that will never answer.
+    A signal cancels it, a second one aborts. Tasks that it has started and not waited for are cancelled, and left
+    behind if they do not end within a few seconds: they may wait for a Redis that will never answer.
 
     Raises:
         KeyboardInterrupt, asyncio.CancelledError: a signal came; the coroutine was cancelled and has cleaned up.
@@ -37,7 +37,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
 
 
 def left_behind() -> bool:
-    """Whether something still runs that does not end: then the process must not wait for it."""
+    """Check whether tasks were left behind that do not end: then the process must not wait for them."""
     return bool(_left_behind)
 
 
@@ -58,7 +58,7 @@ def _on_signals(loop: asyncio.AbstractEventLoop, cancel: Callable[[], object]) -
         asked = True
         loop.call_soon_threadsafe(cancel)
 
-    # Not by the loop's own handlers: `interruptible` puts back what it finds here, which those would not survive.
+    # Not with the loop's own handlers: `interruptible` restores the handlers it finds, which does not work with those.
     before = {number: signal.signal(number, on_signal) for number in heeded()}
     try:
         yield
@@ -68,7 +68,7 @@ def _on_signals(loop: asyncio.AbstractEventLoop, cancel: Callable[[], object]) -
 
 
 def _ended(loop: asyncio.AbstractEventLoop) -> bool:
-    """Cancel what still runs; False if it does not end in time."""
+    """Cancel the tasks that still run; return False if they do not end in time."""
     running = asyncio.all_tasks(loop)
     for task in running:
         task.cancel()
@@ -81,7 +81,7 @@ def _ended(loop: asyncio.AbstractEventLoop) -> bool:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - there is none for some platforms
+        import uvloop  # noqa: PLC0415 - not available on some platforms
     except ImportError:
         return None
     return uvloop.new_event_loop

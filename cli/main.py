@@ -24,7 +24,7 @@ from config.settings import LogConfig
 
 _ONE_SHOT, _JOBS, _PORTALS, _SERVICES = "Without any server", "Jobs", "Portals", "Services"
 
-#: Every command: where the help shows it, and the function that carries it out.
+#: Every command: the panel of the help that shows it, and the function that carries it out.
 _COMMANDS = {
     "run": (_ONE_SHOT, "cli.run:run"),
     "demo": (_ONE_SHOT, "cli.demo:demo"),
@@ -77,19 +77,19 @@ def _options(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="PATH", help="The configuration file; else CRM_SWEEP_CONFIG, else ./crm-sweep.toml."
+            "--config", metavar="PATH", help="Configuration file; default CRM_SWEEP_CONFIG, else ./crm-sweep.toml."
         ),
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options that come before the command."""
+    """Handle the options that come before the command."""
     ctx.obj = config
 
 
 def _app(argv: Sequence[str]) -> typer.Typer:
-    """Put together the commands that a command line names, or all of them: importing them takes most of the time."""
+    """Build the app with the commands that the command line names, or all: importing them takes most of the time."""
     app = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="rich",
@@ -101,7 +101,7 @@ def _app(argv: Sequence[str]) -> typer.Typer:
         panel, place = _COMMANDS[name]
         module, _, function = place.partition(":")
         command = getattr(import_module(module), function)
-        # The simulator reads its options itself, --help included.
+        # The simulator parses its options itself, including --help.
         options: dict[str, Any] = _PASSED_ON if name == "simulator" else {}
         app.command(name, help=_reflowed(command.__doc__), rich_help_panel=panel, **options)(command)
     return app
@@ -123,9 +123,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with terminable():
             code = _main(sys.argv[1:] if argv is None else argv)
-    except SystemExit as ended:  # of argparse and typer
+    except SystemExit as ended:  # from argparse and typer
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    if left_behind():  # the interpreter would wait for it, or complain about it
+    if left_behind():  # the interpreter would wait for these tasks, or complain about them
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
                 stream.flush()
@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _main(argv: Sequence[str]) -> int:
     prepare_streams()
-    # Only errors, and on standard error: commands say what is to be said themselves.
+    # Only errors, on standard error: commands print their own messages.
     configure_logging(LogConfig(format="console", level="error"))
     try:
         code = _app(argv)(args=argv, prog_name="crm-sweep", standalone_mode=False)
@@ -148,13 +148,13 @@ def _main(argv: Sequence[str]) -> int:
         message, code = explain(error) or _bug(error)
         note(f"crm-sweep: {message}")
         return code
-    if code == ExitCode.INTERRUPTED:  # typer's word for Ctrl-C
+    if code == ExitCode.INTERRUPTED:  # how typer reports Ctrl-C
         note("crm-sweep: interrupted")
     return int(code or ExitCode.DONE)
 
 
 def _bug(error: BaseException) -> tuple[str, ExitCode]:
-    """Write down where a bug struck, without secrets, and say in which file."""
+    """Save the traceback of a bug to a file, without secrets, and return a message that names the file."""
     with tempfile.NamedTemporaryFile("w", prefix="crm-sweep-crash-", suffix=".txt", delete=False) as file:
         file.write(mask_text(traceback.format_exc()))
     return f"unexpected {type(error).__name__}, a bug; details: {file.name}", ExitCode.JOB_ENDED_BADLY

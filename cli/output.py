@@ -1,4 +1,4 @@
-"""Writing to standard output, of which somebody may read only the first lines, and notes to standard error."""
+"""Writing to standard output, of which the reader may want only the first lines, and notes to standard error."""
 
 import os
 import sys
@@ -9,23 +9,23 @@ from rich.console import Console
 
 from config.errors import CrmSweepError
 
-#: Columns of a line that nobody looks at on a terminal.
+#: Width of output that does not go to a terminal, columns.
 _NEVER_WRAPPED = 10_000
 
 
 class ReaderGone(Exception):
-    """Whoever read standard output has had enough, or never wanted any."""
+    """The reader of standard output has stopped reading, or there never was one."""
 
 
 class OutputLost(CrmSweepError):
-    """What a command has to say could not be written, whatever it has done; the message tells both."""
+    """The output of a command could not be written, whatever it has done; the message says both."""
 
 
 def out(text: str) -> None:
     """Write text to standard output.
 
     Raises:
-        ReaderGone: nobody reads it any more.
+        ReaderGone: the reader is gone.
         OutputLost: it cannot be written, as on a full disk.
     """
     try:
@@ -40,14 +40,14 @@ def out(text: str) -> None:
 
 
 def out_after(deed: str, what: str, text: str) -> None:
-    """Write to standard output what came of something that is done, and cannot be taken back.
+    """Write to standard output the result of something that is done and cannot be undone.
 
-    Where that fails, standard error tells the deed at least. A reader that has gone, or that there never was, is no
+    If that fails, standard error at least reports what was done. A reader that is gone, or never existed, is not an
     error.
 
     Args:
-        deed: what was done, `job X is queued`.
-        what: what the text is, `its ID`.
+        deed: what was done, such as `job X is queued`.
+        what: what the text is, such as `its ID`.
         text: for standard output.
 
     Raises:
@@ -57,7 +57,7 @@ def out_after(deed: str, what: str, text: str) -> None:
     try:
         out(text)
     except ReaderGone:
-        note(f"{lost}: nobody reads it")
+        note(f"{lost}: the reader is gone")
     except OutputLost as error:
         raise OutputLost(f"{lost}: {str(error).partition(': ')[2]}") from None
     else:
@@ -66,7 +66,7 @@ def out_after(deed: str, what: str, text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Write a line for the person at the terminal to standard error, if it can be written."""
+    """Write a line for the user to standard error, if it can be written."""
     text = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
     try:
         sys.stderr.write(text + "\n")
@@ -76,12 +76,12 @@ def note(text: str) -> None:
 
 
 def plural(count: int, one: str) -> str:
-    """Count things in words: 1 line, 2,000 lines."""
+    """Return a count with its noun: 1 line, 2,000 lines."""
     return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def notes() -> Console:
-    """Give a console on standard error."""
+    """Return a console on standard error."""
     return Console(stderr=True, highlight=False)
 
 
@@ -89,11 +89,11 @@ def rendered(renderable: object, *, fitted: bool = True) -> str:
     """Render for standard output: in colour and as wide as the terminal, or as plain lines that are never wrapped.
 
     Args:
-        renderable: what Rich can show.
-        fitted: cut and wrap to the terminal's width; False where nothing may be cut, such as IDs to be copied.
+        renderable: anything that Rich can show.
+        fitted: cut and wrap to the terminal's width; False if nothing may be cut, such as IDs to be copied.
     """
     terminal = fitted and sys.stdout.isatty()
-    # Not onto standard output itself: whether that can be written is for `out` to find out.
+    # Not to standard output itself: `out` has to find out whether that can be written.
     paper = StringIO()
     console = Console(
         file=paper, highlight=False, force_terminal=terminal or None, width=None if terminal else _NEVER_WRAPPED
@@ -104,25 +104,25 @@ def rendered(renderable: object, *, fitted: bool = True) -> str:
 
 
 def mute(stream: TextIO) -> None:
-    """Let whatever is still written to a broken stream, by the interpreter at its end as well, go nowhere."""
+    """Discard whatever is still written to a broken stream, including by the interpreter when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def _is_closed() -> bool:
-    """Whether this process was started without a standard output: `prepare_streams` has put a file in its place."""
+    """Check whether this process was started without standard output: then `prepare_streams` has replaced it."""
     return sys.stdout.name == os.devnull
 
 
 def prepare_streams() -> None:
-    """Give a process that was started without its standard streams some that go nowhere.
+    """Replace missing standard streams of this process by ones that discard everything.
 
-    Otherwise the next file or socket opened would get their numbers, and what is printed would end up in it.
+    Otherwise the next file or socket that is opened would get their numbers, and printed text would end up in it.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - open until the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no é must not end the work
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show é must not end the work

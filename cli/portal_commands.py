@@ -1,4 +1,4 @@
-"""`crm-sweep portals` and `limits`: how hard the portals are driven, and changing that while jobs run."""
+"""`crm-sweep portals` and `limits`: how hard the portals are driven, and how to change that while jobs run."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ _LEAST_CONCURRENCY, _MOST_CONCURRENCY = MAX_CONCURRENCY
 
 
 def portals(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
-    """Show the configured portals: their limits, what they are driven with now, and what keeps them waiting.
+    """Show the configured portals: their limits, how hard they are driven now, and what they wait for.
 
     Exit codes: 0 done, 2 bad usage, 5 Redis cannot be reached.
 
@@ -37,7 +37,7 @@ def portals(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
         if any(any(_changed(view)) for view in views):
             note("* changed live; `crm-sweep limits NAME --reset` goes back to the configuration")
     else:
-        note("no portal is configured; `crm-sweep check` reads the configuration")
+        note("no portal is configured; `crm-sweep check` checks the configuration")
     return ExitCode.DONE
 
 
@@ -53,12 +53,12 @@ def limits(
         int | None,
         typer.Option("--max-concurrency", min=_LEAST_CONCURRENCY, max=_MOST_CONCURRENCY, help="Calls in flight."),
     ] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Go back to what the configuration says.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Go back to the configured limits.")] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Change how hard a portal is driven, live: every worker keeps to it from its next batch on.
+    """Change how hard a portal is driven while jobs run: each worker applies the change from its next batch on.
 
-    It holds until it is changed again, restarts included; the configuration file stays as it is. Without an option,
+    The change lasts until the next one, even across restarts; the configuration file stays as it is. Without options,
     the limits are only shown.
 
     Exit codes: 0 done, 2 bad usage, 4 no such portal, 5 Redis cannot be reached.
@@ -69,7 +69,7 @@ def limits(
       crm-sweep limits main --reset
     """
     if reset and (requests_per_second is not None or max_concurrency is not None):
-        raise UsageError("--reset goes back to the configuration: give either that or new limits")
+        raise UsageError("--reset goes back to the configuration; use either that or new limits, not both")
     settings = settings_of(ctx)
     portal = settings.portal(name)
     rate: float | str | None = CONFIGURED if reset else requests_per_second
@@ -97,12 +97,12 @@ async def _limit(
 
 
 def drive(view: PortalView) -> str:
-    """Say in one line how hard a portal is driven."""
+    """Return one line about how hard a portal is driven."""
     rate = (
         f"{view.requests_per_second:g} calls/s{_unlike(view.requests_per_second, view.configured_requests_per_second)}"
     )
     if view.learned_requests_per_second < view.requests_per_second:
-        rate += f", driven with {view.learned_requests_per_second:g} since it pushed back"
+        rate += f", driven at {view.learned_requests_per_second:g} since it pushed back"
     concurrency = f"{view.max_concurrency} in flight{_unlike(view.max_concurrency, view.configured_max_concurrency)}"
     rest = f"; {_rest(view)}" if view.push_back_until else ""
     return (
@@ -141,7 +141,7 @@ def _table(views: list[PortalView]) -> Table:
 
 
 def _changed(view: PortalView) -> tuple[bool, bool]:
-    """Say which limits are not those of the configuration: the rate, the concurrency."""
+    """Return which limits differ from the configuration: the rate, the concurrency."""
     return (
         view.requests_per_second != view.configured_requests_per_second,
         view.max_concurrency != view.configured_max_concurrency,

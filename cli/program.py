@@ -1,6 +1,6 @@
-"""How the program starts: it heeds signals before it loads anything, and loading takes longer than the rest of it.
+"""How the program starts: it handles signals before it loads anything, as loading takes longer than the rest.
 
-Process 1 of a container is deaf to a signal for which it has no handler: one that comes early would be lost.
+Process 1 of a container ignores any signal that it has no handler for, so one that comes early would be lost.
 """
 
 import sys
@@ -16,7 +16,7 @@ def main() -> None:
     """
     try:
         with terminable():
-            from cli.main import main as run  # noqa: PLC0415 - this is what takes its time
+            from cli.main import main as run  # noqa: PLC0415 - this is what takes long
 
             run()
     except KeyboardInterrupt:

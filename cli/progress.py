@@ -1,4 +1,4 @@
-"""Showing how a job gets on: a live view on a terminal, a plain line now and then elsewhere."""
+"""Showing the progress of a job: a live view on a terminal, a plain line now and then elsewhere."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from jobs.view.job import Job, read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import StateReason, is_moving
 
-#: How often the job is looked at, and how often a plain line is written at most, seconds.
+#: How often the job is read, and how often at most a plain line is written, seconds.
 POLL_S = 0.25
 LINE_EVERY_S = 3.0
 
@@ -33,14 +33,14 @@ Show = Callable[[Job], None]
 async def follow(
     redis: Redis, job_id: str, show: Show, *, until: Callable[[Job], bool], patience_s: float | None = PATIENCE_S
 ) -> Job:
-    """Show a job again and again until something is true of it.
+    """Show a job repeatedly until a condition holds.
 
     Args:
         redis: the connection.
         job_id: the job's ID.
-        show: is given the job at every look.
-        until: says whether that was the last look.
-        patience_s: how long Redis may be away; None where somebody else looks after it, and says so.
+        show: called with the job each time it is read.
+        until: the condition.
+        patience_s: how long Redis may be away; None if the caller looks after Redis and reports on it.
 
     Raises:
         UnknownJob: no such job.
@@ -69,10 +69,10 @@ async def follow(
 
 @contextlib.contextmanager
 def display(go_on: str | None = None) -> Iterator[Show]:
-    """Give what shows a job on standard error, in the way that suits it.
+    """Yield a function that shows a job on standard error, in the way that suits it.
 
     Args:
-        go_on: what lets the job go on when it is paused; by default the command `resume`.
+        go_on: how to continue the job when it is paused; by default the command `resume`.
     """
     console = notes()
     if not console.is_terminal:
@@ -83,7 +83,7 @@ def display(go_on: str | None = None) -> Iterator[Show]:
 
 
 class _PlainLines:
-    """A line when the state changes, and every few seconds."""
+    """Writes a line when the state changes, and every few seconds."""
 
     def __init__(self, go_on: str | None) -> None:
         self._go_on = go_on
@@ -92,7 +92,7 @@ class _PlainLines:
         self._at_s = float("-inf")
 
     def show(self, job: Job) -> None:
-        """Write a line, if it is time for one."""
+        """Write a line if it is time for one."""
         facts = (job.state, job.counts)
         now_s = time.monotonic()
         if self._shown and facts[0] == self._shown[0] and now_s - self._at_s < LINE_EVERY_S:
@@ -107,7 +107,7 @@ class _PlainLines:
         self._standing = waits
 
 
-#: Reasons that last for a moment: not worth a line of their own.
+#: Reasons that last only a moment and are not worth a line of their own.
 _PASSING = {reason for reason in StateReason if is_moving(reason)} | {StateReason.STARTING}
 
 
@@ -116,7 +116,7 @@ def _panel(job: Job, console: Console, go_on: str | None) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=max(job.total, 1), completed=done, width=min(40, console.width // 2))
     facts.add_row(bar, f"{done:,} of {job.total:,}", f"{job.contacts_per_second:,.0f}/s", time_left(job))
-    # Text wraps on a narrow terminal, where a table would cut the names of the outcomes.
+    # Text wraps on a narrow terminal, whereas a table would cut off the names of the outcomes.
     counts = Text(
         "  ".join(f"{outcome} {job.counts[outcome]:,}".replace(" ", "\N{NO-BREAK SPACE}") for outcome in decided(job))
     )

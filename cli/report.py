@@ -1,4 +1,4 @@
-"""Writing the ledger of a job: to standard output, or to a file that appears as a whole or not at all."""
+"""Writing the ledger of a job: to standard output, or to a file that appears complete or not at all."""
 
 import contextlib
 import os
@@ -19,17 +19,17 @@ async def write_report(redis: Redis, job_id: str, target: Path | None, form: For
     Args:
         redis: the connection.
         job_id: the job's ID.
-        target: the file; None is standard output.
-        form: how.
+        target: the file; None for standard output.
+        form: the format.
         outcome: only the contact IDs with this outcome; None for all.
 
     Returns:
-        How many lines were written, the header not counted.
+        How many lines were written, not counting the header.
 
     Raises:
         UnknownJob: no such job; nothing was written.
         OutputLost: the file, or standard output, cannot be written.
-        ReaderGone: nobody reads standard output any more.
+        ReaderGone: the reader of standard output is gone.
     """
     count = 0
     with _written(target) if target else contextlib.nullcontext(out) as write:
@@ -40,7 +40,7 @@ async def write_report(redis: Redis, job_id: str, target: Path | None, form: For
 
 
 def check_target(target: Path) -> None:
-    """See early whether a file can be written, not after hours of work.
+    """Check early that a file can be written, rather than after hours of work.
 
     Raises:
         UsageError: it cannot.
@@ -50,12 +50,12 @@ def check_target(target: Path) -> None:
     if not target.parent.is_dir():
         raise UsageError(f"{target} cannot be written: there is no directory {target.parent}")
     if not os.access(target.parent, os.W_OK):
-        raise UsageError(f"{target} cannot be written: no permission for {target.parent}")
+        raise UsageError(f"{target} cannot be written: no permission to write to {target.parent}")
 
 
 @contextlib.contextmanager
 def _written(target: Path) -> Iterator[Callable[[str], None]]:
-    """Give what writes to a file, which appears when all is written; a pipe or a device takes it as it comes."""
+    """Yield a function that writes to a file, which appears once all is written; pipes and devices get it directly."""
     special = target.exists() and not target.is_file()
     place = target if special else target.with_name(f".{target.name}.{os.getpid()}.tmp")
     with _lost(target):
@@ -73,7 +73,7 @@ def _written(target: Path) -> Iterator[Callable[[str], None]]:
                 os.fsync(file.fileno())
                 place.replace(target)
     finally:
-        with contextlib.suppress(OSError):  # said already, where it matters
+        with contextlib.suppress(OSError):  # already reported where it matters
             file.close()
         if not special:
             place.unlink(missing_ok=True)

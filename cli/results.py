@@ -24,12 +24,12 @@ def results(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How lines are written.")] = Format.CSV,
     target: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write there, as a whole or not at all.")
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="File to write to, completely or not at all.")
     ] = None,
 ) -> ExitCode:
     """Write the ledger of a job: one line per contact ID, in ascending order.
 
-    It can be read at any time; contacts that are not decided yet are `pending`.
+    The ledger can be read at any time; contacts that are not decided yet are `pending`.
 
     Exit codes: 0 done, 1 the file or standard output cannot be written, as on a full disk, 2 bad usage, 4 no such job,
     5 Redis cannot be reached.

@@ -1,4 +1,4 @@
-"""`crm-sweep simulator`: the simulated portal alone."""
+"""`crm-sweep simulator`: the simulated portal on its own."""
 
 import typer
 

@@ -16,7 +16,7 @@ from jobs.words.states import Event
 
 
 def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
-    """Pause a job: no new batch starts, those in flight are recorded.
+    """Pause a job: no new batch is sent, and those in flight are still recorded.
 
     Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
@@ -27,9 +27,9 @@ def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
 
 def resume(ctx: typer.Context, job_id: JobId) -> ExitCode:
-    """Let a job go on that is paused, or that waits for the portal: after a fault, or after a rest it asked for.
+    """Resume a job that is paused, or that waits for the portal: after a fault, or during a rest the portal asked for.
 
-    Where the portal had asked for a rest, one careful call goes alone before the others follow.
+    If the portal had asked for a rest, one careful call goes alone before the others follow.
 
     Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
@@ -40,7 +40,7 @@ def resume(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
 
 def cancel(ctx: typer.Context, job_id: JobId) -> ExitCode:
-    """Stop a job for good. Contacts that were never sent become `skipped`; what was sent is accounted for.
+    """Stop a job for good. Contacts that were never sent become `skipped`; those that were sent get their outcome.
 
     Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
@@ -51,7 +51,7 @@ def cancel(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
 
 def approve(ctx: typer.Context, job_id: JobId) -> ExitCode:
-    """Agree to a job that is larger than the portal's approval_above, so that it starts.
+    """Approve a job that is larger than the portal's approval_above, so that it starts.
 
     Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
@@ -62,10 +62,10 @@ def approve(ctx: typer.Context, job_id: JobId) -> ExitCode:
 
 
 def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
-    """Try the contacts of a completed job that `failed` again, within the same job and ledger.
+    """Retry the contacts of a completed job that `failed`, within the same job and ledger.
 
-    Everything else that is decided stays as it is. A contact that is gone by now becomes `presumed_deleted`, because a
-    deletion that was given up may have come late.
+    All other outcomes stay as they are. A contact that is gone by now becomes `presumed_deleted`, because a deletion
+    that was given up may have taken effect late.
 
     Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
@@ -74,7 +74,7 @@ def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
     """
     steered = run_async(_steer(settings_of(ctx), job_id, Event.RETRY_FAILED))
     count = steered.retried
-    what = f"{count:,} contacts are tried again" if count else "no contact has failed, so nothing is tried again"
+    what = f"{count:,} contacts are retried" if count else "no contact has failed, so there is nothing to retry"
     _done(f"job {job_id} is {steered.state}: {what}")
     return ExitCode.DONE
 
@@ -86,9 +86,9 @@ def priority(
         Priority, typer.Argument(metavar="PRIORITY", help="urgent, normal or background.", show_default=False)
     ],
 ) -> ExitCode:
-    """Change how often a job's turn comes among the others of its portal, from its next batch on.
+    """Change how often a job gets a turn among the other jobs of its portal, from its next batch on.
 
-    An urgent job has ten turns for each one of a normal job, and that one ten for each one of a background job.
+    An urgent job gets ten turns for each turn of a normal job, and a normal job ten for each turn of a background job.
 
     Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
 
@@ -97,7 +97,7 @@ def priority(
       crm-sweep priority 01JD4M6Y9Q background
     """
     run_async(_set_priority(settings_of(ctx), job_id, wanted))
-    _done(f"job {job_id} is {wanted} now")
+    _done(f"job {job_id} is now {wanted}")
     return ExitCode.DONE
 
 

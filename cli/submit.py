@@ -53,11 +53,11 @@ def submit(
 ) -> ExitCode:
     """Queue a job and print its ID as the only line on standard output.
 
-    With --id, submitting the same list again gives the same job; another list under the same ID is refused. An urgent
-    job has ten turns at its portal for each one of a normal job, and that one ten for each one of a background job.
+    With --id, submitting the same list again returns the same job; another list with the same ID is refused. An urgent
+    job gets ten turns for each turn of a normal job, and a normal job ten for each turn of a background job.
 
-    Exit codes: 0 queued, 1 queued, but that could not be written to standard output (standard error has the ID), 2 bad
-    usage or input, and nothing was queued, 4 no such portal, 5 Redis cannot be reached or refuses.
+    Exit codes: 0 queued, 1 queued, but the ID could not be written to standard output (it is on standard error), 2 bad
+    usage or input, nothing was queued, 4 no such portal, 5 Redis cannot be reached or refuses.
 
     Examples:
       crm-sweep submit contacts.csv --portal main --label "spring cleanup"
@@ -101,7 +101,7 @@ def submit(
 
 
 async def _submit(settings: Settings, submission: Submission) -> tuple[Accepted, Job | None]:
-    """Queue the job; gives it as it is then, or None where Redis went away just after."""
+    """Queue the job and return it as it is then, or None if Redis went away right after."""
     async with redis_of(settings) as redis:
         accepted = await submit_job(redis, submission)
         try:

@@ -1,4 +1,4 @@
-"""A job in words and numbers for people: its table of outcomes, and one line about where it stands."""
+"""A job in words and numbers for people: its table of outcomes, and one line about its progress."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -33,7 +33,7 @@ _STATES = {
 
 
 def summary(job: Job) -> RenderableType:
-    """Show what became of a job: the same job always shows the same."""
+    """Render what became of a job, always the same for the same job."""
     table = Table(box=None, pad_edge=False, show_header=False, show_footer=True)
     table.add_column("outcome", footer="total")
     table.add_column("contacts", footer=f"{job.total:,}", justify="right")
@@ -53,25 +53,25 @@ def summary(job: Job) -> RenderableType:
 
 
 def headline(job: Job) -> Text:
-    """Name the job and its state."""
+    """Return a line that names the job and its state."""
     label = f" ({job.label})" if job.label else ""
     text = Text(f"job {job.id}{label} on portal {job.portal}: ")
     return text.append(job.state, style=_STATES.get(job.state, ""))
 
 
 def standing(job: Job, go_on: str | None = None) -> str:
-    """Say why the job waits or stopped and what to do; empty while it moves.
+    """Return why the job waits or stopped and what to do; empty while it moves.
 
     Args:
         job: the job.
-        go_on: what lets it go on when it is paused; by default the command `resume`.
+        go_on: how to continue it when it is paused; by default the command `resume`.
     """
     if not job.state_reason:
         return ""
     if job.state_reason in NEEDS_A_PERSON and job.last_error:
-        # It says what is wrong and what to do, and better than the general words can.
+        # It says what is wrong and what to do, better than general advice can.
         return f"{job.state_reason}: {job.last_error}; then {go_on or f'`crm-sweep resume {job.id}`'}"
-    # Nobody resumes a job that is not paused by starting the command again that is running now.
+    # A job that is not paused is not resumed by starting the command that is already running.
     calm = go_on is not None and job.state_reason == StateReason.PUSH_BACK
     advice = StateReason.PUSH_BACK.meaning if calm else advice_on(job.state_reason, job.id, go_on)
     trouble = f" (last error: {job.last_error})" if job.last_error and job.state_reason not in _CALM else ""
@@ -79,7 +79,7 @@ def standing(job: Job, go_on: str | None = None) -> str:
     return f"{job.state_reason}{until}: {advice}{trouble}"
 
 
-#: Reasons that are no trouble: the last error belongs to something that is over.
+#: Reasons that are not a problem: the last error is about something that is over.
 _CALM = {
     StateReason.OPERATOR,
     StateReason.APPROVAL,
@@ -91,18 +91,18 @@ _CALM = {
 
 
 def standstill(job: Job, word: str) -> str:
-    """Say in one line of plain text how far a job is that nobody works on: without a pace, which would be of the past.
+    """Return one line of plain text about how far a stationary job is, without a pace, which would be outdated.
 
     Args:
         job: the job.
-        word: what is the matter with it.
+        word: its state, or what keeps it from moving.
     """
     parts = [f"{job.id}: {word}", f"{job.total - job.counts[Outcome.PENDING]:,} of {job.total:,}"]
     return ", ".join(parts + [f"{outcome} {job.counts[outcome]:,}" for outcome in decided(job)])
 
 
 def line(job: Job) -> str:
-    """Say in one line of plain text how far a job is."""
+    """Return one line of plain text about how far a job is."""
     parts = [standstill(job, job.state)]
     if job.contacts_per_second and not job.ended:
         parts.append(f"{job.contacts_per_second:,.0f}/s")
@@ -112,17 +112,17 @@ def line(job: Job) -> str:
 
 
 def time_left(job: Job) -> str:
-    """Say how long a job will take still, at least a second; empty if that is not known."""
+    """Return in words how long a job will still take, at least a second; empty if that is not known."""
     return "" if job.eta_s is None else f"{duration(max(job.eta_s, 1))} left"
 
 
 def decided(job: Job) -> list[Outcome]:
-    """Give the final outcomes that there are so far."""
+    """Return the final outcomes that a job has so far."""
     return [outcome for outcome, count in job.counts.items() if count and outcome is not Outcome.PENDING]
 
 
 def duration(seconds: float) -> str:
-    """Write a time span as people say it: 7s, 3m 20s, 5h 10m, 2d 4h."""
+    """Format a time span for people: 7s, 3m 20s, 5h 10m, 2d 4h."""
     whole = round(seconds)
     for unit, size, smaller, fraction in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
         if whole >= size:

@@ -19,10 +19,10 @@ from jobs.view.why import Why, explain
 
 
 def why(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:
-    """Say what holds a job back now, what its portal answered last, and when it may be done.
+    """Show what holds a job back now, what its portal answered last, and when the job may be done.
 
-    The one thing that binds is named: the portal's rate or concurrency, a rest that the portal asked for, other jobs,
-    a pause, a fault. The end is told as a range, from the slowest to the fastest pace that the job had so far.
+    Names the one binding constraint: the portal's rate or concurrency, a rest that the portal asked for, other jobs, a
+    pause, a fault. The time left is a range, from the fastest to the slowest pace that the job has had so far.
 
     Exit codes: 0 done, 2 bad usage, 4 no such job, 5 Redis cannot be reached.
 
@@ -41,7 +41,7 @@ async def _explain(settings: Settings, job_id: str) -> Why:
 
 
 def lines_of(found: Why) -> Iterator[str]:
-    """Write an explanation for people."""
+    """Yield an explanation for people, line by line."""
     yield f"job {found.id} is {found.state}"
     yield f"{found.constraint}: {found.explanation}" if found.constraint else found.explanation
     if found.until:
@@ -57,7 +57,7 @@ def lines_of(found: Why) -> Iterator[str]:
 
 
 def _answers(portal: PortalView) -> Iterator[str]:
-    """Sum the last answers up, and tell the newest in full."""
+    """Summarise the last answers, and describe the newest in full."""
     if not portal.last_answers:
         return
     results = Counter(answer.result for answer in portal.last_answers)

@@ -12,13 +12,13 @@ from worker.main import run_worker
 
 
 def worker(ctx: typer.Context) -> ExitCode:
-    """Run a worker: it drives the portals as long as there are jobs, and logs to standard error.
+    """Run a worker: it drives the portals whenever there are jobs, and logs to standard error.
 
-    SIGTERM and Ctrl-C let the batches in flight finish (worker.shutdown_grace_s). Any number of workers may run;
-    the portals' limits hold for all of them together.
+    After SIGTERM or Ctrl-C it finishes the batches in flight (worker.shutdown_grace_s). Any number of workers can run;
+    the portals' limits apply to all of them together.
 
-    Exit codes: 0 stopped in an orderly way, 2 the configuration, or the settings of Redis, put the ledger at risk,
-    5 Redis cannot be reached at the start. Once it runs, a worker outlives an outage of Redis.
+    Exit codes: 0 stopped in an orderly way, 2 the configuration is wrong, or the settings of Redis put the ledger at
+    risk, 5 Redis cannot be reached at the start. Once it runs, a worker survives an outage of Redis.
 
     Examples:
       crm-sweep worker
@@ -31,7 +31,7 @@ def worker(ctx: typer.Context) -> ExitCode:
 
 
 async def _work(settings: Settings) -> None:
-    # A worker is patient once it runs; at its start a wrong address should show at once.
+    # A worker is patient once it runs; at the start, a wrong address should be reported immediately.
     async with redis_of(settings) as redis:
         await check_server(redis)
     log = get_logger()

@@ -6,10 +6,10 @@ from worker.proxy_failures import AT_PROXY_TABLE, NO_TUNNEL, SAID_BY_PROXY, TUNN
 _PROXIES = """
 ## Proxies
 
-Where a portal has a proxy. To `https://` addresses it opens a tunnel, and what goes wrong before that stands has never
-reached the portal. Calls to `http://` addresses it reads and may answer itself, also after the portal has done what was
-asked. So there, an answer that is not the API's own error is *unknown* whatever the table of statuses says, but for
-401, 413, 414 and 429, with which a call is turned away unread.
+This is for portals behind a proxy. For `https://` addresses the proxy opens a tunnel, and whatever goes wrong before
+the tunnel is open never reached the portal. Calls to `http://` addresses it reads and may answer itself, even after the
+portal has done what was asked. So for those, an answer that is not the API's own error is *unknown* whatever the table
+of statuses says, except for 401, 413, 414 and 429, which turn a call away unread.
 
 """
 
@@ -20,7 +20,7 @@ _RULES = "|---|---|---|---|---|---|\n"
 def render() -> str:
     """Return the tables as Markdown."""
     parts = [
-        "## Statuses\n\nThe first row that fits wins.\n\n",
+        "## Statuses\n\nThe first matching row wins.\n\n",
         "| HTTP | Body ",
         _COLUMNS,
         "|---|---",
@@ -34,7 +34,8 @@ def render() -> str:
     parts += [_PROXIES, "| What the proxy does ", _COLUMNS, "|---", _RULES]
     parts += [f"| answers CONNECT with {_range(statuses)} {_row(decision)}" for statuses, decision in TUNNEL_TABLE]
     parts += [f"| `{_name(cls)}`, with the proxy {_row(decision)}" for cls, decision in AT_PROXY_TABLE.items()]
-    parts += [f"| breaks off before there is a connection to the portal {_row(NO_TUNNEL)}"]
+    parts += [f"| breaks off before it is connected to the portal {_row(NO_TUNNEL)}"]
+
     parts += [f"| answers itself with {status} {_row(decision)}" for status, decision in SAID_BY_PROXY.items()]
     return "".join(parts).rstrip()
 

@@ -1,9 +1,9 @@
-"""Reads the API's envelope out of an answer's body, exactly or not at all.
+"""Reads the API's envelope from an answer's body, exactly or not at all.
 
 The envelope is `{"count":2,"status":0,"statusCode":200,"response":[…]}`, or the same as XML with the root `result` and
-one `response` element per item. Zero counts are left out. Keys are camelCase on the wire although the published
-examples write them otherwise, so they are matched in any case: a fast decoder that knows the usual spelling goes first,
-a slow one takes what it does not fit.
+one `response` element per item. Zero counts are left out. Keys are camelCase on the wire, although the published
+examples write them differently, so they are matched ignoring case: a fast decoder that knows the usual spelling goes
+first, and a slow one reads what does not fit it.
 """
 
 import re
@@ -22,7 +22,7 @@ from worker.portal_answers import Visible
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _LONGEST_INTEGER = 20  # digits; a contact ID has ten
-_BOOLEANS = {"true": True, "false": False}  # the API writes them in lower case, its published sample capitalised
+_BOOLEANS = {"true": True, "false": False}  # lower case in the API, capitalised in its published sample
 
 
 class NotAnEnvelopeError(Exception):
@@ -34,7 +34,7 @@ class Ids:
     """The contact IDs that an answer lists."""
 
     ids: list[int]
-    #: The envelope's own counts say that the list is all there is.
+    #: Whether the envelope's own counts say that the list is complete.
     complete: bool
 
 
@@ -48,7 +48,7 @@ class Rights:
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What came with a status that is not success."""
+    """The body of an answer whose status is not success."""
 
     kind: Body
     hresult: int | None = None
@@ -82,7 +82,7 @@ class _RightEnvelope(_Envelope, kw_only=True):
     response: list[_Right]
 
 
-# Knowing nothing but the ID, the decoder skips the rest of each contact, which makes it several times faster.
+# Knowing only the ID, the decoder skips the rest of each contact, which makes it several times faster.
 _decode_ids = msgspec.json.Decoder(_IdEnvelope).decode
 _decode_rights = msgspec.json.Decoder(_RightEnvelope).decode
 _NOT_DECODED = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -100,7 +100,7 @@ def read_ids(body: bytes) -> Ids:
         pass
     else:
         items = envelope.response
-        # An empty list, or counts that do not agree, may only be spelt in a way that this decoder does not know.
+        # An empty list, or counts that do not agree, may just be spelt in a way that this decoder does not know.
         if items and _is_success(envelope) and _is_complete(envelope, len(items)):
             return Ids([item.id for item in items], complete=True)
     loose, items_loose = _read_items(_read_fields(body))
@@ -124,7 +124,7 @@ def read_rights(body: bytes) -> Rights:
             return Rights(visible, complete=len(visible) == len(items))
     loose, items_loose = _read_items(_read_fields(body))
     visible = dict(map(_right, items_loose))
-    # A contact that is listed twice may stand where another one should.
+    # A contact that is listed twice may be there in place of another one.
     return Rights(visible, complete=_is_complete(loose, len(visible)))
 
 
@@ -138,7 +138,7 @@ def read_right(body: bytes) -> Rights:
 
 
 def read_object(body: bytes, *, status_code: int) -> dict[str, Any]:
-    """Read an answer whose response is a single object; its keys come back in lower case.
+    """Read an answer whose response is a single object; its keys are returned in lower case.
 
     Raises:
         NotAnEnvelopeError: it is not an envelope of success with such a response.
@@ -154,7 +154,7 @@ def read_object(body: bytes, *, status_code: int) -> dict[str, Any]:
 
 
 def read_error(body: bytes) -> ErrorBody:
-    """Tell what kind of body came with an error, and what the API says in it. Never raises."""
+    """Return what kind of body came with an error, and what the API says in it. Never raises."""
     if not body.strip():
         return ErrorBody(Body.EMPTY)
     try:
@@ -174,7 +174,7 @@ def _is_success(envelope: _Envelope, status_code: int = 200) -> bool:
 
 
 def _is_complete(envelope: _Envelope, items: int) -> bool:
-    """Say whether the envelope's counts agree with the number of items: none left out, none before, none after."""
+    """Check whether the envelope's counts agree with the number of items: none left out, none before, none after."""
     return (
         envelope.count == items
         and envelope.total in {0, items}
@@ -194,7 +194,7 @@ def _right(item: dict[str, Any]) -> tuple[int, Visible]:
 
 
 def _read_items(fields: dict[str, Any], status_code: int = 200) -> tuple[_Envelope, list[dict[str, Any]]]:
-    """Check the fields of an envelope of success; the items' keys come back in lower case."""
+    """Check the fields of an envelope of success; the items' keys are returned in lower case."""
     if "status" not in fields:
         raise NotAnEnvelopeError
     envelope = _Envelope(
@@ -212,7 +212,7 @@ def _read_items(fields: dict[str, Any], status_code: int = 200) -> tuple[_Envelo
 
 
 def _read_fields(body: bytes) -> dict[str, Any]:
-    """Read the envelope's fields, of either format; keys in lower case."""
+    """Read the envelope's fields in either format; keys are in lower case."""
     body = body.removeprefix(_BOM)
     if body.lstrip().startswith(b"<"):
         return _read_xml(body)
@@ -237,7 +237,7 @@ def _read_xml(body: bytes) -> dict[str, Any]:
 def _xml_value(element: Element) -> object:
     """Turn an element into what JSON would have held: an object, an integer, a boolean, null or text."""
     if len(element):
-        # Only scalars are ever looked at below this, so repeated elements may overwrite one another.
+        # Only scalars are read below this level, so repeated elements may overwrite one another.
         return {child.tag: _xml_value(child) for child in element}
     text = (element.text or "").strip()
     if not text:
@@ -258,7 +258,7 @@ def _lower_pairs(pairs: Iterable[tuple[str, object]]) -> dict[str, Any]:
     for key, value in pairs:
         name = key.casefold()
         if name in fields:
-            raise NotAnEnvelopeError  # the same field twice: nobody can say which one is meant
+            raise NotAnEnvelopeError  # the same field twice: there is no telling which one is meant
         fields[name] = value
     return fields
 

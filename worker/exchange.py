@@ -1,4 +1,4 @@
-"""One request on the wire and what came back. Decides nothing about the API's meaning."""
+"""One request on the wire and its answer. Decides nothing about what the answer means to the API."""
 
 import asyncio
 import ssl
@@ -23,27 +23,27 @@ from worker.portal_answers import Failure
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 #: Connecting takes a network's round trips, not a portal's work.
 MAX_CONNECT_S = 10.0
-#: nginx closes an idle connection after 65 s; giving it up well before avoids sending into a closing one.
+#: nginx closes an idle connection after 65 s; dropping it well before avoids sending into a closing one.
 KEEPALIVE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """A whole answer of whatever status."""
+    """A complete answer of any status."""
 
     status: int
     body: bytes
-    #: The headers of this name, joined by commas.
+    #: The headers of this name, joined with commas.
     retry_after: str | None
     elapsed_s: float
     #: When the portal answered, by its own clock.
     date: str | None = None
-    #: Whether a proxy read call and answer, and may have given the answer itself.
+    #: Whether a proxy read the call and the answer, and may have given the answer itself.
     read_by_proxy: bool = False
 
 
 class _NotConnectedError(Exception):
-    """Something went wrong before the call was sent; the cause says what."""
+    """Something went wrong before the call was sent; `cause` says what."""
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
@@ -51,10 +51,10 @@ class _NotConnectedError(Exception):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells what goes wrong before a call is sent from what goes wrong after.
+    """A connector that marks the errors that occur before a call is sent.
 
-    The classes of the errors alone do not: a proxy that breaks off while it opens a tunnel raises what a portal raises
-    that breaks off with a call in hand.
+    Their classes alone do not tell: a proxy that closes the connection while it opens a tunnel causes the same error as
+    a portal that closes it during a call.
     """
 
     async def connect(
@@ -63,11 +63,11 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- aiohttp's signature
     ) -> Connection:
-        """Get a connection from the pool, or make one."""
+        """Get a connection from the pool, or open one."""
         try:
             return await super().connect(req, traces, timeout)
         except TimeoutError:
-            raise  # the session makes an error of its own of it
+            raise  # the session turns it into an error of its own
         except CAUGHT as error:
             raise _NotConnectedError(error) from None
 
@@ -75,11 +75,11 @@ class _Connector(aiohttp.TCPConnector):
 class Exchange:
     """The HTTP session with one portal.
 
-    It keeps no cookies (the portal sets one that would let a call run as another user), follows no redirects, uses no
-    `.netrc`, no proxy that the portal's settings do not name or allow, and never sends anything twice.
+    It keeps no cookies (the portal sets one that would let a call run as another user), follows no redirects, uses
+    neither `.netrc` nor any proxy that the portal's settings do not name or allow, and never sends anything twice.
 
     Args:
-        portal: its address, its time-out, and the way there.
+        portal: its address, its timeout, and the way there.
     """
 
     def __init__(self, portal: Portal) -> None:
@@ -102,15 +102,15 @@ class Exchange:
         deleting: bool = False,
         timeout_s: float | None = None,
     ) -> RawAnswer | Failure:
-        """Send one request and read its answer whole.
+        """Send one request and read the whole answer.
 
         Args:
             method: HTTP method.
-            target: path and query below the base address, already in the form for the wire.
-            headers: of this request, beside those of the session.
-            body: of the request.
+            target: path and query below the base address, already encoded.
+            headers: headers of this request, in addition to those of the session.
+            body: body of the request.
             deleting: whether the portal may delete something when it receives this.
-            timeout_s: for this call, when it must be shorter than usual.
+            timeout_s: timeout of this call, if it must be shorter than usual.
         """
         session = self._session or self._open()
         started = asyncio.get_running_loop().time()
@@ -154,11 +154,11 @@ class Exchange:
             self._session = None
 
     def _through_proxy(self) -> dict[str, Any]:
-        """Options of a request that goes through the proxy; none without one."""
+        """Return the options of a request that goes through the proxy; none without a proxy."""
         if self._proxy is None:
             return {}
-        # The credentials go to the proxy alone: with the request that opens a tunnel, not with those inside it. Where
-        # there is no tunnel, the proxy takes them out of the call, among whose headers they are.
+        # The credentials go to the proxy alone: with the request that opens a tunnel, not with those inside it. Without
+        # a tunnel, they are among the headers of the call, and the proxy removes them.
         tunnelled = not self._read_by_proxy and self._proxy.authorization
         return {
             "proxy": URL(self._proxy.url),
@@ -168,36 +168,36 @@ class Exchange:
     def _open(self) -> aiohttp.ClientSession:
         headers = {
             "User-Agent": f"crm-sweep/{version('crm-sweep')}",
-            # Answers are small; packing them would only cost the portal work.
+            # Answers are small; compressing them would only cost the portal work.
             "Accept-Encoding": "identity",
         }
         if self._proxy is not None and self._read_by_proxy:
-            # A look-up out of a proxy's memory would tell what was there before.
+            # A look-up answered from a proxy's cache would report an earlier state.
             headers["Cache-Control"] = "no-cache"
             if self._proxy.authorization:
                 headers["Proxy-Authorization"] = self._proxy.authorization
         session = aiohttp.ClientSession(
-            # The lanes' leases are the limit of concurrency; a second one here would only make calls time out waiting.
+            # The lanes' leases limit concurrency; a second limit here would only make calls time out while waiting.
             connector=_Connector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=self._trusting()),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             headers=headers,
         )
-        # aiohttp counts PUT as idempotent and sends it once more after a reset. To us a second PUT is a second attempt,
-        # which the ledger must know of. There is no public switch; a test holds that one call is one request.
+        # aiohttp treats PUT as idempotent and sends it again after a reset. To us a second PUT is a second attempt that
+        # the ledger must know about. There is no public switch; a test makes sure that one call is one request.
         session._retry_connection = False  # noqa: SLF001
         self._session = session
         return session
 
     def _trusting(self) -> ssl.SSLContext | bool:
-        """Return whom to trust; True stands for the system's authorities."""
+        """Return the authorities to trust; True stands for the system's."""
         if self._tls_ca_file is None:
             return True
         return ssl.create_default_context(cadata=read_authorities(self._tls_ca_file))
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read the body, unpacked; None when it is larger than `MAX_ANSWER_BYTES`."""
+    """Read the decompressed body; return None if it is larger than `MAX_ANSWER_BYTES`."""
     blocks: list[bytes] = []
     size = 0
     while block := await response.content.readany():

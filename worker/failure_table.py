@@ -1,8 +1,8 @@
 """The table of failures: every status, body and client exception, and what it means for the contact IDs sent.
 
-First row that fits wins. `may_have_deleted` is False only where the portal certainly did nothing: an error does not
-mean "not deleted", because the portal still works after its database has committed. `worker.failures` applies these
-tables; `docs/failures.md` is made from them by `tools.failure_page`.
+The first matching row wins. `may_have_deleted` is False only if the portal certainly did nothing: an error does not
+mean "not deleted", because the portal goes on working after its database has committed. `worker.failures` applies these
+tables; `tools.failure_page` generates `docs/failures.md` from them.
 """
 
 import socket
@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from jobs.words.reasons import StateReason
 from worker.portal_answers import Remedy
 
-# The innermost .NET exception's HRESULT, as the API's error envelope carries it.
+# HRESULTs of the innermost .NET exception, as they are in the API's error envelope.
 HRESULT_AUTHENTICATION = -2146233087
 HRESULT_DATABASE = -2147467259
 HRESULT_DISPOSED = -2146232798
@@ -27,12 +27,12 @@ HRESULT_TIMEOUT = -2146233083
 
 
 class Body(StrEnum):
-    """What kind of body came with a status."""
+    """The kind of body that came with a status."""
 
     API_ERROR = "API error"  #: the API's own error envelope, JSON or XML
-    HTML = "HTML"  #: a page, of a proxy or of another site
+    HTML = "HTML"  #: a page of a proxy or of another site
     EMPTY = "empty"
-    TEXT = "other text"  #: anything else, JSON that is not the API's included
+    TEXT = "other text"  #: anything else, including JSON that is not the API's
 
 
 ANY_BODY = frozenset(Body)
@@ -47,7 +47,7 @@ class Decision:
     reason: str
     message: str
     shrink: bool = False
-    #: Least and most seconds to let the portal finish. In between it gets as long again as the call has taken already.
+    #: Least and most seconds to let the portal finish. Within these bounds it gets as long again as the call has taken.
     settle_s: tuple[float, float] = (0.0, 0.0)
     sent: bool = True
     everyone: bool = False
@@ -60,13 +60,13 @@ class StatusRule:
     statuses: tuple[int, ...] | range
     decision: Decision
     bodies: frozenset[Body] = ANY_BODY
-    #: Only error envelopes with one of these; empty: any.
+    #: Only error envelopes with one of these; empty for any.
     hresults: tuple[int, ...] = ()
-    #: Only error envelopes with this message, in any case; empty: any.
+    #: Only error envelopes with this message, ignoring case; empty for any.
     error_message: str = ""
 
     def fits(self, status: int, body: Body, hresult: int | None, error_message: str) -> bool:
-        """Say whether this row decides such an answer."""
+        """Check whether this row decides such an answer."""
         return (
             status in self.statuses
             and body in self.bodies
@@ -76,12 +76,12 @@ class StatusRule:
 
 
 class Fault(Enum):
-    """What can be wrong with an answer of status 200 although it arrived whole."""
+    """What can be wrong with an answer of status 200 that arrived complete."""
 
     TOO_LARGE = "larger than any real answer"
     INCOMPLETE = "lists less than it counts, or lacks a field (look-up)"
     FOREIGN_ID = "lists a contact ID that was not asked for"
-    NEVER_THE_API = "no answer of the API for several calls in a row"
+    NEVER_THE_API = "several answers in a row that are not the API's"
 
 
 _API_ERROR = frozenset({Body.API_ERROR})
@@ -94,7 +94,7 @@ _GARBLED = Decision(
 )
 _CUT_OFF = Decision(Remedy.RETRY, True, "answer_garbled", "the portal's answer arrived damaged", settle_s=(0.5, 10))
 _LOST = Decision(
-    Remedy.RETRY, True, "connection_lost", "the connection broke before the portal had answered", settle_s=(1, 30)
+    Remedy.RETRY, True, "connection_lost", "the connection broke before the portal answered", settle_s=(1, 30)
 )
 _TIMED_OUT = Decision(Remedy.RETRY, True, "timeout", "the portal did not answer in time", shrink=True, settle_s=(1, 60))
 _UNREACHABLE = Decision(Remedy.RETRY, False, StateReason.PORTAL_UNREACHABLE, "no connection to the portal", sent=False)
@@ -136,15 +136,15 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
             Remedy.STOP,
             False,
             StateReason.PORTAL_PROTOCOL,
-            "the portal redirects to another address, usually from http to https; set the portal's url to the address "
-            "that answers itself, beginning with https://",
+            "the portal redirects to another address, usually from http to https; set the portal's url to the final "
+            "address, beginning with https://",
         ),
     ),
     StatusRule(range(300, 400), _REDIRECTED),
     StatusRule(
         (400,),
         Decision(
-            Remedy.STOP, False, StateReason.PORTAL_PROTOCOL, f"a page that is not the API refused; {_WRONG_ADDRESS}"
+            Remedy.STOP, False, StateReason.PORTAL_PROTOCOL, f"something other than the API refused; {_WRONG_ADDRESS}"
         ),
         _HTML,
     ),
@@ -179,14 +179,16 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
     ),
     StatusRule(
         (403,),
-        Decision(Remedy.RETRY, True, "portal_error", "the portal lost its database on the way", settle_s=(1, 30)),
+        Decision(
+            Remedy.RETRY, True, "portal_error", "the portal lost the connection to its database", settle_s=(1, 30)
+        ),
         _API_ERROR,
         hresults=(HRESULT_INVALID_OPERATION, HRESULT_DISPOSED),
     ),
     StatusRule(
         (403,),
         Decision(
-            Remedy.STOP, False, StateReason.PORTAL_FORBIDDEN, "the account lacks the right; give it rights in the CRM"
+            Remedy.STOP, False, StateReason.PORTAL_FORBIDDEN, "the account lacks the rights; grant them in the CRM"
         ),
         _API_ERROR,
         hresults=(HRESULT_SECURITY,),
@@ -197,7 +199,7 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
             Remedy.STOP,
             False,
             StateReason.PORTAL_FORBIDDEN,
-            "the CRM module is not open to the account; give the account access to it (guests never have any)",
+            "the account has no access to the CRM module; grant it access (guests never have any)",
         ),
         _API_ERROR,
         error_message="forbidden",
@@ -236,8 +238,7 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
             Remedy.STOP,
             True,
             StateReason.PORTAL_PROXY,
-            "a proxy on the way does not know who is calling; set the portal's proxy, proxy_username and "
-            "proxy_password_file",
+            "a proxy on the way asks for credentials; set the portal's proxy, proxy_username and proxy_password_file",
         ),
     ),
     StatusRule(
@@ -267,13 +268,13 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
             Remedy.RETRY,
             True,
             "portal_error",
-            "the portal's database failed, for example by a deadlock",
+            "the portal's database failed, for example with a deadlock",
             settle_s=(0.5, 5),
         ),
         _API_ERROR,
         hresults=(HRESULT_DATABASE,),
     ),
-    StatusRule((500,), Decision(Remedy.RETRY, True, "portal_error", "the portal failed inside")),
+    StatusRule((500,), Decision(Remedy.RETRY, True, "portal_error", "the portal had an internal error")),
     StatusRule(
         (502,),
         Decision(
@@ -291,7 +292,9 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
     ),
     StatusRule(
         (503, 529),
-        Decision(Remedy.SLOW_DOWN, True, StateReason.PUSH_BACK, "the portal is overloaded or away", settle_s=(1, 30)),
+        Decision(
+            Remedy.SLOW_DOWN, True, StateReason.PUSH_BACK, "the portal is overloaded or unavailable", settle_s=(1, 30)
+        ),
     ),
     StatusRule(
         (504, 524, 598, 599),
@@ -299,7 +302,7 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
             Remedy.RETRY,
             True,
             "timeout",
-            "the gateway gave up waiting; the portal may go on working",
+            "the gateway gave up waiting; the portal may still be working",
             shrink=True,
             settle_s=(5, 60),
         ),
@@ -307,9 +310,7 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
     StatusRule(range(500, 600), Decision(Remedy.RETRY, True, "portal_error", "the portal failed", settle_s=(1, 30))),
     StatusRule(
         range(1000),
-        Decision(
-            Remedy.STOP, True, StateReason.PORTAL_PROTOCOL, f"no status that an API answers with; {_WRONG_ADDRESS}"
-        ),
+        Decision(Remedy.STOP, True, StateReason.PORTAL_PROTOCOL, f"not a status that the API uses; {_WRONG_ADDRESS}"),
     ),
 )
 
@@ -324,7 +325,7 @@ FAULT_TABLE: dict[Fault, Decision] = {
         Remedy.STOP,
         True,
         StateReason.PORTAL_PROTOCOL,
-        "the portal's answer lists a contact that was not asked for; do not go on before its cause is known",
+        "the portal's answer lists a contact that was not asked for; do not continue before the cause is known",
         everyone=True,
     ),
     Fault.NEVER_THE_API: Decision(
@@ -332,7 +333,7 @@ FAULT_TABLE: dict[Fault, Decision] = {
     ),
 }
 
-#: By the exception's class, the most specific one first (its method resolution order).
+#: By the exception's class; the most specific one wins (in its method resolution order).
 EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     # Before anything was sent.
     aiohttp.ClientConnectorError: _UNREACHABLE,
@@ -351,7 +352,7 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
         Remedy.RETRY,
         False,
         StateReason.PORTAL_UNREACHABLE,
-        "no TLS connection to the portal; if this stays, check that its url names a TLS port",
+        "no TLS connection to the portal; if this persists, check that its url names a TLS port",
         sent=False,
     ),
     aiohttp.ClientConnectorCertificateError: _BAD_CERTIFICATE,
@@ -360,22 +361,22 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
         Remedy.STOP,
         False,
         StateReason.PORTAL_PROTOCOL,
-        "the portal's certificate is not the expected one; find out why before you go on",
+        "the portal's certificate is not the expected one; find out why before you continue",
         sent=False,
     ),
     UnicodeError: _NOT_SET_UP,  # from looking up a host name that no name server could know
     aiohttp.InvalidURL: _NOT_SET_UP,
     aiohttp.InvalidUrlClientError: _NOT_SET_UP,
     aiohttp.NonHttpUrlClientError: _NOT_SET_UP,
-    # By its status where a proxy is configured: worker/proxy_failures.py.
+    # Decided by its status if a proxy is configured: worker/proxy_failures.py.
     aiohttp.ClientHttpProxyError: Decision(
         Remedy.STOP,
         False,
         StateReason.PORTAL_PROXY,
-        "a proxy refuses the connection to the portal; see to its rules",
+        "a proxy refuses the connection to the portal; check its rules",
         sent=False,
     ),
-    # Redirects are never followed, so these cannot come; if one does, the request went somewhere unknown.
+    # Redirects are never followed, so these cannot occur; if one does, the request went somewhere unknown.
     aiohttp.RedirectClientError: _REDIRECTED,
     aiohttp.InvalidUrlRedirectClientError: _REDIRECTED,
     aiohttp.NonHttpUrlRedirectClientError: _REDIRECTED,
@@ -385,7 +386,7 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     aiohttp.ServerTimeoutError: _TIMED_OUT,
     aiohttp.SocketTimeoutError: _TIMED_OUT,
     TimeoutError: _TIMED_OUT,
-    # The connection broke, and nobody can say when.
+    # The connection broke at an unknown moment.
     aiohttp.ClientConnectionError: _LOST,
     aiohttp.ClientConnectionResetError: _LOST,
     aiohttp.ClientOSError: _LOST,
@@ -398,7 +399,7 @@ EXCEPTION_TABLE: dict[type[BaseException], Decision] = {
     BrokenPipeError: _LOST,
     OSError: _LOST,
     aiohttp.ClientError: _LOST,
-    # An answer came, and it is damaged.
+    # An answer came, but it is damaged.
     aiohttp.ClientResponseError: _CUT_OFF,
     aiohttp.ContentTypeError: _CUT_OFF,
     aiohttp.ClientPayloadError: _CUT_OFF,

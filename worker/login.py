@@ -1,15 +1,15 @@
 """Credentials: where the `Authorization` header of a call comes from.
 
-A portal has either a token, or a user name with a password to log in with. One log-in serves all workers: its token is
+A portal has either a token, or a user name and a password to log in with. One log-in serves all workers: its token is
 shared through a `TokenStore`, encrypted with a key that only those who know the password can derive. Basic
 authentication is never used: it has no lock-out, and a wrong host could accept it for another portal.
 
-The portal locks an account out after more than five attempts in a minute, and workers resume by themselves; so refused
-credentials are remembered by fingerprint and left alone for a while, while corrected ones work at once. Like the portal
-we count an attempt when it begins and give it back when it succeeds, so tokens that die early cost no more than the
-log-ins themselves. Those are calls like any other, within the portal's rate; and since a token that is refused right
-after it was issued stops the job, there is at most one for each call that went well. A worker that is killed between
-success and giving back leaves its attempt counted for a minute: the safe side.
+The portal locks an account after more than five attempts in a minute, and workers resume on their own, so refused
+credentials are remembered by fingerprint and not tried for a while; corrected ones work immediately. Like the portal,
+we count an attempt when it begins and uncount it when it succeeds, so tokens that expire early cost no more than the
+log-ins themselves. Those are calls like any other, within the portal's rate; and as a token that is refused right after
+it was issued stops the job, there is at most one log-in per successful call. A worker that is killed between success
+and uncounting leaves its attempt counted for a minute, which is the safe side.
 """
 
 import asyncio
@@ -47,41 +47,41 @@ Post: TypeAlias = Callable[[bytes], Awaitable[RawAnswer | Failure]]
 PATIENCE_S = 10.0
 POLL_S = 0.1
 
-#: Bounds of a shared token's life, whatever the portal's clock says; its own default is a year.
+#: Bounds of a shared token's lifetime, whatever the portal's clock says; the portal's default is a year.
 SHORTEST_TTL_S = 60.0
 LONGEST_TTL_S = 7 * 86_400.0
 UNKNOWN_TTL_S = 3_600.0
 
-#: Why credentials were refused: what to tell a person, and for how many seconds to leave them alone.
+#: Why credentials were refused: the message for people, and for how many seconds not to try them again.
 REFUSALS: dict[str, tuple[str, float]] = {
     "wrong_password": (
         "the portal does not accept the user name or password (or forbids log-ins from this address); correct them",
         600.0,
     ),
     "second_factor": (
-        "the account needs a second factor to log in; use a token, or an account without second factor",
+        "the account needs a second factor to log in; use a token, or an account without a second factor",
         600.0,
     ),
     # The portal blocks for 60 s; attempts during the block prolong it.
-    "locked_out": ("the portal has locked the account out after too many attempts to log in; check the password", 90.0),
+    "locked_out": ("the portal has locked the account after too many attempts to log in; check the password", 90.0),
 }
 
 
 class Credentials(Protocol):
-    """Where the `Authorization` header comes from."""
+    """The source of the `Authorization` header."""
 
     async def authorization(self) -> str | Failure:
         """Return the header's value, logging in if necessary."""
 
     async def renew(self, refused: str) -> str | Failure:
-        """Return another value than the one that was answered with 401, or the failure that stops the job."""
+        """Return a value other than the one that was answered with 401, or the failure that stops the job."""
 
     def is_own(self, value: str) -> bool:
-        """Whether this process itself got the value, so that one that is refused is no relic of another worker's."""
+        """Check whether this process got the value itself, so that a refusal is not about another worker's token."""
 
 
 def header_value(portal: Portal, token: str) -> str:
-    """Return the `Authorization` header for a token, in the form that the portal is configured for."""
+    """Return the `Authorization` header for a token, in the portal's configured form."""
     return f"Bearer {token}" if portal.auth_scheme == "bearer" else token
 
 
@@ -97,11 +97,11 @@ class StaticToken:
         return self._header
 
     async def renew(self, refused: str) -> str | Failure:  # noqa: ARG002 -- the protocol's signature
-        """Return the failure: a person must replace the token."""
+        """Return the failure, as a person must replace the token."""
         return decide_status(401, read_error(b"").kind, now=time.time(), deleting=False)
 
     def is_own(self, value: str) -> bool:
-        """Return True: it is from the configuration."""
+        """Check whether the value is the configured one."""
         return value == self._header
 
 
@@ -112,9 +112,9 @@ class LogIn:
         portal: settings with `username` and `password`.
         store: what the workers share.
         post: sends one log-in call.
-        pace: awaited before a log-in call: it counts against the portal's rate like any other.
+        pace: awaited before a log-in call, which counts against the portal's rate like any other.
 
-    Methods raise what redis-py raises when Redis is away; nothing has been executed by the portal then.
+    Methods raise what redis-py raises if Redis is away; the portal has executed nothing in that case.
     """
 
     def __init__(self, portal: Portal, store: TokenStore, post: Post, pace: Callable[[], Awaitable[None]]) -> None:
@@ -129,7 +129,7 @@ class LogIn:
         self._own: str | None = None
 
     async def authorization(self) -> str | Failure:
-        """Return the header's value, from memory, from another worker, or by logging in."""
+        """Return the header's value: from memory, from another worker, or by logging in."""
         if self._header is not None:
             return self._header
         async with self._lock:
@@ -145,7 +145,7 @@ class LogIn:
             return await self._obtain()
 
     def is_own(self, value: str) -> bool:
-        """Whether a log-in of this process got the value."""
+        """Check whether the value comes from a log-in of this process."""
         return value == self._own
 
     async def _obtain(self) -> str | Failure:
@@ -165,7 +165,7 @@ class LogIn:
         keeper = asyncio.create_task(self._keep_turn())
         try:
             await self._pace()
-            # While this one waited for its turn, another may have finished.
+            # While this worker waited for its turn, another one may have finished.
             known = await self._known(fernet, fingerprint)
             if known is not None:
                 return known
@@ -179,7 +179,7 @@ class LogIn:
             await self._store.end_login(self._owner)
 
     async def _keep_turn(self) -> None:
-        """Keep the turn to log in while this process lives: the pace, or the portal, may take long."""
+        """Keep the turn to log in while this process is alive: the pace, or the portal, may take long."""
         while True:
             await asyncio.sleep(LOCK_TTL_S / 4)
             try:
@@ -188,13 +188,13 @@ class LogIn:
                 continue
 
     async def _known(self, fernet: Fernet, fingerprint: str) -> str | Failure | None:
-        """Return the shared token's header, or the refusal that still stands, or None."""
+        """Return the shared token's header, the refusal that is still in force, or None."""
         sealed = await self._store.load()
         if sealed is not None:
             try:
                 return self._adopt(sealed, fernet.decrypt(sealed).decode())
             except (InvalidToken, UnicodeDecodeError):
-                pass  # sealed with another password: the configuration has changed, here or there
+                pass  # encrypted with another password: one worker's configuration has changed
         refusal = await self._store.recall_refusal(fingerprint)
         return None if refusal is None else _refused(*refusal)
 
@@ -235,12 +235,12 @@ def read_login(answer: RawAnswer, *, now: float) -> tuple[str, float] | str | Fa
     """Read the answer to a log-in call.
 
     Args:
-        answer: of whatever status.
+        answer: an answer of any status.
         now: seconds since 1970 (UTC).
 
     Returns:
-        The token and for how many seconds to share it; or the key in `REFUSALS` of why the credentials were refused;
-        or what else went wrong.
+        The token and for how many seconds to share it; or why the credentials were refused, as a key of `REFUSALS`; or
+        the failure, if something else went wrong.
     """
     error = read_error(answer.body)
     if answer.status in {200, 201}:
@@ -279,12 +279,12 @@ def read_login(answer: RawAnswer, *, now: float) -> tuple[str, float] | str | Fa
 
 
 def _ttl_s(expires: object, now: float) -> float:
-    """Return for how long to share a token; not quite as long as the portal accepts it."""
+    """Return for how many seconds to share a token: a little less than the portal accepts it."""
     try:
         until = datetime.fromisoformat(str(expires))
     except ValueError:
         return UNKNOWN_TTL_S
-    if until.tzinfo is None:  # in the portal's time zone, whichever that is
+    if until.tzinfo is None:  # in the portal's time zone, which is unknown
         return UNKNOWN_TTL_S
     return min(max(until.timestamp() - now - SHORTEST_TTL_S, SHORTEST_TTL_S), LONGEST_TTL_S)
 
@@ -292,7 +292,7 @@ def _ttl_s(expires: object, now: float) -> float:
 def _refused(reason: str, left_s: float, status: int | None = None) -> Failure:
     message, _ = REFUSALS.get(reason, REFUSALS["wrong_password"])
     message = f"{message} (not tried again for {left_s:.0f} s, unless the configuration changes)"
-    # No `retry_after_s`: only these credentials are left alone, and corrected ones must not have to wait.
+    # No `retry_after_s`: only these credentials are not tried, and corrected ones must not have to wait.
     return Failure(Remedy.STOP, False, StateReason.PORTAL_AUTH, status, message)
 
 
@@ -304,9 +304,9 @@ def _wait(message: str, wait_s: float) -> Failure:
 
 @lru_cache(maxsize=64)
 def _derive(url: str, username: str, password: str) -> tuple[Fernet, str]:
-    """Return the cipher for the shared token, and a fingerprint of the credentials that gives nothing away.
+    """Return the cipher for the shared token, and a fingerprint of the credentials that reveals nothing.
 
-    Slow on purpose, hence once per process and off the event loop.
+    Deliberately slow, hence only once per process and off the event loop.
     """
     key = slow_key(password.encode(), f"crm-sweep log-in\0{url}\0{username}")
     fingerprint = hmac.new(key, b"refused credentials", "sha256").hexdigest()[:32]

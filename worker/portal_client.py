@@ -1,4 +1,4 @@
-"""Talks to one portal: one call, one HTTP request (and a log-in where one is needed), one value.
+"""Talks to one portal: one call is one HTTP request (and a log-in if needed) and returns one value.
 
 Knows nothing of jobs, pacing or retries, and raises nothing that a portal could cause.
 """
@@ -19,18 +19,18 @@ from worker.login import Credentials, LogIn, StaticToken
 from worker.portal_answers import AllOf, Deleted, Failure, LookedUp, Remedy
 from worker.token_store import TokenStore
 
-#: So many answers of status 200 in a row that are not the API's are a wrong address, not a gateway's hiccup.
+#: This many answers of status 200 in a row that are not the API's mean a wrong address, not a gateway's hiccup.
 MAX_STRANGE_ANSWERS = 3
-#: A log-in takes the portal a moment.
+#: Timeout of a log-in, which takes the portal only a moment.
 LOGIN_TIMEOUT_S = 30.0
 
 
-#: A turn is not used any more when a log-in has come between it and the call.
+#: If a log-in has delayed the call for longer than this, its turn is no longer valid.
 _STALE_TURN_S = 0.1
 
 
 class NoTurn(Exception):
-    """The portal takes no call for longer than anybody should wait with a batch in hand."""
+    """The portal accepts no calls for longer than a lane should wait with a batch in hand."""
 
 
 _NO_TURN = Failure(
@@ -38,24 +38,24 @@ _NO_TURN = Failure(
     may_have_deleted=False,
     reason=StateReason.PUSH_BACK,
     http_status=None,
-    message="a fresh log-in was needed while the portal took no calls; the batch waits outside",
+    message="a new log-in was needed while the portal accepted no calls; the batch goes back to wait",
     sent=False,
 )
 
 
-#: What a call came to that was never made, for no fault of the portal: no attempt, no doubt, and no reason to spare it.
+#: The result of a call that was never made, through no fault of the portal: no attempt, no doubt, no need to spare it.
 NOT_SENT = Failure(
     action=Remedy.GIVE_UP,
     may_have_deleted=False,
     reason="timeout",
     http_status=None,
-    message="the worker had lost its batch to another one before it could send it, and sent nothing",
+    message="the worker lost its batch to another worker before it could send it, and sent nothing",
     sent=False,
 )
 
 
 class _MayNotSend(Exception):
-    """Whoever asked for the call must not make it any more."""
+    """The caller must no longer make the call."""
 
 
 def _always() -> bool:
@@ -63,16 +63,15 @@ def _always() -> bool:
 
 
 class PortalClient:
-    """One portal's API as a worker needs it; good for any number of calls at a time.
+    """One portal's API as a worker needs it; can make any number of calls at a time.
 
     Args:
         portal: its settings.
-        tokens: what the workers share about logging in; not used when the portal has a token.
-        pace: awaited before each further request of a call: a log-in, and the call sent again after it. The first
-            request of a call is the caller's to pace. Raises `NoTurn` where that would take too long; the call then
-            was no attempt.
+        tokens: what the workers share about logging in; not used if the portal has a token.
+        pace: awaited before each further request of a call: a log-in, and the call sent again after it. The caller
+            paces the first request. Raises `NoTurn` if waiting would take too long; the call then was not an attempt.
 
-    All calls raise what redis-py raises when `tokens` cannot be reached; the portal has executed nothing then.
+    All calls raise what redis-py raises if `tokens` cannot be reached; the portal has executed nothing in that case.
     """
 
     def __init__(self, portal: Portal, tokens: TokenStore, pace: Callable[[], Awaitable[None]]) -> None:
@@ -92,9 +91,9 @@ class PortalClient:
         """Ask the portal to delete these contacts, with one PUT.
 
         Args:
-            contact_ids: 1 to 1000 of them, each from 1 to 2147483647; in ascending order it costs least.
-            may_send: asked right before the request leaves, which may be long after the call if a log-in comes first;
-                False sends nothing, and gives `NOT_SENT`.
+            contact_ids: 1 to 1000 of them, each from 1 to 2147483647; ascending order is the cheapest.
+            may_send: asked right before the request leaves, which can be long after the call if a log-in comes first;
+                if it returns False, nothing is sent and the result is `NOT_SENT`.
 
         Raises:
             ValueError: the contact IDs are not such a list; nothing was sent.
@@ -111,12 +110,12 @@ class PortalClient:
         except NotAnEnvelopeError:
             return self._failed(answer, deleting=True)
         self._strange_answers = 0
-        if listing.ids == ids:  # all of them in the order in which they were sent, as is usual
+        if listing.ids == ids:  # all of them, in the order in which they were sent, as usual
             return Deleted(AllOf(ids), unlisted_doubtful=not listing.complete, http_status=200)
         listed = frozenset(listing.ids)
         if not listed.issubset(ids):
             return self._fault(Fault.FOREIGN_ID, answer, deleting=True)
-        # A contact that is listed twice may stand where another one should.
+        # A contact that is listed twice may be there in place of another one.
         complete = listing.complete and len(listed) == len(listing.ids)
         return Deleted(listed, unlisted_doubtful=not complete, http_status=200)
 
@@ -152,23 +151,23 @@ class PortalClient:
         return LookedUp(rights.visible, asked, answer.status)
 
     def look_up_capacity(self, contact_ids: Sequence[int]) -> int:
-        """Say how many of these contact IDs, from the first on, one look-up can ask about; at least 1.
+        """Return how many of these contact IDs, from the first on, one look-up can ask about; at least 1.
 
-        It shrinks when the portal finds a request line too long, and is 1 on portals that know no look-up of many.
+        It shrinks when the portal finds a request line too long, and is 1 on portals without a look-up of many.
         """
         if not self._bulk_look_up:
             return 1
         return self._format.look_up_capacity(contact_ids, self._look_up_max_chars - self._base_path_chars)
 
     async def check(self) -> Failure | None:
-        """Prove address, credentials and CRM access by looking up one contact; None when all is well.
+        """Check address, credentials and CRM access by looking up one contact; return None if all is well.
 
-        Changes nothing on the portal. The first answer that is not the API's is a failure for good.
+        Changes nothing on the portal. Here a single answer that is not the API's is enough to report a wrong address.
         """
         self._strange_answers = MAX_STRANGE_ANSWERS
         outcome = await self.look_up([1])
         if isinstance(outcome, Failure) and not self._bulk_look_up:
-            outcome = await self.look_up([1])  # an old portal, which knows only the look-up of one
+            outcome = await self.look_up([1])  # an old portal, which has only the look-up of one
         self._strange_answers = 0
         return outcome if isinstance(outcome, Failure) else None
 
@@ -198,22 +197,22 @@ class PortalClient:
             return NOT_SENT
 
     async def _authenticated(self, send: Callable[[str], Awaitable[RawAnswer | Failure]]) -> RawAnswer | Failure:
-        """Send one authenticated request; after a 401, which executes nothing, again with a fresh token."""
+        """Send one authenticated request; after a 401, which executes nothing, send it again with a new token."""
         asked_s = time.monotonic()
         authorization = await self._credentials.authorization()
         if isinstance(authorization, Failure):
             return replace(authorization, sent=False)
         if time.monotonic() - asked_s > _STALE_TURN_S:
-            await self._pace()  # the caller's turn has passed, and those of all who waited for the same log-in
+            await self._pace()  # the caller's turn has passed, as have those of all that waited for the same log-in
         answer = await send(authorization)
         if isinstance(answer, Failure) or answer.status != 401:
             return answer
-        # The token of another worker's log-in may have died before this one came to use it. One more try, as a rule
-        # with a log-in of our own, tells that from credentials that are not accepted.
+        # The token of another worker's log-in may have expired before this worker used it. One more try, usually with a
+        # log-in of our own, tells that apart from credentials that are not accepted.
         for _ in range(2):
             authorization = await self._credentials.renew(authorization)
             if isinstance(authorization, Failure):
-                return replace(authorization, http_status=401)  # of this call, whatever the log-in was answered with
+                return replace(authorization, http_status=401)  # this call's status, whatever that of the log-in was
             await self._pace()
             answer = await send(authorization)
             if isinstance(answer, Failure) or answer.status != 401 or self._credentials.is_own(authorization):
@@ -235,17 +234,17 @@ class PortalClient:
     def _not_looked_up(
         self, answer: RawAnswer, asked: list[int], *, bulk: bool, target_chars: int
     ) -> LookedUp | Failure:
-        """Tell "no such contact", "no such call" and "line too long" from the failures proper."""
+        """Tell "no such contact", "no such call" and "line too long" apart from real failures."""
         error = read_error(answer.body)
         failure = self._failed(answer, deleting=False, error=error)
         if not bulk:
             if answer.status == 404 and error.kind is Body.API_ERROR:
                 return LookedUp({}, asked, 404)
-            # Neither the one nor the other look-up: the address is wrong, and once it is right may know both.
+            # Neither look-up exists: the address is wrong, and the right one may have both.
             self._bulk_look_up = self._bulk_look_up or answer.status == 404
             return failure
         if answer.status == 414 or (answer.status in {400, 404} and error.kind is Body.HTML):
-            # IIS finds a query string too long at about 2000 characters, and says so with 400 or 404 as well.
+            # IIS finds a query string of about 2000 characters too long, and answers 400 or 404 then as well.
             fits = max(target_chars // 2 if answer.status == 414 else wire.IIS_MAX_CHARS, wire.MIN_LOOK_UP_CHARS)
             if len(asked) > 1 and fits < target_chars:
                 self._look_up_max_chars = fits
@@ -260,12 +259,12 @@ class PortalClient:
                 return replace(
                     failure,
                     action=Remedy.RETRY,
-                    message="the portal knows no look-up of many contacts; they will be looked up one by one",
+                    message="the portal has no look-up of many contacts; they will be looked up one by one",
                 )
         return failure
 
     def _failed(self, answer: RawAnswer, *, deleting: bool, error: ErrorBody | None = None) -> Failure:
-        """Decide an answer that is not what was hoped for."""
+        """Decide what an answer other than the expected one means."""
         error = error or read_error(answer.body)
         if error.kind is Body.API_ERROR:
             self._strange_answers = 0

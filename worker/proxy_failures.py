@@ -1,8 +1,9 @@
 """What it means when a proxy on the way fails, or answers in place of the portal.
 
-To a portal with `https://` the proxy opens a tunnel (CONNECT): whatever goes wrong before that stands never reached the
-portal. With `http://` the proxy reads the call, sends it on and may answer itself: also after the portal has done what
-was asked, where the proxy does not like the answer. Such words are not the portal's, and prove nothing.
+For a portal with `https://` the proxy opens a tunnel (CONNECT): whatever goes wrong before the tunnel is open never
+reached the portal. For `http://` the proxy reads the call, forwards it and may answer in the portal's place, even after
+the portal has done what was asked, if the proxy rejects the answer. Such an answer is not the portal's, and proves
+nothing.
 """
 
 from collections.abc import Mapping
@@ -19,19 +20,19 @@ _AWAY = Decision(
     Remedy.RETRY,
     False,
     StateReason.PORTAL_UNREACHABLE,
-    "no connection to the proxy; see that it runs, and that the portal's proxy setting is right",
+    "no connection to the proxy; check that it is running, and that the portal's proxy setting is right",
     sent=False,
 )
-_WHO = "the proxy does not know who is calling; set, or correct, the portal's proxy_username and proxy_password_file"
+_WHO = "the proxy asks for valid credentials; set or correct the portal's proxy_username and proxy_password_file"
 _REFUSES = Decision(
     Remedy.STOP,
     False,
     StateReason.PORTAL_PROXY,
-    "the proxy refuses the connection to the portal; have its address and port allowed there",
+    "the proxy refuses the connection to the portal; allow the portal's address and port there",
     sent=False,
 )
 
-#: Answers to CONNECT by their status; the first row that fits wins.
+#: Answers to CONNECT by their status; the first matching row wins.
 TUNNEL_TABLE: tuple[tuple[tuple[int, ...] | range, Decision], ...] = (
     ((407,), replace(_REFUSES, message=_WHO)),
     ((408, 429), replace(_AWAY, message="the proxy is busy; it will be tried again")),
@@ -39,13 +40,13 @@ TUNNEL_TABLE: tuple[tuple[tuple[int, ...] | range, Decision], ...] = (
         range(500, 600),
         replace(
             _AWAY,
-            message="the proxy cannot reach the portal; check the portal's url, and whether the proxy may go there",
+            message="the proxy cannot reach the portal; check the portal's url, and that the proxy may connect to it",
         ),
     ),
     (range(1000), _REFUSES),
 )
 
-#: What goes wrong with the proxy itself, by the exception's class; all of it before the call was sent.
+#: What can go wrong with the proxy itself, by the exception's class; always before the call was sent.
 AT_PROXY_TABLE: dict[type[BaseException], Decision] = {
     aiohttp.ClientConnectorDNSError: replace(
         _AWAY, message="the proxy's name cannot be resolved; check the portal's proxy setting and the DNS"
@@ -55,7 +56,8 @@ AT_PROXY_TABLE: dict[type[BaseException], Decision] = {
         message="the proxy's certificate is not trusted; renew it, or name its authority in the portal's tls_ca_file",
     ),
     aiohttp.ClientConnectorSSLError: replace(
-        _AWAY, message="no TLS connection to the proxy; if this stays, its address begins with http://, not https://"
+        _AWAY,
+        message="no TLS connection to the proxy; if this persists, its address may begin with http://, not https://",
     ),
     aiohttp.ClientProxyConnectionError: _AWAY,
     aiohttp.ClientConnectorError: _AWAY,
@@ -63,19 +65,19 @@ AT_PROXY_TABLE: dict[type[BaseException], Decision] = {
 #: Everything else that breaks while a tunnel is being opened.
 NO_TUNNEL = replace(
     _AWAY,
-    message="the proxy broke off before it had reached the portal; see that it is an HTTP proxy that may go there",
+    message="the proxy broke off before it reached the portal; check that it is an HTTP proxy that may connect to it",
 )
 
-#: Whoever answers with one of these has turned the call away unread: there is nothing to doubt.
+#: An answer with one of these turns the call away unread: there is nothing to doubt.
 _TURNED_AWAY = frozenset({401, 413, 414, 429})
 
-#: Answers to a call that a proxy has read, which mean something else where they are not the API's.
+#: Answers to a call that a proxy has read, which mean something else if they are not the API's.
 SAID_BY_PROXY: Mapping[int, Decision] = {
     403: Decision(
         Remedy.STOP,
         True,
         StateReason.PORTAL_PROXY,
-        "the proxy, or what stands behind it, forbids the call; have the portal's address allowed there",
+        "the proxy, or something behind it, forbids the call; allow the portal's address there",
         settle_s=(1, 30),
     ),
     407: Decision(Remedy.STOP, True, StateReason.PORTAL_PROXY, _WHO, settle_s=(1, 30)),
@@ -86,19 +88,19 @@ ProxyAt: TypeAlias = tuple[str, int]
 
 
 def tunnel_refused(status: int) -> Decision:
-    """Decide what an answer to CONNECT means that is not 200."""
+    """Decide what an answer to CONNECT other than 200 means."""
     return next(decision for statuses, decision in TUNNEL_TABLE if status in statuses or statuses == range(1000))
 
 
 def before_sending(error: BaseException, proxy: ProxyAt | None) -> Decision | None:
-    """Decide an error that came before the call was sent, where the proxy is at fault.
+    """Decide an error that occurred before the call was sent, if the proxy is at fault.
 
     Args:
         error: what the HTTP library raised.
-        proxy: where the proxy is, None if there is none.
+        proxy: where the proxy is; None if there is none.
 
     Returns:
-        The decision; None where the portal's own side is at fault, as without a proxy.
+        The decision; None if the portal's own side is at fault, or there is no proxy.
     """
     if proxy is None:
         return None
@@ -108,7 +110,7 @@ def before_sending(error: BaseException, proxy: ProxyAt | None) -> Decision | No
         if not isinstance(error, aiohttp.ClientProxyConnectionError) and (error.host, error.port) != proxy:
             return None
         return next(AT_PROXY_TABLE[cls] for cls in type(error).__mro__ if cls in AT_PROXY_TABLE)
-    if isinstance(error, UnicodeError):  # a name that no name server could know: that of the proxy, which is looked up
+    if isinstance(error, UnicodeError):  # a name that no name server could know: the proxy's, as that is looked up
         return AT_PROXY_TABLE[aiohttp.ClientConnectorDNSError]
     usual = next((EXCEPTION_TABLE[cls] for cls in type(error).__mro__ if cls in EXCEPTION_TABLE), None)
     return None if usual is not None and not usual.sent else NO_TUNNEL
@@ -118,9 +120,9 @@ def hearsay(decision: Decision, status: int, body: Body) -> Decision:
     """Decide an answer that a proxy has read, and may have given itself.
 
     Args:
-        decision: what the answer would mean, were it the portal's.
-        status: of the answer.
-        body: kind of its body; the API's own error envelope is the portal's word.
+        decision: what the answer would mean if it were the portal's.
+        status: status of the answer.
+        body: kind of its body; the API's own error envelope comes from the portal.
     """
     if body is Body.API_ERROR or status in _TURNED_AWAY:
         return decision

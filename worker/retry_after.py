@@ -1,15 +1,15 @@
-"""Reads the header `Retry-After`."""
+"""Reads the `Retry-After` header."""
 
 import re
 from collections.abc import Iterator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-#: No rest is longer than a year, whatever the header says; how much of it a portal gets is a setting.
+#: No rest is longer than a year, whatever the header says; a setting limits how much of it a portal gets.
 LONGEST_S = 366 * 86_400.0
-#: A number this close to the present, taken for a time since 1970, is one: nobody asks for a rest of fifty years.
+#: A number that is this close to the present if read as a time since 1970 is one: no portal asks for fifty years.
 _AN_AGE_S = 10 * LONGEST_S
-#: What gateways write in place of seconds since 1970: milli-, micro- and nanoseconds.
+#: What gateways write instead of seconds since 1970: milli-, micro- and nanoseconds.
 _PER_SECOND = (1, 1e3, 1e6, 1e9)
 
 _DAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)[a-z]*", re.ASCII | re.IGNORECASE)
@@ -19,18 +19,18 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 def parse_retry_after(value: str | None, now: float, date: str | None = None) -> float | None:
     """Return how many seconds to stay away, from 0 to a year.
 
-    Some gateways write a point in time in place of a number of seconds: the seconds since 1970, or the milliseconds.
-    A number that looks like one is read as one.
+    Some gateways write a point in time instead of a number of seconds: the seconds since 1970, or the milliseconds. A
+    number that looks like a point in time is read as one.
 
     Args:
-        value: the header as it came: seconds, or an HTTP date in any of its three forms; None when there was none. Of
-            several, joined by commas, the longest counts.
+        value: the header as received: seconds, or an HTTP date in any of its three forms; None if there was none. Of
+            several, joined with commas, the longest counts.
         now: seconds since 1970 (UTC).
-        date: the header `Date` of the same answer: a point in time is meant by the clock of whoever named it. It is
-            used where it makes sense, which is when the point lies within a year after it.
+        date: the `Date` header of the same answer, as a point in time refers to the sender's clock. It is used if it
+            makes sense, which is if the point is within a year after it.
 
     Returns:
-        None when the header is missing or means nothing. A point in time in the past is 0.
+        None if the header is missing or makes no sense. A point in time in the past is 0.
     """
     wishes = [
         wish for part in _parts(value or "") if (wish := _read(part.strip(), now, _moment(date or ""))) is not None
@@ -41,7 +41,7 @@ def parse_retry_after(value: str | None, now: float, date: str | None = None) ->
 def _parts(text: str) -> Iterator[str]:
     pieces = iter(text.split(","))
     for piece in pieces:
-        # Behind the name of a day, the comma belongs to a date.
+        # After the name of a day, the comma is part of a date.
         yield f"{piece},{next(pieces, '')}" if _DAY.fullmatch(piece.strip()) else piece
 
 
@@ -57,7 +57,7 @@ def _read(text: str, now: float, portal_now: float | None) -> float | None:
 
 
 def _moment(text: str) -> float | None:
-    """Give an HTTP date as seconds since 1970; None for what is not one."""
+    """Return an HTTP date as seconds since 1970; None if it is not one."""
     try:
         when = parsedate_to_datetime(text)
         # "-0000" and the oldest form give a date without a zone; HTTP dates are UTC by definition.

@@ -1,4 +1,4 @@
-"""What the workers of one portal share about logging in: the token, whose turn it is, and what went wrong.
+"""What the workers of a portal share about logging in: the token, whose turn it is, and what went wrong.
 
 | key | type | value | lives |
 |---|---|---|---|
@@ -16,10 +16,10 @@ from redis.asyncio import Redis
 from jobs.store import keys
 from jobs.store.scripts import Script
 
-#: A portal locks an account out after more than 5 attempts in 60 s that did not succeed; people log in too.
+#: A portal locks an account after more than 5 unsuccessful attempts in 60 s, and people log in too.
 MAX_ATTEMPTS = 3
 ATTEMPT_WINDOW_S = 60.0
-#: A worker that dies while it logs in keeps the others waiting for so long; one that lives keeps its turn meanwhile.
+#: How long a worker that dies while logging in keeps the others waiting; one that is alive renews its turn.
 LOCK_TTL_S = 8.0
 
 _COMPARE_AND_DELETE = Script("compare_and_delete", "worker.lua")
@@ -28,19 +28,19 @@ _COUNT_LOGIN_ATTEMPT = Script("count_login_attempt", "worker.lua")
 
 
 class TokenStore(Protocol):
-    """One portal's shared facts about logging in. Holds no secret in the clear: tokens come and go sealed."""
+    """One portal's shared facts about logging in. Holds no secret in the clear: tokens are passed in and out sealed."""
 
     async def load(self) -> bytes | None:
         """Return the sealed token, if there is one."""
 
     async def save(self, sealed: bytes, ttl_s: float) -> None:
-        """Share a sealed token for this long, in place of whatever was there."""
+        """Share a sealed token for this long, replacing whatever was there."""
 
     async def forget(self, sealed: bytes) -> None:
-        """Drop this sealed token; another one that has taken its place stays."""
+        """Drop this sealed token; another one that has replaced it stays."""
 
     async def begin_login(self, owner: bytes) -> bool:
-        """Take the turn to log in, for `LOCK_TTL_S` unless it is kept; False when another worker has it."""
+        """Take the turn to log in, for `LOCK_TTL_S` unless it is kept; return False if another worker has it."""
 
     async def keep_login(self, owner: bytes) -> None:
         """Keep the turn for another `LOCK_TTL_S`, if it is still this owner's."""
@@ -49,20 +49,20 @@ class TokenStore(Protocol):
         """Give the turn back, if it is still this owner's."""
 
     async def count_attempt(self, attempt: bytes) -> float:
-        """Count an attempt to log in: 0 to go ahead, else the seconds to wait because too many did not succeed.
+        """Count an attempt to log in; return 0 to go ahead, or the seconds to wait because too many did not succeed.
 
         Args:
-            attempt: its name, unique for ever.
+            attempt: its globally unique name.
         """
 
     async def give_back(self, attempt: bytes) -> None:
-        """Count an attempt no longer: it has succeeded, or never reached the portal."""
+        """Uncount an attempt that has succeeded or never reached the portal."""
 
     async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
-        """Note that the credentials of this fingerprint were refused, so that nobody tries them again for a while."""
+        """Record that the credentials with this fingerprint were refused, so that no worker tries them for a while."""
 
     async def recall_refusal(self, fingerprint: str) -> tuple[str, float] | None:
-        """Return why these credentials were refused and for how many seconds still to leave them alone."""
+        """Return why these credentials were refused, and for how many more seconds not to try them."""
 
 
 class RedisTokenStore:
@@ -72,7 +72,7 @@ class RedisTokenStore:
         redis: a connection with `decode_responses=False`.
         portal_name: the portal's name in the configuration.
 
-    Every method raises what redis-py raises when the server is away.
+    Every method raises what redis-py raises if the server is away.
     """
 
     def __init__(self, redis: Redis, portal_name: str) -> None:
@@ -112,20 +112,20 @@ class RedisTokenStore:
         await _COMPARE_AND_DELETE(self._redis, [self._lock_key], [owner])
 
     async def count_attempt(self, attempt: bytes) -> float:
-        """Count an attempt to log in, or say how long to wait."""
+        """Count an attempt to log in, or return how long to wait."""
         arguments: list[int | bytes] = [MAX_ATTEMPTS, _ms(ATTEMPT_WINDOW_S), attempt]
         return int(await _COUNT_LOGIN_ATTEMPT(self._redis, [self._tries_key], arguments)) / 1000
 
     async def give_back(self, attempt: bytes) -> None:
-        """Count an attempt no longer. One that has left the window meanwhile is gone already."""
+        """Uncount an attempt. One that has left the window by now is already gone."""
         await self._redis.zrem(self._tries_key, attempt)
 
     async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
-        """Note that these credentials were refused."""
+        """Record that these credentials were refused."""
         await self._redis.set(f"{self._refused_key}:{fingerprint}", reason.encode(), px=_ms(cool_down_s))
 
     async def recall_refusal(self, fingerprint: str) -> tuple[str, float] | None:
-        """Return why these credentials were refused, and for how long still."""
+        """Return why these credentials were refused, and for how much longer."""
         key = f"{self._refused_key}:{fingerprint}"
         reason = await self._redis.get(key)
         left_ms = await self._redis.pttl(key)
@@ -169,7 +169,7 @@ class LocalTokenStore:
             self._owner = None
 
     async def count_attempt(self, attempt: bytes) -> float:
-        """Count an attempt to log in, or say how long to wait."""
+        """Count an attempt to log in, or return how long to wait."""
         now = time.monotonic()
         self._tries = {one: at for one, at in self._tries.items() if at + ATTEMPT_WINDOW_S > now}
         if attempt in self._tries:
@@ -180,15 +180,15 @@ class LocalTokenStore:
         return 0.0
 
     async def give_back(self, attempt: bytes) -> None:
-        """Count an attempt no longer."""
+        """Uncount an attempt."""
         self._tries.pop(attempt, None)
 
     async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
-        """Note that these credentials were refused."""
+        """Record that these credentials were refused."""
         self._refusals[fingerprint] = (reason, time.monotonic() + cool_down_s)
 
     async def recall_refusal(self, fingerprint: str) -> tuple[str, float] | None:
-        """Return why these credentials were refused, and for how long still."""
+        """Return why these credentials were refused, and for how much longer."""
         reason, until = self._refusals.get(fingerprint, ("", 0.0))
         left_s = until - time.monotonic()
         return (reason, left_s) if left_s > 0 else None

@@ -1,4 +1,4 @@
-"""What requests look like on the wire: targets and bodies, for both formats of answer."""
+"""What requests look like on the wire: targets and bodies for both answer formats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-#: The portal cuts its list of what it deleted after this many.
+#: The portal cuts off its list of deleted contacts after this many.
 MAX_CONTACTS = 1000
 MAX_CONTACT_ID = 2_147_483_647
 
@@ -16,7 +16,7 @@ XML = "text/xml"
 API = "/api/2.0"
 LOGIN_TARGET = f"{API}/authentication"
 
-#: What IIS takes for a query string by default is 2048.
+#: By default, IIS accepts query strings of up to 2048 characters.
 IIS_MAX_CHARS = 2000
 #: Enough for a handful of contacts at any base address.
 MIN_LOOK_UP_CHARS = 256
@@ -29,10 +29,11 @@ _EACH = "&contactids="
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format of answers.
+    """One answer format.
 
-    The portal answers in XML only when the path says so and the request's own content type is not JSON; a PUT therefore
-    sends XML as well.
+    The portal answers in XML only if the path says so and the request's own content type is not JSON, so a PUT sends
+    XML as well.
+
     """
 
     name: Literal["json", "xml"]
@@ -52,11 +53,11 @@ class Format:
         return f"{self._look_up_base()}{_EACH}{_EACH.join(map(str, contact_ids))}"
 
     def single_target(self, contact_id: int) -> str:
-        """Return the target of a look-up of one contact, for portals that know no other."""
+        """Return the target of a look-up of one contact, for portals that have no other."""
         return f"{API}/crm/contact/{contact_id}{self.suffix}?{_RIGHTS}"
 
     def look_up_capacity(self, contact_ids: Sequence[int], max_chars: int) -> int:
-        """Say how many of these contact IDs, from the first on, fit into a target of so many characters; at least 1."""
+        """Return how many of these contact IDs, from the first on, fit into a target of this length; at least 1."""
         room = max_chars - len(self._look_up_base())
         fitting = 0
         for contact_id in contact_ids[:MAX_CONTACTS]:
@@ -71,7 +72,7 @@ class Format:
 
 
 def delete_body(wire_format: Format, contact_ids: list[int]) -> bytes:
-    """Return the body of a PUT, built from integers and nothing else."""
+    """Return the body of a PUT, built only from integers."""
     if wire_format.name == "xml":
         items = "".join(f"<contactids>{contact_id:d}</contactids>" for contact_id in contact_ids)
         return f"<request>{items}</request>".encode()
@@ -82,15 +83,15 @@ def checked(contact_ids: Sequence[int]) -> list[int]:
     """Return the contact IDs as a list.
 
     Raises:
-        ValueError: none or more than `MAX_CONTACTS`, or one that is no contact ID: one bad element would make the
-            portal reject all of them. Duplicates are harmless to it and not looked for.
+        ValueError: there are none or more than `MAX_CONTACTS`, or one is not a contact ID: a single bad element would
+            make the portal reject all of them. Duplicates are harmless and not checked for.
     """
     ids = list(contact_ids)
     if not 1 <= len(ids) <= MAX_CONTACTS:
         message = f"expected 1 to {MAX_CONTACTS} contact IDs, got {len(ids)}"
         raise ValueError(message)
     try:
-        # Exact integers within bounds, checked in C: in Python it would cost as much as decoding the answer.
+        # Checked in C that they are integers within bounds: in Python it would cost as much as decoding the answer.
         msgspec.convert(ids, _ContactIds)
     except msgspec.ValidationError as error:
         message = f"expected integers from 1 to {MAX_CONTACT_ID}: {error}"

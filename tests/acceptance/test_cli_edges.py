@@ -131,7 +131,7 @@ def test_check_tells_the_troubles_of_proxies_apart(home: Home, portal: MakePorta
         cipher={"url": crm.url.replace("http:", "https:"), "proxy": open_to_all},
     )
     for name, begins in {
-        "unknown": "error portal_proxy: the proxy does not know who is calling; ",
+        "unknown": "error portal_proxy: the proxy asks for valid credentials; ",
         "away": "error portal_unreachable: no connection to the proxy; ",
         "beyond": "error portal_unreachable: the proxy cannot reach the portal; ",
         "cipher": "error portal_unreachable: no TLS connection to the portal; ",

@@ -233,8 +233,8 @@ def test_what_failed_is_tried_again(home: Home, portal: MakePortal) -> None:
     assert home.job(job_id)["counts"]["failed"] == 2
     crm.change_world(cure=list(crm.contacts("poisoned")))
     retried = home.cli("retry-failed", job_id)
-    assert (retried.code, retried.stdout) == (0, f"job {job_id} is queued: 2 contacts are tried again\n")
+    assert (retried.code, retried.stdout) == (0, f"job {job_id} is queued: 2 contacts are retried\n")
     assert home.cli("watch", job_id).code == 0
     assert home.job(job_id)["counts"]["deleted"] == len(crm.contacts("deleted")) == 100
-    assert "nothing is tried again" in home.cli("retry-failed", job_id).stdout
+    assert "there is nothing to retry" in home.cli("retry-failed", job_id).stdout
     assert home.cli("retry-failed", "nobody").code == 4

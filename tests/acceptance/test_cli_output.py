@@ -63,7 +63,7 @@ def test_a_job_that_is_queued_is_told_as_queued(queued: Home, where: str, form: 
     [job] = json.loads(queued.cli("list", "--json").stdout)["jobs"]
     [told] = [line for line in result.stderr.splitlines() if "could not be written to standard output" in line]
     assert f"job {job['id']} is queued; its {'JSON' if form else 'ID'} could not be" in told
-    reason = {FULL: "No space left on device", CLOSED: "it is closed", GONE: "nobody reads it"}[where]
+    reason = {FULL: "No space left on device", CLOSED: "it is closed", GONE: "the reader is gone"}[where]
     assert told.endswith(reason)
 
 

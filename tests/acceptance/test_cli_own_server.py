@@ -46,7 +46,7 @@ def test_its_server_is_started_again_whenever_it_is_killed_and_the_ledger_is_tru
         killed.add(server_of(home))
         os.kill(server_of(home), signal.SIGKILL)
     assert process.wait(60) == 0, said(home)
-    assert said(home).count("killed by SIGKILL, as the system does when memory is short; starting it again") == 3
+    assert said(home).count("killed by SIGKILL, as the system does when it runs out of memory; starting it again") == 3
     assert "trying again for" not in said(home)
     assert_true(home.directory / "out.csv", crm, BitMap(range(1, 1801)))
     assert not leftovers(home.directory)

@@ -29,7 +29,7 @@ def test_a_priority_is_given_at_the_start_or_later(queued: Home) -> None:
     job_id = queued.submit("main", 1, 2, more=("--priority", "background"))
     assert queued.job(job_id)["priority"] == "background"
     changed = queued.cli("priority", job_id, "urgent")
-    assert (changed.code, changed.stdout) == (0, f"job {job_id} is urgent now\n")
+    assert (changed.code, changed.stdout) == (0, f"job {job_id} is now urgent\n")
     assert queued.job(job_id)["priority"] == "urgent"
     assert queued.cli("cancel", job_id).code == 0
     ended = queued.cli("priority", job_id, "normal")

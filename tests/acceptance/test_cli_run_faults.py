@@ -73,7 +73,7 @@ def test_a_corrected_password_works_at_once_for_every_list(home: Home, portal: M
 
 WRONG_AT_THE_PORTAL: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "portal_payment": ({"unpaid": "licence"}, {"unpaid": ""}, "renew its licence"),
-    "portal_forbidden": ({"module_denied": True}, {"module_denied": False}, "give the account access"),
+    "portal_forbidden": ({"module_denied": True}, {"module_denied": False}, "grant it access"),
     "portal_protocol": ({"suspended": True}, {"suspended": False}, "check the portal's url"),
 }
 

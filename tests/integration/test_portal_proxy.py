@@ -173,7 +173,7 @@ async def test_what_a_proxy_answers_itself_says_nothing_about_what_was_deleted(t
     assert failure.settle_s >= 1
     assert failure.sent
     assert (failure.reason == "portal_proxy") is (status in {403, 407})
-    assert "maybe of the proxy" in failure.message
+    assert "maybe from the proxy" in failure.message
 
 
 async def test_an_empty_503_is_the_portals_word_only_where_no_proxy_could_have_said_it() -> None:
