@@ -153,9 +153,9 @@ def explain(error: BaseException) -> Refusal | None:
         case UnknownPortal():
             return Refusal(Kind.UNKNOWN_PORTAL, f"{error}")
         case IllegalMove():
-            return _illegal(str(error), State(error.state))
+            return illegal(str(error), State(error.state))
         case JobHasEnded():
-            return _illegal(str(error), State(error.state))
+            return illegal(str(error), State(error.state))
         case JobExists():
             return Refusal(Kind.JOB_EXISTS, f"{error}")
         case BadSubmission():
@@ -197,7 +197,8 @@ def spoken(state: State) -> tuple[str, ...]:
     return tuple(event.replace("_", "-") for event in allowed_events(state))
 
 
-def _illegal(detail: str, state: State) -> Refusal:
+def illegal(detail: str, state: State) -> Refusal:
+    """Refuse what a job's state does not allow, and say what it does allow."""
     return Refusal(Kind.ILLEGAL_MOVE, detail, more={"state": state, "allowed": spoken(state)})
 
 

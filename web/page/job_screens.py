@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from jobs.ledger.rows import has_ledger
 from jobs.view.history import read_history
 from jobs.view.job import Job, list_jobs, read_job
 from jobs.view.why import explain
@@ -130,6 +131,7 @@ async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
         "plots": chart.plots(await read_history(redis, job.id)),
         "answers": why.portal.last_answers[:_ANSWERS] if why.portal else (),
         "actions": job.actions,
+        "has_ledger": job.total > 0 and (job.state is not State.QUEUED or await has_ledger(redis, job.id)),
     }
 
 
