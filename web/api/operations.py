@@ -12,6 +12,7 @@ from jobs.ledger.rows import COLUMNS
 from jobs.view.job import Job, SubmittedJob
 from jobs.view.portal import PortalView
 from jobs.view.why import Why
+from jobs.words.contact_ids import MAX_CONTACT_ID
 from web.api.events import EVENT, job_events
 from web.api.jobs import change_job, get_job, get_jobs, get_why, steer
 from web.api.models import JobChange, JobDocument, JobList, JobParameters, JobsQuery, PortalChange
@@ -75,7 +76,18 @@ def _list_of(*header: str) -> dict[str, str | list[str]]:
     }
 
 
-_ID = "[1-9][0-9]{0,8}"
+def _digits_up_to(most: int) -> str:
+    """Describe the whole numbers from 1 to `most`, which has at least two digits; leading zeros do no harm."""
+    text = str(most)
+    below = [f"[1-9][0-9]{{0,{len(text) - 2}}}"]
+    for at, digit in enumerate(map(int, text)):
+        lowest = 0 if at else 1
+        if digit > lowest:
+            below.append(f"{text[:at]}[{lowest}-{digit - 1}][0-9]{{{len(text) - at - 1}}}")
+    return f"0*({'|'.join([*below, text])})"
+
+
+_ID = _digits_up_to(MAX_CONTACT_ID)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -201,10 +213,11 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="read",
         summary="Read the ledger of a job",
         description=(
-            "One line per contact ID, in ascending order, streamed; at any time, also while the job runs. Compressed "
-            "where `Accept-Encoding` asks for gzip. A ledger that cannot be sent to its end, because the job was "
-            "forgotten meanwhile or Redis went away, breaks off with a reset of the connection: an answer that ends "
-            "in an orderly way is complete."
+            "One line per contact ID, in ascending order, streamed; at any time, also while the job runs. 409 for a "
+            "job submitted with plain arq that no worker has taken yet: its ledger begins then. Compressed where "
+            "`Accept-Encoding` asks for gzip. A ledger that cannot be sent to its end, because the job was forgotten "
+            "in between or Redis went away, breaks off with a reset of the connection: an answer that ends in an "
+            "orderly way is complete."
         ),
         handler=job_results,
         query=ResultsQuery,
@@ -219,7 +232,7 @@ OPERATIONS: tuple[Operation, ...] = (
                 headers={"Content-Disposition": "A file name.", "Content-Encoding": "gzip, where it was asked for."},
             )
         },
-        problems=(Kind.TOO_BUSY,),
+        problems=(Kind.ILLEGAL_MOVE, Kind.TOO_BUSY),
         streams=True,
     ),
     Operation(
