@@ -76,7 +76,7 @@ def document(operations: Iterable[Operation], *, keys: bool) -> dict[str, Any]:
 
 def kinds_of(operation: Operation, *, keys: bool) -> list[Kind]:
     """Give everything that can go wrong with an operation, in the order of statuses."""
-    kinds = {Kind.UNKNOWN_PARAMETER, Kind.INTERNAL, *operation.problems}
+    kinds = {Kind.UNKNOWN_PARAMETER, Kind.INTERNAL, Kind.SYSTEM_ERROR, *operation.problems}
     if not keys:
         kinds = (kinds | {Kind.FOREIGN_ORIGIN}) - {Kind.TOO_MANY_CONTACTS}
     elif operation.scope is not None:

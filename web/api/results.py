@@ -124,7 +124,7 @@ async def stream_results(
                 await send(response, first, silence_s)
                 async for piece in pieces:
                     await send(response, piece, silence_s)
-            except (ReaderStalled, UnknownJob, RedisError, OSError) as error:
+            except (ReaderStalled, UnknownJob, RedisError, ConnectionError) as error:
                 _break_off(request, job_id, error)
             except BaseException:
                 cut(request)

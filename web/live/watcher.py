@@ -283,7 +283,7 @@ class Watcher:
         alarm = asyncio.get_running_loop().call_later(self._limits.events_patience_s, self._note_absence)
         try:
             await look
-        except (RedisError, OSError):
+        except (RedisError, TimeoutError):
             self._note_absence()
         except Exception:  # noqa: BLE001 - a bug in reading one job must not silence the streams of all others
             _log.exception("watcher_failed")

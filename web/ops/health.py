@@ -11,7 +11,6 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
 from jobs.store import keys
-from jobs.store.connection import AWAY
 from jobs.store.server_check import UnsuitableServer, check_server
 from jobs.store.times import server_ms
 from jobs.store.trouble import Trouble, trouble_of
@@ -87,7 +86,7 @@ class Probe:
                 workers = await _workers(self._redis)
         except UnsuitableServer as error:
             return [Finding("redis", "error", str(error), "unsuitable")]
-        except (RedisError, *AWAY, TimeoutError) as error:
+        except (RedisError, TimeoutError) as error:
             return [_trouble(trouble_of(error))]
         if self._trouble is not None:
             return [_trouble(self._trouble)]

@@ -11,7 +11,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from jobs.store.connection import AWAY
 from jobs.view.backlog import read_backlog
 from jobs.view.portal import read_portals
 from jobs.view.stats import read_stats
@@ -55,7 +54,7 @@ class Gauges:
 
     async def _read(self) -> bytes:
         reading: Reading | None = None
-        with contextlib.suppress(*AWAY, RedisError):
+        with contextlib.suppress(RedisError, TimeoutError):
             portals = self._settings.portals
             reading = Reading(
                 backlog=await read_backlog(self._redis),

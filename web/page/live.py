@@ -61,7 +61,7 @@ async def _events(
             except UnknownJob:
                 yield event("ended", b"")
                 return
-            except (RedisError, OSError, TimeoutError):
+            except (RedisError, TimeoutError):
                 yield event("away", b"")
         # A job that has ended is silent: only a write tells that the reader has gone.
         yield comment("nothing new")
