@@ -12,7 +12,8 @@ from jobs.view.why import explain
 from jobs.words.states import State
 from web.http.callers import caller, check_visible, visible_portals
 from web.http.context import REDIS, SETTINGS
-from web.live.watcher import WATCHER, Changes, Overview
+from web.live.topic import Changes
+from web.live.watcher import WATCHER
 from web.page import chart
 from web.page.live import Parts, live
 from web.page.render import fragment, page
@@ -63,18 +64,22 @@ async def show_jobs(request: web.Request) -> web.Response:
 
 async def jobs_events(request: web.Request) -> web.StreamResponse:
     """Send the rows of the list that change; the whole list when other jobs are in it."""
-    watcher, shown = request.app[WATCHER], list[str]()
+    watcher, shown = request.app[WATCHER], dict[str, Job]()
     portals, state = _portals(request), _state(request)
 
-    async def render(overview: Overview) -> Parts:
-        jobs = overview.jobs
-        ids = [job.id for job in jobs]
-        if ids != shown:
-            shown[:] = ids
+    async def render(jobs: list[Job]) -> Parts:
+        before = shown.copy()
+        shown.clear()
+        shown.update((job.id, job) for job in jobs)
+        if list(before) != list(shown):
             return {"jobs": fragment(request, "_jobs.html", **_list_values(request, jobs))}
-        return {f"job-{job.id}": fragment(request, "_job_row.html", job=job, waits=waits_for(job)) for job in jobs}
+        return {
+            f"job-{job.id}": fragment(request, "_job_row.html", job=job, waits=waits_for(job))
+            for job in jobs
+            if job != before[job.id]
+        }
 
-    def follow(version: str | None) -> Changes[Overview]:
+    def follow(version: str | None) -> Changes[list[Job]]:
         return watcher.list_changes(portals=portals, state=state, limit=_PER_PAGE, last_version=version)
 
     return await live(request, follow, render)

@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 from jobs.words.errors import UnknownJob
 from web.http.context import ENDING
 from web.http.sse import comment, event, stream
-from web.live.watcher import WATCHER, Change, Changes, T
+from web.live.topic import Change, Changes, T
+from web.live.watcher import WATCHER
 from web.page.session import is_open
 
 #: Between two changes shown: as often as a person can follow.
@@ -31,7 +32,7 @@ async def live(
     Args:
         request: what it answers.
         follow: gives the changes of what is shown, from after a version.
-        render: makes all the parts; only those that differ from what was sent last are sent.
+        render: makes the parts that may have changed; those that are as it made them last are not sent again.
     """
     return await stream(request, _events(request, follow, render), request.app[WATCHER].places)
 
@@ -53,7 +54,7 @@ async def _events(
                         parts = await render(change.value)
                         version = change.version
                         news = {name: html for name, html in parts.items() if sent.get(name) != html}
-                        sent |= news
+                        sent = parts
                         yield event("parts", msgspec.json.encode(news))
                         await _wait(ending, _EVERY_S)
                     else:
