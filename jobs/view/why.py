@@ -138,7 +138,8 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
         others = portal.active_jobs - 1
         return _Bound(
             "fair_share",
-            f"{others} other {_jobs(others)} of {portal.name} want their turns as well: "
+            f"{others} other {'job' if others == 1 else 'jobs'} of {portal.name} "
+            f"{'wants its turn' if others == 1 else 'want their turns'} as well: "
             f"this one has about {share:.0%} of them; a higher priority gives it more",
         )
     return _slowest_limit(job, portal)
@@ -159,7 +160,8 @@ def _slowest_limit(job: Job, portal: PortalView) -> _Bound:
     if many_left and portal.lanes < min(portal.max_concurrency, rate * mean_s):
         return _Bound(
             "lanes",
-            f"{portal.lanes} of {portal.max_concurrency} lanes drive {portal.name}: start more workers if that lasts",
+            f"{portal.lanes} of {portal.max_concurrency} lanes {'drives' if portal.lanes == 1 else 'drive'} "
+            f"{portal.name}: start more workers if that lasts",
         )
     if rate < portal.requests_per_second:
         return _Bound(
@@ -209,10 +211,6 @@ async def _share(redis: Redis, job: Job) -> float | None:
         pipe.execute_command("HGET", keys.job(job_id), "stride")
     weights = {job_id: 1 / float(stride or 1) for job_id, stride in zip(active, await pipe.execute(), strict=True)}
     return round(weights[job.id] / sum(weights.values()), 4)
-
-
-def _jobs(count: int) -> str:
-    return "job" if count == 1 else "jobs"
 
 
 def _calls(count: int) -> str:

@@ -32,7 +32,7 @@ class Alive(msgspec.Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True):
     """One thing that was looked at."""
 
     about: Literal["redis", "workers"]
@@ -48,7 +48,7 @@ class Readiness(msgspec.Struct, frozen=True):
     """Whether jobs can be taken in and looked up."""
 
     ready: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[Condition, ...]
 
 
 class Probe:
@@ -62,11 +62,11 @@ class Probe:
 
     def __init__(self, redis: ArqRedis) -> None:
         self._redis = redis
-        self._look: asyncio.Task[list[Finding]] | None = None
+        self._look: asyncio.Task[list[Condition]] | None = None
         self._trouble: Trouble | None = None
         self._try_again_at_s = 0.0
 
-    async def findings(self) -> list[Finding]:
+    async def findings(self) -> list[Condition]:
         """Give what is found now, or was while somebody else asked."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._look_now())
@@ -78,24 +78,24 @@ class Probe:
             self._look.cancel()
             await asyncio.wait({self._look}, timeout=_PATIENCE_S)
 
-    async def _look_now(self) -> list[Finding]:
+    async def _look_now(self) -> list[Condition]:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 warnings = await check_server(self._redis)
                 await self._try_write()
                 workers = await _workers(self._redis)
         except UnsuitableServer as error:
-            return [Finding("redis", "error", str(error), "unsuitable")]
+            return [Condition("redis", "error", str(error), "unsuitable")]
         except (RedisError, TimeoutError) as error:
             return [_trouble(trouble_of(error))]
         if self._trouble is not None:
             return [_trouble(self._trouble)]
-        findings = [Finding("redis", "warning", warning) for warning in warnings]
-        findings = findings or [Finding("redis", "ok", "takes jobs in")]
+        findings = [Condition("redis", "warning", warning) for warning in warnings]
+        findings = findings or [Condition("redis", "ok", "takes jobs in")]
         if workers:
-            return [*findings, Finding("workers", "ok", f"{workers} alive")]
+            return [*findings, Condition("workers", "ok", f"{workers} alive")]
         # Jobs can be taken in all the same; they wait with `no_worker`.
-        return [*findings, Finding("workers", "warning", "no worker is alive: jobs wait; start `crm-sweep worker`")]
+        return [*findings, Condition("workers", "warning", "no worker is alive: jobs wait; start `crm-sweep worker`")]
 
     async def _try_write(self) -> None:
         if time.monotonic() < self._try_again_at_s:
@@ -132,10 +132,10 @@ async def readyz(request: web.Request) -> web.Response:
     return as_json(Readiness(ready, tuple(findings)), status=200 if ready else 503)
 
 
-def _trouble(trouble: Trouble) -> Finding:
+def _trouble(trouble: Trouble) -> Condition:
     """Tell a trouble without its detail, which may hold an address: anybody may ask here."""
     reason = trouble.reason
-    return Finding("redis", "error", f"Redis {reason.what}; {reason.to_do}", reason.word)
+    return Condition("redis", "error", f"Redis {reason.what}; {reason.to_do}", reason.word)
 
 
 async def _workers(redis: ArqRedis) -> int:

@@ -14,7 +14,7 @@ REFILL_S = 6.0
 _REMEMBERED = 10_000
 
 
-class LoginThrottle:
+class WrongKeys:
     """Counts wrong tries by address, in this process alone.
 
     Args:
@@ -31,7 +31,7 @@ class LoginThrottle:
         debt_s = self._paid_s.get(address, 0.0) - self._clock()
         return max(0.0, debt_s - (TRIES - 1) * REFILL_S)
 
-    def note_wrong(self, address: str) -> None:
+    def note(self, address: str) -> None:
         """Count a wrong key."""
         self._paid_s[address] = max(self._paid_s.get(address, 0.0), self._clock()) + REFILL_S
         self._paid_s.move_to_end(address)
