@@ -47,7 +47,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         raise RuntimeError("aiohttp has set up no server")
 
     options: dict[str, Any] = {
-        "access_log": None,  # web/http/guard.py writes one
+        "access_log": None,  # web/http/middleware.py writes one
         # aiohttp starts this clock with the connection, and anew after each answer: it ends idle connections and
         # those whose headers never come to an end.
         "keepalive_timeout": limits.connection_idle_s,

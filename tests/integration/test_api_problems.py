@@ -17,7 +17,7 @@ from config.settings import Portal, Settings
 from tests.conftest import settings_for
 from tests.support.browsing import visiting
 from tests.support.serving import Api, serving
-from web.http.guard import SECURITY_HEADERS
+from web.http.middleware import SECURITY_HEADERS
 from web.http.problems import TYPE_PREFIX, Kind, Problem
 from web.ops import health
 

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from aiohttp import web
 
-from web.api.operation import JSON, Answer, Operation
+from web.api.operation import JSON, Operation, Success
 from web.http.problems import CONTENT_TYPE, RETRY_AFTER_S, TYPE_PREFIX, Kind, Problem
 
 DOCUMENT = web.AppKey("document", bytes)
@@ -39,7 +39,7 @@ HTTP itself or a limit of the server."""
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """Answer the document."""
+    """Answer with the document."""
     return web.Response(body=request.app[DOCUMENT], content_type=JSON)
 
 
@@ -188,7 +188,7 @@ def _parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[str, A
         }
 
 
-def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+def _answer(answer: Success, schemas: _Schemas) -> dict[str, Any]:
     made: dict[str, Any] = {"description": answer.description}
     if answer.headers:
         made["headers"] = {

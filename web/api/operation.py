@@ -23,7 +23,7 @@ JSON = "application/json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Success:
     """One way in which an operation answers when all is well.
 
     Attributes:
@@ -66,7 +66,7 @@ class Operation:
     name: str
     summary: str
     handler: Handler
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, Success]
     description: str = ""
     scope: Scope | None = None
     query: type | None = None

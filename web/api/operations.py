@@ -17,7 +17,7 @@ from web.api.events import EVENT, job_events
 from web.api.jobs import change_job, get_job, get_jobs, get_why, steer
 from web.api.models import JobChange, JobDocument, JobList, JobParameters, JobsQuery, PortalChange
 from web.api.openapi import openapi
-from web.api.operation import JSON, Answer, Operation
+from web.api.operation import JSON, Operation, Success
 from web.api.portals import PortalList, change_portal, get_portal, get_portals
 from web.api.results import LedgerLine, ResultsQuery, job_results
 from web.api.submission import create_job
@@ -42,8 +42,8 @@ _JOB_LINKS = {
     "getPortal": {"name": "$response.body#/portal"},
 }
 
-_JOB = Answer(description="The job as it stands now.", content={JSON: Job}, links=_JOB_LINKS)
-_PORTAL = Answer(
+_JOB = Success(description="The job as it stands now.", content={JSON: Job}, links=_JOB_LINKS)
+_PORTAL = Success(
     description="The portal as it stands now.",
     content={JSON: PortalView},
     links={"changePortal": {"name": "$response.body#/name"}, "createJob": {"portal": "$response.body#/name"}},
@@ -115,7 +115,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "application/x-ndjson": _list_of(),
         },
         answers={
-            status: Answer(
+            status: Success(
                 description=description,
                 content={JSON: SubmittedJob},
                 headers={
@@ -147,7 +147,7 @@ OPERATIONS: tuple[Operation, ...] = (
         description="Newest first. A key that is restricted to portals sees the jobs of these.",
         handler=get_jobs,
         query=JobsQuery,
-        answers={200: Answer(description="A page of jobs.", content={JSON: JobList})},
+        answers={200: Success(description="A page of jobs.", content={JSON: JobList})},
         problems=(Kind.UNKNOWN_PORTAL,),
     ),
     Operation(
@@ -204,7 +204,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Why is it slow?",
         description="What holds the job back now, what the portal answered last, and when it may end.",
         handler=get_why,
-        answers={200: Answer(description="The explanation.", content={JSON: Why})},
+        answers={200: Success(description="The explanation.", content={JSON: Why})},
     ),
     Operation(
         method="GET",
@@ -223,7 +223,7 @@ OPERATIONS: tuple[Operation, ...] = (
         query=ResultsQuery,
         headers={"Accept-Encoding": "gzip, to get less to transfer."},
         answers={
-            200: Answer(
+            200: Success(
                 description="The ledger. CSV has the same columns, in the same order, with a header.",
                 content={
                     "application/x-ndjson": LedgerLine,
@@ -250,11 +250,11 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=job_events,
         headers={"Last-Event-ID": "The id of the last event that came, on coming back."},
         answers={
-            200: Answer(
+            200: Success(
                 description="The events, as they happen.",
                 content={"text/event-stream": EVENT},
             ),
-            204: Answer(
+            204: Success(
                 description="The job has ended, and `Last-Event-ID` shows that this is known: do not come back."
             ),
         },
@@ -269,7 +269,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="List portals",
         handler=get_portals,
         answers={
-            200: Answer(
+            200: Success(
                 description="The configured portals, by name.",
                 content={JSON: PortalList},
                 links={
@@ -305,7 +305,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="getDocument",
         summary="This document",
         handler=openapi,
-        answers={200: Answer(description="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
+        answers={200: Success(description="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
         asks_redis=False,
     ),
     Operation(
@@ -314,7 +314,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="getHealth",
         summary="Is the process alive?",
         handler=healthz,
-        answers={200: Answer(description="It is.", content={JSON: Alive})},
+        answers={200: Success(description="It is.", content={JSON: Alive})},
         asks_redis=False,
     ),
     Operation(
@@ -324,8 +324,8 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Can it take in jobs?",
         handler=readyz,
         answers={
-            200: Answer(description="It can; warnings may tell what to look after.", content={JSON: Readiness}),
-            503: Answer(description="It cannot; the findings tell why.", content={JSON: Readiness}),
+            200: Success(description="It can; warnings may tell what to look after.", content={JSON: Readiness}),
+            503: Success(description="It cannot; the findings tell why.", content={JSON: Readiness}),
         },
         asks_redis=False,
     ),
@@ -336,7 +336,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="What Prometheus reads",
         description="Counters and gauges of the whole fleet, the same in every API process.",
         handler=metrics,
-        answers={200: Answer(description="Prometheus' text format.", content={"text/plain": {"type": "string"}})},
+        answers={200: Success(description="Prometheus' text format.", content={"text/plain": {"type": "string"}})},
         asks_redis=False,
     ),
 )

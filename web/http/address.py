@@ -33,6 +33,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_own_origin(origin: str, host: str) -> bool:
+    """Check whether an Origin header names the same host and port as the Host header, over HTTP or HTTPS."""
+    return origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
+
+
 def without_port(host: str) -> str:
     """Give the host in a Host header: `[::1]:8080` is `[::1]`."""
     name, colon, port = host.rpartition(":")

@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from web.http.guard import SECURITY_HEADERS, SERVER
+from web.http.middleware import SECURITY_HEADERS, SERVER
 from web.http.problems import Kind, Refusal, explain, unforeseen
 
 #: For a request that has had its time; aiohttp takes 0 for eternity.

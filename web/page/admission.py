@@ -9,6 +9,7 @@ from urllib.parse import quote
 from aiohttp import ClientConnectionError, web
 from multidict import MultiDictProxy
 
+from web.http.address import is_own_origin
 from web.http.callers import Scope, assume, require
 from web.http.context import LIMITS
 from web.http.problems import Kind, Refusal, explain, route_of, unforeseen
@@ -105,8 +106,7 @@ def _check_origin(request: web.Request) -> None:
     if site is not None:
         foreign = site != "same-origin"
     else:  # browsers leave it out over plain HTTP
-        host = request.headers.get("Host", "").lower()
-        foreign = origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}
+        foreign = origin is not None and not is_own_origin(origin, request.headers.get("Host", ""))
     if foreign:
         raise Refusal(Kind.FOREIGN_ORIGIN, "The form was sent from another site.")
 

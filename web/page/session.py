@@ -66,7 +66,7 @@ _VISITOR = web.RequestKey("visitor", Visitor)
 
 
 def visitor_of(request: web.Request) -> Visitor:
-    """Give whoever asks; the guard has put them there."""
+    """Give whoever asks; `admission` has put them there."""
     return request[_VISITOR]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from config.logging import get_logger
-from web.http.address import is_loopback, without_port
+from web.http.address import is_loopback, is_own_origin, without_port
 from web.http.callers import caller
 from web.http.context import ENDING, SETTINGS
 from web.http.problems import Kind, Refusal, route_of
@@ -80,7 +80,7 @@ async def only_local(request: web.Request, handler: Any) -> web.StreamResponse:
 def _foreign(request: web.Request, host: str) -> bool:
     origin = request.headers.get("Origin")
     if origin is not None:
-        return origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}
+        return not is_own_origin(origin, host)
     return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
 
 
