@@ -88,7 +88,7 @@ def test_the_list_of_jobs_is_live(browser: Browser, home: Home, portal: Callable
         job_id = submit(other, ids(200), 200, label="large one")
         row = page.locator(f'[id="job-{job_id}"]')
         expect(row.locator(".badge")).to_have_text("Awaiting approval")
-        expect(row).to_contain_text("Somebody has to approve it first")
+        expect(row).to_contain_text("It has to be approved first")
         row.get_by_role("link").focus()
         other.get_by_role("button", name="Approve").click()
         expect(row.locator(".badge")).to_have_text("Completed")

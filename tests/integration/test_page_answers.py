@@ -216,7 +216,7 @@ async def test_a_state_has_a_label_and_a_reason_in_plain_words(redis: ArqRedis, 
     job_id = await a_job(redis, needs_approval=True)
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
         waiting = await anna.look(f"/jobs/{job_id}")
-        assert "Somebody has to approve it first approval Press Approve to let it start." in waiting.text
+        assert "It has to be approved first approval Press Approve to let it start." in waiting.text
         await anna.send(f"/jobs/{job_id}/approve")
         await anna.send(f"/jobs/{job_id}/pause")
         paused = await anna.look(f"/jobs/{job_id}")

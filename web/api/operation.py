@@ -49,7 +49,7 @@ class Operation:
         name: the operationId.
         summary: a few words.
         description: whatever else a caller has to know.
-        scope: what a key must have; None for what everybody may ask.
+        scope: what a key must have; None for what anyone may ask.
         handler: carries it out.
         query: the parameters behind the question mark, a struct that `web.api.reading.query_of` reads.
         headers: name and description of the request headers that matter.

@@ -245,7 +245,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "Server-sent events: one event `job` at once and one per change, at most two a second, with the job as "
             "data; whoever reads slowly only gets the newest state. Comments keep a silent connection alive. After "
             "the event of a job that has ended the stream ends. A client that comes back with the `id` of the last "
-            "event it had is not sent that again. A job that is forgotten meanwhile ends with an event `gone`."
+            "event it had is not sent that again. A job that is forgotten in the meantime ends with an event `gone`."
         ),
         handler=job_events,
         headers={"Last-Event-ID": "The id of the last event that came, on coming back."},
@@ -294,7 +294,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="changePortal",
         scope="control",
         summary="Change how hard a portal is driven",
-        description="Live, for every worker, from its next call on; null goes back to the configured value.",
+        description="Live, forevery worker, from its next call on; null goes back to the configured value.",
         handler=change_portal,
         bodies={JSON: Annotated[PortalChange, Meta(extra_json_schema={"minProperties": 1})]},
         answers={200: _PORTAL},

@@ -93,8 +93,8 @@ async def stream_results(
 ) -> web.StreamResponse:
     """Send the ledger of a job that the caller may see, as a file. It may be asked for at any time.
 
-    A ledger that cannot be sent to its end, because the job was forgotten meanwhile or Redis went away, breaks off
-    with a reset of the connection: nobody can take it for a complete one.
+    A ledger that cannot be sent to its end, because the job was forgotten in between or Redis went away, breaks off
+    with a reset of the connection: no client can take it for a complete one.
 
     Args:
         request: GET; a HEAD gets the headers.

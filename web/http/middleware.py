@@ -1,4 +1,4 @@
-"""What holds for every request and every answer, whoever handles it: the page and its files included."""
+"""What holds forevery request and every answer, whoever handles it: the page and its files included."""
 
 from time import perf_counter
 from typing import Any
@@ -92,5 +92,5 @@ def _name(request: web.Request) -> str | None:
 
 
 async def announce_end(app: web.Application) -> None:
-    """Let streams that go on for ever end."""
+    """Let streams that go on forever end."""
     app[ENDING].set()

@@ -188,7 +188,7 @@ def unforeseen(error: BaseException | None, route: str) -> Refusal:
 
 
 def refuse_list(error: IntakeError, *, where: str = "body") -> Refusal:
-    """Say what is wrong with a list of contact IDs, line by line."""
+    """Describe what is wrong with a list of contact IDs, line by line."""
     if isinstance(error, ListTooLarge):
         return Refusal(Kind.TOO_LARGE, f"{error.message}.")
     if isinstance(error, ListDamaged):
@@ -211,7 +211,7 @@ _WAYS_OUT = {
 
 
 def spoken(state: State) -> tuple[str, ...]:
-    """Give what can be asked of a job in a state, as the addresses call it."""
+    """Return what can be asked of a job in a state, as the addresses call it."""
     return tuple(event.replace("_", "-") for event in allowed_events(state))
 
 
@@ -221,7 +221,7 @@ def illegal(detail: str, state: State) -> Refusal:
 
 
 def _redis_away(error: BaseException) -> Refusal:
-    """Say what is wrong, but not where: an address is nothing for whoever may ask. Waiting is not always of use."""
+    """Describe what is wrong, but not where: an address is not for every caller. Waiting does not always help."""
     trouble = trouble_of(error)
     reason = trouble.reason
     _log.warning("redis_away", error=reason.word, detail=trouble.what)
@@ -266,7 +266,7 @@ async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
         refusal = explain(error)
         caught: Exception = error
     except ClientConnectionError:
-        raise  # the caller has gone; there is nobody to answer
+        raise  # the caller has gone; no one is left to answer
     except Exception as error:  # noqa: BLE001 - the last resort: no answer ever holds a traceback
         refusal = explain(error)
         caught = error
@@ -278,6 +278,6 @@ async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
 
 
 def route_of(request: web.Request) -> str:
-    """Give the template of the address, `/v1/jobs/{job_id}`; empty for an unknown one."""
+    """Return the template of the address, `/v1/jobs/{job_id}`; empty for an unknown one."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else ""

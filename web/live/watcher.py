@@ -1,4 +1,4 @@
-"""Watches Redis for everybody who watches a job: one look serves them all, however many they are.
+"""Watches Redis forall who watch a job: one look serves them all, however many they are.
 
 What is watched is a *topic*: one job, the newest jobs, or the portals. All watched jobs are read together, twice a
 second, and only while a reader watches. A topic keeps nothing but its newest state; a slow reader misses what was in
@@ -66,7 +66,7 @@ class Watcher:
         self._closed = False
 
     def changes(self, job_id: str, last_version: str | None = None) -> Changes[Job]:
-        """Watch a job. To be closed after use (`contextlib.aclosing`), so that it is not read for nobody.
+        """Watch a job. To be closed after use (`contextlib.aclosing`), so that it is not read in vain.
 
         Args:
             job_id: the job's ID.

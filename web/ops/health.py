@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Checks whether the process lives, and whether it can do its work."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from web.http.context import REDIS
 #: A probe wants an answer soon, whatever is wrong.
 _PATIENCE_S = 3.0
 
-#: What writing came to is told for so long, however often somebody asks: with `appendfsync always`, each try costs the
+#: What writing came to is told for so long, however often it is asked: with `appendfsync always`, each try costs the
 #: server's disk what a batch costs.
 _TRY_EVERY_S = 2.0
 
@@ -52,7 +52,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 class Probe:
-    """Looks at Redis for everybody who asks at the same moment, once: nobody needs a key here.
+    """Looks at Redis forall who ask at the same moment, once: no key is needed here.
 
     A look is a real try to write, at most one in `_TRY_EVERY_S`.
 
@@ -67,7 +67,7 @@ class Probe:
         self._try_again_at_s = 0.0
 
     async def findings(self) -> list[Condition]:
-        """Give what is found now, or was while somebody else asked."""
+        """Return what is found now, or what was found for another caller a moment ago."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._look_now())
         return await asyncio.shield(self._look)
@@ -126,14 +126,14 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Look whether Redis takes writes, and for workers: 200 when jobs can be taken in, else 503."""
+    """Check whether Redis takes writes, and look for workers: 200 when jobs can be taken in, else 503."""
     findings = await request.app[PROBE].findings()
     ready = all(finding.level != "error" for finding in findings)
     return as_json(Readiness(ready, tuple(findings)), status=200 if ready else 503)
 
 
 def _trouble(trouble: Trouble) -> Condition:
-    """Tell a trouble without its detail, which may hold an address: anybody may ask here."""
+    """Tell a trouble without its detail, which may hold an address: anyone may ask here."""
     reason = trouble.reason
     return Condition("redis", "error", f"Redis {reason.what}; {reason.to_do}", reason.word)
 

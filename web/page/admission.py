@@ -1,4 +1,4 @@
-"""What stands before every handler of the page: who asks, may they, is the form ours; and errors as a screen."""
+"""What comes before every handler of the page: who asks, may they, is the form ours; and errors as a screen."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ def guarded(handler: Handler, scope: Scope | None, *, reads_body: bool = False, 
                 async with asyncio.timeout(None if is_long else request.app[LIMITS].redis_s):
                     response = await handler(request)
         except ClientConnectionError:
-            raise  # the caller has gone; there is nobody to answer
+            raise  # the caller has gone; no one is left to answer
         except Exception as error:  # the last resort: whatever goes wrong is shown, and nothing of the inside
             if request.writer.output_size > 0:
                 raise  # an answer had begun: it has to break off
@@ -79,7 +79,7 @@ async def _admit(request: web.Request, scope: Scope | None, *, reads_body: bool)
 
 
 def form_value(request: web.Request, name: str) -> str:
-    """Give a field of the form that was sent; empty if it has none of this name."""
+    """Return a field of the form that was sent; empty if it has none of this name."""
     return request[_FORM].get(name, "")
 
 

@@ -154,7 +154,7 @@ def _state(request: web.Request) -> State | None:
 
 
 def _portals(request: web.Request) -> frozenset[str] | None:
-    """Give the portals to list: those that the caller may see, or the one of them that is asked for."""
+    """Return the portals to list: those that the caller may see, or the one of them that is asked for."""
     visible, wanted = caller(request).portals, request.query.get("portal")
     if not wanted:
         return visible

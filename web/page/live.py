@@ -17,7 +17,7 @@ from web.page.session import is_open
 
 #: Between two changes shown: as often as a person can follow.
 _EVERY_S = 1.0
-#: Between two looks at a job that has ended; somebody may try its failed contacts again.
+#: Between two looks at a job that has ended; a user may try its failed contacts again.
 _RARELY_S = 5.0
 
 #: HTML of parts of a screen, by the id of the element that shows it; `title` is the title of the window.

@@ -65,7 +65,7 @@ async def log_out(request: web.Request) -> web.Response:
 
 
 def _own_path(goal: str) -> str:
-    """Give the path to go to, if it is one of ours: nobody is sent elsewhere after a log-in."""
+    """Return the path to go to, if it is one of ours: no one is sent elsewhere after logging in."""
     # Browsers take a backslash for a slash, leave control characters out, and go elsewhere for two slashes.
     is_ours = goal.startswith("/") and not goal.startswith("//") and "\\" not in goal and goal.isprintable()
     return goal if is_ours else "/"

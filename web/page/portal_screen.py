@@ -23,7 +23,7 @@ async def show_portals(request: web.Request) -> web.Response:
 
 
 async def portals_events(request: web.Request) -> web.StreamResponse:
-    """Send what changes on the screen of portals; the forms stay as somebody is filling them in."""
+    """Send what changes on the screen of portals; the forms stay as a user is filling them in."""
     watcher, visible = request.app[WATCHER], caller(request).portals
 
     async def render(portals: list[PortalView]) -> Parts:
@@ -88,5 +88,5 @@ def _told(bounds: tuple[float, float]) -> str:
 
 
 def _reads_as(rate: float, ceiling: float) -> bool:
-    """Whether a rate is what the form showed for this ceiling."""
+    """Check whether a rate is what the form showed for this ceiling."""
     return f"{rate:g}" == f"{ceiling:g}"

@@ -28,7 +28,7 @@ class Standing:
 
 
 #: What the page says instead of the command line's advice.
-_TITLES = {"approval": "Somebody has to approve it first"}
+_TITLES = {"approval": "It has to be approved first"}
 _TO_DO = {"operator": "Press Resume to go on.", "approval": "Press Approve to let it start."}
 
 
@@ -46,7 +46,7 @@ def standing_of(job: Job) -> Standing | None:
         return None
     advice = ADVICE.get(reason)
     if advice is None:
-        return Standing("It waits for somebody", "See the last error, then press Resume.")
+        return Standing("It waits for a person", "See the last error, then press Resume.")
     to_do = _TO_DO.get(reason) or advice.to_do.format(id=job.id, go_on="press Resume")
     title = _TITLES.get(reason) or sentence(advice.meaning)
     return Standing(f"{title}, until {clock(job.waits_until)}" if job.waits_until else title, sentence(to_do))
@@ -65,7 +65,7 @@ def announcement(job: Job) -> str:
 
 
 def offered(job: Job, visitor: Visitor) -> list[Event]:
-    """Give the verbs to show as buttons: allowed by the table, of any effect, and for this visitor."""
+    """Return the verbs to show as buttons: allowed by the table, of any effect, and for this visitor."""
     if not visitor.may("control"):
         return []
     allowed = [event for event in allowed_events(job.state) if MOVES[job.state, event] is not job.state]
