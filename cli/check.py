@@ -14,7 +14,7 @@ from rich.text import Text
 from cli.context import AsJson, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
-from cli.output import out, rendered
+from cli.output import out, plural, rendered
 from config.fields import plain
 from config.service_links import service_links
 from config.settings import ConfigError, Portal, Settings
@@ -168,7 +168,7 @@ def _queue(settings: Settings, backlog: Backlog) -> Iterator[Finding]:
         yield Finding(
             "queue",
             "warning",
-            f"{lost:,} jobs are for the portal {name}, which is not configured here; cancel them, or add it",
+            f"{plural(lost, 'job')} for the portal {name}, which is not configured here: cancel, or add the portal",
         )
 
 

@@ -24,7 +24,7 @@ from cli.intake import read_list, tell
 from cli.interrupts import terminable, undisturbed
 from cli.keeper import on_server
 from cli.loop import run_async
-from cli.output import note, out, rendered
+from cli.output import note, out, plural, rendered
 from cli.progress import display, follow
 from cli.summary import summary
 from config.settings import Settings, load_settings
@@ -145,7 +145,7 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
     for disagreement in disagreements[:10]:
         note(f"disagreement: {disagreement}")
     if disagreements:
-        out(f"the ledger and the portal disagree about {len(disagreements):,} contacts\n")
+        out(f"the ledger and the portal disagree about {plural(len(disagreements), 'contact')}\n")
     else:
         out(
             f"the ledger and the portal agree about all {len(lines):,} contacts; "

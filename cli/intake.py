@@ -109,7 +109,7 @@ def confirm(intake: Intake, portal: str, *, above: int, yes: bool) -> None:
     count = len(intake.ids)
     if yes or (count <= above and not will_ask(intake, above=above, yes=yes)):
         return
-    what = f"{count:,} contacts from portal {portal} for good"
+    what = f"{plural(count, 'contact')} from portal {portal} for good"
     if not sys.stdin.isatty():
         raise UsageError(f"this deletes {what}: without a terminal to ask at, --yes is needed; nothing was queued")
     left_out = f" ({', '.join(_left_out(intake))})" if _left_out(intake) else ""

@@ -7,7 +7,7 @@ import typer
 from cli.context import JobId, operator, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
-from cli.output import out_after
+from cli.output import out_after, plural
 from config.settings import Settings
 from jobs.steering.steer import Steered, change_priority, steer_job
 from jobs.view.actions import rest_in_words
@@ -74,7 +74,11 @@ def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
     """
     steered = run_async(_steer(settings_of(ctx), job_id, Event.RETRY_FAILED))
     count = steered.retried
-    what = f"{count:,} contacts are retried" if count else "no contact has failed, so there is nothing to retry"
+    what = (
+        f"{plural(count, 'contact')} {'is' if count == 1 else 'are'} retried"
+        if count
+        else "no contact has failed, so there is nothing to retry"
+    )
     _done(f"job {job_id} is {steered.state}: {what}")
     return ExitCode.DONE
 

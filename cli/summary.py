@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.output import plural
 from jobs.store.times import clock
 from jobs.view.job import Job
 from jobs.words.outcomes import Outcome
@@ -131,4 +132,4 @@ def duration(seconds: float) -> str:
 
 
 def _duplicates(job: Job) -> str:
-    return f"{job.duplicates:,} duplicates left out" if job.duplicates else ""
+    return f"{plural(job.duplicates, 'duplicate')} left out" if job.duplicates else ""

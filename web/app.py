@@ -12,8 +12,8 @@ from web.api.operations import OPERATIONS
 from web.api.results import install as install_downloads
 from web.api.submission import INTAKES, Intakes
 from web.http.context import ENDING, LIMITS, REDIS, SETTINGS
-from web.http.guard import add_headers, announce_end, log_request, only_local
 from web.http.limits import Limits
+from web.http.middleware import add_headers, announce_end, log_request, only_local
 from web.http.problems import problems
 from web.live.job_reader import READER, JobReader
 from web.live.watcher import install as install_watcher

@@ -47,8 +47,8 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         raise RuntimeError("aiohttp has set up no server")
 
     options: dict[str, Any] = {
-        "access_log": None,  # web/http/guard.py writes one
-        # aiohttp starts this clock with the connection, and anew after each answer: it ends idle connections and
+        "access_log": None,  # web/http/middleware.py writes one
+        # aiohttp starts this clock with the connection, and again after each answer: it ends idle connections and
         # those whose headers never come to an end.
         "keepalive_timeout": limits.connection_idle_s,
         "lingering_time": limits.lingering_s,
@@ -85,7 +85,7 @@ async def serve(settings: Settings, host: str, port: int, on_listening: Callable
         on_listening: called once, with the base address.
 
     Raises:
-        BadAddress: it may or can not listen there.
+        BadAddress: it must not or cannot listen there.
     """
     check_host(settings, host)
     log = get_logger()
@@ -100,7 +100,7 @@ async def serve(settings: Settings, host: str, port: int, on_listening: Callable
             on_listening(address)
             await stop.wait()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)  # a second one ends the process at once
+                loop.remove_signal_handler(number)  # a second one ends the process immediately
         log.info("api_stopped")
     finally:
         await redis.aclose(close_connection_pool=True)

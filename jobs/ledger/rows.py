@@ -81,6 +81,11 @@ class Rows:
         return zip(self.codes, self.attempts, self.http_statuses, self.at_ms, strict=True)
 
 
+async def has_ledger(redis: Redis, job_id: str) -> bool:
+    """Check whether a job has a ledger: one that is still a message of plain arq has none."""
+    return bool(await redis.execute_command("HEXISTS", known_key(job_id), "digest"))
+
+
 async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None) -> AsyncIterator[list[Line]]:
     """Read a job's ledger.
 

@@ -131,7 +131,7 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
         others = portal.active_jobs - 1
         return _Bound(
             "fair_share",
-            f"{portal.name} has {others} other {_jobs(others)} to work on: this one gets about {share:.0%} of the "
+            f"{portal.name} has {others} other {'job' if others == 1 else 'jobs'} to work on: this one gets about {share:.0%} of the "
             "turns; a higher priority gives it more",
         )
     return _slowest_limit(job, portal)
@@ -152,7 +152,8 @@ def _slowest_limit(job: Job, portal: PortalView) -> _Bound:
     if many_left and portal.lanes < min(portal.max_concurrency, rate * mean_s):
         return _Bound(
             "lanes",
-            f"{portal.lanes} of {portal.max_concurrency} lanes drive {portal.name}: start more workers if that lasts",
+            f"{portal.lanes} of {portal.max_concurrency} lanes {'drives' if portal.lanes == 1 else 'drive'} "
+            f"{portal.name}: start more workers if that lasts",
         )
     if rate < portal.requests_per_second:
         return _Bound(
@@ -202,10 +203,6 @@ async def _share(redis: Redis, job: Job) -> float | None:
         pipe.execute_command("HGET", keys.job(job_id), "stride")
     weights = {job_id: 1 / float(stride or 1) for job_id, stride in zip(active, await pipe.execute(), strict=True)}
     return round(weights[job.id] / sum(weights.values()), 4)
-
-
-def _jobs(count: int) -> str:
-    return "job" if count == 1 else "jobs"
 
 
 def _calls(count: int) -> str:

@@ -37,7 +37,7 @@ def test_every_screen(browser: Browser, home: Home, portal: Callable[..., Portal
         upload(page, "id,name\nseven,b\n" + "x" * 500 + ",c\n")
         check_accessible(page)
         upload(page, "1\n2\n", portal="archive", label=LONG)
-        expect(page.get_by_text("waits until somebody approves it")).to_be_visible()
+        expect(page.get_by_text("waits for approval")).to_be_visible()
         check_accessible(page)
         page.get_by_label("Type the number of contacts").fill("9")
         page.get_by_role("button", name="Delete 2 contacts").click()

@@ -1,6 +1,7 @@
 """Following jobs: one watcher for all, only the newest state, and an end."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
@@ -29,7 +30,8 @@ from tests.support.serving import Api, serving
 from tests.support.sse import Sent, read_events
 from tests.support.waiting import until
 from web.http.limits import Limits
-from web.live.watcher import Change, Silence, Watcher, job_change
+from web.live.topic import Change, Silence, job_change
+from web.live.watcher import Watcher
 
 PORTALS = [Portal(name=name, url="http://127.0.0.1:9", token=SecretStr("t")) for name in ("main", "other")]
 EAGER: dict[str, Any] = {"events_every_s": 0.01, "events_patience_s": 30.0, "ending_s": 5.0}
@@ -310,23 +312,56 @@ async def test_the_list_is_followed_within_what_the_caller_may_see(server: Embed
         aclosing(watcher.list_changes(portals=frozenset())) as nothing,
         aclosing(watcher.list_changes(state=State.CANCELLED)) as cancelled,
     ):
-        for changes, ids, portals in (
-            (everything, ["old"], ["main", "other"]),
-            (little, [], ["other"]),
-            (nothing, [], []),
-            (cancelled, [], ["main", "other"]),
-        ):
+        for changes, ids in ((everything, ["old"]), (little, []), (nothing, []), (cancelled, [])):
             first = await anext(changes)
             assert isinstance(first, Change)
-            assert [job.id for job in first.value.jobs] == ids
-            assert [portal.name for portal in first.value.portals] == portals
-            assert msgspec.json.decode(first.json)["next_cursor"] is None
+            assert [job.id for job in first.value] == ids
         await accept(redis, range(1, 31), job_id="new")
         await control(redis, "old", Event.CANCEL, by="test")
 
         async def ids_in(changes: Any, ids: list[str]) -> bool:
             change = await anext(changes)
-            return not isinstance(change, Silence) and [job.id for job in change.value.jobs] == ids
+            return not isinstance(change, Silence) and [job.id for job in change.value] == ids
 
         assert await until(lambda: ids_in(everything, ["new", "old"]))
         assert await until(lambda: ids_in(cancelled, ["old"]))
+
+
+async def test_portals_are_followed_within_what_the_caller_may_see(server: EmbeddedServer, redis: ArqRedis) -> None:
+    async with watcher_of(server, redis) as watcher:
+        for visible, names in ((None, ["main", "other"]), (frozenset({"other"}), ["other"]), (frozenset[str](), [])):
+            async with aclosing(watcher.portal_changes(portals=visible)) as changes:
+                first = await anext(changes)
+                assert isinstance(first, Change)
+                assert [portal.name for portal in first.value] == names
+
+
+async def test_a_screen_is_read_for_what_it_shows_alone(
+    server: EmbeddedServer, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[str] = Counter()
+
+    def counting(name: str, read: Any) -> Any:
+        async def counted(*arguments: Any, **options: Any) -> Any:
+            reads[name] += 1
+            return await read(*arguments, **options)
+
+        return counted
+
+    for name in ("read_jobs", "list_jobs", "read_portals"):
+        monkeypatch.setattr(web.live.watcher, name, counting(name, getattr(web.live.watcher, name)))
+    await accept(redis, range(1, 31), job_id="job")
+    async with watcher_of(server, redis) as watcher:
+        for changes, needed in ((watcher.list_changes, "list_jobs"), (watcher.portal_changes, "read_portals")):
+            async with aclosing(changes()) as followed:
+                await anext(followed)
+                reads.clear()
+                waiting = asyncio.ensure_future(anext(followed))
+
+                async def looked(needed: str = needed) -> bool:
+                    return reads[needed] >= 3
+
+                await until(looked)
+                assert set(reads) == {needed}
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)

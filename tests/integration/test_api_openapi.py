@@ -14,11 +14,14 @@ from pyroaring import BitMap
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
 from jobs.accept.submit import submit
+from jobs.intake.parser import IntakeParser
+from jobs.intake.tally import IntakeError
 from tests.conftest import settings_for
 from tests.support.serving import serving
 from tests.support.submitting import request
 from web.api.openapi import document
 from web.api.operations import OPERATIONS
+from web.api.submission import STREAMED
 from web.app import make_app
 
 
@@ -56,6 +59,31 @@ def test_every_reference_leads_somewhere(made: dict[str, Any]) -> None:
 def test_every_schema_is_one(made: dict[str, Any]) -> None:
     for schema in made["components"]["schemas"].values():
         jsonschema_rs.meta.validate(schema | {"$schema": "https://json-schema.org/draft/2020-12/schema"})
+
+
+#: Contact IDs and what is nearly one.
+_WRITTEN = [
+    *("1", "9", "10", "007", "0" * 30 + "7", "999999999", "1000000000", "1999999999", "2147483639", "2147483646"),
+    *("2147483647", "02147483647", "0", "000", "2147483648", "2147483700", "2200000000", "3000000000", "9999999999"),
+    *("10000000000", "21474836470", "-1", "+1", "1.0", "1e3", "x", ""),
+]
+
+
+@pytest.mark.parametrize("form", ["text/plain", "text/csv", "application/x-ndjson"])
+@pytest.mark.parametrize("written", _WRITTEN)
+def test_a_list_is_described_as_it_is_read(form: str, written: str) -> None:
+    content = document(OPERATIONS, keys=False)["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
+    text = ("contact_id\n" if form == "text/csv" else "") + f"{written}\n101\n"
+    if not written:
+        text = text.removesuffix("101\n")  # an empty line beside others is passed over
+    parser = IntakeParser(form=STREAMED[form])
+    try:
+        parser.feed(text.encode())
+        parser.close()
+        is_read = True
+    except IntakeError:
+        is_read = False
+    assert jsonschema_rs.is_valid(content[form]["schema"], text) is is_read
 
 
 def test_security_is_told_where_there_is_any() -> None:

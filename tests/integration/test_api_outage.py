@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from arq.connections import ArqRedis
 from pydantic import SecretStr
 
 from cli.embedded import EmbeddedServer
-from config.settings import Portal
+from config.redis_url import RedisUrl
+from config.settings import Portal, Settings
 from jobs.store.connection import connect
 from tests.conftest import settings_for
 from tests.support.serving import Api, serving
@@ -94,3 +97,34 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path: Path, m
             finally:
                 os.kill(server.pid, signal.SIGCONT)
             assert await read_in_time(api, job["id"]) == job
+
+
+async def _hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(16)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("way", ["refused", "nameless", "no-socket", "hangs-up", "resets"])
+async def test_every_way_of_being_out_of_reach_is_told_as_an_outage(way: str, tmp_path: Path) -> None:
+    answers = {"refused": _hang_up, "hangs-up": _hang_up, "resets": _reset}
+    url = {"nameless": "redis://nowhere.invalid:6379/0", "no-socket": f"unix://{tmp_path}/none.sock"}.get(way, "")
+    async with contextlib.AsyncExitStack() as stack:
+        if way in answers:
+            listener = await asyncio.start_server(answers[way], "127.0.0.1", 0)
+            url = f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0"
+            stack.callback(listener.close)
+            if way == "refused":
+                listener.close()
+        redis = connect(RedisUrl(url), patience_s=0)
+        stack.push_async_callback(redis.aclose, close_connection_pool=True)
+        api = await stack.enter_async_context(
+            serving(Settings(portals={}), redis, limits=Limits(redis_s=10.0, ending_s=1.0))
+        )
+        problem = await api.json("GET", "/v1/jobs", status=503)
+        assert (problem["type"], problem["reason"]) == ("urn:crm-sweep:problem:redis-away", "unreachable")
+        assert not (await api.json("GET", "/readyz", status=503))["ready"]

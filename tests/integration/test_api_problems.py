@@ -1,19 +1,23 @@
 """Whatever goes wrong is answered with a problem that tells nothing about the inside."""
 
+import errno
 import io
+import os
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from aiohttp import web
 from arq.connections import ArqRedis
 from pydantic import SecretStr
 
+import web.api.portals
+import web.page.new
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
 from tests.conftest import settings_for
+from tests.support.browsing import visiting
 from tests.support.serving import Api, serving
-from web.http.guard import SECURITY_HEADERS
+from web.http.middleware import SECURITY_HEADERS
 from web.http.problems import TYPE_PREFIX, Kind, Problem
 from web.ops import health
 
@@ -82,7 +86,7 @@ async def test_head_is_get_without_the_body(api: Api) -> None:
 async def test_a_bug_is_answered_without_its_traceback(
     settings: Settings, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
 ) -> None:
-    def fail() -> web.Response:
+    def fail() -> None:
         raise ZeroDivisionError("the inside")
 
     monkeypatch.setattr(health, "Alive", fail)
@@ -94,6 +98,29 @@ async def test_a_bug_is_answered_without_its_traceback(
     assert "Zero" not in text
     assert "request_failed" in log.getvalue()
     assert "ZeroDivisionError" in log.getvalue()
+
+
+async def test_an_error_of_the_operating_system_is_no_outage_of_redis(
+    settings: Settings, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/secret/path")
+
+    monkeypatch.setattr(web.page.new, "keep_draft", fail)
+    monkeypatch.setattr(web.api.portals, "read_portals", fail)
+    async with visiting(settings, redis, "") as [person]:
+        screen = await person.upload("1\n2\n")
+        assert screen.status == 500
+        assert Kind.SYSTEM_ERROR.title in screen.text
+        answer = await person.look("/v1/portals")
+        assert answer.status == 500
+        assert msgspec.json.decode(answer.html, type=Problem).type == TYPE_PREFIX + "system-error"
+    for told in (screen.html, answer.html):
+        assert "secret" not in told
+        assert "Redis" not in told
+    assert log.getvalue().count("request_failed") == 2
+    assert "No space left" in log.getvalue()
+    assert "redis_away" not in log.getvalue()
 
 
 async def test_readiness_tells_what_is_missing(api: Api) -> None:

@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 import web.api.results
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
+from jobs.accept.reject import reject_job
 from jobs.accept.submit import submit
 from jobs.ledger.export import LINES_AT_ONCE, Format, read_text
 from jobs.ledger.records import Record
@@ -111,6 +112,29 @@ async def test_the_ledger_comes_as_it_is(
     )
     name = f"crm-sweep-job{f'-{outcome}' if outcome else ''}.{form}"
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome.FAILED])
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+async def test_the_ledger_of_a_request_that_was_refused_is_empty(
+    server: EmbeddedServer, redis: ArqRedis, form: Format, outcome: Outcome | None, encoding: str
+) -> None:
+    await reject_job(redis, "job", "contact_ids[0]: given 0", by="arq", portal="main")
+    query = {"format": str(form)} | ({"outcome": str(outcome)} if outcome else {})
+    async with (
+        api_of(server, redis) as api,
+        aiohttp.ClientSession(api.url, auto_decompress=False) as client,
+    ):
+        for path in ("/v1/jobs/job/results", "/jobs/job/ledger"):
+            async with client.get(path, params=query, headers={"Accept-Encoding": encoding}) as answer:
+                body = await answer.read()
+            assert answer.status == 200, body
+            assert answer.headers.get("Content-Encoding", "identity") == encoding
+            text = (gzip.decompress(body) if encoding == "gzip" else body).decode()
+            assert text == ("contact_id,outcome,reason,http_status,attempts,at\n" if form is Format.CSV else "")
+            async with client.head(path, params=query) as answer:
+                assert answer.status == 200
 
 
 async def test_lines_are_whole_and_in_order_over_many_segments(server: EmbeddedServer, redis: ArqRedis) -> None:

@@ -36,6 +36,17 @@ async def test_it_is_there_at_once_and_in_its_events(redis: ArqRedis, api: Api) 
     assert (await api.json("GET", f"{path}/why"))["constraint"] == "no_worker"
 
 
+async def test_it_has_no_ledger_yet(redis: ArqRedis, api: Api) -> None:
+    path = await hand_in(redis)
+    for query in ("", "?format=csv", "?outcome=pending"):
+        problem = await api.json("GET", f"{path}/results{query}", status=409)
+        assert problem["detail"] == "job mine has no ledger yet: no worker has taken it"
+        assert (problem["state"], problem["allowed"]) == ("queued", ["pause", "cancel"])
+    await api.json("POST", f"{path}/pause")
+    async with api.client.get(f"{path}/results") as answer:
+        assert (await answer.text()).count('"outcome": "pending"') == 3
+
+
 @pytest.mark.parametrize(("verb", "state"), [("pause", "paused"), ("cancel", "cancelled")])
 async def test_it_can_be_stopped_before_a_worker_takes_it(redis: ArqRedis, api: Api, verb: str, state: str) -> None:
     path = await hand_in(redis)

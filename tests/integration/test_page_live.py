@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
@@ -19,6 +21,7 @@ from jobs.store import keys
 from jobs.words.states import Event
 from tests.support.browsing import Markup, Person, api_key, settings_with, visiting
 from tests.support.submitting import request
+from web.page.render import fragment
 
 
 class Events:
@@ -143,6 +146,47 @@ async def test_the_list_sends_the_rows_that_change(redis: ArqRedis, server: Embe
         events.shown.clear()
         await events.until_shown(f"job-{older}", "Queued")
         assert f"job-{newer}" not in events.shown
+
+
+async def test_a_change_of_a_portal_renders_no_list_and_a_change_of_a_job_one_row(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: Counter[str] = Counter()
+
+    def counted(request: web.Request, template: str, **values: Any) -> str:
+        rendered[template] += 1
+        return fragment(request, template, **values)
+
+    monkeypatch.setattr("web.page.job_screens.fragment", counted)
+    jobs = [await a_job(redis, f"job {number}") for number in range(5)]
+    settings = settings_with(server)
+    async with visiting(settings, redis, "") as [person], watching(person, "/events") as events:
+        await events.until_shown("jobs", "job 4")
+        async with watching(person, "/portals/events") as portals:
+            for rate in (2.5, 1.5):
+                await set_limits(redis, settings.portals["main"], by="ben", requests_per_second=rate)
+                await redis.execute_command("HSET", keys.portal("main"), "batch_size", round(100 * rate))
+                await portals.until_shown("pacing-main", f"of at most {rate} calls/s")
+        await control(redis, jobs[2], Event.PAUSE, by="ben")
+        await events.until_shown(f"job-{jobs[2]}", "Paused")
+        assert rendered == {"_jobs.html": 1, "_job_row.html": 1}
+
+
+async def test_a_row_that_is_again_as_it_was_is_sent_again(redis: ArqRedis, server: EmbeddedServer) -> None:
+    job_id = await a_job(redis, "first")
+    async with visiting(settings_with(server), redis, "") as [person], watching(person, "/events") as events:
+        await events.until_shown("jobs", "first")
+        await redis.execute_command("HSET", keys.job(job_id), "state", "running")
+        await events.until_shown(f"job-{job_id}", "Running")
+        pipe = redis.pipeline(transaction=True)
+        pipe.execute_command("HSET", keys.job(job_id), "state", "queued")
+        pipe.execute_command("ZREM", keys.JOBS, await a_job(redis, "second"))
+        await events.until_shown("jobs", "second")
+        await pipe.execute()
+        events.shown.clear()
+        await events.until_shown("jobs", "first")
+        await redis.execute_command("HSET", keys.job(job_id), "state", "running")
+        await events.until_shown(f"job-{job_id}", "Running")
 
 
 @pytest.mark.parametrize("query", ["?portal=main", "?state=queued&portal=main"])

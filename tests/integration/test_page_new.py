@@ -273,7 +273,7 @@ async def test_a_large_list_waits_for_an_approval(redis: ArqRedis, server: Embed
     settings = settings_for(server, portal("main", approval_above=2), api=Api(keys=(api_key("anna"),)))
     async with visiting(settings, redis, "anna") as [anna]:
         draft = (await anna.upload("1\n2\n3\n")).location
-        assert "waits until somebody approves it" in (await anna.look(draft)).text
+        assert "waits for approval" in (await anna.look(draft)).text
         await anna.send(draft, count="3", do="submit")
     [job] = (await list_jobs(redis)).jobs
     assert job.state is State.AWAITING_APPROVAL

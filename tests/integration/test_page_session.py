@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 from cli.embedded import EmbeddedServer
 from jobs.store.connection import connect
 from tests.support.browsing import SECRETS, Screen, api_key, settings_with, visiting
-from web.page.throttle import TRIES
+from web.page.wrong_keys import TRIES, WrongKeys
 
 SCREENS = ["/", "/jobs/x", "/jobs/x/ledger", "/jobs/x/cancel", "/new", "/new/x", "/portals"]
 
@@ -165,3 +165,13 @@ async def test_a_session_is_read_on_every_server(redis: ArqRedis, server: Embedd
         [kept] = [f"{one.key}={one.value}" for one in anna.client.cookie_jar]
         assert (await elsewhere.look("/", headers={"Cookie": kept})).status == 200
     await other_redis.aclose(close_connection_pool=True)
+
+
+async def test_one_second_of_waiting_is_told_as_one(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WrongKeys, "wait_s", lambda *_: 0.4)
+    async with visiting(settings_with(server, api_key("anna")), redis, "") as [stranger]:
+        told = await stranger.send("/login", key="wrong", next="/")
+        assert told.status == 429
+        assert "Try again in 1 second." in told.text

@@ -81,7 +81,7 @@ async def test_too_few_lanes_are_told(redis: ArqRedis) -> None:
     await drive(redis, took_s=0.19, lanes=1)
     told = await why(redis, job_id)
     assert told.constraint == "lanes"
-    assert "1 of 2 lanes" in told.explanation
+    assert "1 of 2 lanes drives main" in told.explanation
 
 
 async def test_other_jobs_are_told_with_the_share(redis: ArqRedis) -> None:
@@ -95,6 +95,13 @@ async def test_other_jobs_are_told_with_the_share(redis: ArqRedis) -> None:
     await set_priority(redis, job_id, Priority.URGENT, by="me")
     told = await why(redis, job_id)
     assert (told.constraint, told.share) == ("rate", 0.7692)
+
+
+async def test_one_other_job_is_told_as_one(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 5001), priority=Priority.BACKGROUND)
+    await accept(redis, range(1, 5001))
+    await drive(redis, took_s=0.02)
+    assert "1 other job of main wants its turn as well" in (await why(redis, job_id)).explanation
 
 
 async def test_a_push_back_is_told_with_its_end(redis: ArqRedis) -> None:

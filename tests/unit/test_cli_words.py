@@ -9,8 +9,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from typer import BadParameter
 
 from cli.errors import ExitCode, explain
-from cli.output import plural
-from cli.summary import duration, time_left
+from cli.output import plural, rendered
+from cli.summary import duration, summary, time_left
 from config.errors import UnknownPortal
 from jobs.intake.tally import BadLine, IntakeError, WayOut
 from jobs.words.errors import UnknownJob
@@ -89,3 +89,8 @@ def test_one_of_a_thing_is_not_told_as_many() -> None:
 def test_a_bug_is_not_explained_away() -> None:
     assert explain(ValueError("x")) is None
     assert explain(RuntimeError("x")) is None
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 duplicate left out"), (2, "2 duplicates left out")])
+def test_a_single_thing_is_told_as_one(count: int, words: str) -> None:
+    assert words in rendered(summary(a_job(duplicates=count)))

@@ -16,8 +16,8 @@ from web.page.bars import LEAST, WIDTH, outcome_bar
 from web.page.chart import HEIGHT, plots, round_up
 from web.page.chart import WIDTH as PLOT_WIDTH
 from web.page.text import THIN, code_marks, down_percent, duration, number, pace, path_part, plural, share
-from web.page.throttle import REFILL_S, TRIES, LoginThrottle
 from web.page.words import ACTIONS, OUTCOMES, PRIORITIES, STATES, VERBS, Tone, done_text, path_word
+from web.page.wrong_keys import REFILL_S, TRIES, WrongKeys
 
 CSS = (Path(__file__).parents[2] / "web" / "page" / "static" / "page.css").read_text()
 
@@ -170,21 +170,21 @@ class TestText:
 class TestThrottle:
     def test_so_many_wrong_keys_and_then_one_at_a_time(self) -> None:
         now = 1000.0
-        throttle = LoginThrottle(lambda: now)
+        wrong_keys = WrongKeys(lambda: now)
         for _ in range(TRIES):
-            assert throttle.wait_s("a") == 0
-            throttle.note_wrong("a")
-        assert 0 < throttle.wait_s("a") <= REFILL_S
-        assert throttle.wait_s("b") == 0
+            assert wrong_keys.wait_s("a") == 0
+            wrong_keys.note("a")
+        assert 0 < wrong_keys.wait_s("a") <= REFILL_S
+        assert wrong_keys.wait_s("b") == 0
         now += REFILL_S
-        assert throttle.wait_s("a") == 0
-        throttle.note_wrong("a")
-        assert throttle.wait_s("a") > 0
+        assert wrong_keys.wait_s("a") == 0
+        wrong_keys.note("a")
+        assert wrong_keys.wait_s("a") > 0
         now += TRIES * REFILL_S
-        assert throttle.wait_s("a") == 0
+        assert wrong_keys.wait_s("a") == 0
 
     def test_it_remembers_a_bounded_number_of_addresses(self) -> None:
-        throttle = LoginThrottle(lambda: 0.0)
+        wrong_keys = WrongKeys(lambda: 0.0)
         for one in range(25_000):
-            throttle.note_wrong(str(one))
-        assert len(throttle._paid_s) == 10_000
+            wrong_keys.note(str(one))
+        assert len(wrong_keys._paid_s) == 10_000

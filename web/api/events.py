@@ -12,7 +12,8 @@ from web.api.jobs import job_id_of
 from web.http.callers import check_visible
 from web.http.context import REDIS
 from web.http.sse import comment, event, stream
-from web.live.watcher import WATCHER, Change, Changes, job_change
+from web.live.topic import Change, Changes, job_change
+from web.live.watcher import WATCHER
 
 #: One event, as its reader has it. Comments and the first `retry` are no events.
 EVENT = {

@@ -29,7 +29,7 @@ VERBS: dict[str, Event] = {
 
 
 def job_id_of(request: web.Request) -> str:
-    """Give the job ID in the address.
+    """Return the job ID in the address.
 
     Raises:
         UnknownJob: no job can have such an ID.
@@ -51,18 +51,18 @@ async def visible_job(request: web.Request) -> Job:
 
 
 async def get_job(request: web.Request) -> web.Response:
-    """Answer a job."""
+    """Answer with a job."""
     return as_json(await visible_job(request))
 
 
 async def get_why(request: web.Request) -> web.Response:
-    """Answer what holds a job back."""
+    """Answer with what holds a job back."""
     job = await visible_job(request)
     return as_json(await explain(request.app[REDIS], request.app[SETTINGS], job.id))
 
 
 async def get_jobs(request: web.Request) -> web.Response:
-    """Answer a page of jobs."""
+    """Answer with a page of jobs."""
     query = query_of(request, JobsQuery)
     try:
         page = await _visible_page(request, query)

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from aiohttp import web
 
-from web.api.operation import JSON, Answer, Operation
+from web.api.operation import JSON, Operation, Success
 from web.http.problems import CONTENT_TYPE, RETRY_AFTER_S, TYPE_PREFIX, Kind, Problem
 
 DOCUMENT = web.AppKey("document", bytes)
@@ -39,7 +39,7 @@ HTTP itself or a limit of the server."""
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """Answer the document."""
+    """Answer with the document."""
     return web.Response(body=request.app[DOCUMENT], content_type=JSON)
 
 
@@ -75,8 +75,8 @@ def document(operations: Iterable[Operation], *, keys: bool) -> dict[str, Any]:
 
 
 def kinds_of(operation: Operation, *, keys: bool) -> list[Kind]:
-    """Give everything that can go wrong with an operation, in the order of statuses."""
-    kinds = {Kind.UNKNOWN_PARAMETER, Kind.INTERNAL, *operation.problems}
+    """Return everything that can go wrong with an operation, in the order of statuses."""
+    kinds = {Kind.UNKNOWN_PARAMETER, Kind.INTERNAL, Kind.SYSTEM_ERROR, *operation.problems}
     if not keys:
         kinds = (kinds | {Kind.FOREIGN_ORIGIN}) - {Kind.TOO_MANY_CONTACTS}
     elif operation.scope is not None:
@@ -109,21 +109,21 @@ class _Schemas:
         self._found = dict(zip(map(repr, self._types), found, strict=True))
 
     def of(self, kind: Any) -> dict[str, Any]:
-        """Give the schema of a type, or the schema that stands for itself."""
+        """Return the schema of a type, or the schema that stands for itself."""
         return kind if isinstance(kind, dict) else self._found[repr(kind)]
 
     def fields(self, kind: type) -> Mapping[str, Any]:
-        """Give the schema of each field of a struct, in the order of the struct."""
+        """Return the schema of each field of a struct, in the order of the struct."""
         properties: dict[str, Any] = self.components[kind.__name__]["properties"]
         return properties
 
     def required(self, kind: type) -> list[str]:
-        """Give the fields of a struct that have to be there."""
+        """Return the fields of a struct that have to be there."""
         return list(self.components[kind.__name__]["required"])
 
 
 def _structs(types: Iterable[Any]) -> Iterable[type]:
-    """Give all structs that types are made of."""
+    """Return all structs that types are made of."""
     seen: set[type] = set()
     waiting: list[Any] = list(types)
     while waiting:
@@ -136,7 +136,7 @@ def _structs(types: Iterable[Any]) -> Iterable[type]:
 
 
 def _field_docstrings(kind: type) -> dict[str, str]:
-    """Give what stands under the fields of a struct; Python itself forgets it."""
+    """Return what stands under the fields of a struct; Python itself forgets it."""
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     found: dict[str, str] = {}
     name = ""
@@ -188,7 +188,7 @@ def _parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[str, A
         }
 
 
-def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+def _answer(answer: Success, schemas: _Schemas) -> dict[str, Any]:
     made: dict[str, Any] = {"description": answer.description}
     if answer.headers:
         made["headers"] = {

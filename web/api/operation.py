@@ -23,7 +23,7 @@ JSON = "application/json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Success:
     """One way in which an operation answers when all is well.
 
     Attributes:
@@ -49,7 +49,7 @@ class Operation:
         name: the operationId.
         summary: a few words.
         description: whatever else a caller has to know.
-        scope: what a key must have; None for what everybody may ask.
+        scope: what a key must have; None for what anyone may ask.
         handler: carries it out.
         query: the parameters behind the question mark, a struct that `web.api.reading.query_of` reads.
         headers: name and description of the request headers that matter.
@@ -66,7 +66,7 @@ class Operation:
     name: str
     summary: str
     handler: Handler
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, Success]
     description: str = ""
     scope: Scope | None = None
     query: type | None = None

@@ -12,11 +12,12 @@ from jobs.ledger.rows import COLUMNS
 from jobs.view.job import Job, SubmittedJob
 from jobs.view.portal import PortalView
 from jobs.view.why import Why
+from jobs.words.contact_ids import MAX_CONTACT_ID
 from web.api.events import EVENT, job_events
 from web.api.jobs import change_job, get_job, get_jobs, get_why, steer
 from web.api.models import JobChange, JobDocument, JobList, JobParameters, JobsQuery, PortalChange
 from web.api.openapi import openapi
-from web.api.operation import JSON, Answer, Operation
+from web.api.operation import JSON, Operation, Success
 from web.api.portals import PortalList, change_portal, get_portal, get_portals
 from web.api.results import LedgerLine, ResultsQuery, job_results
 from web.api.submission import create_job
@@ -41,8 +42,8 @@ _JOB_LINKS = {
     "getPortal": {"name": "$response.body#/portal"},
 }
 
-_JOB = Answer(description="The job as it stands now.", content={JSON: Job}, links=_JOB_LINKS)
-_PORTAL = Answer(
+_JOB = Success(description="The job as it stands now.", content={JSON: Job}, links=_JOB_LINKS)
+_PORTAL = Success(
     description="The portal as it stands now.",
     content={JSON: PortalView},
     links={"changePortal": {"name": "$response.body#/name"}, "createJob": {"portal": "$response.body#/name"}},
@@ -75,7 +76,18 @@ def _list_of(*header: str) -> dict[str, str | list[str]]:
     }
 
 
-_ID = "[1-9][0-9]{0,8}"
+def _digits_up_to(most: int) -> str:
+    """Describe the whole numbers from 1 to `most`, which has at least two digits; leading zeros do no harm."""
+    text = str(most)
+    below = [f"[1-9][0-9]{{0,{len(text) - 2}}}"]
+    for at, digit in enumerate(map(int, text)):
+        lowest = 0 if at else 1
+        if digit > lowest:
+            below.append(f"{text[:at]}[{lowest}-{digit - 1}][0-9]{{{len(text) - at - 1}}}")
+    return f"0*({'|'.join([*below, text])})"
+
+
+_ID = _digits_up_to(MAX_CONTACT_ID)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -103,7 +115,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "application/x-ndjson": _list_of(),
         },
         answers={
-            status: Answer(
+            status: Success(
                 description=description,
                 content={JSON: SubmittedJob},
                 headers={
@@ -135,7 +147,7 @@ OPERATIONS: tuple[Operation, ...] = (
         description="Newest first. A key that is restricted to portals sees the jobs of these.",
         handler=get_jobs,
         query=JobsQuery,
-        answers={200: Answer(description="A page of jobs.", content={JSON: JobList})},
+        answers={200: Success(description="A page of jobs.", content={JSON: JobList})},
         problems=(Kind.UNKNOWN_PORTAL,),
     ),
     Operation(
@@ -192,7 +204,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Why is it slow?",
         description="What holds the job back now, what the portal answered last, and when it may end.",
         handler=get_why,
-        answers={200: Answer(description="The explanation.", content={JSON: Why})},
+        answers={200: Success(description="The explanation.", content={JSON: Why})},
     ),
     Operation(
         method="GET",
@@ -201,16 +213,17 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="read",
         summary="Read the ledger of a job",
         description=(
-            "One line per contact ID, in ascending order, streamed; at any time, also while the job runs. Compressed "
-            "where `Accept-Encoding` asks for gzip. A ledger that cannot be sent to its end, because the job was "
-            "forgotten meanwhile or Redis went away, breaks off with a reset of the connection: an answer that ends "
-            "in an orderly way is complete."
+            "One line per contact ID, in ascending order, streamed; at any time, also while the job runs. 409 for a "
+            "job submitted with plain arq that no worker has taken yet: its ledger begins then. Compressed where "
+            "`Accept-Encoding` asks for gzip. A ledger that cannot be sent to its end, because the job was forgotten "
+            "in between or Redis went away, breaks off with a reset of the connection: an answer that ends in an "
+            "orderly way is complete."
         ),
         handler=job_results,
         query=ResultsQuery,
         headers={"Accept-Encoding": "gzip, to get less to transfer."},
         answers={
-            200: Answer(
+            200: Success(
                 description="The ledger. CSV has the same columns, in the same order, with a header.",
                 content={
                     "application/x-ndjson": LedgerLine,
@@ -219,7 +232,7 @@ OPERATIONS: tuple[Operation, ...] = (
                 headers={"Content-Disposition": "A file name.", "Content-Encoding": "gzip, where it was asked for."},
             )
         },
-        problems=(Kind.TOO_BUSY,),
+        problems=(Kind.ILLEGAL_MOVE, Kind.TOO_BUSY),
         streams=True,
     ),
     Operation(
@@ -232,16 +245,16 @@ OPERATIONS: tuple[Operation, ...] = (
             "Server-sent events: one event `job` at once and one per change, at most two a second, with the job as "
             "data; whoever reads slowly only gets the newest state. Comments keep a silent connection alive. After "
             "the event of a job that has ended the stream ends. A client that comes back with the `id` of the last "
-            "event it had is not sent that again. A job that is forgotten meanwhile ends with an event `gone`."
+            "event it had is not sent that again. A job that is forgotten in the meantime ends with an event `gone`."
         ),
         handler=job_events,
         headers={"Last-Event-ID": "The id of the last event that came, on coming back."},
         answers={
-            200: Answer(
+            200: Success(
                 description="The events, as they happen.",
                 content={"text/event-stream": EVENT},
             ),
-            204: Answer(
+            204: Success(
                 description="The job has ended, and `Last-Event-ID` shows that this is known: do not come back."
             ),
         },
@@ -256,7 +269,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="List portals",
         handler=get_portals,
         answers={
-            200: Answer(
+            200: Success(
                 description="The configured portals, by name.",
                 content={JSON: PortalList},
                 links={
@@ -281,7 +294,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="changePortal",
         scope="control",
         summary="Change how hard a portal is driven",
-        description="Live, for every worker, from its next call on; null goes back to the configured value.",
+        description="Live, forevery worker, from its next call on; null goes back to the configured value.",
         handler=change_portal,
         bodies={JSON: Annotated[PortalChange, Meta(extra_json_schema={"minProperties": 1})]},
         answers={200: _PORTAL},
@@ -292,7 +305,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="getDocument",
         summary="This document",
         handler=openapi,
-        answers={200: Answer(description="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
+        answers={200: Success(description="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
         asks_redis=False,
     ),
     Operation(
@@ -301,7 +314,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="getHealth",
         summary="Is the process alive?",
         handler=healthz,
-        answers={200: Answer(description="It is.", content={JSON: Alive})},
+        answers={200: Success(description="It is.", content={JSON: Alive})},
         asks_redis=False,
     ),
     Operation(
@@ -311,8 +324,8 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Can it take in jobs?",
         handler=readyz,
         answers={
-            200: Answer(description="It can; warnings may tell what to look after.", content={JSON: Readiness}),
-            503: Answer(description="It cannot; the findings tell why.", content={JSON: Readiness}),
+            200: Success(description="It can; warnings may tell what to look after.", content={JSON: Readiness}),
+            503: Success(description="It cannot; the findings tell why.", content={JSON: Readiness}),
         },
         asks_redis=False,
     ),
@@ -323,7 +336,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="What Prometheus reads",
         description="Counters and gauges of the whole fleet, the same in every API process.",
         handler=metrics,
-        answers={200: Answer(description="Prometheus' text format.", content={"text/plain": {"type": "string"}})},
+        answers={200: Success(description="Prometheus' text format.", content={"text/plain": {"type": "string"}})},
         asks_redis=False,
     ),
 )

@@ -25,19 +25,19 @@ class PortalList(msgspec.Struct, frozen=True):
 
 
 async def get_portals(request: web.Request) -> web.Response:
-    """Answer all portals."""
+    """Answer with all portals."""
     portals = sorted(visible_portals(request), key=lambda portal: portal.name)
     return as_json(PortalList(await read_portals(request.app[REDIS], portals)))
 
 
 async def get_portal(request: web.Request) -> web.Response:
-    """Answer one portal."""
+    """Answer with one portal."""
     portal = visible_portal(request, request.match_info["name"])
     return as_json(await read_portal(request.app[REDIS], portal))
 
 
 async def change_portal(request: web.Request) -> web.Response:
-    """Change the limits of a portal, live, for every worker."""
+    """Change the limits of a portal, live, forevery worker."""
     redis = request.app[REDIS]
     portal = visible_portal(request, request.match_info["name"])
     change = json_of(request, PortalChange)

@@ -8,19 +8,23 @@ from contextlib import aclosing
 
 import msgspec
 from aiohttp import web
+from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from config.logging import get_logger
 from jobs.ledger.export import Format, read_text
-from jobs.view.job import read_job
+from jobs.ledger.rows import has_ledger
+from jobs.view.job import Job, read_job
 from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Outcome
+from jobs.words.states import State
 from web.api.jobs import job_id_of
 from web.api.reading import query_of
 from web.http.callers import check_visible
 from web.http.context import LIMITS, REDIS
 from web.http.encoding import wants_gzip
 from web.http.places import Places
+from web.http.problems import illegal
 from web.http.sending import ReaderStalled, cut, send
 
 _MEDIA_TYPES = {Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
@@ -78,7 +82,7 @@ async def job_results(request: web.Request) -> web.StreamResponse:
 
     Raises:
         UnknownJob: there is no such job.
-        Refusal: a parameter is wrong, or there are too many downloads already.
+        Refusal: a parameter is wrong, there is no ledger yet, or there are too many downloads already.
     """
     query = query_of(request, ResultsQuery)
     return await stream_results(request, job_id_of(request), query.format, query.outcome)
@@ -89,8 +93,8 @@ async def stream_results(
 ) -> web.StreamResponse:
     """Send the ledger of a job that the caller may see, as a file. It may be asked for at any time.
 
-    A ledger that cannot be sent to its end, because the job was forgotten meanwhile or Redis went away, breaks off
-    with a reset of the connection: nobody can take it for a complete one.
+    A ledger that cannot be sent to its end, because the job was forgotten in between or Redis went away, breaks off
+    with a reset of the connection: no client can take it for a complete one.
 
     Args:
         request: GET; a HEAD gets the headers.
@@ -100,11 +104,11 @@ async def stream_results(
 
     Raises:
         UnknownJob: there is no such job.
-        Refusal: there are too many downloads already.
+        Refusal: there is no ledger yet, or there are too many downloads already.
         redis.exceptions.RedisError: Redis is away.
     """
     redis = request.app[REDIS]
-    check_visible(request, await read_job(redis, job_id))
+    await check_ledger(redis, check_visible(request, await read_job(redis, job_id)))
     packed = wants_gzip(request.headers.getall("Accept-Encoding", ()))
     response = web.StreamResponse(headers=_headers(job_id, form, outcome, packed=packed))
     if request.method == "HEAD":
@@ -113,18 +117,29 @@ async def stream_results(
     silence_s = request.app[LIMITS].reader_silence_s
     with request.app[DOWNLOADS].places.place():
         async with aclosing(_pieces(request, job_id, form, outcome, packed=packed)) as pieces:
-            first = await anext(pieces)  # whatever is wrong can still be answered
+            # Before the answer begins, whatever is wrong can still be told. An empty ledger may have no piece at all.
+            first = await anext(pieces, b"")
             await response.prepare(request)
             try:
                 await send(response, first, silence_s)
                 async for piece in pieces:
                     await send(response, piece, silence_s)
-            except (ReaderStalled, UnknownJob, RedisError, OSError) as error:
+            except (ReaderStalled, UnknownJob, RedisError, ConnectionError) as error:
                 _break_off(request, job_id, error)
             except BaseException:
                 cut(request)
                 raise
     return response
+
+
+async def check_ledger(redis: ArqRedis, job: Job) -> None:
+    """Make sure that a job has a ledger: one that was submitted with plain arq gets it from the worker that takes it.
+
+    Raises:
+        Refusal: it has none yet.
+    """
+    if job.state is State.QUEUED and not await has_ledger(redis, job.id):
+        raise illegal(f"job {job.id} has no ledger yet: no worker has taken it", job.state)
 
 
 async def _pieces(

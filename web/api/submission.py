@@ -131,7 +131,7 @@ async def _read_document(request: web.Request, parameters: JobParameters) -> _As
         if asked is not UNSET and asked != said:
             raise Refusal(
                 Kind.UNKNOWN_PARAMETER,
-                f"{name}: with a JSON document, everything belongs into the document; the address says something else.",
+                f"{name}: with a JSON document, everything belongs in the document; the address says something else.",
                 more={"errors": (Wrong(where=f"query.{name}", why="the document does not say the same"),)},
             )
     job_id = _job_id(request, document)
@@ -180,7 +180,7 @@ def _read_array(document: JobDocument) -> Intake:
 
 
 def _job_id(request: web.Request, parameters: JobParameters | JobDocument) -> str | None:
-    """Give the ID that the caller chose, by `id` or by the header.
+    """Return the ID that the caller chose, by `id` or by the header.
 
     Raises:
         Refusal: both are given and differ, or the header cannot be an ID.

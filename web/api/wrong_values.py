@@ -28,7 +28,7 @@ _BOUNDS = {">=": "at least", "<=": "at most"}
 
 
 def in_words(error: msgspec.ValidationError, root: str, wanted: type) -> tuple[str, str]:
-    """Say what is wrong, and where.
+    """Describe what is wrong, and where.
 
     Args:
         error: what msgspec complains about, such as "Expected `int`, got `str` - at `$.limit`".

@@ -1,1 +1,1 @@
-"""HTTP manners: limits, bodies, problems, streams. Nothing here knows what a job is."""
+"""HTTP manners: limits, bodies, problems, streams. Of jobs, only errors and who may see one are known here."""

@@ -7,7 +7,7 @@ from config.settings import Settings
 
 
 class BadAddress(CrmSweepError):
-    """The server may or can not listen where it was told to; the message says why and what to do."""
+    """The server must not or cannot listen where it was told to; the message says why and what to do."""
 
 
 def check_host(settings: Settings, host: str) -> None:
@@ -24,7 +24,7 @@ def check_host(settings: Settings, host: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address, without a port, is this machine's loopback."""
+    """Check whether a name or address, without a port, is this machine's loopback."""
     name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -34,7 +34,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_own_origin(origin: str, host: str) -> bool:
+    """Check whether an Origin header names the same host and port as the Host header, over HTTP or HTTPS."""
+    return origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
+
+
 def without_port(host: str) -> str:
-    """Give the host in a Host header: `[::1]:8080` is `[::1]`."""
+    """Return the host in a Host header: `[::1]:8080` is `[::1]`."""
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdigit() else host

@@ -1,6 +1,6 @@
 """Who calls: keys, what each of them may do, and what it may see.
 
-Without `api.keys` everybody who reaches the loopback address may do everything, under the name `local`.
+Without `api.keys` anyone who reaches the loopback address may do everything, under the name `local`.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class Caller:
     max_contacts: int | None = None
 
     def sees(self, portal: str) -> bool:
-        """Whether a portal, and with it its jobs, exists for this caller."""
+        """Check whether a portal, and with it its jobs, exists for this caller."""
         return self.portals is None or portal in self.portals
 
 
@@ -48,9 +48,9 @@ _CHALLENGE = 'Bearer realm="crm-sweep"'
 
 
 def find_key(settings: Settings, key_text: str) -> Caller | None:
-    """Give the caller to whom a key belongs, None if it is nobody's.
+    """Return the caller to whom a key belongs, None if it is nobody's.
 
-    Takes the same time for every key that is not right, and looks at all of them.
+    Takes the same time forevery key that is not right, and looks at all of them.
     """
     digest = hashlib.sha256(key_text.encode("utf-8", "surrogateescape")).hexdigest()
     found: ApiKey | None = None
@@ -61,13 +61,13 @@ def find_key(settings: Settings, key_text: str) -> Caller | None:
 
 
 def caller_of(key: ApiKey) -> Caller:
-    """Give the caller that a configured key stands for."""
+    """Return the caller that a configured key stands for."""
     portals = None if key.portals is None else frozenset(key.portals)
     return Caller(key.name, frozenset(key.scopes), portals, key.max_contacts)
 
 
 def caller(request: web.Request) -> Caller:
-    """Give the caller of a request: the one assumed, else the one whose key the request holds.
+    """Return the caller of a request: the one assumed, else the one whose key the request holds.
 
     Raises:
         Refusal: a key is needed, and there is none or not a right one.
@@ -84,7 +84,7 @@ def assume(request: web.Request, known: Caller) -> None:
 
 
 def require(request: web.Request, scope: Scope) -> Caller:
-    """Give the caller if it may do this.
+    """Return the caller if it may do this.
 
     Raises:
         Refusal: it may not, or is nobody.
@@ -101,13 +101,13 @@ def require(request: web.Request, scope: Scope) -> Caller:
 
 
 def visible_portals(request: web.Request) -> list[Portal]:
-    """Give the configured portals that the caller may see, in the order of the configuration."""
+    """Return the configured portals that the caller may see, in the order of the configuration."""
     known = caller(request)
     return [portal for name, portal in request.app[SETTINGS].portals.items() if known.sees(name)]
 
 
 def visible_portal(request: web.Request, name: str) -> Portal:
-    """Give a configured portal that the caller may see.
+    """Return a configured portal that the caller may see.
 
     Raises:
         UnknownPortal: there is none; the message lists those that the caller may see.
@@ -119,7 +119,7 @@ def visible_portal(request: web.Request, name: str) -> Portal:
 
 
 def check_visible(request: web.Request, job: Job) -> Job:
-    """Give the job back if the caller may see it.
+    """Return the job if the caller may see it.
 
     Raises:
         UnknownJob: it may not.

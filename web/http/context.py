@@ -18,4 +18,4 @@ LIMITS = web.AppKey("limits", Limits)
 """Sizes, waiting times, and how much goes on at once."""
 
 ENDING = web.AppKey("ending", asyncio.Event)
-"""Set when the server was told to stop: streams that go on for ever end now."""
+"""Set when the server was told to stop: streams that go on forever end now."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 def wants_gzip(accept_encoding: Iterable[str]) -> bool:
-    """Whether to send gzip: only where it is asked for, and not liked less than no encoding.
+    """Check whether to send gzip: only where it is asked for, and not liked less than no encoding.
 
     Args:
         accept_encoding: the values of all `Accept-Encoding` headers. What cannot be read in them is not accepted,

@@ -54,6 +54,7 @@ class Kind(Enum):
     INVALID_LIST = ("invalid-list", 422, "The list is not a list of contact IDs")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The address or a header is too long")
     INTERNAL = ("internal", 500, "Something went wrong here")
+    SYSTEM_ERROR = ("system-error", 500, "The operating system of the server refused something")
     REDIS_AWAY = ("redis-away", 503, "The ledger is not available")
     TOO_BUSY = ("too-busy", 503, "Too much is going on at once")
 
@@ -144,7 +145,10 @@ _CLOSING = {Kind.BAD_REQUEST, Kind.SLOW_BODY, Kind.HEADERS_TOO_LARGE, Kind.TOO_L
 
 
 def explain(error: BaseException) -> Refusal | None:
-    """Turn whatever went wrong into what to answer; None for a bug."""
+    """Turn whatever went wrong into what to answer; None where it is neither the caller's fault nor that of Redis.
+
+    redis-py wraps every error of its connection in one of its own. A `TimeoutError` is our own patience with Redis.
+    """
     match error:
         case Refusal():
             return error
@@ -153,24 +157,38 @@ def explain(error: BaseException) -> Refusal | None:
         case UnknownPortal():
             return Refusal(Kind.UNKNOWN_PORTAL, f"{error}")
         case IllegalMove():
-            return _illegal(str(error), State(error.state))
+            return illegal(str(error), State(error.state))
         case JobHasEnded():
-            return _illegal(str(error), State(error.state))
+            return illegal(str(error), State(error.state))
         case JobExists():
             return Refusal(Kind.JOB_EXISTS, f"{error}")
         case BadSubmission():
             return Refusal(Kind.INVALID, f"{error}")
         case IntakeError():
             return refuse_list(error)
-        case RedisError() | OSError() | TimeoutError():
+        case RedisError() | TimeoutError():
             return _redis_away(error)
         case web.HTTPException():
             return _of_aiohttp(error)
     return None
 
 
+def unforeseen(error: BaseException | None, route: str) -> Refusal:
+    """Log an error that `explain` does not know, in full, and return what the caller is told, which is next to nothing.
+
+    Args:
+        error: what was raised.
+        route: of the request, as `route_of` has it.
+    """
+    _log.error("request_failed", route=route, exc_info=error)
+    if isinstance(error, OSError):
+        detail = "The server could not do what is needed, such as writing a file; its log has the details."
+        return Refusal(Kind.SYSTEM_ERROR, detail)
+    return Refusal(Kind.INTERNAL, "This is a bug; the server's log has the details.")
+
+
 def refuse_list(error: IntakeError, *, where: str = "body") -> Refusal:
-    """Say what is wrong with a list of contact IDs, line by line."""
+    """Describe what is wrong with a list of contact IDs, line by line."""
     if isinstance(error, ListTooLarge):
         return Refusal(Kind.TOO_LARGE, f"{error.message}.")
     if isinstance(error, ListDamaged):
@@ -193,16 +211,17 @@ _WAYS_OUT = {
 
 
 def spoken(state: State) -> tuple[str, ...]:
-    """Give what can be asked of a job in a state, as the addresses call it."""
+    """Return what can be asked of a job in a state, as the addresses call it."""
     return tuple(event.replace("_", "-") for event in allowed_events(state))
 
 
-def _illegal(detail: str, state: State) -> Refusal:
+def illegal(detail: str, state: State) -> Refusal:
+    """Refuse what a job's state does not allow, and say what it does allow."""
     return Refusal(Kind.ILLEGAL_MOVE, detail, more={"state": state, "allowed": spoken(state)})
 
 
 def _redis_away(error: BaseException) -> Refusal:
-    """Say what is wrong, but not where: an address is nothing for whoever may ask. Waiting is not always of use."""
+    """Describe what is wrong, but not where: an address is not for every caller. Waiting does not always help."""
     trouble = trouble_of(error)
     reason = trouble.reason
     _log.warning("redis_away", error=reason.word, detail=trouble.what)
@@ -247,19 +266,18 @@ async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
         refusal = explain(error)
         caught: Exception = error
     except ClientConnectionError:
-        raise  # the caller has gone; there is nobody to answer
+        raise  # the caller has gone; no one is left to answer
     except Exception as error:  # noqa: BLE001 - the last resort: no answer ever holds a traceback
         refusal = explain(error)
         caught = error
     if refusal is None:
-        _log.error("request_failed", route=route_of(request), exc_info=caught)
-        refusal = Refusal(Kind.INTERNAL, "This is a bug; the server's log has the details.")
+        refusal = unforeseen(caught, route_of(request))
     if request.writer.output_size > 0:
         raise ConnectionError("the answer breaks off")
     return refusal.answer()
 
 
 def route_of(request: web.Request) -> str:
-    """Give the template of the address, `/v1/jobs/{job_id}`; empty for an unknown one."""
+    """Return the template of the address, `/v1/jobs/{job_id}`; empty for an unknown one."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else ""

@@ -5,11 +5,8 @@ import asyncio
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from config.logging import get_logger
-from web.http.guard import SECURITY_HEADERS, SERVER
-from web.http.problems import Kind, Refusal, explain
-
-_log = get_logger()
+from web.http.middleware import SECURITY_HEADERS, SERVER
+from web.http.problems import Kind, Refusal, explain, unforeseen
 
 #: For a request that has had its time; aiohttp takes 0 for eternity.
 _NO_MORE_TIME_S = 0.1
@@ -52,8 +49,7 @@ class Protocol(web.RequestHandler):
         elif status < 500:
             refusal = Refusal(Kind.BAD_REQUEST, "This is not an HTTP request that can be read here.")
         else:
-            _log.error("request_failed", route="", exc_info=exc)
-            refusal = Refusal(Kind.INTERNAL, "This is a bug; the server's log has the details.")
+            refusal = unforeseen(exc, "")
         response = refusal.answer()
         response.headers.update(SECURITY_HEADERS | {"Server": SERVER})
         response.force_close()

@@ -1,6 +1,6 @@
-"""Reads jobs for everybody who polls: requests that come in while a read is under way share the next one.
+"""Reads jobs forall who poll: requests that come in while a read is under way share the next one.
 
-Redis is asked once for all of them, so that a hundred services that poll cost little more than one. Nobody gets an
+Redis is asked once for all of them, so that a hundred services that poll cost little more than one. No caller gets an
 answer older than their own request: a read that had begun before is never shared.
 """
 
@@ -56,7 +56,7 @@ class JobReader:
             except Exception as error:  # noqa: BLE001  # it is everybody's who waits, and told to each of them
                 for future in now.values():
                     future.set_exception(error)
-                    future.exception()  # nobody may be left to hear it
+                    future.exception()  # no one may be left to hear it
             else:
                 for future, job in zip(now.values(), jobs, strict=True):
                     future.set_result(job)

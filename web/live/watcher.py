@@ -1,34 +1,31 @@
-"""Watches Redis for everybody who watches a job: one look serves them all, however many they are.
+"""Watches Redis forall who watch a job: one look serves them all, however many they are.
 
-What is watched is a *topic*: one job, or a page of the list. All watched jobs are read together, twice a second, and
-only as long as somebody watches. A topic keeps nothing but its newest state; whoever is slow misses what was in
+What is watched is a *topic*: one job, the newest jobs, or the portals. All watched jobs are read together, twice a
+second, and only while a reader watches. A topic keeps nothing but its newest state; a slow reader misses what was in
 between, so that no queue can grow.
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any
 
-import msgspec
 from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.logging import get_logger
 from config.settings import Settings
-from jobs.view.job import Job, list_jobs, read_jobs, to_json
+from jobs.view.job import Job, list_jobs, read_jobs
 from jobs.view.portal import PortalView, read_portals
 from jobs.words.errors import UnknownJob
 from jobs.words.states import State
 from web.http.context import LIMITS, REDIS, SETTINGS
 from web.http.limits import Limits
 from web.http.places import Places
-
-T = TypeVar("T")
+from web.live.topic import Change, Changes, Silence, T, Topic, job_change, jobs_change, portals_change
 
 #: Jobs read in one pipeline: some milliseconds of work, between which other requests have their turn.
 _AT_ONCE = 100
@@ -36,89 +33,6 @@ _AT_ONCE = 100
 _LONGEST_PAUSE_S = 2.0
 
 _log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
-    """The newest state of what is watched.
-
-    Attributes:
-        version: fingerprint of the content, the same in every process; what `Last-Event-ID` brings back.
-        value: the job, or the page of the list.
-        json: the same as JSON, written once for all.
-        last: nothing will change any more.
-    """
-
-    version: str
-    value: T
-    json: bytes
-    last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """Nothing new for a while.
-
-    Attributes:
-        away: Redis does not answer; the watching goes on.
-    """
-
-    away: bool
-
-
-class Overview(msgspec.Struct, frozen=True):
-    """What the first page shows."""
-
-    jobs: list[Job]
-    """The newest ones."""
-    next_cursor: str | None
-    """Where older ones begin."""
-    portals: list[PortalView]
-
-
-Changes: TypeAlias = AsyncGenerator[Change[T] | Silence, None]
-
-
-def job_change(job: Job) -> Change[Job]:
-    """Give a job with its version.
-
-    How a portal is driven goes on changing when a job has ended; it is no change of that job.
-    """
-    lasting = msgspec.structs.replace(job, requests_per_second=None, batch_size=None) if job.ended else job
-    return Change(_fingerprint(to_json(lasting)), job, to_json(job), job.ended)
-
-
-@dataclass(eq=False)
-class _Topic(Generic[T]):
-    """Something that is watched: its newest state, and a signal for all who wait for a newer one."""
-
-    latest: Change[T] | None = None
-    gone: bool = False
-    watchers: int = 0
-    signal: asyncio.Event = field(default_factory=asyncio.Event)
-    asked_s: float = 0.0
-
-    def show(self, change: Change[T] | None, asked_s: float) -> None:
-        """Take in what was read; None where there is nothing any more.
-
-        Args:
-            change: what was read.
-            asked_s: when the reading began, on `perf_counter`. Two may be under way at once, and end in any order: what
-                is older than what is shown already is not taken.
-        """
-        if asked_s < self.asked_s:
-            return
-        self.asked_s = asked_s
-        before = None if self.latest is None or self.gone else self.latest.version
-        self.gone = change is None
-        self.latest = change or self.latest
-        if self.gone or (change is not None and change.version != before):
-            self.wake()
-
-    def wake(self) -> None:
-        """Let all who wait look again."""
-        self.signal.set()
-        self.signal = asyncio.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +58,15 @@ class Watcher:
         self._settings = settings
         self._limits = limits
         self.places = Places(limits.event_streams, "Too many event streams are open; poll the job instead.")
-        self._jobs: dict[str, _Topic[Job]] = {}
-        self._lists: dict[_List, _Topic[Overview]] = {}
+        self._jobs: dict[str, Topic[Job]] = {}
+        self._lists: dict[_List, Topic[list[Job]]] = {}
+        self._portals: dict[frozenset[str] | None, Topic[list[PortalView]]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._away = False
         self._closed = False
 
     def changes(self, job_id: str, last_version: str | None = None) -> Changes[Job]:
-        """Watch a job. To be closed after use (`contextlib.aclosing`), so that it is not read for nobody.
+        """Watch a job. To be closed after use (`contextlib.aclosing`), so that it is not read in vain.
 
         Args:
             job_id: the job's ID.
@@ -166,7 +81,7 @@ class Watcher:
             UnknownJob: there is no such job, or not any more.
         """
 
-        async def look(topic: _Topic[Job]) -> None:
+        async def look(topic: Topic[Job]) -> None:
             asked_s = perf_counter()
             [job] = await read_jobs(self._redis, [job_id])
             topic.show(job_change(job) if job else None, asked_s)
@@ -180,22 +95,38 @@ class Watcher:
         state: State | None = None,
         limit: int = 50,
         last_version: str | None = None,
-    ) -> Changes[Overview]:
-        """Watch the newest jobs and the portals; the same as `changes`, without an end.
+    ) -> Changes[list[Job]]:
+        """Watch the newest jobs; the same as `changes`, without an end.
 
         Args:
-            portals: only these, and only their jobs; None for all.
+            portals: only jobs of these portals; None for all.
             state: only jobs in this state.
             limit: at most so many jobs.
             last_version: the version that the reader has; it is not given again.
         """
         wanted = _List(portals, state, limit)
 
-        async def look(topic: _Topic[Overview]) -> None:
+        async def look(topic: Topic[list[Job]]) -> None:
             asked_s = perf_counter()
             topic.show(await self._read_list(wanted), asked_s)
 
         return self._follow(self._lists, wanted, look, last_version)
+
+    def portal_changes(
+        self, *, portals: frozenset[str] | None = None, last_version: str | None = None
+    ) -> Changes[list[PortalView]]:
+        """Watch the configured portals; the same as `changes`, without an end.
+
+        Args:
+            portals: only these; None for all.
+            last_version: the version that the reader has; it is not given again.
+        """
+
+        async def look(topic: Topic[list[PortalView]]) -> None:
+            asked_s = perf_counter()
+            topic.show(await self._read_portals(portals), asked_s)
+
+        return self._follow(self._portals, portals, look, last_version)
 
     async def close(self) -> None:
         """End all streams at once: the server is stopping."""
@@ -207,12 +138,12 @@ class Watcher:
 
     async def _follow(
         self,
-        topics: dict[Any, _Topic[T]],
+        topics: dict[Any, Topic[T]],
         key: Hashable,
-        look: Callable[[_Topic[T]], Awaitable[None]],
+        look: Callable[[Topic[T]], Awaitable[None]],
         last_version: str | None,
     ) -> Changes[T]:
-        topic = topics.setdefault(key, _Topic())
+        topic = topics.setdefault(key, Topic())
         topic.watchers += 1
         try:
             if topic.watchers == 1:  # further ones wait for its answer, or for the next look at all
@@ -253,7 +184,7 @@ class Watcher:
         while True:
             # Where there is much to read, that shall not take all the time.
             await asyncio.sleep(max(self._limits.events_every_s, min(4 * took_s, _LONGEST_PAUSE_S)))
-            if not self._jobs and not self._lists:
+            if not self._jobs and not self._lists and not self._portals:
                 return
             started = perf_counter()
             await self._noting_absence(self._look_once())
@@ -269,21 +200,24 @@ class Watcher:
         for wanted, list_topic in list(self._lists.items()):
             asked_s = perf_counter()
             list_topic.show(await self._read_list(wanted), asked_s)
+        for portals, portals_topic in list(self._portals.items()):
+            asked_s = perf_counter()
+            portals_topic.show(await self._read_portals(portals), asked_s)
 
-    async def _read_list(self, wanted: _List) -> Change[Overview]:
-        names = sorted(name for name in self._settings.portals if wanted.portals is None or name in wanted.portals)
+    async def _read_list(self, wanted: _List) -> Change[list[Job]]:
         page = await list_jobs(self._redis, portals=wanted.portals, state=wanted.state, limit=wanted.limit)
-        portals = await read_portals(self._redis, [self._settings.portals[name] for name in names])
-        overview = Overview(page.jobs, page.next_cursor, portals)
-        json = to_json(overview)
-        return Change(_fingerprint(json), overview, json, last=False)
+        return jobs_change(page.jobs)
+
+    async def _read_portals(self, wanted: frozenset[str] | None) -> Change[list[PortalView]]:
+        names = sorted(name for name in self._settings.portals if wanted is None or name in wanted)
+        return portals_change(await read_portals(self._redis, [self._settings.portals[name] for name in names]))
 
     async def _noting_absence(self, look: Awaitable[None]) -> None:
         """Look, and when Redis does not answer say so to all who wait instead of ending their streams."""
         alarm = asyncio.get_running_loop().call_later(self._limits.events_patience_s, self._note_absence)
         try:
             await look
-        except (RedisError, OSError):
+        except (RedisError, TimeoutError):
             self._note_absence()
         except Exception:  # noqa: BLE001 - a bug in reading one job must not silence the streams of all others
             _log.exception("watcher_failed")
@@ -298,13 +232,9 @@ class Watcher:
             self._wake_all()
 
     def _wake_all(self) -> None:
-        topics: list[_Topic[Any]] = [*self._jobs.values(), *self._lists.values()]
+        topics: list[Topic[Any]] = [*self._jobs.values(), *self._lists.values(), *self._portals.values()]
         for topic in topics:
             topic.wake()
-
-
-def _fingerprint(json: bytes) -> str:
-    return hashlib.blake2b(json, digest_size=9).hexdigest()
 
 
 WATCHER = web.AppKey("watcher", Watcher)

@@ -75,7 +75,7 @@ class _Collector(Collector):
         self._reading = reading
 
     def collect(self) -> Iterator[Metric]:
-        """Give every metric with its samples."""
+        """Return every metric with its samples."""
         build = _gauge("build_info", "What is running: always 1.", "version", "python_version")
         build.add_metric([version("crm-sweep"), platform.python_version()], 1)
         yield build
@@ -125,7 +125,7 @@ def _backlogs(reading: Reading) -> Iterator[Metric]:
 
 
 def achieved(portal: PortalView, at_ms: int) -> float:
-    """Give the calls per second that were answered lately.
+    """Return the calls per second that were answered lately.
 
     Args:
         portal: with its last answers, newest first.
@@ -148,7 +148,7 @@ _PACING: tuple[tuple[str, str, Callable[[PortalView, int], float]], ...] = (
     ),
     (
         "ceiling_requests_per_second",
-        "Ceiling of calls per second in force: as configured, or as somebody has set it since.",
+        "Ceiling of calls per second in force: as configured, or as set by a user since.",
         lambda portal, _: portal.requests_per_second,
     ),
     (

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Checks whether the process lives, and whether it can do its work."""
 
 import asyncio
 import time
@@ -11,7 +11,6 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
 from jobs.store import keys
-from jobs.store.connection import AWAY
 from jobs.store.server_check import UnsuitableServer, check_server
 from jobs.store.times import server_ms
 from jobs.store.trouble import Trouble, trouble_of
@@ -22,7 +21,7 @@ from web.http.context import REDIS
 #: A probe wants an answer soon, whatever is wrong.
 _PATIENCE_S = 3.0
 
-#: What writing came to is told for so long, however often somebody asks: with `appendfsync always`, each try costs the
+#: What writing came to is told for so long, however often it is asked: with `appendfsync always`, each try costs the
 #: server's disk what a batch costs.
 _TRY_EVERY_S = 2.0
 
@@ -33,7 +32,7 @@ class Alive(msgspec.Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True):
     """One thing that was looked at."""
 
     about: Literal["redis", "workers"]
@@ -49,11 +48,11 @@ class Readiness(msgspec.Struct, frozen=True):
     """Whether jobs can be taken in and looked up."""
 
     ready: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[Condition, ...]
 
 
 class Probe:
-    """Looks at Redis for everybody who asks at the same moment, once: nobody needs a key here.
+    """Looks at Redis forall who ask at the same moment, once: no key is needed here.
 
     A look is a real try to write, at most one in `_TRY_EVERY_S`.
 
@@ -63,12 +62,12 @@ class Probe:
 
     def __init__(self, redis: ArqRedis) -> None:
         self._redis = redis
-        self._look: asyncio.Task[list[Finding]] | None = None
+        self._look: asyncio.Task[list[Condition]] | None = None
         self._trouble: Trouble | None = None
         self._try_again_at_s = 0.0
 
-    async def findings(self) -> list[Finding]:
-        """Give what is found now, or was while somebody else asked."""
+    async def findings(self) -> list[Condition]:
+        """Return what is found now, or what was found for another caller a moment ago."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._look_now())
         return await asyncio.shield(self._look)
@@ -79,24 +78,24 @@ class Probe:
             self._look.cancel()
             await asyncio.wait({self._look}, timeout=_PATIENCE_S)
 
-    async def _look_now(self) -> list[Finding]:
+    async def _look_now(self) -> list[Condition]:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 warnings = await check_server(self._redis)
                 await self._try_write()
                 workers = await _workers(self._redis)
         except UnsuitableServer as error:
-            return [Finding("redis", "error", str(error), "unsuitable")]
-        except (RedisError, *AWAY, TimeoutError) as error:
+            return [Condition("redis", "error", str(error), "unsuitable")]
+        except (RedisError, TimeoutError) as error:
             return [_trouble(trouble_of(error))]
         if self._trouble is not None:
             return [_trouble(self._trouble)]
-        findings = [Finding("redis", "warning", warning) for warning in warnings]
-        findings = findings or [Finding("redis", "ok", "takes jobs in")]
+        findings = [Condition("redis", "warning", warning) for warning in warnings]
+        findings = findings or [Condition("redis", "ok", "takes jobs in")]
         if workers:
-            return [*findings, Finding("workers", "ok", f"{workers} alive")]
+            return [*findings, Condition("workers", "ok", f"{workers} alive")]
         # Jobs can be taken in all the same; they wait with `no_worker`.
-        return [*findings, Finding("workers", "warning", "no worker is alive: jobs wait; start `crm-sweep worker`")]
+        return [*findings, Condition("workers", "warning", "no worker is alive: jobs wait; start `crm-sweep worker`")]
 
     async def _try_write(self) -> None:
         if time.monotonic() < self._try_again_at_s:
@@ -127,16 +126,16 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Look whether Redis takes writes, and for workers: 200 when jobs can be taken in, else 503."""
+    """Check whether Redis takes writes, and look for workers: 200 when jobs can be taken in, else 503."""
     findings = await request.app[PROBE].findings()
     ready = all(finding.level != "error" for finding in findings)
     return as_json(Readiness(ready, tuple(findings)), status=200 if ready else 503)
 
 
-def _trouble(trouble: Trouble) -> Finding:
-    """Tell a trouble without its detail, which may hold an address: anybody may ask here."""
+def _trouble(trouble: Trouble) -> Condition:
+    """Tell a trouble without its detail, which may hold an address: anyone may ask here."""
     reason = trouble.reason
-    return Finding("redis", "error", f"Redis {reason.what}; {reason.to_do}", reason.word)
+    return Condition("redis", "error", f"Redis {reason.what}; {reason.to_do}", reason.word)
 
 
 async def _workers(redis: ArqRedis) -> int:

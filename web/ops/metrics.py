@@ -11,7 +11,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from jobs.store.connection import AWAY
 from jobs.view.backlog import read_backlog
 from jobs.view.portal import read_portals
 from jobs.view.stats import read_stats
@@ -21,12 +20,12 @@ from web.ops.exposition import Reading, render
 #: How long a scrape waits for Redis before it says that Redis is away.
 PATIENCE_S = 1.0
 
-#: Scrapes that come closer together than this share one reading: nobody needs a key here, so it must not cost much.
+#: Scrapes that come closer together than this share one reading: no key is needed here, so it must not cost much.
 SHARED_FOR_S = 1.0
 
 
 class Gauges:
-    """Reads Redis for everybody who scrapes, once at a time and at most once per `SHARED_FOR_S`.
+    """Reads Redis forall who scrape, once at a time and at most once per `SHARED_FOR_S`.
 
     Args:
         redis: the connection.
@@ -40,7 +39,7 @@ class Gauges:
         self._read_at_s = 0.0
 
     async def text(self) -> bytes:
-        """Give an exposition at most `SHARED_FOR_S` old; one that knows nothing when that takes over `PATIENCE_S`."""
+        """Return an exposition at most `SHARED_FOR_S` old; one that knows nothing when that takes over `PATIENCE_S`."""
         if self._reading is None or (self._reading.done() and time.monotonic() - self._read_at_s > SHARED_FOR_S):
             self._reading = asyncio.create_task(self._read())
         # The reading goes on when nobody waits any more: the next scrape finds it, and no second one is begun.
@@ -55,7 +54,7 @@ class Gauges:
 
     async def _read(self) -> bytes:
         reading: Reading | None = None
-        with contextlib.suppress(*AWAY, RedisError):
+        with contextlib.suppress(RedisError, TimeoutError):
             portals = self._settings.portals
             reading = Reading(
                 backlog=await read_backlog(self._redis),
@@ -78,5 +77,5 @@ async def measuring(app: web.Application) -> AsyncIterator[None]:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Give the metrics of the fleet as Prometheus text. Answers 200 while Redis is away as well, and says so."""
+    """Return the metrics of the fleet as Prometheus text. Answers 200 while Redis is away as well, and says so."""
     return web.Response(body=await request.app[GAUGES].text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

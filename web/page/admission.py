@@ -1,4 +1,4 @@
-"""What stands before every handler of the page: who asks, may they, is the form ours; and errors as a screen."""
+"""What comes before every handler of the page: who asks, may they, is the form ours; and errors as a screen."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,19 +6,17 @@ from http import HTTPStatus
 from typing import cast
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import ClientConnectionError, web
 from multidict import MultiDictProxy
 
-from config.logging import get_logger
+from web.http.address import is_own_origin
 from web.http.callers import Scope, assume, require
 from web.http.context import LIMITS
-from web.http.problems import Kind, Refusal, explain, route_of
+from web.http.problems import Kind, Refusal, explain, route_of, unforeseen
 from web.page.render import page, see_other
 from web.page.session import recognise, set_cookie, visitor_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_log = get_logger()
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _FORM = web.RequestKey("form", MultiDictProxy[str])
@@ -41,6 +39,8 @@ def guarded(handler: Handler, scope: Scope | None, *, reads_body: bool = False, 
             if response is None:
                 async with asyncio.timeout(None if is_long else request.app[LIMITS].redis_s):
                     response = await handler(request)
+        except ClientConnectionError:
+            raise  # the caller has gone; no one is left to answer
         except Exception as error:  # the last resort: whatever goes wrong is shown, and nothing of the inside
             if request.writer.output_size > 0:
                 raise  # an answer had begun: it has to break off
@@ -79,7 +79,7 @@ async def _admit(request: web.Request, scope: Scope | None, *, reads_body: bool)
 
 
 def form_value(request: web.Request, name: str) -> str:
-    """Give a field of the form that was sent; empty if it has none of this name."""
+    """Return a field of the form that was sent; empty if it has none of this name."""
     return request[_FORM].get(name, "")
 
 
@@ -106,8 +106,7 @@ def _check_origin(request: web.Request) -> None:
     if site is not None:
         foreign = site != "same-origin"
     else:  # browsers leave it out over plain HTTP
-        host = request.headers.get("Host", "").lower()
-        foreign = origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}
+        foreign = origin is not None and not is_own_origin(origin, request.headers.get("Host", ""))
     if foreign:
         raise Refusal(Kind.FOREIGN_ORIGIN, "The form was sent from another site.")
 
@@ -136,10 +135,7 @@ def _to_login(request: web.Request) -> web.Response:
 
 def problem(request: web.Request, error: Exception) -> web.Response:
     """Show what went wrong."""
-    refusal = explain(error)
-    if refusal is None:
-        _log.error("request_failed", route=route_of(request), exc_info=error)
-        refusal = Refusal(Kind.INTERNAL, "This is a bug; the server's log has the details.")
+    refusal = explain(error) or unforeseen(error, route_of(request))
     kind = refusal.kind
     response = page(request, "problem.html", status=kind.status, title=kind.title, detail=refusal.detail)
     for name, value in refusal.headers.items():

@@ -13,7 +13,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file.
+    """One static file.
 
     Attributes:
         body: its content.
@@ -38,7 +38,7 @@ def assets() -> dict[str, Asset]:
 
 
 def asset_url(name: str) -> str:
-    """Give the address of a file; another content has another address.
+    """Return the address of a file; another content has another address.
 
     Raises:
         KeyError: there is no such file.

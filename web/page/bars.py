@@ -50,7 +50,7 @@ def outcome_bar(counts: Mapping[Outcome, int]) -> Bar:
     total = sum(counts.values())
     widths = {outcome: _width(counts[outcome], total) for outcome in OUTCOMES if counts.get(outcome)}
     while (surplus := sum(widths.values()) - WIDTH) != 0 and widths:
-        # What rounding and the least width add up to is taken from, or given to, the widest: nobody sees it there.
+        # What rounding and the least width add up to is taken from, or given to, the widest: no one notices it there.
         widest = max(widths, key=widths.__getitem__)
         widths[widest] -= surplus
     pieces, x = [], 0

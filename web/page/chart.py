@@ -84,7 +84,7 @@ def _plot(name: str, title: str, seconds: Sequence[float], values: Sequence[floa
 
 
 def round_up(value: float) -> float:
-    """Give the next good end of a scale at or above `value`: 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten."""
+    """Return the next good end of a scale at or above `value`: 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten."""
     if value < sys.float_info.min:  # below it, a power of ten may come out as zero
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

@@ -1,4 +1,4 @@
-"""A list that was read and counted, and waits in Redis for somebody to type its number.
+"""A list that was read and counted, and waits in Redis for a user to type its number.
 
 The draft's ID becomes the job's ID: confirming twice gives one job, and what is submitted is what was counted.
 """
@@ -36,7 +36,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """The ID that the job will have."""
     owner: str
-    """Name of the key of whoever sent the list; nobody else may confirm it."""
+    """Name of the key of whoever sent the list; no one else may confirm it."""
     portal: str
     label: str
     priority: Priority
@@ -71,7 +71,7 @@ async def keep_draft(
         needs_approval=portal.needs_approval(len(ids)),
     )
     key = _key(draft.id)
-    # In transactions, so that no list is ever left without an end to its life. What makes it a draft comes last.
+    # In transactions, so that no list is ever left without an expiry. What makes it a draft comes last.
     pipe = redis.pipeline(transaction=True)
     cut = segments(ids)
     number = 0

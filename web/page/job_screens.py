@@ -5,13 +5,15 @@ from typing import Any
 
 from aiohttp import web
 
+from jobs.ledger.rows import has_ledger
 from jobs.view.history import read_history
 from jobs.view.job import Job, list_jobs, read_job
 from jobs.view.why import explain
 from jobs.words.states import State
 from web.http.callers import caller, check_visible, visible_portals
 from web.http.context import REDIS, SETTINGS
-from web.live.watcher import WATCHER, Changes, Overview
+from web.live.topic import Changes
+from web.live.watcher import WATCHER
 from web.page import chart
 from web.page.live import Parts, live
 from web.page.render import fragment, page
@@ -62,18 +64,22 @@ async def show_jobs(request: web.Request) -> web.Response:
 
 async def jobs_events(request: web.Request) -> web.StreamResponse:
     """Send the rows of the list that change; the whole list when other jobs are in it."""
-    watcher, shown = request.app[WATCHER], list[str]()
+    watcher, shown = request.app[WATCHER], dict[str, Job]()
     portals, state = _portals(request), _state(request)
 
-    async def render(overview: Overview) -> Parts:
-        jobs = overview.jobs
-        ids = [job.id for job in jobs]
-        if ids != shown:
-            shown[:] = ids
+    async def render(jobs: list[Job]) -> Parts:
+        before = shown.copy()
+        shown.clear()
+        shown.update((job.id, job) for job in jobs)
+        if list(before) != list(shown):
             return {"jobs": fragment(request, "_jobs.html", **_list_values(request, jobs))}
-        return {f"job-{job.id}": fragment(request, "_job_row.html", job=job, waits=waits_for(job)) for job in jobs}
+        return {
+            f"job-{job.id}": fragment(request, "_job_row.html", job=job, waits=waits_for(job))
+            for job in jobs
+            if job != before[job.id]
+        }
 
-    def follow(version: str | None) -> Changes[Overview]:
+    def follow(version: str | None) -> Changes[list[Job]]:
         return watcher.list_changes(portals=portals, state=state, limit=_PER_PAGE, last_version=version)
 
     return await live(request, follow, render)
@@ -130,6 +136,7 @@ async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
         "plots": chart.plots(await read_history(redis, job.id)),
         "answers": why.portal.last_answers[:_ANSWERS] if why.portal else (),
         "actions": job.actions,
+        "has_ledger": job.total > 0 and (job.state is not State.QUEUED or await has_ledger(redis, job.id)),
     }
 
 
@@ -147,7 +154,7 @@ def _state(request: web.Request) -> State | None:
 
 
 def _portals(request: web.Request) -> frozenset[str] | None:
-    """Give the portals to list: those that the caller may see, or the one of them that is asked for."""
+    """Return the portals to list: those that the caller may see, or the one of them that is asked for."""
     visible, wanted = caller(request).portals, request.query.get("portal")
     if not wanted:
         return visible

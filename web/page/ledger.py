@@ -6,7 +6,7 @@ from jobs.ledger.export import Format
 from jobs.ledger.rows import Line, make_line, read_rows
 from jobs.view.job import Job, read_job
 from jobs.words.outcomes import Code, Outcome
-from web.api.results import stream_results
+from web.api.results import check_ledger, stream_results
 from web.http.callers import check_visible
 from web.http.context import REDIS
 from web.page.render import page
@@ -27,6 +27,7 @@ async def show_ledger(request: web.Request) -> web.StreamResponse:
             raise web.HTTPNotFound
         return await stream_results(request, job_id, Format(form), outcome)
     job = check_visible(request, await read_job(request.app[REDIS], job_id))
+    await check_ledger(request.app[REDIS], job)
     return page(
         request,
         "ledger.html",

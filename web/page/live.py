@@ -11,12 +11,13 @@ from redis.exceptions import RedisError
 from jobs.words.errors import UnknownJob
 from web.http.context import ENDING
 from web.http.sse import comment, event, stream
-from web.live.watcher import WATCHER, Change, Changes, T
+from web.live.topic import Change, Changes, T
+from web.live.watcher import WATCHER
 from web.page.session import is_open
 
 #: Between two changes shown: as often as a person can follow.
 _EVERY_S = 1.0
-#: Between two looks at a job that has ended; somebody may try its failed contacts again.
+#: Between two looks at a job that has ended; a user may try its failed contacts again.
 _RARELY_S = 5.0
 
 #: HTML of parts of a screen, by the id of the element that shows it; `title` is the title of the window.
@@ -31,7 +32,7 @@ async def live(
     Args:
         request: what it answers.
         follow: gives the changes of what is shown, from after a version.
-        render: makes all the parts; only those that differ from what was sent last are sent.
+        render: makes the parts that may have changed; those that are as it made them last are not sent again.
     """
     return await stream(request, _events(request, follow, render), request.app[WATCHER].places)
 
@@ -53,7 +54,7 @@ async def _events(
                         parts = await render(change.value)
                         version = change.version
                         news = {name: html for name, html in parts.items() if sent.get(name) != html}
-                        sent |= news
+                        sent = parts
                         yield event("parts", msgspec.json.encode(news))
                         await _wait(ending, _EVERY_S)
                     else:
@@ -61,7 +62,7 @@ async def _events(
             except UnknownJob:
                 yield event("ended", b"")
                 return
-            except (RedisError, OSError, TimeoutError):
+            except (RedisError, TimeoutError):
                 yield event("away", b"")
         # A job that has ended is silent: only a write tells that the reader has gone.
         yield comment("nothing new")

@@ -1,4 +1,4 @@
-"""A new job in two steps: read and count a list, then queue it once somebody has typed the number of its contacts."""
+"""A new job in two steps: read and count a list, then queue it once the user has typed the number of its contacts."""
 
 from collections.abc import Sequence
 

@@ -4,10 +4,11 @@ from aiohttp import web
 
 from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from jobs.steering.limits import CONFIGURED, set_limits
-from jobs.view.portal import read_portal, read_portals
+from jobs.view.portal import PortalView, read_portal, read_portals
 from web.http.callers import caller, visible_portal, visible_portals
 from web.http.context import REDIS
-from web.live.watcher import WATCHER, Changes, Overview
+from web.live.topic import Changes
+from web.live.watcher import WATCHER
 from web.page.admission import form_value
 from web.page.live import Parts, live
 from web.page.render import fragment, page, see_other
@@ -22,20 +23,20 @@ async def show_portals(request: web.Request) -> web.Response:
 
 
 async def portals_events(request: web.Request) -> web.StreamResponse:
-    """Send what changes on the screen of portals; the forms stay as somebody is filling them in."""
+    """Send what changes on the screen of portals; the forms stay as a user is filling them in."""
     watcher, visible = request.app[WATCHER], caller(request).portals
 
-    async def render(overview: Overview) -> Parts:
+    async def render(portals: list[PortalView]) -> Parts:
         parts = {}
-        for portal in overview.portals:
+        for portal in portals:
             for name, template in _PARTS.items():
                 parts[f"{name}-{portal.name}"] = fragment(request, template, portal=portal)
             parts[f"answers-{portal.name}"] = fragment(request, "_answers.html", answers=portal.last_answers)
             parts[f"actions-{portal.name}"] = fragment(request, "_actions.html", actions=portal.actions)
         return parts
 
-    def follow(version: str | None) -> Changes[Overview]:
-        return watcher.list_changes(portals=visible, limit=1, last_version=version)
+    def follow(version: str | None) -> Changes[list[PortalView]]:
+        return watcher.portal_changes(portals=visible, last_version=version)
 
     return await live(request, follow, render)
 
@@ -87,5 +88,5 @@ def _told(bounds: tuple[float, float]) -> str:
 
 
 def _reads_as(rate: float, ceiling: float) -> bool:
-    """Whether a rate is what the form showed for this ceiling."""
+    """Check whether a rate is what the form showed for this ceiling."""
     return f"{rate:g}" == f"{ceiling:g}"

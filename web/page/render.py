@@ -14,7 +14,7 @@ from web.page.bars import outcome_bar
 from web.page.session import visitor_of
 from web.page.standing import name_of
 
-#: Nothing is loaded from elsewhere, nothing runs inline, nobody frames the page, and forms go nowhere else.
+#: Nothing is loaded from elsewhere, nothing runs inline, no site frames the page, and forms go nowhere else.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

@@ -8,7 +8,7 @@ from web.page import ledger, login, new, steer
 from web.page import portal_screen as portals
 from web.page.admission import Handler, guarded
 from web.page.assets import serve_asset
-from web.page.throttle import LoginThrottle
+from web.page.wrong_keys import WrongKeys
 
 _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
     ("GET", "/", "read", jobs.show_jobs),
@@ -43,7 +43,7 @@ _LONG = {
 
 def add_page(app: web.Application) -> None:
     """Make the page reachable in an application that has its settings, Redis and watcher."""
-    app[login.THROTTLE] = LoginThrottle()
+    app[login.WRONG_KEYS] = WrongKeys()
     for method, path, scope, handler in _ROUTES:
         route = (method, path)
         answer = guarded(handler, scope, reads_body=route == _UPLOAD, is_long=route in _LONG)

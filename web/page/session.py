@@ -1,7 +1,7 @@
 """Who looks at the page: a cookie with a random token, and in Redis, under the token's hash, whose it is.
 
-The API key is read once, at log-in, and kept nowhere: not in the cookie, not in Redis. What Redis holds lets nobody in,
-for it is a hash of the token. The cookie is never looked at by the API under /v1.
+The API key is read once, at log-in, and kept nowhere: not in the cookie, not in Redis. What Redis holds lets no one in:
+it is a hash of the token. The cookie is never looked at by the API under /v1.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _TOKEN = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody with a browser.
+    """A user with a browser.
 
     Attributes:
         token: what their cookie holds.
@@ -45,11 +45,11 @@ class Visitor:
         return hashlib.sha256(b"csrf " + self.token.encode()).hexdigest()
 
     def owns_form(self, token: str) -> bool:
-        """Whether a form with this token came from a page of theirs."""
+        """Check whether a form with this token came from a page of theirs."""
         return hmac.compare_digest(self.csrf.encode(), token.encode())
 
     def may(self, scope: Scope) -> bool:
-        """Whether they may do what needs this scope."""
+        """Check whether they may do what needs this scope."""
         return self.caller is not None and scope in self.caller.scopes
 
 
@@ -66,7 +66,7 @@ _VISITOR = web.RequestKey("visitor", Visitor)
 
 
 def visitor_of(request: web.Request) -> Visitor:
-    """Give whoever asks; the guard has put them there."""
+    """Return the visitor; `admission` has put them there."""
     return request[_VISITOR]
 
 
@@ -95,7 +95,7 @@ async def recognise(request: web.Request) -> Visitor:
 
 
 async def is_open(request: web.Request) -> bool:
-    """Whether the session of whoever asked is still open; what streams for long asks now and then.
+    """Check whether the session of whoever asked is still open; what streams for long asks now and then.
 
     It does not make the session last longer: a forgotten screen is no sign of life.
     """
@@ -115,7 +115,7 @@ async def _whose(request: web.Request, token: str, command: str, *options: str |
 
 
 async def open_session(redis: ArqRedis, key: ApiKey) -> Visitor:
-    """Begin a session for whoever has just shown this key, with a token that nobody has seen before."""
+    """Begin a session for whoever has just shown this key, with a new token."""
     token = secrets.token_hex(32)
     data = msgspec.json.encode(_Session(key.name, _mark(key)))
     await redis.execute_command("SET", _key(token), data, "EX", SESSION_S)
@@ -128,7 +128,7 @@ async def close_session(redis: ArqRedis, visitor: Visitor) -> None:
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, visitor: Visitor) -> None:
-    """Give the browser its token, unless it has it.
+    """Set in the browser its token, unless it has it.
 
     Lax, not Strict: a link in a mail or a chat leads to the page, and looking changes nothing. Only forms do, and with
     one from elsewhere browsers send no such cookie.

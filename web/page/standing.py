@@ -67,7 +67,7 @@ def announcement(job: Job) -> str:
 
 
 def offered(job: Job, visitor: Visitor) -> list[Event]:
-    """Give the verbs to show as buttons: allowed by the table, of any effect, and for this visitor."""
+    """Return the verbs to show as buttons: allowed by the table, of any effect, and for this visitor."""
     if not visitor.may("control"):
         return []
     allowed = [event for event in allowed_events(job.state) if MOVES[job.state, event] is not job.state]

@@ -22,7 +22,7 @@ async def steer(request: web.Request) -> web.Response:
     try:
         return see_other(f"/jobs/{path_part(job.id)}?did={await _carry_out(request, job, verb)}")
     except (IllegalMove, JobHasEnded, NotDue) as error:
-        # Somebody else was faster, or it has ended meanwhile: say so beside how it stands now.
+        # Another user was faster, or it has ended in the meantime: say so beside how it stands now.
         now = await read_job(request.app[REDIS], job.id)
         return await job_page(request, now, status=409, error=f"Nothing has changed: {error}.")
 

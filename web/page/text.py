@@ -34,7 +34,7 @@ def share(part: float, whole: float) -> str:
 
 
 def down_percent(progress: float) -> int:
-    """Give a share from 0 to 1 in whole per cent, rounded down: 100 is said only of what is finished."""
+    """Return a share from 0 to 1 in whole per cent, rounded down: 100 is said only of what is finished."""
     return math.floor(progress * 100 + 1e-9)
 
 

@@ -43,7 +43,7 @@ class StateWords:
 
 STATES: dict[State, StateWords] = {
     State.PLANNING: StateWords("Planning", Tone.CALM, "Its contact IDs are still being collected."),
-    State.AWAITING_APPROVAL: StateWords("Awaiting approval", Tone.ASKS, "Nothing is sent before somebody approves it."),
+    State.AWAITING_APPROVAL: StateWords("Awaiting approval", Tone.ASKS, "Nothing is sent until it is approved."),
     State.QUEUED: StateWords("Queued", Tone.CALM, "It is accepted and waits for its first batch."),
     State.RUNNING: StateWords("Running", Tone.BUSY, "Batches are being sent."),
     State.PAUSING: StateWords("Pausing", Tone.ASKS, "No new batch starts; those in flight are being recorded."),
@@ -86,7 +86,7 @@ class VerbWords:
     """How a control verb is shown.
 
     Attributes:
-        button: what stands on the button.
+        button: the text of the button.
         done: what is said once it is asked for.
     """
 
@@ -103,7 +103,7 @@ VERBS: dict[Event, VerbWords] = {
     Event.CANCEL: VerbWords("Cancel…", "It stops for good: nothing that was not sent will be."),
 }
 
-#: What stands in the record of who did what, behind the name.
+#: What is in the record of who did what, behind the name.
 ACTIONS: dict[str, str] = {
     "submit": "submitted it",
     "pause": "paused it",
@@ -128,7 +128,7 @@ def path_word(event: Event) -> str:
 
 
 def done_text(word: str) -> str:
-    """Give what is said after an action; empty for words that are none."""
+    """Return what is said after an action; empty for words that are none."""
     return _DONE.get(word, "")
 
 
@@ -137,7 +137,7 @@ _DONE = {path_word(event): words.done for event, words in VERBS.items()} | {
     "submitted": "The job is queued.",
     "submitted-before": "This list had been queued before: this is its job.",
     "nothing-failed": "Nothing has failed, so there is nothing to try again.",
-    "rest-ended": "The rest is ended: one careful call goes first. What it had asked for stands below.",
-    "limits": "The limits are changed, for every worker from its next batch on.",
+    "rest-ended": "The rest is ended: one careful call goes first. What it had asked for is shown below.",
+    "limits": "The limits are changed, forevery worker from its next batch on.",
     "configured": "The limits are those of the configuration again.",
 }

@@ -3,7 +3,7 @@ const screen = document.querySelector("[data-live]");
 const offline = document.getElementById("offline");
 const RETRY_MS = 5000;
 
-// What has come for an element while somebody was choosing from a list in it; shown when they leave it.
+// What has come for an element while the user was choosing from a list in it; shown when they leave it.
 const held = new Map();
 
 function show(id, html) {
@@ -65,7 +65,7 @@ function stop() {
 }
 
 if (screen?.dataset.live) {
-  // Browsers hold few connections to one server: a tab that nobody sees gives its own back.
+  // Browsers hold few connections to one server: a tab that no one sees gives its own back.
   const whenSeen = () => (document.hidden ? stop() : follow());
   document.addEventListener("visibilitychange", whenSeen);
   addEventListener("pagehide", stop);

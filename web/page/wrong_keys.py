@@ -1,6 +1,6 @@
-"""A limit on wrong keys: one is far too long to guess, and nobody should be able to try for nothing either.
+"""A limit on wrong keys: one is far too long to guess, and trying should not be free either.
 
-A right key is taken all the same: many may come from the address of one proxy, and nobody shall lock the others out.
+A right key is taken all the same: many may come from the address of one proxy, and no one should lock the others out.
 """
 
 import time
@@ -14,7 +14,7 @@ REFILL_S = 6.0
 _REMEMBERED = 10_000
 
 
-class LoginThrottle:
+class WrongKeys:
     """Counts wrong tries by address, in this process alone.
 
     Args:
@@ -27,11 +27,11 @@ class LoginThrottle:
         self._paid_s: OrderedDict[str, float] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """Give the seconds until this address may try again; 0 if it may now."""
+        """Return the seconds until this address may try again; 0 if it may now."""
         debt_s = self._paid_s.get(address, 0.0) - self._clock()
         return max(0.0, debt_s - (TRIES - 1) * REFILL_S)
 
-    def note_wrong(self, address: str) -> None:
+    def note(self, address: str) -> None:
         """Count a wrong key."""
         self._paid_s[address] = max(self._paid_s.get(address, 0.0), self._clock()) + REFILL_S
         self._paid_s.move_to_end(address)

@@ -1,4 +1,4 @@
-"""What holds for every request and every answer, whoever handles it: the page and its files included."""
+"""What holds forevery request and every answer, whoever handles it: the page and its files included."""
 
 from time import perf_counter
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from config.logging import get_logger
-from web.http.address import is_loopback, without_port
+from web.http.address import is_loopback, is_own_origin, without_port
 from web.http.callers import caller
 from web.http.context import ENDING, SETTINGS
 from web.http.problems import Kind, Refusal, route_of
@@ -80,7 +80,7 @@ async def only_local(request: web.Request, handler: Any) -> web.StreamResponse:
 def _foreign(request: web.Request, host: str) -> bool:
     origin = request.headers.get("Origin")
     if origin is not None:
-        return origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}
+        return not is_own_origin(origin, host)
     return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
 
 
@@ -92,5 +92,5 @@ def _name(request: web.Request) -> str | None:
 
 
 async def announce_end(app: web.Application) -> None:
-    """Let streams that go on for ever end."""
+    """Let streams that go on forever end."""
     app[ENDING].set()
