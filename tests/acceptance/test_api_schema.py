@@ -19,7 +19,8 @@ import jsonschema_rs
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from tests.acceptance.conftest import Home, Portal, until
+from tests.support.home import Home, until
+from tests.support.portal_process import Portal
 from tests.support.schema_hooks import STREAMED
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.conftest import Home, Portal, until
 from tests.support.browser import chromium, site, submit
+from tests.support.home import Home, until
+from tests.support.portal_process import Portal
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.conftest import Home, Portal
 from tests.support.browser import check_accessible, chromium, site, submit, upload
+from tests.support.home import Home
+from tests.support.portal_process import Portal
 
 
 @pytest.fixture(scope="module")

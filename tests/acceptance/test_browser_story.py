@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.conftest import Home, Portal
 from tests.support.browser import KEY, chromium, site, submit, upload
+from tests.support.home import Home
+from tests.support.portal_process import Portal
 
 
 @pytest.fixture(scope="module")
