@@ -28,9 +28,9 @@ def reasons_of_the_tables() -> set[str]:
     }
 
 
-def reasons_of_why_waiting() -> set[str]:
-    """The words that `why_waiting` returns by itself."""
-    tree = ast.parse(inspect.getsource(jobs.view.waiting.why_waiting))
+def reasons_of_waiting() -> set[str]:
+    """The words that `why_waiting` returns, by itself or from one of its functions."""
+    tree = ast.parse(inspect.getsource(jobs.view.waiting))
     returned = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value]
     values = [node.value for found in returned for node in ast.walk(found) if isinstance(node, ast.Constant)]
     return {value for value in values if isinstance(value, str)}
@@ -49,7 +49,7 @@ def reasons_of_python() -> set[str]:
 
 
 def test_every_reason_has_its_advice() -> None:
-    found = reasons_of_the_tables() | reasons_of_why_waiting() | reasons_of_lua() | {"operator", "approval"}
+    found = reasons_of_the_tables() | reasons_of_waiting() | reasons_of_lua() | {"operator", "approval"}
     found |= reasons_of_python() & {f"portal_{word}" for word in ("auth", "payment", "forbidden", "protocol")}
     assert {"failure_threshold", "no_worker", "portal_auth", "portal_unreachable", "rate_limit"} <= found
     assert found - ADVICE.keys() == set()

@@ -12,8 +12,6 @@ from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import ADVICE
 from jobs.words.states import State
 from tests.support.documents import ROOT, first_column
-from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE
-from worker.portal_answers import Action
 
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -26,15 +24,6 @@ STUCK = ((README, "My job looks stuck"), (OPERATIONS, "My job looks stuck"))
 @pytest.mark.parametrize(("page", "heading"), STUCK, ids=["README", "operations"])
 def test_every_reason_why_a_job_waits_is_explained_once(page: Path, heading: str) -> None:
     assert sorted(first_column(page, heading)) == sorted(ADVICE)
-
-
-def test_every_reason_that_the_program_gives_has_advice() -> None:
-    given = set(_returned_words(ROOT / "jobs" / "view" / "waiting.py"))
-    given |= set(_stopping_reasons())
-    lua = (ROOT / "jobs" / "store" / "lua" / "settle.lua").read_text()
-    assert "stop = 'failure_threshold'" in lua
-    given |= {"failure_threshold", "operator", "approval", "portal_unreachable"}
-    assert given <= set(ADVICE)
 
 
 def test_every_outcome_is_explained_once_with_its_reasons() -> None:
@@ -77,19 +66,6 @@ def test_the_documents_name_only_files_that_exist() -> None:
             path = word.strip(".,;:()")
             is_ours = path.startswith(("jobs/", "worker/", "cli/", "config/", "simulator/", "tests/", "bench/"))
             assert not is_ours or list(ROOT.glob(path.rstrip("/"))), f"{page.name} names {path}"
-
-
-def _stopping_reasons() -> Iterator[str]:
-    decisions = [row.decision for row in STATUS_TABLE] + [*FAULT_TABLE.values(), *EXCEPTION_TABLE.values()]
-    yield from (decision.reason for decision in decisions if decision.action is Action.STOP)
-
-
-def _returned_words(source: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source.read_text())):
-        if isinstance(node, ast.Return) and node.value:
-            for part in ast.walk(node.value):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    yield part.value
 
 
 def _events() -> Iterator[str]:
