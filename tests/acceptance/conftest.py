@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import redis as sync_redis
+from playwright.sync_api import Browser
 
 from cli.embedded import EmbeddedServer
+from tests.support.browser import chromium
 from tests.support.home import Home, end_embedded_servers
 from tests.support.portal_process import Portal, portal_process
 
@@ -36,3 +38,10 @@ def portal() -> Iterator[Callable[..., Portal]]:
     """Start simulated portals: `portal("--contacts", "100")`."""
     with contextlib.ExitStack() as stack:
         yield lambda *arguments: stack.enter_context(portal_process(*arguments))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for all tests of a module."""
+    with chromium() as browser:
+        yield browser

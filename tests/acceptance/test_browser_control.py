@@ -1,19 +1,12 @@
 """Steering in a real browser: what a button asks for happens, and shows without loading the page again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import chromium, site, submit
+from tests.support.browser import site, submit
 from tests.support.home import Home, until
 from tests.support.portal_process import Portal
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def ids(count: int) -> str:

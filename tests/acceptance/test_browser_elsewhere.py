@@ -1,19 +1,12 @@
 """What another site in the same browser can do to somebody who is logged in: link to the page, and nothing else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import chromium, site, submit
+from tests.support.browser import site, submit
 from tests.support.home import Home
 from tests.support.portal_process import Portal
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def elsewhere(page: Page, html: str) -> Page:

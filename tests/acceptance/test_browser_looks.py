@@ -1,21 +1,13 @@
 """Every screen, in light and dark, wide and narrow: accessible, nothing too wide, nothing a browser complains of."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import check_accessible, chromium, site, submit, upload
+from tests.support.browser import check_accessible, site, submit, upload
 from tests.support.home import Home
 from tests.support.portal_process import Portal
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
 
 LONG = "a-label-without-any-blank-" * 7
 

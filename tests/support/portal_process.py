@@ -1,4 +1,4 @@
-"""A simulated portal in a process of its own, for tests that run no event loop."""
+"""A simulated portal in a process of its own, for tests that block."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -57,7 +58,9 @@ class Portal:
             async with connect(self.url, timeout_s=10) as client:
                 return await question(client)
 
-        return asyncio.run(ask())
+        # In a thread of its own: Playwright runs an event loop in the one of the test.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: asyncio.run(ask())).result()
 
 
 @contextlib.contextmanager
