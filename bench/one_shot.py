@@ -25,13 +25,14 @@ from bench.ours import PORTAL, TOKEN
 from bench.process import Child, module
 from bench.redis_memory import footprint
 from bench.section import positive, publish, run_section, table
-from bench.simulated import SimulatedPortal, simulated_portal
+from bench.simulated import simulated_portal
 from bench.truth_check import Verdict, compare
 from cli.embedded import EmbeddedServer
 from jobs.accept.submit import request_digest
 from jobs.intake.parser import read_contact_ids
 from jobs.store.connection import connect
 from jobs.view.job import Job, read_job
+from simulator.client import SimulatorClient
 
 _LOOK_S = 0.02
 _RUN_TIMEOUT_S = 1800.0
@@ -50,7 +51,7 @@ class OneShot:
     verdict: Verdict | None = None
 
 
-async def run_one_shot(directory: Path, ids: int, kills: int, batch: int, portal: SimulatedPortal) -> OneShot:
+async def run_one_shot(directory: Path, ids: int, kills: int, batch: int, portal: SimulatorClient) -> OneShot:
     """Run a list of `ids` contact IDs with so many kills on the way.
 
     Raises:
@@ -88,7 +89,7 @@ async def run_one_shot(directory: Path, ids: int, kills: int, batch: int, portal
     return measured
 
 
-async def _look_into(state: Path, file: Path, portal: SimulatedPortal, measured: OneShot) -> None:
+async def _look_into(state: Path, file: Path, portal: SimulatorClient, measured: OneShot) -> None:
     with file.open("rb") as source:
         ids: BitMap = read_contact_ids(source).ids
     job_id = f"run-{request_digest(PORTAL, ids)[:16]}"
@@ -104,13 +105,13 @@ async def _look_into(state: Path, file: Path, portal: SimulatedPortal, measured:
             await redis.aclose(close_connection_pool=True)
 
 
-async def _until_heard(portal: SimulatedPortal, before: int) -> None:
+async def _until_heard(portal: SimulatorClient, before: int) -> None:
     async with asyncio.timeout(120):
         while (await portal.summary())["calls"] <= before:  # noqa: ASYNC110  # it happens in another process
             await asyncio.sleep(_LOOK_S)
 
 
-async def _until_deleted(portal: SimulatedPortal, child: Child, measured: OneShot, wanted: int) -> None:
+async def _until_deleted(portal: SimulatorClient, child: Child, measured: OneShot, wanted: int) -> None:
     async with asyncio.timeout(_RUN_TIMEOUT_S):
         while (await portal.summary())["deleted"] < wanted:
             _note_peaks(child, measured)

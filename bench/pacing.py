@@ -18,18 +18,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import msgspec
 from pyroaring import BitMap
 
 from bench.ours import PORTAL, TOKEN
 from bench.process import embedded_redis, flush, module
 from bench.section import positive, publish, run_section, table
-from bench.simulated import SimulatedPortal, simulated_portal
+from bench.simulated import simulated_portal
 from config.redis_url import RedisUrl
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
 from jobs.store.connection import connect
+from simulator.client import SimulatorClient
 
 #: Calls of the first seconds are not counted: workers that have just started are still warming up.
 _WARM_UP_S = 2.0
@@ -71,7 +70,7 @@ class Found:
     throttled: int
 
 
-def _environment(redis_url: str, portal: SimulatedPortal, **settings: float) -> dict[str, str]:
+def _environment(redis_url: str, portal: SimulatorClient, **settings: float) -> dict[str, str]:
     given = {"URL": portal.url, "TOKEN": TOKEN, **{name: str(value) for name, value in settings.items()}}
     environ = {f"CRM_SWEEP_PORTALS__{PORTAL.upper()}__{name}": value for name, value in given.items()}
     return {
@@ -84,7 +83,7 @@ def _environment(redis_url: str, portal: SimulatedPortal, **settings: float) -> 
 
 @asynccontextmanager
 async def _sweeping(
-    portal: SimulatedPortal, redis_url: str, contacts: int, workers: int, **settings: float
+    portal: SimulatorClient, redis_url: str, contacts: int, workers: int, **settings: float
 ) -> AsyncIterator[None]:
     """Workers that delete contacts as long as the context lasts."""
     await flush(redis_url)
@@ -106,7 +105,7 @@ async def _sweeping(
 
 
 async def measure_steady(
-    portal: SimulatedPortal, redis_url: str, *, workers: int, rate: float, seconds: float
+    portal: SimulatorClient, redis_url: str, *, workers: int, rate: float, seconds: float
 ) -> Steady:
     """Drive the portal at a rate, one contact per call."""
     await portal.behave(base_ms=5, capacity_calls_per_s=0, capacity_changes=[])
@@ -137,18 +136,14 @@ def busiest_second(arrivals: Sequence[float]) -> int:
     return most
 
 
-async def measure_silence(portal: SimulatedPortal, redis_url: str, *, form: str, asked_s: float) -> Silence:
+async def measure_silence(portal: SimulatorClient, redis_url: str, *, form: str, asked_s: float) -> Silence:
     """Let the portal ask for silence in the middle of the work of four workers."""
     await portal.behave(base_ms=20, capacity_calls_per_s=0, capacity_changes=[])
     limits = {"REQUESTS_PER_SECOND": 20, "MAX_CONCURRENCY": 4, "BATCH_SIZE_START": 1, "BATCH_SIZE_MAX": 1}
     rule = {"fault": "throttle", "next_calls": 1, "retry_after_s": asked_s, "retry_after_form": form}
     async with _sweeping(portal, redis_url, 2000, 4, **limits):
         await asyncio.sleep(3)
-        async with (
-            aiohttp.ClientSession(portal.url) as session,
-            session.post("/truth/faults", data=msgspec.json.encode(rule)) as answer,
-        ):
-            answer.raise_for_status()
+        await portal.misbehave(rule)
         await asyncio.sleep(asked_s + 3)
         calls = await portal.calls()
     throttled = next(call for call in calls if call["status"] == 429)
@@ -160,7 +155,7 @@ async def measure_silence(portal: SimulatedPortal, redis_url: str, *, form: str,
     return Silence(form, asked_until_s - answered_s, after[0] - answered_s, too_early)
 
 
-async def measure_capacity(portal: SimulatedPortal, redis_url: str, *, burst: int, step_s: float) -> list[Found]:
+async def measure_capacity(portal: SimulatorClient, redis_url: str, *, burst: int, step_s: float) -> list[Found]:
     """Let two workers find a capacity that changes twice."""
     steps = [(since_s * step_s / 60, rate) for since_s, rate in _STEPS]
     await portal.behave(

@@ -38,7 +38,7 @@ from bench.load import Load
 from bench.ours import PORTAL, environment_for, settings_for
 from bench.process import Child, module, redis_server
 from bench.section import positive, publish, run_section, table
-from bench.simulated import SimulatedPortal, simulated_portal
+from bench.simulated import simulated_portal
 from bench.storage import ended
 from bench.truth_check import Verdict, compare
 from jobs.accept.submission import Submission
@@ -46,6 +46,7 @@ from jobs.accept.submit import submit
 from jobs.ledger.items import Call
 from jobs.store import keys
 from jobs.store.connection import connect
+from simulator.client import SimulatorClient
 
 _LANES, _BATCH = 4, 100
 _BASE_MS = 250.0  # so that every lane has a call in flight nearly all of the time
@@ -66,7 +67,7 @@ class Interruption:
 class Bench:
     """What all scenarios share."""
 
-    portal: SimulatedPortal
+    portal: SimulatorClient
     directory: Path
     ids: int
     down_s: float

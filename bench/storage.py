@@ -25,7 +25,7 @@ from bench.ours import PORTAL, settings_for
 from bench.process import embedded_redis, module
 from bench.redis_memory import Footprint, Peaks, footprint, watching
 from bench.section import positive, publish, run_section, table
-from bench.simulated import SimulatedPortal, simulated_portal
+from bench.simulated import simulated_portal
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
 from jobs.steering.control import control
@@ -33,6 +33,7 @@ from jobs.store.connection import connect
 from jobs.view.job import Job, read_job, to_json
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
+from simulator.client import SimulatorClient
 
 _CONCURRENCY = 8
 _JOB_TIMEOUT_S = 600.0
@@ -91,7 +92,7 @@ class Result:
         }
 
 
-async def measure_case(case: Case, portal: SimulatedPortal, *, seed: int) -> Result:
+async def measure_case(case: Case, portal: SimulatorClient, *, seed: int) -> Result:
     """Run one case with a Redis server and a worker of its own.
 
     Raises:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pyroaring import BitMap
 from redis.asyncio import Redis
 
-from bench.simulated import SimulatedPortal
 from jobs.ledger.rows import read_results
 from jobs.words.outcomes import Outcome
+from simulator.client import SimulatorClient
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Verdict:
     presumed: int = 0  #: gone, and in an attempt whose answer was lost; true, and no fault
 
 
-async def compare(redis: Redis, job_id: str, ids: BitMap, portal: SimulatedPortal) -> Verdict:
+async def compare(redis: Redis, job_id: str, ids: BitMap, portal: SimulatorClient) -> Verdict:
     """Compare a job's ledger with the portal's truth, contact ID by contact ID."""
     decided, confirmed, presumed = BitMap(), BitMap(), BitMap()
     async for lines in read_results(redis, job_id):

@@ -9,7 +9,7 @@ from typing import Any
 from pyroaring import BitMap
 
 from chaos.mischief import Disturbance
-from chaos.portal import TruthClient
+from simulator.client import SimulatorClient
 
 _SETS = ("existed", "alive", "deleted", "read_only", "invoiced", "invisible", "poisoned", "sent", "confirmed")
 
@@ -69,11 +69,10 @@ class Evidence:
     resent: BitMap = field(default_factory=BitMap)
 
     @classmethod
-    async def gather(cls, portal: TruthClient, disturbances: Iterable[Disturbance]) -> "Evidence":
+    async def gather(cls, portal: SimulatorClient, disturbances: Iterable[Disturbance]) -> "Evidence":
         """Ask the portal for everything; nothing may be under way any more."""
         sets = {name: await portal.contacts(name) for name in _SETS}
-        calls: list[dict[str, Any]] = await portal.read("requests")
-        summary = await portal.read("summary")
+        calls, summary = await portal.calls(), await portal.summary()
         attempts = await _attempts(portal, calls, summary["started_at"])
         evidence = cls(sets, attempts, summary, sorted(call["at_ms"] for call in calls))
         times = [(one.start_s - _MARGIN_S, one.end_s + _MARGIN_S) for one in disturbances]
@@ -144,12 +143,12 @@ class Evidence:
         return most, when_s
 
 
-async def _attempts(portal: TruthClient, calls: list[dict[str, Any]], started_at: float) -> list[Attempt]:
+async def _attempts(portal: SimulatorClient, calls: list[dict[str, Any]], started_at: float) -> list[Attempt]:
     limit = asyncio.Semaphore(8)
 
     async def read(call: dict[str, Any]) -> Attempt:
         async with limit:
-            whole = await portal.read(f"requests/{call['number']}")
+            whole = await portal.call(call["number"])
         answered_ms, committed_ms = whole["answered_at_ms"], whole["committed_at_ms"]
         return Attempt(
             kind=whole["kind"],

@@ -17,7 +17,6 @@ from arq.constants import job_key_prefix
 from redis.exceptions import RedisError
 
 from chaos.plan import CANCELLED
-from chaos.portal import TruthClient
 from chaos.stage import Process
 from config.settings import Portal
 from jobs.steering.control import control
@@ -28,6 +27,7 @@ from jobs.view.job import read_job
 from jobs.words.errors import IllegalMove, JobHasEnded
 from jobs.words.priority import Priority
 from jobs.words.states import Event, State
+from simulator.client import SimulatorClient
 
 #: Longer than a lane's lease by default, which is 5 s.
 _LONGER_THAN_A_LEASE_S = (6.0, 11.0)
@@ -83,7 +83,7 @@ class Mischief:
 
     chance: random.Random
     redis: ArqRedis
-    portal: TruthClient
+    portal: SimulatorClient
     portal_settings: Portal
     redis_process: Process
     portal_process: Process
@@ -242,17 +242,17 @@ class Mischief:
         """The portal is unpaid, closed to us, suspended or in maintenance for a short time."""
         how, away_s = self.chance.choice(_TURNED_AWAY), self.chance.uniform(0.5, 3.0)
         async with self._turned_away:
-            await self.portal.write("behaviour", how)
+            await self.portal.behave(**how)
             await asyncio.sleep(away_s)
-            await self.portal.write("behaviour", _HEALTHY)
+            await self.portal.behave(**_HEALTHY)
 
     async def list_a_stranger(self) -> None:
         """One answer lists a contact that nobody asked for."""
-        await self.portal.write("faults", {"fault": "foreign_id", "next_calls": 1})
+        await self.portal.misbehave({"fault": "foreign_id", "next_calls": 1})
 
     async def log_out_everywhere(self) -> None:
         """No token is valid any more."""
-        await self.portal.write("log-out-everywhere", {})
+        await self.portal.log_out_everywhere()
 
     async def heal(self) -> None:
         """Be the person who puts things right and resumes what a fault has stopped, a few seconds later each time."""

@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
 
 from chaos.evidence import Evidence
 from chaos.mischief import Mischief
 from chaos.plan import LATEST_COMMIT_S, MAX_CONCURRENCY, PORTAL, Plan
-from chaos.portal import TruthClient
 from chaos.stage import Process, portal_process, redis_process, worker_process
 from chaos.verdict import Ledger, Verdict, judge
 from chaos.watch import Watch
@@ -28,6 +26,7 @@ from jobs.accept.submit import submit
 from jobs.store import keys
 from jobs.store.connection import connect
 from simulator.chance import seeded
+from simulator.client import connect as connect_to_simulator
 from worker.drain import cancel
 
 #: A job of which nothing has changed for so long, with nobody disturbing it, is stuck.
@@ -86,14 +85,12 @@ class Story:
             workers = [worker_process(self.directory, configuration, number) for number in range(self.plan.workers)]
             for worker in workers:
                 await _start(stack, worker)
-            session = await stack.enter_async_context(
-                aiohttp.ClientSession(portal_url, timeout=aiohttp.ClientTimeout(total=120))
-            )
+            portal = await stack.enter_async_context(connect_to_simulator(portal_url, timeout_s=120))
             redis = await stack.enter_async_context(_connected(redis_url))
             mischief = Mischief(
                 chance=seeded("mischief", self.plan.seed),
                 redis=redis,
-                portal=TruthClient(session),
+                portal=portal,
                 portal_settings=load_settings(configuration, {}).portal(PORTAL),
                 redis_process=redis_server,
                 portal_process=simulator,
@@ -105,7 +102,7 @@ class Story:
 
     async def _play(self, redis: ArqRedis, mischief: Mischief) -> Outcome:
         portal = mischief.portal
-        await portal.write("faults", self.plan.faults())
+        await portal.misbehave(*self.plan.faults())
         for job_id, ids in self.plan.lists().items():
             await submit(
                 redis, Submission(needs_approval=False, portal=PORTAL, ids=ids, job_id=job_id, lanes=MAX_CONCURRENCY)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import aiohttp
 from pyroaring import BitMap
 
 from jobs.ledger.rows import Line
 from jobs.words.outcomes import Code
+from simulator.client import connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,8 @@ class Truth:
     @classmethod
     async def read(cls, portal_url: str) -> "Truth":
         """Ask the simulated portal."""
-        async with aiohttp.ClientSession() as session:
-
-            async def contacts(name: str) -> BitMap:
-                async with session.get(f"{portal_url}/truth/contacts/{name}?format=roaring") as answer:
-                    answer.raise_for_status()
-                    return BitMap.deserialize(await answer.read())
-
-            return cls(**{name: await contacts(name) for name in cls.__dataclass_fields__})
+        async with connect(portal_url) as portal:
+            return cls(**{name: await portal.contacts(name) for name in cls.__dataclass_fields__})
 
 
 def compare(lines: Iterable[Line], ids: BitMap, truth: Truth) -> list[str]:

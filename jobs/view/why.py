@@ -131,8 +131,8 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
         others = portal.active_jobs - 1
         return _Bound(
             "fair_share",
-            f"{portal.name} has {others} other {'job' if others == 1 else 'jobs'} to work on: this one gets about {share:.0%} of the "
-            "turns; a higher priority gives it more",
+            f"{portal.name} has {others} other {'job' if others == 1 else 'jobs'} to work on: this one gets about "
+            f"{share:.0%} of the turns; a higher priority gives it more",
         )
     return _slowest_limit(job, portal)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Home, Portal, until
+from tests.support.home import Home, until
+from tests.support.portal_process import Portal
 
 KEY = "a-key-of-the-billing-service"
 KEYS = f"""[[api.keys]]

@@ -1,18 +1,12 @@
 """Steering in a real browser: what a button asks for happens, and shows without loading the page again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.conftest import Home, Portal, until
-from tests.support.browser import chromium, site, submit
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+from tests.support.browser import site, submit
+from tests.support.home import Home, until
+from tests.support.portal_process import Portal
 
 
 def ids(count: int) -> str:

@@ -1,18 +1,12 @@
 """What another site in the same browser can do to somebody who is logged in: link to the page, and nothing else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.conftest import Home, Portal
-from tests.support.browser import chromium, site, submit
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+from tests.support.browser import site, submit
+from tests.support.home import Home
+from tests.support.portal_process import Portal
 
 
 def elsewhere(page: Page, html: str) -> Page:
@@ -23,33 +17,25 @@ def elsewhere(page: Page, html: str) -> Page:
     return other
 
 
-def test_a_link_from_elsewhere_leads_to_the_job(browser: Browser, home: Home, portal: Callable[..., Portal]) -> None:
+def test_a_link_from_elsewhere_leads_to_the_job_and_a_form_does_nothing(
+    browser: Browser, home: Home, portal: Callable[..., Portal]
+) -> None:
     with site(home, browser, workers=False, main={"url": portal("--contacts", 9).url}) as running:
         page = running.visit()
         job_id = submit(page, "1\n2\n", 2)
         other = elsewhere(page, f'<a href="{running.url}/jobs/{job_id}">the cleanup</a>')
         other.get_by_role("link").click()
         expect(other.get_by_role("button", name="Pause")).to_be_visible()
-        page.reload()
-        expect(page.get_by_role("button", name="Log out")).to_be_visible()
 
-
-@pytest.mark.parametrize("path", ["logout", "login", "jobs/{id}/cancel", "portals/main", "new", "v1/jobs?portal=main"])
-def test_a_form_from_elsewhere_does_nothing(
-    browser: Browser, home: Home, portal: Callable[..., Portal], path: str
-) -> None:
-    with site(home, browser, workers=False, main={"url": portal("--contacts", 9).url}) as running:
-        page = running.visit()
-        job_id = submit(page, "1\n2\n", 2)
-        kind = "multipart/form-data" if path == "new" else "text/plain" if path.startswith("v1") else ""
-        address = f"{running.url}/{path.format(id=job_id)}"
-        form = (
-            f'<form method="post" enctype="{kind}" action="{address}"><button name="do" value="5">Win</button></form>'
-        )
-        other = elsewhere(page, form)
-        with other.expect_response(address) as answer:
-            other.get_by_role("button").click()
-        assert answer.value.status in {401, 403}
-        page.reload()
-        expect(page.get_by_role("button", name="Log out")).to_be_visible()
-        assert [action["action"] for action in home.job(job_id)["actions"]] == ["submit"]
+        for path in ("logout", "login", f"jobs/{job_id}/cancel", "portals/main", "new", "v1/jobs?portal=main"):
+            kind = "multipart/form-data" if path == "new" else "text/plain" if path.startswith("v1") else ""
+            address = f"{running.url}/{path}"
+            button = '<button name="do" value="5">Win</button>'
+            form = f'<form method="post" enctype="{kind}" action="{address}">{button}</form>'
+            other = elsewhere(page, form)
+            with other.expect_response(address) as answer:
+                other.get_by_role("button").click()
+            assert answer.value.status in {401, 403}, path
+            page.reload()
+            expect(page.get_by_role("button", name="Log out")).to_be_visible()
+            assert [action["action"] for action in home.job(job_id)["actions"]] == ["submit"], path

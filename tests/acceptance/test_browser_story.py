@@ -2,20 +2,15 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.conftest import Home, Portal
-from tests.support.browser import KEY, chromium, site, submit, upload
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+from tests.support.browser import KEY, site, submit, upload
+from tests.support.home import Home
+from tests.support.portal_process import Portal
 
 
 def download(page: Page, name: str, directory: Path) -> Path:

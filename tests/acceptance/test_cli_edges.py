@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Home, Portal
+from tests.support.home import Home
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 MakeProxy = Callable[..., str]

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.acceptance.conftest import Home
+from tests.support.home import Home
 
 COMMANDS = (
     "run", "submit", "status", "watch", "list", "results", "pause", "resume", "cancel", "approve", "worker", "check",

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.acceptance.conftest import PROGRAM, Home
+from tests.support.home import PROGRAM, Home
 
 IDS = (3, 7, 2147483647)
 

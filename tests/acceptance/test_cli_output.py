@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.conftest import PROGRAM, TIMEOUT_S, Home, Portal, Result
-from tests.acceptance.test_cli_run import ledger_of
+from tests.support.home import PROGRAM, TIMEOUT_S, Home, Result
+from tests.support.one_shot import ledger_of
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

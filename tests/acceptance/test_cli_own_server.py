@@ -11,8 +11,9 @@ import pytest
 from pyroaring import BitMap
 
 from cli.keeper import MOST_RESTARTS
-from tests.acceptance.conftest import PROGRAM, Home, Portal, until
-from tests.acceptance.test_cli_run import SLOW, SLOW_SETTINGS, assert_true, leftovers
+from tests.support.home import PROGRAM, Home, until
+from tests.support.one_shot import SLOW, SLOW_SETTINGS, assert_true, leftovers
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from pyroaring import BitMap
 
-from tests.acceptance.conftest import Home, Portal, until
+from tests.support.home import Home, until
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

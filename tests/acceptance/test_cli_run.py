@@ -1,57 +1,17 @@
 """`crm-sweep run`: one shot without any server, interrupted and killed in between."""
 
-import csv
 import json
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
-import psutil
 import pytest
 from pyroaring import BitMap
 
-from tests.acceptance.conftest import Home, Portal, until
+from tests.support.home import Home, until
+from tests.support.one_shot import SLOW, SLOW_SETTINGS, assert_true, ledger_of, leftovers
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
-
-#: Slow enough to be caught at work, quick enough for a test: 40 calls of about 100 ms.
-SLOW = (
-    "--contacts",
-    2000,
-    "--read-only",
-    20,
-    "--invoiced",
-    20,
-    "--missing",
-    20,
-    "--base-ms",
-    100,
-    "--per-contact-ms",
-    1,
-)
-SLOW_SETTINGS: dict[str, object] = {"batch_size_start": 50, "batch_size_max": 50, "max_concurrency": 2}
-
-
-def ledger_of(report: Path) -> dict[str, BitMap]:
-    """The contact IDs of a report by outcome."""
-    outcomes: dict[str, BitMap] = {}
-    with report.open() as file:
-        for row in csv.DictReader(file):
-            outcomes.setdefault(row["outcome"], BitMap()).add(int(row["contact_id"]))
-    return outcomes
-
-
-def assert_true(report: Path, portal: Portal, ids: BitMap) -> None:
-    """The report has every contact ID once, and says of each what the portal says."""
-    outcomes = ledger_of(report)
-    assert sum(len(found) for found in outcomes.values()) == len(report.read_text().splitlines()) - 1 == len(ids)
-    gone = outcomes.get("deleted", BitMap()) | outcomes.get("presumed_deleted", BitMap())
-    missing = ids - portal.contacts("existed")
-    assert outcomes.get("deleted", BitMap()) <= portal.contacts("deleted")
-    assert gone | missing == portal.contacts("deleted") | missing
-    assert outcomes.get("not_found", BitMap()) <= missing
-    assert outcomes.get("refused", BitMap()) == ids & (portal.contacts("read_only") | portal.contacts("invoiced"))
-    assert not portal.contacts("resent_after_confirmation")
 
 
 def test_deletes_a_list_and_writes_the_ledger(home: Home, portal: MakePortal) -> None:
@@ -248,15 +208,3 @@ def test_a_report_that_cannot_be_written_is_found_before_anything_is_deleted(hom
     result = home.cli("run", home.ids(1), "--portal", "main", "--report", "no/such/out.csv")
     assert result.code == 2
     assert not crm.contacts("sent")
-
-
-def leftovers(directory: Path) -> list[int]:
-    """Processes that still run in a directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if directory in Path(process.cwd()).parents:
-                found.append(process.pid)
-        except (psutil.Error, OSError):
-            continue
-    return found

@@ -12,7 +12,8 @@ from cli.embedded import EmbeddedServer
 from jobs.accept.submit import submit
 from jobs.store.connection import connect
 from jobs.words.priority import Priority
-from tests.acceptance.conftest import Home, Portal, Result, until
+from tests.support.home import Home, Result, until
+from tests.support.portal_process import Portal
 from tests.support.submitting import request
 
 MakePortal = Callable[..., Portal]

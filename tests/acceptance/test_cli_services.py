@@ -10,7 +10,8 @@ import pytest
 import redis as sync_redis
 
 from cli.embedded import EmbeddedServer
-from tests.acceptance.conftest import Home, Portal, until
+from tests.support.home import Home, until
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.acceptance.conftest import PROGRAM, Home, Portal, until
+from tests.support.home import PROGRAM, Home, until
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

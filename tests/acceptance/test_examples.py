@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Home, Portal, Result, until
 from tests.support.documents import ROOT, blocks
+from tests.support.home import Home, Result, until
+from tests.support.portal_process import Portal
 
 EXAMPLES = ROOT / "docs" / "examples"
 SCRIPT = EXAMPLES / "delete_contacts.sh"

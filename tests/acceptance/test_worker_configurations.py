@@ -8,7 +8,8 @@ from pyroaring import BitMap
 from config.redis_url import RedisUrl
 from jobs.store.connection import connect
 from jobs.view.job import Job, read_job
-from tests.acceptance.conftest import Home, Portal, until
+from tests.support.home import Home, until
+from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from cli.embedded import EmbeddedServer
 from config.logging import configure_logging
 from config.settings import LogConfig
 
@@ -23,3 +24,10 @@ def log() -> Iterator[io.StringIO]:
     structlog.reset_defaults()
     logging.captureWarnings(capture=False)
     root.level, root.handlers, arq.handlers = before
+
+
+@pytest.fixture(scope="module")
+def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server whose settings a module may change. No work is rescued in the first seconds of a server's life."""
+    with EmbeddedServer(tmp_path_factory.mktemp("private"), fsync="no") as server:
+        yield server

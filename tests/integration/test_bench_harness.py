@@ -13,7 +13,6 @@ import aiohttp
 import psutil
 import pytest
 
-from bench.__main__ import _SECTIONS, Section, main
 from bench.load import Load
 from bench.measure import Measurement
 from bench.process import ChildError, embedded_redis, module, running
@@ -21,6 +20,7 @@ from bench.report import markdown, ratios
 from bench.rounds import MODELS, Model, measure_rounds, run_once, stub_portal
 from bench.stub_portal import Latency
 from bench.variants import VARIANTS, VariantMissingError, find, lacking
+from tests.support.process_tree import children_of
 
 ROOT = Path(__file__).parents[2]
 CONTACTS, BATCH, CONCURRENCY = 330, 50, 4  # the last batch is shorter
@@ -42,13 +42,6 @@ async def stats_of(portal_url: str, until: int = 0) -> dict[str, float]:
     async with aiohttp.ClientSession() as session, session.get(f"{portal_url}/stats?until={until}") as response:
         stats: dict[str, float] = await response.json()
         return stats
-
-
-async def children_of(parent: psutil.Process, count: int) -> list[psutil.Process]:
-    async with asyncio.timeout(30):
-        while len(children := parent.children(recursive=True)) < count:  # noqa: ASYNC110  # the kernel tells nobody
-            await asyncio.sleep(0.01)
-    return children
 
 
 async def put(portal_url: str, contact_ids: list[int]) -> bytes:
@@ -202,11 +195,3 @@ def test_the_command_line_refuses_what_it_does_not_know(arguments: list[str], co
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert complaint in ended.stderr
-
-
-def test_a_section_that_is_not_written_yet_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(_SECTIONS, "weather", Section("bench.weather", "rain"))
-    assert main(["weather"]) == 2
-    assert "there is no bench.weather" in capsys.readouterr().err

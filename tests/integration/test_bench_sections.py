@@ -18,18 +18,19 @@ from bench.contact_lists import contact_list, draw
 from bench.process import module
 from bench.redis_memory import Footprint, Peaks, footprint
 from bench.section import table
-from bench.simulated import SimulatedPortal, simulated_portal
+from bench.simulated import simulated_portal
 from bench.storage import others
 from bench.truth_check import compare
 from jobs.accept.submit import submit
-from tests.integration.test_bench_harness import children_of
+from simulator.client import SimulatorClient
+from tests.support.process_tree import children_of
 from tests.support.submitting import request
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-async def portal() -> AsyncIterator[SimulatedPortal]:
+async def portal() -> AsyncIterator[SimulatorClient]:
     async with simulated_portal() as portal:
         yield portal
 
@@ -111,7 +112,7 @@ def test_an_idle_system_is_timed_job_by_job(tmp_path: Path) -> None:
     assert idle["worker_percent"] >= 0
 
 
-async def test_the_comparison_finds_what_a_ledger_leaves_out(redis: ArqRedis, portal: SimulatedPortal) -> None:
+async def test_the_comparison_finds_what_a_ledger_leaves_out(redis: ArqRedis, portal: SimulatorClient) -> None:
     await portal.reset(contacts=20)
     accepted = await submit(redis, request(portal="bench", ids=BitMap(range(1, 11))))
     untouched = await compare(redis, accepted.job_id, BitMap(range(1, 13)), portal)

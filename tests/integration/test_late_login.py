@@ -14,8 +14,8 @@ from jobs.store import keys
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
-from tests.integration.test_login import CREDENTIALS, Office
 from tests.support.lanes import accept, answer, lane, start_lane, take, terms
+from tests.support.office import CREDENTIALS, Office
 from tests.support.raw_portal import RawPortal, raw_portal
 from worker.decide import Decider
 from worker.drain import Drain

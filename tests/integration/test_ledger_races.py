@@ -23,9 +23,9 @@ from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event, State
 from tests.conftest import settings_for
-from tests.integration.test_login import CREDENTIALS, Office
 from tests.support.lanes import PORTAL, accept, lapse, lines_of, read_items, start_lane, take
 from tests.support.lanes import answer as record
+from tests.support.office import CREDENTIALS, Office
 from tests.support.raw_portal import RawPortal, Request, answer, delete_all, listing, raw_portal, rights
 from tests.support.sweeping import EAGER, MARKS, ended, in_state
 from tests.support.waiting import until

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from pyroaring import BitMap
 
 import simulator
+from bench.forwarder import forwarding
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
 from jobs.accept.submit import submit
@@ -182,16 +183,10 @@ async def test_counters_that_never_counted_stand_at_zero(redis: ArqRedis, settin
 async def deaf(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ArqRedis]:
     """A Redis that accepts connections and says nothing; scrapes lose patience soon."""
     monkeypatch.setattr(metrics, "PATIENCE_S", 0.05)
-    asked: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _reader, writer: asked.append(writer), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    redis = connect(settings.redis.url.__class__(f"redis://127.0.0.1:{port}/0"), patience_s=0.0)
-    yield redis
-    await redis.aclose(close_connection_pool=True)
-    for writer in asked:
-        writer.close()
-    server.close()
-    await server.wait_closed()
+    async with forwarding(None) as forwarder:
+        redis = connect(settings.redis.url.__class__(f"redis://127.0.0.1:{forwarder.port}/0"), patience_s=0.0)
+        yield redis
+        await redis.aclose(close_connection_pool=True)
 
 
 async def test_a_redis_that_says_nothing_is_down_and_asked_once(

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from bench.forwarder import listening
 from config.portal import Portal
 from worker.portal_answers import Failure, Remedy
 from worker.portal_client import PortalClient
@@ -49,19 +50,15 @@ async def test_a_certificate_of_an_unknown_authority_stops_the_job(tmp_path: Pat
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal served
         served += 1
-        writer.close()
 
     async def pace() -> None:
         pytest.fail("a configured token needs no further request")
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    config = Portal.model_validate({"name": "main", "url": f"https://127.0.0.1:{port}", "token": "the-token"})
-    client = PortalClient(config, LocalTokenStore(), pace)
-    failure = await client.delete([1])
-    await client.close()
-    server.close()
-    await server.wait_closed()
+    async with listening(serve, tls=context) as port:
+        config = Portal.model_validate({"name": "main", "url": f"https://127.0.0.1:{port}", "token": "the-token"})
+        client = PortalClient(config, LocalTokenStore(), pace)
+        failure = await client.delete([1])
+        await client.close()
     assert isinstance(failure, Failure)
     assert (failure.action, failure.reason) == (Remedy.STOP, "portal_protocol")
     assert (failure.may_have_deleted, failure.sent) == (False, False)

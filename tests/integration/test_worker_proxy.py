@@ -8,6 +8,7 @@ import pytest
 from arq.connections import ArqRedis
 
 import simulator
+from bench.forwarder import forwarding
 from cli.embedded import EmbeddedServer
 from jobs.steering.control import control
 from jobs.view.job import read_job
@@ -17,7 +18,6 @@ from simulator import World
 from tests.support.authority import Authority
 from tests.support.forward_proxy import forward_proxy
 from tests.support.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
-from tests.support.tls_front import tls_before
 from tests.support.waiting import until
 from worker.main import working
 
@@ -52,11 +52,11 @@ async def test_a_proxy_that_opens_no_tunnels_for_a_while_costs_no_contact(
     authority = Authority(tmp_path)
     async with simulator.running(World(TOTAL)) as portal, forward_proxy() as proxy:
         behind = urlsplit(portal.url)
-        async with tls_before(
-            lambda: asyncio.open_connection(behind.hostname, behind.port), authority.server()
-        ) as port:
+        async with forwarding(
+            lambda: asyncio.open_connection(behind.hostname, behind.port), tls=authority.server()
+        ) as front:
             settings = settings_of(
-                server, portal, url=f"https://127.0.0.1:{port}", proxy=proxy.url, tls_ca_file=authority.file
+                server, portal, url=f"https://127.0.0.1:{front.port}", proxy=proxy.url, tls_ca_file=authority.file
             )
             proxy.refuses = 503
             job_id = await accept(redis, range(1, TOTAL + 1))

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,13 +20,6 @@ from worker.main import working
 pytestmark = MARKS
 
 CHOSEN = ["out of memory", "replica", "cannot save", "no right to scripts"]
-
-
-@pytest.fixture(scope="module")
-def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A server whose settings these tests may change. No work is rescued in the first seconds of a server's life."""
-    with EmbeddedServer(tmp_path_factory.mktemp("private"), fsync="no") as server:
-        yield server
 
 
 @pytest.mark.parametrize("way", CHOSEN)

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.acceptance.conftest import Home, until
+from tests.support.home import Home, until
 
 KEY = "a-key-for-the-browser"
 

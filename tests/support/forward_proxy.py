@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from bench.forwarder import exchange, listening
+
 
 @dataclass
 class ForwardProxy:
@@ -71,11 +73,7 @@ class ForwardProxy:
             await self._answer(writer, 502)
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        both = (_forward(reader, to_portal), _forward(from_portal, writer))
-        try:
-            await asyncio.gather(*both)
-        finally:
-            to_portal.close()
+        await exchange(reader, writer, from_portal, to_portal)
 
     async def _send_on(
         self, method: str, target: str, headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter
@@ -114,38 +112,9 @@ class ForwardProxy:
 async def forward_proxy(credentials: str = "", tls: ssl.SSLContext | None = None) -> AsyncIterator[ForwardProxy]:
     """Run a proxy on a free port of this machine."""
     proxy = ForwardProxy(credentials=credentials)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await proxy.serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            tasks.discard(task)
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    proxy.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with listening(proxy.serve, tls=tls) as port:
+        proxy.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
         yield proxy
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
-
-
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, ssl.SSLError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
 
 
 async def _forward_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,6 @@
 """A server that answers in raw bytes: for what no HTTP server would do, and for counting what is really on the wire."""
 
 import asyncio
-import contextlib
 import json
 import socket
 import ssl
@@ -11,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from bench.forwarder import listening
 from config.portal import Portal
 
 
@@ -47,39 +47,20 @@ Behave: TypeAlias = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 async def raw_portal(*script: Behave, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawPortal]:
     """Run a server that treats each request by the next entry of the script, the last one again and again."""
     portal = RawPortal()
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         portal.connections += 1
         number = portal.connections
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            while (request := await _read(reader, number)) is not None:
-                behave = script[min(len(portal.requests), len(script) - 1)]
-                portal.requests.append(request)
-                await behave(request, writer)
-                if writer.is_closing():
-                    break
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+        while (request := await _read(reader, number)) is not None:
+            behave = script[min(len(portal.requests), len(script) - 1)]
+            portal.requests.append(request)
+            await behave(request, writer)
+            if writer.is_closing():
+                break
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    portal.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with listening(serve, tls=tls) as port:
+        portal.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
         yield portal
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
 
 
 async def _read(reader: asyncio.StreamReader, connection: int) -> Request | None:

@@ -1,13 +1,13 @@
 """A way to Redis on which replies get lost: the command has been carried out, and whoever sent it never hears of it."""
 
 import asyncio
-import contextlib
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.forwarder import forward, listening
 from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
 
@@ -43,17 +43,13 @@ async def losing_replies(server: EmbeddedServer) -> AsyncIterator[Proxy]:
     """Run a proxy before a server."""
     socket_path = server.url.address.socket_path
     assert socket_path is not None
-    tasks: set[asyncio.Task[None]] = set()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "proxy.sock"
         proxy = Proxy(RedisUrl(f"unix://{path}"))
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
             behind, to_server = await asyncio.open_unix_connection(socket_path)
-            back = asyncio.create_task(_forward(behind, writer))
+            back = asyncio.create_task(forward(behind, writer))
             try:
                 while data := await reader.read(1 << 20):
                     if proxy._struck(data):
@@ -63,26 +59,11 @@ async def losing_replies(server: EmbeddedServer) -> AsyncIterator[Proxy]:
                         break
                     to_server.write(data)
             finally:
-                back.cancel()
                 to_server.close()
-                writer.close()
-                tasks.discard(task)
+                await _end(back)
 
-        listener = await asyncio.start_unix_server(serve, path)
-        try:
+        async with listening(serve, path=path):
             yield proxy
-        finally:
-            listener.close()
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await listener.wait_closed()
-
-
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(1 << 20):
-            writer.write(data)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

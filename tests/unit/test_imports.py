@@ -1,4 +1,4 @@
-"""Imports run one way: between packages, and between the rooms inside `jobs` and `web`."""
+"""Imports run one way: between packages, between the rooms of `jobs` and `web`, and from tests to what they share."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-#: What each package may import of ours, beside itself. `tools` makes pages of docs/ and may look everywhere.
+#: What each package may import of ours, beside itself. `tools` makes pages of docs/ and may look everywhere. What runs
+#: at a user's knows neither it nor tests and benchmarks; what measures and tortures the program knows no tests.
 MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "jobs": {"config"},
@@ -16,8 +17,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"web", "worker", "jobs", "config", "simulator"},
     "simulator": set(),
     "tools": {"cli", "web", "worker", "jobs", "config"},
+    "bench": {"cli", "web", "worker", "jobs", "config", "simulator"},
+    "chaos": {"bench", "cli", "web", "worker", "jobs", "config", "simulator"},
 }
-OURS = {*MAY_IMPORT, "tests", "bench", "chaos"}
+OURS = {*MAY_IMPORT, "tests"}
 
 #: The rooms of a package from the ground up: each may import itself and those before it.
 ROOMS = {
@@ -25,6 +28,7 @@ ROOMS = {
     "web": ("http", "live", "ops", "api", "page", "app", "server"),
 }
 FILES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 IN_ROOMS = [path for path in FILES if path.relative_to(ROOT).parts[0] in ROOMS and path.name != "__init__.py"]
 
 
@@ -58,9 +62,16 @@ def test_a_file_imports_only_rooms_below_its_own(path: Path) -> None:
     assert used <= set(rooms[: rooms.index(room) + 1])
 
 
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_what_tests_share_is_in_support_and_fixtures(path: Path) -> None:
+    of_tests = {name.split(".")[1] for name in imported(path) if name.startswith("tests.")}
+    assert of_tests <= {"conftest", "support"}
+
+
 def test_every_package_and_every_room_was_looked_at() -> None:
     seen = {path.relative_to(ROOT).parts[0] for path in FILES}
     assert seen == set(MAY_IMPORT)
+    assert {path.parent.name for path in TESTS} == {"tests", "unit", "integration", "acceptance", "support"}
     for package, rooms in ROOMS.items():
         on_disk = {
             path.relative_to(ROOT / package).with_suffix("").parts[0]

@@ -1,7 +1,7 @@
 """What holds for every table of contacts, whoever wrote it as CSV: its IDs exactly, or a refusal; never a number of
 another column, never a part.
 
-`INTAKE_EXAMPLES=20000` tries more tables; `python -m tests.unit.intake_fuzz` goes on for as long as one likes.
+`INTAKE_EXAMPLES=20000` tries more tables; `python -m tests.support.intake_fuzz` goes on for as long as one likes.
 """
 
 import io
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jobs.intake.parser import read_contact_ids
 from jobs.intake.tally import Intake, IntakeError
 from tests.support.csv_tables import DELIMITERS, QUOTING, Table, Writer, by_plain_exporter, by_python
-from tests.unit.intake_fuzz import fuzz
+from tests.support.intake_fuzz import fuzz
 
 #: Tables for each law.
 EXAMPLES = int(os.environ.get("INTAKE_EXAMPLES", "300"))

@@ -1,6 +1,6 @@
 """Looks for lists of which the intake takes what is not on them.
 
-    python -m tests.unit.intake_fuzz [--seconds 600] [--seed 1]
+    python -m tests.support.intake_fuzz [--seconds 600] [--seed 1]
 
 Every example is a random table, written by one of several kinds of exporter, then perhaps damaged: cut off, with a
 character lost, or with a quote mark, a delimiter or a line end too many. It is read in pieces of random size. What is

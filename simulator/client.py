@@ -1,0 +1,118 @@
+"""A client of a running portal's truth and controls: see :mod:`simulator.truth_routes` for what stands behind each.
+
+::
+
+    async with connect("http://127.0.0.1:8400") as portal:
+        await portal.behave(base_ms=0)
+        assert len(await portal.contacts("deleted")) == 10
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+from pyroaring import BitMap
+
+
+class Refused(Exception):
+    """The portal does not understand a control call; the message has its reason."""
+
+
+class SimulatorClient:
+    """Asks what really happened, and says what is to happen.
+
+    Args:
+        url: the address below which ``/truth/`` is.
+        session: a session with that address as its base.
+    """
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._session = session
+
+    async def summary(self) -> dict[str, Any]:
+        """Return counts of everything."""
+        summary: dict[str, Any] = await self._read("summary")
+        return summary
+
+    async def contacts(self, name: str) -> BitMap:
+        """Return one of the sets of contact IDs, by name: `existed`, `alive`, `deleted`."""
+        return BitMap.deserialize(await self._call("GET", f"contacts/{name}?format=roaring"))
+
+    async def calls(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return every call after a number, without its contact IDs.
+
+        `monotonic_s` is on the clock that all processes of a machine share.
+        """
+        calls: list[dict[str, Any]] = await self._read(f"requests?since={since}")
+        return calls
+
+    async def call(self, number: int) -> dict[str, Any]:
+        """Return one call with the contact IDs that it held, that it deleted and that its answer listed."""
+        call: dict[str, Any] = await self._read(f"requests/{number}")
+        return call
+
+    async def wait(self, timeout_s: float = 30.0, **wanted: int) -> None:
+        """Wait until so many deletions have `arrived`, were `answered` or `committed`, or contacts `deleted`.
+
+        Raises:
+            TimeoutError: it did not happen in time.
+        """
+        query = "&".join(f"{name}={count}" for name, count in wanted.items())
+        async with self._session.get(f"/truth/wait?kind=delete&timeout_s={timeout_s}&{query}") as answer:
+            if answer.status == 408:
+                raise TimeoutError(f"the portal did not see {wanted} within {timeout_s:.0f} s")
+            answer.raise_for_status()
+
+    async def reset(self, **world: Any) -> None:
+        """Begin a new world; see :class:`simulator.truth_routes.NewWorld`."""
+        await self._write("reset", world)
+
+    async def behave(self, **switches: Any) -> None:
+        """Change switches; see :class:`simulator.behaviour.Behaviour`."""
+        await self._write("behaviour", switches)
+
+    async def change_world(self, **changes: Any) -> None:
+        """Change contacts from outside; see :class:`simulator.truth_routes.Changes`."""
+        await self._write("world", changes)
+
+    async def misbehave(self, *rules: dict[str, Any]) -> None:
+        """Add fault rules; see :class:`simulator.faults.Fault`."""
+        await self._write("faults", rules)
+
+    async def clear_faults(self) -> list[dict[str, Any]]:
+        """Drop every fault rule and return them, with how often each has struck."""
+        rules: list[dict[str, Any]] = await self._read("faults")
+        await self._call("DELETE", "faults")
+        return rules
+
+    async def log_out_everywhere(self) -> None:
+        """End every session."""
+        await self._write("log-out-everywhere", {})
+
+    async def _read(self, path: str) -> Any:
+        return msgspec.json.decode(await self._call("GET", path))
+
+    async def _write(self, path: str, value: object) -> None:
+        await self._call("POST", path, msgspec.json.encode(value))
+
+    async def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        async with self._session.request(method, f"/truth/{path}", data=body) as answer:
+            content = await answer.read()
+            if answer.status != 200:
+                raise Refused(f"the simulated portal refused {method} {path}: {content.decode(errors='replace')}")
+            return content
+
+
+@asynccontextmanager
+async def connect(url: str, timeout_s: float = 60.0) -> AsyncIterator[SimulatorClient]:
+    """Open a client of the portal whose ``/truth/`` is below an address.
+
+    Args:
+        url: the address, without ``/truth``.
+        timeout_s: the longest that any call may take.
+    """
+    async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=timeout_s)) as session:
+        yield SimulatorClient(url, session)

@@ -1,0 +1,77 @@
+"""A simulated portal in a process of its own, for tests that block."""
+
+import asyncio
+import contextlib
+import select
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pyroaring import BitMap
+
+from simulator.client import SimulatorClient, connect
+
+T = TypeVar("T")
+
+
+@dataclass
+class Portal:
+    """A running portal.
+
+    Attributes:
+        url: its address.
+        process: what may be killed or frozen.
+    """
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+    def contacts(self, name: str) -> BitMap:
+        """Return one of the sets of contact IDs that the portal knows."""
+        return self._ask(lambda client: client.contacts(name))
+
+    def summary(self) -> dict[str, Any]:
+        """Return its counts."""
+        return self._ask(lambda client: client.summary())
+
+    def has_committed(self, calls: int = 1) -> bool:
+        """Tell whether so many calls have deleted something."""
+        return int(self.summary()["deletions_committed"]) >= calls
+
+    def change(self, **switches: object) -> None:
+        """Change how it behaves."""
+        self._ask(lambda client: client.behave(**switches))
+
+    def misbehave(self, **rule: object) -> None:
+        """Let a fault strike."""
+        self._ask(lambda client: client.misbehave(rule))
+
+    def change_world(self, **changes: object) -> None:
+        """Change which contacts there are and what they are like."""
+        self._ask(lambda client: client.change_world(**changes))
+
+    def _ask(self, question: Callable[[SimulatorClient], Awaitable[T]]) -> T:
+        async def ask() -> T:
+            async with connect(self.url, timeout_s=10) as client:
+                return await question(client)
+
+        # In a thread of its own: Playwright runs an event loop in the one of the test.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: asyncio.run(ask())).result()
+
+
+@contextlib.contextmanager
+def portal_process(*arguments: object) -> Iterator[Portal]:
+    """Run a portal: `portal_process("--contacts", 100)`."""
+    command = [sys.executable, "-m", "simulator", *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            readable, _, _ = select.select([process.stdout], [], [], 30)
+            assert readable, "the simulated portal did not start"
+            yield Portal(process.stdout.readline().decode().removeprefix("listening on ").strip(), process)
+        finally:
+            process.kill()
