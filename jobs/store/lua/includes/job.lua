@@ -16,12 +16,6 @@ local function size_of(item_id)
   return tonumber(string.match(item_id, ':(%d+)$'))
 end
 
--- A lane has two places for a claim, so that it can send the next batch while the last one is still being recorded. A
--- claim is kept under "token/place".
-local function holder_of(claim_key)
-  return string.match(claim_key, '^(.*)/%d$')
-end
-
 -- Give the job its turn among the others of the portal: right after the one that was served last.
 local function activate(portal, job_id)
   redis.call('ZADD', portal .. ACTIVE, 'NX', redis.call('HGET', portal, 'turn') or 0, job_id)
