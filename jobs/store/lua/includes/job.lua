@@ -27,6 +27,15 @@ local function deactivate(portal, job_id)
   redis.call('ZREM', portal .. WAITING, job_id)
 end
 
+-- Keep the lists of jobs by state, which are read newest first (jobs/store/job_lists.py). No `from`: the job is new.
+local function list_job(job, from, to)
+  local job_id = string.sub(job, #JOB + 1)
+  if from then
+    redis.call('ZREM', JOBS_IN .. from, job_id)
+  end
+  redis.call('ZADD', JOBS_IN .. to, redis.call('HGET', job, 'created_ms') or 0, job_id)
+end
+
 -- Move the job if the table allows it. Gives the new state, or nil and the present one.
 local function move(job, event)
   local state = redis.call('HGET', job, 'state')
@@ -36,6 +45,7 @@ local function move(job, event)
   end
   if to ~= state then
     redis.call('HSET', job, 'state', to)
+    list_job(job, state, to)
   end
   return to, state
 end
