@@ -21,6 +21,7 @@ from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn
 from jobs.lanes.wake import wake_lanes
 from jobs.store import keys
 from jobs.store.connection import AWAY, connect, what_holds
+from jobs.store.job_lists import Indexer
 from jobs.store.portal_state import PortalState
 from jobs.store.times import server_ms
 from jobs.store.trouble import trouble_of, word_for
@@ -83,6 +84,7 @@ class Fleet:
     settings: Settings
     redis: ArqRedis
     drain: Drain = field(default_factory=Drain)
+    indexer: Indexer = field(default_factory=Indexer)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
     _driven: dict[str, _Driven] = field(default_factory=dict)
     _segments: Segments = field(init=False)

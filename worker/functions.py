@@ -64,12 +64,13 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
 
 
 async def lifeline(ctx: dict[str, Any]) -> None:
-    """Rescue what dead lanes held, wake lanes where there is work, forget what is older than the retention."""
+    """Rescue what dead lanes held, wake lanes where there is work, forget what is old, keep the lists of jobs right."""
     fleet: Fleet = ctx[FLEET]
     try:
         await fleet.look_after_portals()
         for job_id in await forget_old_jobs(fleet.redis, fleet.settings.retention_days):
             get_logger().info("job_forgotten", job_id=job_id)
+        await fleet.indexer.advance(fleet.redis)
     except (*AWAY, RedisError) as error:
         _told(error)
 

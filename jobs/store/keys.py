@@ -6,6 +6,8 @@ Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} th
 |---|---|---|---|---|
 | crm-sweep | ZSET | arq's queue: arq job ID → due time (ms) | arq | until run |
 | crm-sweep:jobs | ZSET | `01JD…` → created (ms) | create_job, reject_job | retention |
+| crm-sweep:jobs:{state} | ZSET | `01JD…` → created (ms) | whatever moves a job, index_jobs | retention |
+| crm-sweep:jobs_indexed | STRING | each job is in the list of its state | worker | for good |
 | crm-sweep:finished | ZSET | `01JD…` → when it ended (ms) | settle, control, reject_job | retention |
 | crm-sweep:workers | ZSET | `host:pid:…` → alive until (ms) | worker heartbeat | 3 heartbeats |
 | crm-sweep:known_portals | ZSET | portal of a worker alive → until (ms) | worker heartbeat | 3 heartbeats |
@@ -43,11 +45,13 @@ from jobs.words.job_ids import is_possible
 PREFIX = "crm-sweep"
 QUEUE = PREFIX
 JOBS = f"{PREFIX}:jobs"
+JOBS_INDEXED = f"{PREFIX}:jobs_indexed"
 FINISHED = f"{PREFIX}:finished"
 WORKERS = f"{PREFIX}:workers"
 KNOWN_PORTALS = f"{PREFIX}:known_portals"
 
 JOB = f"{PREFIX}:job:"
+JOBS_IN = f"{JOBS}:"
 PORTAL = f"{PREFIX}:portal:"
 
 #: What stands behind a job's ID and a portal's name. The scripts get them by these names (jobs/store/lua_constants.py).
@@ -63,6 +67,11 @@ PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS"
 def staging(token: str) -> str:
     """Segments of a list that is not accepted yet."""
     return f"{PREFIX}:staging:{token}"
+
+
+def jobs_in(state: str) -> str:
+    """The jobs in one state."""
+    return JOBS_IN + state
 
 
 def job(job_id: str) -> str:

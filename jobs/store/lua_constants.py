@@ -14,6 +14,7 @@ CONSTANTS: dict[str, int | str] = {
     # Keys: how they begin, and what stands behind the name of a job or portal.
     "JOB": keys.JOB,
     "PORTAL": keys.PORTAL,
+    "JOBS_IN": keys.JOBS_IN,
     "FINISHED": keys.FINISHED,
     **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL},
     # The bytes of an item.

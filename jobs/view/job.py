@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from jobs.arq_messages.unread import read_unread
 from jobs.intake.report import IntakeReport
 from jobs.store import keys
+from jobs.store.job_lists import Place, list_for, newest_first
 from jobs.store.portal_state import PortalState
 from jobs.store.times import iso, iso_or_none, server_ms, still_ahead
 from jobs.view.actions import Action, read_actions
@@ -143,14 +144,15 @@ async def list_jobs(
     """
     found: list[Job] = []
     after = _decode_cursor(cursor)
+    listed = await list_for(redis, state)
     while True:
-        ids = await _newest_first(redis, after, limit)
+        ids = await newest_first(redis, listed, after, limit)
         for job_id, job in zip(ids, await read_jobs(redis, [job_id for _, job_id in ids]), strict=True):
             after = job_id
             if job and state in {None, job.state} and portal in {None, job.portal} and _is_of(job, portals):
                 found.append(job)
                 if len(found) == limit:
-                    more = await _newest_first(redis, after, 1)
+                    more = await newest_first(redis, listed, after, 1)
                     return Page(found, _encode_cursor(after) if more else None)
         if len(ids) < limit:
             return Page(found, None)
@@ -160,36 +162,17 @@ def _is_of(job: Job, portals: Collection[str] | None) -> bool:
     return portals is None or job.portal in portals
 
 
-#: A place in the list of jobs: when a job was created (ms), and its ID. New jobs do not shift it.
-_Place: TypeAlias = tuple[int, str]
-
-
-def _encode_cursor(place: _Place) -> str:
+def _encode_cursor(place: Place) -> str:
     return f"{place[0]}-{place[1]}"
 
 
-def _decode_cursor(cursor: str | None) -> _Place | None:
+def _decode_cursor(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
     created_ms, dash, job_id = cursor.partition("-")
     if not (created_ms.isascii() and created_ms.isdigit() and dash and job_id):
         raise ValueError(f"not a cursor: {cursor[:80]!r}")
     return int(created_ms), job_id
-
-
-async def _newest_first(redis: Redis, after: _Place | None, limit: int) -> list[_Place]:
-    """Return the places of up to `limit` jobs after `after`. Jobs of one millisecond are in descending order of ID."""
-    places: list[_Place] = []
-    skipped = 0
-    while len(places) < limit:
-        highest = "+inf" if after is None else after[0]
-        rows = await redis.zrevrangebyscore(keys.JOBS, highest, "-inf", start=skipped, num=limit + 1, withscores=True)
-        skipped += len(rows)
-        behind = ((int(created_ms), job_id.decode()) for job_id, created_ms in rows)
-        places += [place for place in behind if after is None or place < after]
-        if len(rows) <= limit:
-            break
-    return places[:limit]
 
 
 async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:

@@ -346,6 +346,12 @@ class LedgerMachine(RuleBasedStateMachine):
             assert job.counts == dict.fromkeys(Outcome, 0) | Counter(line.code.outcome for line in lines)
             assert [line.contact_id for line in lines] == list(ids)
 
+    @invariant()
+    def each_job_is_in_the_list_of_its_state_alone(self) -> None:
+        lists = {state: self.do(self.redis.zrange(keys.jobs_in(state), 0, -1)) for state in State}
+        listed = [(job_id.decode(), state) for state, ids in lists.items() for job_id in ids]
+        assert sorted(listed) == sorted((job_id, self.do(read_job(self.redis, job_id)).state) for job_id in self.ids)
+
     # The end
 
     def finish_everything(self) -> None:

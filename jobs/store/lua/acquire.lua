@@ -1,4 +1,4 @@
--- include: job
+-- include: job lease
 -- Take a lease: the right to have one call in flight at the portal.
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 ttl_ms   3 max_concurrency, where nobody has set another one

@@ -41,6 +41,7 @@ if ARGV[5] ~= '' then
   note_action(job, ARGV[5], 'submit', '', now)
 end
 redis.call('ZADD', KEYS[4], now, job_id)
+list_job(job, nil, state)
 if state == 'queued' then
   activate(portal, job_id)
   after_change(portal, job, job_id, now)

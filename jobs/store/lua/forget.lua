@@ -9,11 +9,15 @@ local ended = redis.call('ZSCORE', FINISHED, job_id)
 if not ended or tonumber(ended) > tonumber(ARGV[2]) then
   return 0
 end
-local total = tonumber(redis.call('HGET', job, 'total') or 0)
+local facts = redis.call('HMGET', job, 'total', 'state')
+local total = tonumber(facts[1] or 0)
 for segment = 0, math.ceil(total / SEGMENT_SIZE) - 1 do
   redis.call('UNLINK', job .. LEDGER .. segment)
 end
 redis.call('UNLINK', job, job .. SEGMENTS, job .. ITEMS, job .. HISTORY)
 redis.call('ZREM', KEYS[2], job_id)
+if facts[2] then
+  redis.call('ZREM', JOBS_IN .. facts[2], job_id)
+end
 redis.call('ZREM', FINISHED, job_id)
 return 1

@@ -16,5 +16,6 @@ redis.call('HSET', job, 'digest', ARGV[2], 'state', 'failed', 'created_ms', now,
   'duplicates', 0, 'cursor', 0, 'inflight', 0, 'n:pending', 0, unpack(ARGV, 4))
 note_action(job, ARGV[3], 'submit', '', now)
 redis.call('ZADD', KEYS[2], now, job_id)
+list_job(job, nil, 'failed')
 redis.call('ZADD', FINISHED, now, job_id)
 return { 'created' }

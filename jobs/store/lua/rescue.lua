@@ -1,4 +1,4 @@
--- include: job item
+-- include: job item lease
 -- Take the batches of dead lanes back: their leases have lapsed, so nobody will report on them. What was marked as sent
 -- may have been deleted, so it is looked up before anything else happens to it.
 --   KEYS[1]  portal hash

@@ -16,12 +16,6 @@ local function size_of(item_id)
   return tonumber(string.match(item_id, ':(%d+)$'))
 end
 
--- A lane has two places for a claim, so that it can send the next batch while the last one is still being recorded. A
--- claim is kept under "token/place".
-local function holder_of(claim_key)
-  return string.match(claim_key, '^(.*)/%d$')
-end
-
 -- Give the job its turn among the others of the portal: right after the one that was served last.
 local function activate(portal, job_id)
   redis.call('ZADD', portal .. ACTIVE, 'NX', redis.call('HGET', portal, 'turn') or 0, job_id)
@@ -33,6 +27,15 @@ local function deactivate(portal, job_id)
   redis.call('ZREM', portal .. WAITING, job_id)
 end
 
+-- Keep the lists of jobs by state, which are read newest first (jobs/store/job_lists.py). No `from`: the job is new.
+local function list_job(job, from, to)
+  local job_id = string.sub(job, #JOB + 1)
+  if from then
+    redis.call('ZREM', JOBS_IN .. from, job_id)
+  end
+  redis.call('ZADD', JOBS_IN .. to, redis.call('HGET', job, 'created_ms') or 0, job_id)
+end
+
 -- Move the job if the table allows it. Gives the new state, or nil and the present one.
 local function move(job, event)
   local state = redis.call('HGET', job, 'state')
@@ -42,6 +45,7 @@ local function move(job, event)
   end
   if to ~= state then
     redis.call('HSET', job, 'state', to)
+    list_job(job, state, to)
   end
   return to, state
 end

@@ -67,6 +67,13 @@ local function reserve(portal, now_us, configured, burst, max_wait_us)
   return wait_us
 end
 
+-- A turn is good for a moment only, and only at the rate at which it was given. Lanes whose worker or whose Redis stood
+-- still would otherwise use theirs all at once when it goes on, and those that waited while the rate was cut would push
+-- into a portal that has just said that it is too much. Gives whether the turn, 0 for none, is not over yet.
+local function is_fresh(turn_us, clock_us, rate)
+  return turn_us > 0 and clock_us <= turn_us + math.max(25000, 1000000 / rate)
+end
+
 -- Cut the rate because the portal pushed the call of claim `seq` back. Calls that were under way together are pushed
 -- back together; that is one event.
 local function slow_down(portal, seq, ceiling)

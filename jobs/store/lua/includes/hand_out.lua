@@ -1,0 +1,32 @@
+-- Shared by the scripts: handing contact IDs out. They leave what waits, or what is ahead of the job's cursor, and are in a
+-- lane's claim from then on.
+
+-- Take contact IDs ahead of the job's cursor into a new item; gives its ID.
+local function take_fresh(job, cursor, total, most)
+  -- A batch never crosses the border of a segment.
+  local segment, start = math.floor(cursor / SEGMENT_SIZE), cursor % SEGMENT_SIZE
+  local count = math.min(most, SEGMENT_SIZE - start, total - cursor)
+  local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. count
+  redis.call('HSET', job .. ITEMS, item_id, fresh_item(segment, start, count))
+  redis.call('HINCRBY', job, 'cursor', count)
+  return item_id
+end
+
+-- Take what the job has offered (see choice.lua) out of what waits; gives the item IDs.
+local function take(job, offered, most)
+  local call, item_ids = offered[1], offered[2]
+  if not item_ids then
+    return { take_fresh(job, offered[3], offered[4], most) }
+  end
+  for _, item_id in ipairs(item_ids) do
+    redis.call('ZREM', job .. DUE[call], item_id)
+  end
+  return item_ids
+end
+
+-- The reply that gives a lane its batch.
+local function deliver(claim, state, now, batch_size)
+  local seq, job_id, call = claim[1], claim[2], claim[3]
+  local items = redis.call('HMGET', JOB .. job_id .. ITEMS, unpack(claim, 4))
+  return { 'batch', seq, job_id, state, now, call, batch_size, redis.call('HGET', JOB .. job_id, 'digest'), unpack(items) }
+end

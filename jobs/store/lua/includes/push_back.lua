@@ -1,0 +1,59 @@
+-- Shared by the scripts: what an answer says about when the portal may be called again. Portal hash: push_back_until_ms
+-- (nobody calls before), push_back_reason, asked_until_ms (what the portal asked for, if it said so).
+
+-- After a long rest one call goes alone (see pace.lua); this is what comes of it, or of one that began later still.
+local function end_care(portal, seq, batch)
+  local careful = redis.call('HGET', portal, 'careful')
+  if not careful or seq <= (tonumber(careful) or 0) then
+    return
+  end
+  if batch.calm then
+    redis.call('HDEL', portal, 'careful')
+  elseif batch.answer then
+    -- Not well yet, and perhaps without a word about how long to stay away: the next one goes at the slowest pace.
+    batch.push_back_ms = math.max(batch.push_back_ms or 0, 1000 / SLOWEST)
+    batch.push_back_reason = batch.push_back_reason or 'push_back'
+  end
+end
+
+local function stay_away(portal, batch, away_until, now)
+  -- Only ever further away: an answer that was on its way does not shorten what a later one asked for. The reason is that
+  -- of the longest wait.
+  local until_ms = now + batch.push_back_ms
+  if until_ms < away_until then
+    return
+  end
+  redis.call('HSET', portal, 'push_back_until_ms', until_ms, 'push_back_reason', batch.push_back_reason)
+  if away_until <= now then
+    redis.call('HDEL', portal, 'asked_until_ms')
+  end
+  if batch.asked_ms then
+    -- Within one rest the longest request counts: the answers of calls that were under way together differ.
+    local asked_before = tonumber(redis.call('HGET', portal, 'asked_until_ms')) or 0
+    redis.call('HSET', portal, 'asked_until_ms', math.max(asked_before, now + batch.asked_ms))
+    if batch.asked_ms > batch.push_back_ms then
+      take_care(portal)
+    end
+  end
+end
+
+-- Keep what the batch says about when to call again. A wait of our own holds only those who have the same configuration,
+-- as long as somebody with another one can go on.
+local function heed_push_back(portal, configuration, seq, batch, now)
+  end_care(portal, seq, batch)
+  local away_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
+  if batch.calm and away_until <= now then
+    redis.call('HDEL', portal, 'push_back_reason')
+  end
+  if not batch.push_back_ms then
+    return
+  end
+  if OUR_OWN[batch.push_back_reason] and others_can(portal, configuration, now) then
+    note_fault(portal, configuration, batch.push_back_reason, batch.last_error or '', now, batch.push_back_ms)
+  else
+    stay_away(portal, batch, away_until, now)
+  end
+  if batch.push_back_reason ~= 'login_guard' then
+    redis.call('HINCRBY', portal .. STATS, 'push_backs', 1)
+  end
+end
