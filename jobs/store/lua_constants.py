@@ -1,6 +1,7 @@
-"""The constants that Python and the scripts share: each stands in Python alone, and is put before the scripts in Lua.
+"""The constants that Python and the scripts share: each stands in Python alone, and is written into the scripts.
 
-A script runs from its first line at every call, so it gets only the constants that it names.
+Lua runs a script from its first line at every call, so a constant is not a variable there: its name, in capitals, is
+replaced by its value before the script is sent.
 """
 
 import re
@@ -8,6 +9,7 @@ import re
 from jobs.store import item_layout, kept, keys
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.outcomes import Code
+from jobs.words.reasons import NEEDS_A_PERSON, OUR_OWN_WAITS, StateReason
 from jobs.words.states import lua_table
 
 CONSTANTS: dict[str, int | str] = {
@@ -35,26 +37,32 @@ CONSTANTS: dict[str, int | str] = {
     "EVERYONE": kept.EVERYONE,
     "FAULT_LASTS_MS": kept.FAULT_LASTS_MS,
     "LONGEST_LEASE_MS": kept.LONGEST_LEASE_S * 1000,
+    # Reasons. Those of a class are one text, each between blanks, because a table would be made anew at every call.
+    "FAULT_REASONS": f" {' '.join(sorted(NEEDS_A_PERSON))} ",
+    "OWN_WAITS": f" {' '.join(sorted(OUR_OWN_WAITS))} ",
+    "PUSH_BACK": StateReason.PUSH_BACK.value,
+    "LOGIN_GUARD": StateReason.LOGIN_GUARD.value,
+    "FAILURE_THRESHOLD": StateReason.FAILURE_THRESHOLD.value,
 }
 """By the name that the scripts know it by."""
 
-_COMMENT = re.compile(r"--.*")
-_NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
+#: What a name can be mistaken for, a text or a comment, comes first.
+_TOKEN = re.compile(r"'[^'\n]*'|--[^\n]*|\b[A-Z][A-Z_]+\b")
 
 
-def prelude(code: str) -> str:
-    """Write the constants that Lua code names, and the table of legal moves if it names that.
+def with_constants(code: str) -> str:
+    """Write the constants into Lua code, and put the table of legal moves before it if it names that.
 
     Args:
         code: a script with all that it includes.
 
     Returns:
-        Lua that is to stand before it.
+        Lua that runs as it is.
     """
-    named = set(_NAME.findall(_COMMENT.sub("", code)))
-    lines = [f"local {name} = {_literal(value)}\n" for name, value in CONSTANTS.items() if name in named]
-    return "".join(lines) + (lua_table() if "MOVES" in named else "")
+    written = _TOKEN.sub(lambda token: _literal(token[0]), code)
+    return lua_table() + written if "MOVES[" in written else written
 
 
-def _literal(value: int | str) -> str:
-    return f"'{value}'" if isinstance(value, str) else str(value)
+def _literal(token: str) -> str:
+    value = CONSTANTS.get(token, token)
+    return f"'{value}'" if isinstance(value, str) and value is not token else str(value)

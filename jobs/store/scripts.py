@@ -1,7 +1,7 @@
 """Runs the Lua scripts of jobs/store/lua: each is one atomic change of the ledger.
 
-A script may name shared files in its first line (`-- include: job item`); they are put before it, with the constants
-that it shares with Python at the very top (jobs/store/lua_constants.py). Scripts are sent by their hash; a server that
+A script may name shared files in its first line (`-- include: job item`); they are put before it, and the constants
+that it shares with Python are written into it (jobs/store/lua_constants.py). Scripts are sent by their hash; a server that
 does not know them (it was restarted) is given them, and the call is made again. Nothing was executed in that case, so
 that is always safe.
 """
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from jobs.store.lua_constants import prelude
+from jobs.store.lua_constants import with_constants
 
 Argument: TypeAlias = bytes | str | int | float
 ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
@@ -84,5 +84,4 @@ def _read(package: str, name: str) -> str:
     first = body.split("\n", 1)[0]
     parts = first.removeprefix(_INCLUDE).split() if first.startswith(_INCLUDE) else []
     shared = [resources.files(package).joinpath("includes", f"{part}.lua").read_text("utf-8") for part in parts]
-    code = "\n".join([*shared, body])
-    return prelude(code) + code
+    return with_constants("\n".join([*shared, body]))

@@ -9,7 +9,7 @@ from config.models import WorkerConfig
 from jobs.store import keys
 from jobs.store.item_layout import DOUBTFUL, MOST_COUNTED, RUN
 from jobs.store.kept import FIRST_SAMPLE_EVERY_MS, LONGEST_LEASE_S, MOST_ACTIONS
-from jobs.store.lua_constants import CONSTANTS, prelude
+from jobs.store.lua_constants import CONSTANTS, with_constants
 from jobs.store.scripts import Script
 from jobs.words.states import lua_table
 
@@ -66,9 +66,8 @@ def test_no_lua_file_has_a_constant_of_its_own_by_the_same_name(path: Path) -> N
 def test_every_constant_that_a_script_names_is_there(path: Path) -> None:
     package = ".".join(path.relative_to(ROOT).parts[:-1])
     code = re.sub(r"--.*|'[^'\n]*'", "", Script(path.stem, package).source)
-    named = set(re.findall(r"\b[A-Z][A-Z_]+\b", code)) - {"KEYS", "ARGV"}
-    given = {name for names in re.findall(r"\blocal ([A-Z][A-Z_, ]*) =", code) for name in names.split(", ")}
-    assert named == given
+    own = {name for names in re.findall(r"\blocal ([A-Z][A-Z_, ]*) =", code) for name in names.split(", ")}
+    assert set(re.findall(r"\b[A-Z][A-Z_]+\b", code)) - {"KEYS", "ARGV"} == own
 
 
 def test_every_constant_is_named_somewhere() -> None:
@@ -76,11 +75,11 @@ def test_every_constant_is_named_somewhere() -> None:
     assert {name for name in CONSTANTS if not re.search(rf"\b{name}\b", everything)} == set()
 
 
-def test_a_script_gets_what_it_names_and_no_more() -> None:
-    assert prelude("return KEYS[1] .. LEASES -- not CLAIMS\n") == f"local LEASES = '{keys.LEASES}'\n"
-    assert prelude("return MOST_COUNTED\n") == f"local MOST_COUNTED = {MOST_COUNTED}\n"
-    assert prelude("return MOVES\n") == lua_table()
-    assert prelude("return 1\n") == ""
+def test_names_become_values_but_in_texts_and_comments() -> None:
+    written = with_constants("return KEYS[1] .. LEASES .. 'CLAIMS' -- not CLAIMS\n")
+    assert written == f"return KEYS[1] .. '{keys.LEASES}' .. 'CLAIMS' -- not CLAIMS\n"
+    assert with_constants("return MOST_COUNTED\n") == f"return {MOST_COUNTED}\n"
+    assert with_constants("return MOVES[1]\n") == lua_table() + "return MOVES[1]\n"
 
 
 def test_no_lease_may_be_configured_that_would_be_taken_for_one_of_another_time() -> None:

@@ -3,7 +3,7 @@
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim
 --            3 fingerprint of the lane's configuration
---            4 msgpack map (jobs/lanes/lease.py, Settlement):
+--            4 msgpack map (jobs/lanes/settlement.py):
 --              records      {segment, …}                          of each record
 --              counts       {outcome = how many, …}               of all records
 --              items        {{call, delay_ms, size}, …}           of each item: what is to be done next, and when
@@ -17,8 +17,8 @@
 --              calm         true, or nil                          the portal answered well: forget its troubles
 --              slow_down    ceiling in calls/s, or nil            the portal pushed back: cut the learned rate
 --              batch_size   or nil                                contact IDs of the next batches
---              answer       {call, result, bucket, took_ms, text}, or nil: what came of the call, for jobs/view/stats.py; text is
---                           the entry of the portal's list of last answers
+--              answer       {call, result, bucket, took_ms, text}, or nil: what came of the call, for jobs/view/stats.py;
+--                           text is the entry of the portal's list of last answers
 --              threshold    failed share of the decided ones (0 to 1) above which the job pauses
 --              threshold_from   decided contact IDs before that is judged
 --            5… the records (decided contact IDs), then the items (undecided ones), as they are kept
@@ -72,7 +72,7 @@ if #batch.items > 0 and (before == 'running' or before == 'cancelling') then
 end
 local stop = batch.stop
 if not stop and fails_too_often(batch, done, failed, judged_done, judged_failed) then
-  stop = 'failure_threshold'
+  stop = FAILURE_THRESHOLD
 end
 if stop then
   stop_job(portal, job, job_id, fingerprint, stop, batch, now)

@@ -8,11 +8,6 @@
 --
 -- jobs/store/faults.py reads the same for people.
 
--- Of the reasons for which a job stops, those that belong to the portal or the account.
-local function is_fault(reason)
-  return reason and string.sub(reason, 1, 7) == 'portal_'
-end
-
 local function until_of(fault)
   return fault and tonumber(string.match(fault, '^%d+')) or 0
 end

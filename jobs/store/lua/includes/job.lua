@@ -11,6 +11,11 @@ local function now_ms()
   return math.floor(now_us() / 1000)
 end
 
+-- Whether a reason is one of a class, which is one text with each of them between blanks.
+local function is_one_of(class, reason)
+  return reason and string.find(class, ' ' .. reason .. ' ', 1, true) ~= nil
+end
+
 -- An item's ID ends in the number of contact IDs that it holds: "7:200".
 local function size_of(item_id)
   return tonumber(string.match(item_id, ':(%d+)$'))

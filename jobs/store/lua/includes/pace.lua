@@ -105,9 +105,6 @@ local function take_care(portal)
   redis.call('HSET', portal, 'careful', redis.call('HGET', portal, 'seq') or 0)
 end
 
--- Reasons for which nobody calls a portal that are ours, and not the portal's wish.
-local OUR_OWN = { login_guard = true, portal_unreachable = true }
-
 -- Bound a rest that was kept before there was a bound, or with another one. Gives until when the portal rests.
 local function bound_rest(portal, now, longest_ms)
   local facts = redis.call('HMGET', portal, 'push_back_until_ms', 'push_back_reason')
@@ -115,7 +112,7 @@ local function bound_rest(portal, now, longest_ms)
   if until_ms <= now + longest_ms then
     return until_ms
   end
-  if not OUR_OWN[facts[2]] then
+  if not is_one_of(OWN_WAITS, facts[2]) then
     redis.call('HSETNX', portal, 'asked_until_ms', until_ms)
   end
   redis.call('HSET', portal, 'push_back_until_ms', now + longest_ms)
@@ -129,7 +126,7 @@ end
 local function lift_rest(portal, now)
   local facts = redis.call('HMGET', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')
   local until_ms = tonumber(facts[1]) or 0
-  if until_ms <= now or facts[2] == 'login_guard' then
+  if until_ms <= now or facts[2] == LOGIN_GUARD then
     return false
   end
   redis.call('HDEL', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')

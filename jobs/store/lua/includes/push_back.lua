@@ -12,7 +12,7 @@ local function end_care(portal, seq, batch)
   elseif batch.answer then
     -- Not well yet, and perhaps without a word about how long to stay away: the next one goes at the slowest pace.
     batch.push_back_ms = math.max(batch.push_back_ms or 0, 1000 / SLOWEST)
-    batch.push_back_reason = batch.push_back_reason or 'push_back'
+    batch.push_back_reason = batch.push_back_reason or PUSH_BACK
   end
 end
 
@@ -48,12 +48,12 @@ local function heed_push_back(portal, configuration, seq, batch, now)
   if not batch.push_back_ms then
     return
   end
-  if OUR_OWN[batch.push_back_reason] and others_can(portal, configuration, now) then
+  if is_one_of(OWN_WAITS, batch.push_back_reason) and others_can(portal, configuration, now) then
     note_fault(portal, configuration, batch.push_back_reason, batch.last_error or '', now, batch.push_back_ms)
   else
     stay_away(portal, batch, away_until, now)
   end
-  if batch.push_back_reason ~= 'login_guard' then
+  if batch.push_back_reason ~= LOGIN_GUARD then
     redis.call('HINCRBY', portal .. STATS, 'push_backs', 1)
   end
 end

@@ -4,7 +4,7 @@
 -- right.
 local function note_error(job, message)
   local stopped = redis.call('HMGET', job, 'state', 'state_reason')
-  local by_fault = (stopped[1] == 'pausing' or stopped[1] == 'paused') and is_fault(stopped[2])
+  local by_fault = (stopped[1] == 'pausing' or stopped[1] == 'paused') and is_one_of(FAULT_REASONS, stopped[2])
   if not by_fault then
     redis.call('HSET', job, 'last_error', message)
   end
@@ -31,7 +31,7 @@ local function hold_portal(portal, fingerprint, reason, batch, now)
 end
 
 local function stop_job(portal, job, job_id, fingerprint, reason, batch, now)
-  if not is_fault(reason) or not hold_portal(portal, fingerprint, reason, batch, now) then
+  if not is_one_of(FAULT_REASONS, reason) or not hold_portal(portal, fingerprint, reason, batch, now) then
     pause(portal, job, job_id, reason, now)
   end
 end
