@@ -1,9 +1,9 @@
 """Runs the Lua scripts of jobs/store/lua: each is one atomic change of the ledger.
 
 A script may name shared files in its first line (`-- include: job item`); they are put before it, and the constants
-that it shares with Python are written into it (jobs/store/lua_constants.py). Scripts are sent by their hash; a server that
-does not know them (it was restarted) is given them, and the call is made again. Nothing was executed in that case, so
-that is always safe.
+that it shares with Python are written into it (jobs/store/lua_constants.py). Scripts are called by their hash. A server
+that does not know them, because it was restarted, is given them, and the call is made again: nothing was executed in
+that case, so that is always safe.
 """
 
 import hashlib
