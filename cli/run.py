@@ -29,7 +29,7 @@ from jobs.intake.protected import read_protected
 from jobs.lanes.lease import take_over
 from jobs.lanes.wake import wake_lanes
 from jobs.ledger.export import Format
-from jobs.steering.control import carry_out
+from jobs.steering.control import control
 from jobs.view.actions import rest_in_words
 from jobs.view.job import Job, read_job, to_json
 from jobs.words.errors import IllegalMove, UnknownJob
@@ -178,7 +178,7 @@ async def _to_its_end(settings: Settings, portal: Portal, submission: Submission
             return job
         # Whoever starts this says that the portal is to be tried, whichever list met its fault or its push-back.
         with contextlib.suppress(IllegalMove):
-            resumed = await carry_out(redis, job.id, Event.RESUME, by=operator())
+            resumed = await control(redis, job.id, Event.RESUME, by=operator())
             if resumed.rest_until_ms:
                 note(f"{rest_in_words(resumed.rest_until_ms)}; one careful call goes first")
         # The state directory is ours alone, so whoever drove the portal before is dead.

@@ -9,7 +9,8 @@ from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import out_after, plural
 from config.settings import Settings
-from jobs.steering.steer import Steered, change_priority, steer_job
+from jobs.steering.control import Steered
+from jobs.steering.steer import change_priority, steer_job
 from jobs.view.actions import rest_in_words
 from jobs.words.priority import Priority
 from jobs.words.states import Event

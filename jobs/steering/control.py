@@ -16,30 +16,24 @@ from jobs.words.states import Event, State, refused
 CONTROL = Script("control")
 
 
-async def control(
-    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: StateReason = StateReason.OPERATOR
-) -> State:
-    """Do as `carry_out`, and return the job's state now."""
-    return (await carry_out(redis, job_id, event, by=by, lanes=lanes, reason=reason)).state
-
-
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What came of it.
+class Steered:
+    """What came of steering a job.
 
     Attributes:
         state: the job's state now.
-        rest_until_ms: until when the portal had asked for a rest that a resume has ended, Unix milliseconds; None if
-            there was none.
+        retried: how many failed contact IDs are tried again.
+        rest_until_ms: until when the portal had asked for a rest that this has ended, Unix milliseconds; None for none.
     """
 
     state: State
-    rest_until_ms: int | None
+    retried: int = 0
+    rest_until_ms: int | None = None
 
 
-async def carry_out(
+async def control(
     redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: StateReason = StateReason.OPERATOR
-) -> Done:
+) -> Steered:
     """Ask for a pause, a resume, a cancel or an approval. It takes effect with the next batch of each lane.
 
     Args:
@@ -66,4 +60,4 @@ async def carry_out(
         raise refused(state, event)
     if event is not Event.PAUSE:
         await wake_lanes(redis, portal.decode(), lanes)
-    return Done(state, reply[2] or None)
+    return Steered(state, rest_until_ms=reply[2] or None)

@@ -1,33 +1,16 @@
 """Steering a job, whoever asks and wherever it stands: the same functions for command line, API and page."""
 
-from dataclasses import dataclass
-
 from arq.connections import ArqRedis
 
 from config.settings import Settings
 from jobs.accept.submit import Asked
 from jobs.accept.take_in import take_in
-from jobs.steering.control import carry_out
+from jobs.steering.control import Steered, control
 from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
 from jobs.store.keys import known_key
 from jobs.words.priority import Priority
-from jobs.words.states import Event, State
-
-
-@dataclass(frozen=True, slots=True)
-class Steered:
-    """What came of it.
-
-    Attributes:
-        state: the job's state now.
-        rest_until_ms: until when the portal had asked for a rest that this has ended, Unix milliseconds; None for none.
-        retried: how many failed contact IDs are tried again; 0 with every event but RETRY_FAILED.
-    """
-
-    state: State
-    retried: int = 0
-    rest_until_ms: int | None = None
+from jobs.words.states import Event
 
 
 async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Event, *, by: str) -> Steered:
@@ -54,8 +37,7 @@ async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Eve
     lanes = portal.max_concurrency if portal else 1
     if event is Event.RETRY_FAILED:
         return Steered(*await retry_failed(redis, job_id, by=by, lanes=lanes))
-    done = await carry_out(redis, job_id, event, by=by, lanes=lanes)
-    return Steered(done.state, rest_until_ms=done.rest_until_ms)
+    return await control(redis, job_id, event, by=by, lanes=lanes)
 
 
 async def change_priority(redis: ArqRedis, settings: Settings, job_id: str, priority: Priority, *, by: str) -> None:

@@ -16,7 +16,6 @@ from pydantic import SecretStr
 import web.live.watcher
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
-from jobs.steering.control import control
 from jobs.steering.priority import set_priority
 from jobs.store import keys
 from jobs.store.connection import connect
@@ -28,6 +27,7 @@ from tests.conftest import settings_for
 from tests.support.lanes import accept, answer, start_lane, take, terms
 from tests.support.serving import Api, serving
 from tests.support.sse import Sent, read_events
+from tests.support.steering import control
 from tests.support.waiting import until
 from web.http.limits import Limits
 from web.live.topic import Change, Silence, job_change

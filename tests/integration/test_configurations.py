@@ -7,7 +7,6 @@ from arq.connections import ArqRedis
 import simulator
 from cli.embedded import EmbeddedServer
 from jobs.lanes import presence
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.view.job import Job, read_job
 from jobs.view.portal import read_portal
@@ -15,6 +14,7 @@ from jobs.words.errors import IllegalMove
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import Behaviour, World
+from tests.support.steering import control
 from tests.support.sweeping import MARKS, PORTAL, accept, check_against_truth, ended, in_state, settings_of
 from tests.support.waiting import until
 from worker.fingerprint import fingerprint_of

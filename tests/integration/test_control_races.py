@@ -6,7 +6,6 @@ import random
 import pytest
 from arq.connections import ArqRedis
 
-from jobs.steering.control import control
 from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
 from jobs.view.actions import Action
@@ -15,6 +14,7 @@ from jobs.words.errors import IllegalMove, JobHasEnded
 from jobs.words.priority import Priority
 from jobs.words.states import MOVES, Event, State, move
 from tests.support.lanes import accept
+from tests.support.steering import control
 
 EVENTS = [Event.PAUSE, Event.RESUME, Event.APPROVE, Event.CANCEL]
 #: With nothing in flight, a wish is a fact at once.

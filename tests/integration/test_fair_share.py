@@ -4,11 +4,11 @@ from collections import Counter
 
 from arq.connections import ArqRedis
 
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.view.job import read_job
 from jobs.words.states import Event
 from tests.support.lanes import LOST, PORTAL, accept, answer, lose, start_lane, take, terms
+from tests.support.steering import control
 
 
 async def served(redis: ArqRedis, batches: int) -> list[str]:

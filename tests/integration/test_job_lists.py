@@ -11,13 +11,13 @@ from cli.embedded import EmbeddedServer
 from config.settings import RedisConfig, Settings, WorkerConfig
 from jobs.accept.reject import reject_job
 from jobs.ledger.retention import forget_old_jobs
-from jobs.steering.control import control
 from jobs.steering.retry import retry_failed
 from jobs.store import job_lists, keys
 from jobs.store.job_lists import Indexer
 from jobs.view.job import Job, list_jobs, read_job
 from jobs.words.states import Event, State
 from tests.support.lanes import accept, answer, start_lane, take, terms
+from tests.support.steering import control
 from tests.support.sweeping import EAGER, MARKS
 from tests.support.waiting import until
 from worker.main import working

@@ -6,11 +6,11 @@ import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.steering.control import control
 from jobs.view.job import Job, read_jobs
 from jobs.words.errors import UnknownJob
 from jobs.words.states import Event, State
 from tests.support.lanes import accept
+from tests.support.steering import control
 from web.live.job_reader import JobReader
 
 

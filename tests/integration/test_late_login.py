@@ -9,7 +9,6 @@ from pyroaring import BitMap
 
 from config.logging import get_logger
 from jobs.lanes.lease import rescue
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
@@ -17,6 +16,7 @@ from jobs.words.states import Event, State
 from tests.support.lanes import accept, answer, lane, start_lane, take, terms
 from tests.support.office import CREDENTIALS, Office
 from tests.support.raw_portal import RawPortal, raw_portal
+from tests.support.steering import control
 from worker.decide import Decider
 from worker.drain import Drain
 from worker.lane import Lane

@@ -8,7 +8,6 @@ from jobs.lanes.grants import Batch, Idle, Lost
 from jobs.lanes.lease import rescue, take_over
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.view.job import read_job
 from jobs.words.outcomes import Code, Outcome
@@ -28,6 +27,7 @@ from tests.support.lanes import (
     take,
     terms,
 )
+from tests.support.steering import control
 from worker.portal_answers import Visible
 
 

@@ -39,7 +39,6 @@ from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.ledger.records import SegmentLedger
 from jobs.ledger.rows import Line, read_results
-from jobs.steering.control import control
 from jobs.steering.limits import CONFIGURED, set_limits
 from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
@@ -50,6 +49,7 @@ from jobs.words.errors import IllegalMove, JobHasEnded
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.priority import Priority
 from jobs.words.states import MOVES, Event, State
+from tests.support.steering import control
 from tests.support.submitting import request
 from worker.decide import Decider
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible

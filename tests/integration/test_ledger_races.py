@@ -16,7 +16,6 @@ from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
 from jobs.lanes.lease import LaneLedger, rescue
 from jobs.ledger.retention import forget_old_jobs
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.view.job import read_job
 from jobs.words.errors import UnknownJob
@@ -27,6 +26,7 @@ from tests.support.lanes import PORTAL, accept, lapse, lines_of, read_items, sta
 from tests.support.lanes import answer as record
 from tests.support.office import CREDENTIALS, Office
 from tests.support.raw_portal import RawPortal, Request, answer, delete_all, listing, raw_portal, rights
+from tests.support.steering import control
 from tests.support.sweeping import EAGER, MARKS, ended, in_state
 from tests.support.waiting import until
 from worker.main import working

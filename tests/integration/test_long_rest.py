@@ -14,7 +14,7 @@ from jobs.lanes.call_report import CallReport
 from jobs.lanes.grants import Batch, Later, Turn
 from jobs.lanes.lease import LaneLedger, rescue
 from jobs.lanes.settlement import NewRest, Settlement
-from jobs.steering.control import carry_out, control
+from jobs.steering.control import control as steer
 from jobs.store import keys
 from jobs.store.times import clock, iso
 from jobs.view.job import read_job
@@ -26,6 +26,7 @@ from jobs.words.states import Event, State
 from simulator import Behaviour, Fault, World
 from simulator.faults import RetryAfterForm
 from tests.support.lanes import PORTAL, accept, answer, ids_of, lapse, start_lane, take, terms
+from tests.support.steering import control
 from tests.support.sweeping import MARKS, check_against_truth, ended, settings_of
 from tests.support.sweeping import accept as submit
 from tests.support.waiting import until
@@ -133,7 +134,7 @@ async def test_a_person_may_end_it_and_is_told_what_the_portal_had_asked_for(
     asked_ms = int(float((await facts(redis))["asked_until_ms"]))
     if event:
         await control(redis, job_id, event, by="anna", lanes=0)
-    done = await carry_out(redis, job_id, Event.RESUME, by="anna", lanes=0)
+    done = await steer(redis, job_id, Event.RESUME, by="anna", lanes=0)
     assert done.rest_until_ms == asked_ms
     job = await read_job(redis, job_id)
     assert (job.actions[-1].action, job.actions[-1].by) == ("resume", "anna")
@@ -242,7 +243,7 @@ async def test_a_resume_wakes_workers_that_had_given_up_for_a_day(redis: ArqRedi
                 return (await read_job(redis, job_id)).waits_until is not None
 
             await until(rests)
-            await carry_out(redis, job_id, Event.RESUME, by="anna")
+            await steer(redis, job_id, Event.RESUME, by="anna")
             assert (await ended(redis, job_id)).state is State.COMPLETED
         await check_against_truth(redis, portal, job_id)
 
@@ -273,7 +274,7 @@ async def test_what_was_under_way_before_is_waited_for_and_ends_no_care(redis: A
     before = await take(slow)
     lane = await start_lane(redis, "first")
     await push_back(redis, lane, await take(lane), rest_s=3600, asked_s=86_400)
-    await carry_out(redis, job_id, Event.RESUME, by="anna", lanes=0)
+    await steer(redis, job_id, Event.RESUME, by="anna", lanes=0)
     assert isinstance(await (await start_lane(redis, "second")).next_batch(terms()), Later)
     await answer(redis, slow, before)
     await take(await start_lane(redis, "third"))
@@ -285,7 +286,7 @@ async def test_a_wait_of_our_own_is_not_told_as_the_portals_word(redis: ArqRedis
     job_id = await accept(redis, range(1, 101))
     until_ms = await now_ms(redis) + 30_000
     await set_facts(redis, push_back_until_ms=until_ms, push_back_reason=reason)
-    done = await carry_out(redis, job_id, Event.RESUME, by="anna", lanes=0)
+    done = await steer(redis, job_id, Event.RESUME, by="anna", lanes=0)
     assert done.rest_until_ms is None
     assert (await read_job(redis, job_id)).actions[-1].detail is None
     assert "push_back_until_ms" not in await facts(redis)
@@ -296,7 +297,7 @@ async def test_a_short_rest_that_a_person_ends_is_told_as_the_portals_word(redis
     lane = await start_lane(redis, "first")
     await push_back(redis, lane, await take(lane), rest_s=30, asked_s=30)
     assert "careful" not in await facts(redis)
-    done = await carry_out(redis, job_id, Event.RESUME, by="anna", lanes=0)
+    done = await steer(redis, job_id, Event.RESUME, by="anna", lanes=0)
     assert done.rest_until_ms is not None
     portal = await read_portal(redis, Portal(name=PORTAL, url="http://127.0.0.1", token=SecretStr("t")))
     assert portal.actions[-1] == (await read_job(redis, job_id)).actions[-1]

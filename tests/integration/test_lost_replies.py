@@ -9,7 +9,7 @@ from pyroaring import BitMap
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
 from jobs.accept.submit import CREATE_JOB, submit
-from jobs.steering.control import CONTROL, control
+from jobs.steering.control import CONTROL
 from jobs.steering.limits import SET_LIMITS, set_limits
 from jobs.steering.priority import SET_PRIORITY, set_priority
 from jobs.store import keys
@@ -21,6 +21,7 @@ from jobs.words.priority import Priority
 from jobs.words.states import Event, State
 from tests.support.lanes import PORTAL, accept
 from tests.support.redis_proxy import Proxy, losing_replies
+from tests.support.steering import control
 from tests.support.submitting import request
 
 #: What leads to where the event is allowed, and the state after it.

@@ -16,7 +16,6 @@ from cli.embedded import EmbeddedServer
 from config.settings import Portal, Settings
 from jobs.accept.submit import submit
 from jobs.lanes import presence
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.store.connection import connect
 from jobs.view.backlog import read_backlog
@@ -25,6 +24,7 @@ from jobs.words.states import Event, State
 from simulator import World
 from tests.conftest import settings_for
 from tests.support.serving import Api, serving
+from tests.support.steering import control
 from tests.support.submitting import request
 from tests.support.sweeping import MARKS, accept, ended, settings_of
 from web.ops import metrics

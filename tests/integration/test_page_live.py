@@ -15,11 +15,11 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from jobs.accept.submit import submit
-from jobs.steering.control import control
 from jobs.steering.limits import set_limits
 from jobs.store import keys
 from jobs.words.states import Event
 from tests.support.browsing import Markup, Person, api_key, settings_with, visiting
+from tests.support.steering import control
 from tests.support.submitting import request
 from web.page.render import fragment
 

@@ -8,7 +8,6 @@ from jobs.lanes.grants import Idle, Later, Turn
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import NewRest, Settlement
 from jobs.ledger.records import Record
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.view.job import read_job
 from jobs.view.portal import read_portal
@@ -17,6 +16,7 @@ from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import NEEDS_A_PERSON, StateReason, is_moving
 from jobs.words.states import Event, State
 from tests.support.lanes import DECIDER, PORTAL, accept, answer, lose, start_lane, take, terms
+from tests.support.steering import control
 
 
 async def meet_a_fault(ledger: LaneLedger, stop: StateReason, *, everyone: bool = False) -> str:

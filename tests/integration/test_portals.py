@@ -11,7 +11,6 @@ from jobs.lanes.call_report import BUCKET_NAMES, CallReport
 from jobs.lanes.grants import Grant, Later, Surplus, Turn
 from jobs.lanes.lease import reserve_turn
 from jobs.lanes.settlement import NewRest, Settlement
-from jobs.steering.control import control
 from jobs.steering.limits import CONFIGURED, set_limits
 from jobs.store import keys
 from jobs.view.history import read_history
@@ -21,6 +20,7 @@ from jobs.view.stats import read_stats
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event
 from tests.support.lanes import PORTAL, accept, answer, lane, start_lane, take, terms
+from tests.support.steering import control
 
 SLOW = Portal(
     name=PORTAL, url="http://127.0.0.1:1", token=SecretStr("t"), requests_per_second=1, max_concurrency=2, burst=1

@@ -5,13 +5,13 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from jobs.accept.submit import submit
-from jobs.steering.control import control
 from jobs.steering.priority import set_priority
 from jobs.view.job import read_job
 from jobs.words.errors import JobHasEnded, UnknownJob
 from jobs.words.priority import Priority
 from jobs.words.states import Event
 from tests.support.lanes import PORTAL, answer, start_lane, take
+from tests.support.steering import control
 from tests.support.submitting import request
 
 

@@ -7,7 +7,6 @@ from jobs.accept.reject import reject_job
 from jobs.ledger.export import Format, read_text
 from jobs.ledger.retention import forget_old_jobs
 from jobs.ledger.rows import read_results
-from jobs.steering.control import control
 from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
 from jobs.store import keys
@@ -17,6 +16,7 @@ from jobs.words.outcomes import Outcome
 from jobs.words.priority import Priority
 from jobs.words.states import Event, State
 from tests.support.lanes import accept
+from tests.support.steering import control
 
 
 async def reject(redis: ArqRedis, job_id: str = "wrong", error: str = "label: given 5, expected a text") -> bool:

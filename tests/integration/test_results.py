@@ -9,13 +9,13 @@ from arq.connections import ArqRedis
 
 from jobs.ledger.items import Call
 from jobs.ledger.rows import COLUMNS
-from jobs.steering.control import control
 from jobs.view.job import read_job
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event, State
 from tests.support.lanes import LOST, accept, answer, lines_of, lose, start_lane, take, terms
+from tests.support.steering import control
 from worker.portal_answers import Visible
 
 

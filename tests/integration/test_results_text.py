@@ -14,12 +14,12 @@ from jobs.ledger.export import Format, read_text
 from jobs.ledger.items import Call, Item
 from jobs.ledger.records import Record
 from jobs.ledger.rows import COLUMNS, read_results
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event
+from tests.support.steering import control
 from tests.support.submitting import request
 
 

@@ -6,12 +6,12 @@ import pytest
 from arq.connections import ArqRedis
 
 from jobs.ledger.retention import forget_old_jobs
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.view.job import list_jobs, read_job
 from jobs.words.errors import UnknownJob
 from jobs.words.states import Event
 from tests.support.lanes import accept, answer, field, start_lane, take, terms
+from tests.support.steering import control
 from worker.segments import Segments
 
 

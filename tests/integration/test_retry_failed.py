@@ -10,7 +10,6 @@ from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.records import Record
 from jobs.ledger.rows import Rows, read_rows
-from jobs.steering.control import control
 from jobs.steering.retry import retry_failed
 from jobs.view.job import read_job
 from jobs.words.contact_ids import SEGMENT_SIZE
@@ -18,6 +17,7 @@ from jobs.words.errors import IllegalMove, UnknownJob
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event, State
 from tests.support.lanes import accept, answer, ids_of, lines_of, start_lane, take, terms
+from tests.support.steering import control
 
 
 async def decide_all(ledger: LaneLedger, *, failed_every: int, size: int = 1000) -> None:

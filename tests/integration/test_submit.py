@@ -13,7 +13,6 @@ from jobs.accept.staged import stage
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
 from jobs.lanes.presence import beat
-from jobs.steering.control import control
 from jobs.store import keys
 from jobs.store.scripts import Script
 from jobs.view.job import list_jobs, read_job
@@ -22,6 +21,7 @@ from jobs.words.errors import BadSubmission, JobExists
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from tests.support.lanes import PORTAL, answer, lines_of, start_lane, take, terms
+from tests.support.steering import control
 from tests.support.submitting import request
 
 

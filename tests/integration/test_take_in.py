@@ -17,7 +17,6 @@ from jobs.accept.submit import Asked, submit
 from jobs.accept.take_in import take_in
 from jobs.arq_messages.message import hold_message
 from jobs.ledger.retention import forget_old_jobs
-from jobs.steering.control import control
 from jobs.steering.priority import set_priority
 from jobs.store import keys
 from jobs.store.connection import connect
@@ -30,6 +29,7 @@ from jobs.words.states import Event, State
 from simulator import World
 from tests.conftest import settings_for
 from tests.support.redis_proxy import losing_replies
+from tests.support.steering import control
 from tests.support.sweeping import MARKS, ended, settings_of
 from tests.support.waiting import until
 from worker.main import working

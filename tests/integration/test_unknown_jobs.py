@@ -10,7 +10,6 @@ from config.settings import Settings
 from jobs.accept.submit import submit
 from jobs.accept.take_in import take_in
 from jobs.ledger.rows import read_rows
-from jobs.steering.control import control
 from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
 from jobs.view.job import list_jobs, read_job, read_jobs
@@ -18,6 +17,7 @@ from jobs.view.why import explain
 from jobs.words.errors import UnknownJob
 from jobs.words.priority import Priority
 from jobs.words.states import Event
+from tests.support.steering import control
 from tests.support.submitting import request
 
 

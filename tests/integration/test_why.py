@@ -12,7 +12,6 @@ from config.settings import Portal, Settings
 from jobs.lanes import presence
 from jobs.lanes.call_report import CallReport
 from jobs.lanes.settlement import Settlement
-from jobs.steering.control import control
 from jobs.steering.limits import set_limits
 from jobs.steering.priority import set_priority
 from jobs.store import keys
@@ -23,6 +22,7 @@ from jobs.words.priority import Priority
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event
 from tests.support.lanes import PORTAL, accept, answer, lane, take, terms
+from tests.support.steering import control
 
 MAIN = Portal(
     name=PORTAL, url="http://127.0.0.1:1", token=SecretStr("t"), requests_per_second=10, max_concurrency=2, burst=1

@@ -9,12 +9,12 @@ from arq.connections import ArqRedis
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.steering.control import control
 from jobs.store.keys import QUEUE
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import Behaviour, World
+from tests.support.steering import control
 from tests.support.sweeping import MARKS, accept, by_outcome, check_against_truth, ended, in_state, settings_of
 from tests.support.waiting import until
 from worker.main import working

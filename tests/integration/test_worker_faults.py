@@ -8,10 +8,10 @@ from pyroaring import BitMap
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.steering.control import control
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import Behaviour, Fault, World
+from tests.support.steering import control
 from tests.support.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
 from worker.main import working
 

@@ -7,12 +7,12 @@ from arq.connections import ArqRedis
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.steering.control import control
 from jobs.view.job import Job, read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import Behaviour, World
 from tests.support.lanes import lapse, start_lane, take, terms
+from tests.support.steering import control
 from tests.support.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
 from tests.support.waiting import until
 from worker import fleet

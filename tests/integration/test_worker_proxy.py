@@ -10,13 +10,13 @@ from arq.connections import ArqRedis
 import simulator
 from bench.forwarder import forwarding
 from cli.embedded import EmbeddedServer
-from jobs.steering.control import control
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import World
 from tests.support.authority import Authority
 from tests.support.forward_proxy import forward_proxy
+from tests.support.steering import control
 from tests.support.sweeping import MARKS, accept, check_against_truth, ended, in_state, settings_of
 from tests.support.waiting import until
 from worker.main import working
