@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from cli.context import JobId, redis_of, settings_of
-from cli.errors import ExitCode
+from cli.errors import ExitCode, UsageError
 from cli.loop import run_async
 from cli.output import note, plural
 from cli.report import check_target, write_report
 from config.settings import Settings
 from jobs.ledger.export import Format
+from jobs.view.job import read_job
+from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Outcome
 
 
@@ -48,4 +50,8 @@ def results(
 
 async def _write(settings: Settings, job_id: str, outcome: Outcome | None, form: Format, target: Path | None) -> int:
     async with redis_of(settings) as redis:
-        return await write_report(redis, job_id, target, form, outcome)
+        try:
+            return await write_report(redis, job_id, target, form, outcome)
+        except UnknownJob:
+            job = await read_job(redis, job_id)  # raises as well if there is no such job
+            raise UsageError(f"job {job.id} has no ledger yet: no worker has taken it") from None

@@ -16,7 +16,7 @@ from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 
-OURS = ("config", "jobs", "worker", "web", "cli", "simulator", "tests", "bench", "chaos")
+OURS = ("config", "jobs", "worker", "web", "cli", "simulator", "tools", "tests", "bench", "chaos")
 
 #: The contract's own lines, in a service that cannot import this project.
 SERVICE = """
@@ -122,6 +122,8 @@ def test_a_job_is_seen_at_once_and_done_when_a_worker_comes(home: Home, service:
     )  # fmt: skip
     assert (job["total"], job["duplicates"], job["counts"]["pending"], job["progress"]) == (200, 2, 200, 0.0)
     assert "crm-sweep worker" in home.cli("status", job_id).stdout
+    told = home.cli("results", job_id)
+    assert (told.code, f"job {job_id} has no ledger yet: no worker has taken it" in told.stderr) == (2, True)
     watching = home.start("watch", job_id)
     home.start("worker")
     assert watching.wait(60) == 0
