@@ -120,7 +120,7 @@ def test_check_counts_workers_and_finds_jobs_that_nobody_can_work_on(home: Home,
     code, findings = findings_of(home)
     assert code == 0
     assert findings["queue"]["level"] == "warning"
-    assert "1 jobs are for the portal former" in findings["queue"]["message"]
+    assert "1 job for the portal former" in findings["queue"]["message"]
 
 
 def test_check_says_which_portal_is_wrong_and_why(home: Home, portal: MakePortal) -> None:

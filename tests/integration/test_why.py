@@ -101,7 +101,7 @@ async def test_one_other_job_is_told_as_one(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 5001), priority=Priority.BACKGROUND)
     await accept(redis, range(1, 5001))
     await drive(redis, took_s=0.02)
-    assert "1 other job of main wants its turn as well" in (await why(redis, job_id)).explanation
+    assert "main has 1 other job to work on" in (await why(redis, job_id)).explanation
 
 
 async def test_a_push_back_is_told_with_its_end(redis: ArqRedis) -> None:
