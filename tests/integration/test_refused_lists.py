@@ -15,7 +15,7 @@ import redis as sync_redis
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
-import jobs.accept.submit
+import jobs.accept.staged
 import simulator
 from cli.embedded import EmbeddedServer
 from jobs.lanes import presence
@@ -80,7 +80,7 @@ async def refusing_half(server: EmbeddedServer, redis: ArqRedis, way: Way) -> As
             yield segment
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs.accept.submit, "segments", half)
+        patch.setattr(jobs.accept.staged, "segments", half)
         yield
     await redis.execute_command(*way.undo)
 
