@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import configuration_table, failures, http_reference, reasons_table, states_diagram
+from tools import configuration_table, failures, http_reference, keys_table, reasons_table, states_diagram
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +46,7 @@ PARTS = (
     Part("README.md", "reasons", reasons_table.render),
     Part("docs/configuration.md", "settings", configuration_table.render),
     Part("docs/failures.md", "failures", failures.render),
+    Part("docs/how-it-works.md", "keys", keys_table.render),
     Part("docs/how-it-works.md", "states", states_diagram.render),
     Part("docs/http-api.md", "reference", http_reference.render),
 )

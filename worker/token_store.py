@@ -1,11 +1,6 @@
 """What the workers of a portal share about logging in: the token, whose turn it is, and what went wrong.
 
-| key | type | value | lives |
-|---|---|---|---|
-| crm-sweep:portal:{name}:token | STRING | the token, encrypted by `worker.login` | as the portal says |
-| crm-sweep:portal:{name}:login | STRING | the worker that is logging in | `LOCK_TTL_S` |
-| crm-sweep:portal:{name}:login_tries | ZSET | attempts that have not succeeded → time, ms | `ATTEMPT_WINDOW_S` |
-| crm-sweep:portal:{name}:login_refused:{fingerprint} | STRING | why these credentials were refused | the cool-down |
+The keys and how long they live are in jobs/store/catalogue.py.
 """
 
 import time
@@ -77,11 +72,10 @@ class RedisTokenStore:
 
     def __init__(self, redis: Redis, portal_name: str) -> None:
         self._redis = redis
-        base = keys.portal(portal_name)
-        self._token_key = f"{base}:token"
-        self._lock_key = f"{base}:login"
-        self._tries_key = f"{base}:login_tries"
-        self._refused_key = f"{base}:login_refused"
+        self._portal_name = portal_name
+        self._token_key = keys.token(portal_name)
+        self._lock_key = keys.login(portal_name)
+        self._tries_key = keys.login_tries(portal_name)
 
     async def load(self) -> bytes | None:
         """Return the sealed token, if there is one."""
@@ -122,11 +116,12 @@ class RedisTokenStore:
 
     async def remember_refusal(self, fingerprint: str, reason: str, cool_down_s: float) -> None:
         """Record that these credentials were refused."""
-        await self._redis.set(f"{self._refused_key}:{fingerprint}", reason.encode(), px=_ms(cool_down_s))
+        key = keys.login_refused(self._portal_name, fingerprint)
+        await self._redis.set(key, reason.encode(), px=_ms(cool_down_s))
 
     async def recall_refusal(self, fingerprint: str) -> tuple[str, float] | None:
         """Return why these credentials were refused, and for how much longer."""
-        key = f"{self._refused_key}:{fingerprint}"
+        key = keys.login_refused(self._portal_name, fingerprint)
         reason = await self._redis.get(key)
         left_ms = await self._redis.pttl(key)
         return (reason.decode(), left_ms / 1000) if reason is not None and left_ms > 0 else None

@@ -1,38 +1,6 @@
-"""The catalogue of everything that this program keeps in Redis.
+"""Names of the keys in Redis: each prefix and each suffix stands here alone.
 
-Every key starts with `crm-sweep`. {id} is a job's ID, {name} a portal's, {n} the number of a segment.
-
-| key | type | a member looks like | written by | lives |
-|---|---|---|---|---|
-| crm-sweep | ZSET | arq's queue: arq job ID → due time (ms) | arq | until run |
-| crm-sweep:jobs | ZSET | `01JD…` → created (ms) | create_job, reject_job | retention |
-| crm-sweep:jobs:{state} | ZSET | `01JD…` → created (ms) | whatever moves a job, index_jobs | retention |
-| crm-sweep:jobs_indexed | STRING | each job is in the list of its state | worker | for good |
-| crm-sweep:finished | ZSET | `01JD…` → when it ended (ms) | settle, control, reject_job | retention |
-| crm-sweep:workers | ZSET | `host:pid:…` → alive until (ms) | worker heartbeat | 3 heartbeats |
-| crm-sweep:known_portals | ZSET | portal of a worker alive → until (ms) | worker heartbeat | 3 heartbeats |
-| crm-sweep:staging:{token} | HASH | as job:{id}:segments | intake, and the page before a confirmation | 1 hour |
-| crm-sweep:session:{hash} | STRING | whose session on the page it is | log-in | 12 hours |
-| crm-sweep:job:{id} | HASH | state, n:deleted, cursor, … | create_job, reject_job, lanes, control | retention |
-| crm-sweep:job:{id}:segments | HASH | `0` → roaring set of 65,536 contact IDs | create_job | retention |
-| crm-sweep:job:{id}:ledger:{n} | LIST | binary (ledger/records.py) | settle | retention |
-| crm-sweep:job:{id}:items | HASH | `7:200` → binary (ledger/items.py) | next_batch, settle, rescue | until settled |
-| crm-sweep:job:{id}:history | LIST | `1763900000000 41000 5 200` | settle | retention |
-| crm-sweep:job:{id}:due:put | ZSET | `7:200` → not before (ms) | settle, rescue | until taken |
-| crm-sweep:job:{id}:due:look_up | ZSET | `9:3` → not before (ms) | settle, rescue | until taken |
-| crm-sweep:portal:{name} | HASH | tat_us, push_back_until_ms, set_rate, … | next_batch, settle, set_limits | for good |
-| crm-sweep:portal:{name}:active | ZSET | job ID → its turn | create_job, next_batch, settle | while it has work |
-| crm-sweep:portal:{name}:waiting | ZSET | job ID → when its next work is due (ms) | next_batch | while it waits |
-| crm-sweep:portal:{name}:leases | ZSET | lane token → lapses at (ms) | acquire, next_batch, renew | lease TTL |
-| crm-sweep:portal:{name}:claims | HASH | `token/0` → its batch (msgpack) | next_batch, settle, rescue | one batch |
-| crm-sweep:portal:{name}:stats | HASH | `calls:put:ok` → how many, ever (jobs/view/stats.py) | settle | for good |
-| crm-sweep:portal:{name}:answers | LIST | one of the last 20 answers, JSON | settle | for good |
-| crm-sweep:portal:{name}:faults | HASH | configuration → its fault (jobs/store/faults.py) | settle | 10 minutes |
-| crm-sweep:portal:{name}:configurations | ZSET | `fingerprint/worker` → until (ms) | worker heartbeat | 3 heartbeats |
-| crm-sweep:portal:{name}:token | STRING | encrypted log-in token | worker/login.py | as the portal says |
-| crm-sweep:portal:{name}:login… | STRING | log-in lock, counters, last refusal | worker/login.py | a minute or so |
-
-Times are on the Redis server's clock. Nothing here holds a credential in the clear.
+What each key holds, who writes it and how long it lives is in jobs/store/catalogue.py.
 
 Where a contact ID is. At every moment each position of a job's list is in exactly one place: ahead of the job's
 `cursor` (never sent), in an item (waiting for a PUT or a look-up, or held by a lane's claim), or in the ledger.
@@ -53,6 +21,8 @@ KNOWN_PORTALS = f"{PREFIX}:known_portals"
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
 PORTAL = f"{PREFIX}:portal:"
+STAGING = f"{PREFIX}:staging:"
+SESSION = f"{PREFIX}:session:"
 
 #: What stands behind a job's ID and a portal's name. The scripts get them by these names (jobs/store/lua_constants.py).
 SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
@@ -63,10 +33,23 @@ ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
 STATS, ANSWERS, FAULTS, CONFIGURATIONS = ":stats", ":answers", ":faults", ":configurations"
 PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS", "FAULTS", "CONFIGURATIONS")
 
+#: Behind a portal's name as well, for log-ins; no script makes these of the portal's key.
+TOKEN, LOGIN, LOGIN_TRIES, LOGIN_REFUSED = ":token", ":login", ":login_tries", ":login_refused:"
+
 
 def staging(token: str) -> str:
     """Segments of a list that is not accepted yet."""
-    return f"{PREFIX}:staging:{token}"
+    return STAGING + token
+
+
+def draft(draft_id: str) -> str:
+    """A list that waits on the page for a user to confirm it."""
+    return staging(f"draft:{draft_id}")
+
+
+def session(token_hash: str) -> str:
+    """Whose session on the page it is."""
+    return SESSION + token_hash
 
 
 def jobs_in(state: str) -> str:
@@ -152,6 +135,26 @@ def stats(name: str) -> str:
 def answers(name: str) -> str:
     """The last answers of one portal, newest first."""
     return portal(name) + ANSWERS
+
+
+def token(name: str) -> str:
+    """The encrypted token of one portal."""
+    return portal(name) + TOKEN
+
+
+def login(name: str) -> str:
+    """The worker whose turn it is to log in at one portal."""
+    return portal(name) + LOGIN
+
+
+def login_tries(name: str) -> str:
+    """The attempts to log in at one portal that have not succeeded."""
+    return portal(name) + LOGIN_TRIES
+
+
+def login_refused(name: str, fingerprint: str) -> str:
+    """Why one portal refused the credentials of this fingerprint."""
+    return portal(name) + LOGIN_REFUSED + fingerprint
 
 
 def known_key(job_id: str) -> str:

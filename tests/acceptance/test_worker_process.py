@@ -13,6 +13,7 @@ from arq.connections import ArqRedis
 
 import simulator
 from cli.embedded import EmbeddedServer
+from jobs.store import keys
 from jobs.store.connection import connect
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
@@ -91,7 +92,7 @@ async def test_told_to_stop_it_finishes_its_batches_and_another_one_goes_on(
                 await worker.wait()
         found = await by_outcome(own_redis, job_id)
         assert found[Outcome.DELETED] == portal.truth.deleted, "every answer was recorded"
-        assert await own_redis.execute_command("HGET", f"crm-sweep:job:{job_id}", "inflight") == b"0"
+        assert await own_redis.execute_command("HGET", keys.job(job_id), "inflight") == b"0"
         portal.behaviour.change({"base_ms": 0})
         async with process(command, own_server, portal, tmp_path):
             assert (await ended(own_redis, job_id)).state is State.COMPLETED

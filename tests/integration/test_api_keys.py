@@ -13,6 +13,7 @@ from cli.embedded import EmbeddedServer
 from config.settings import Api as ApiSettings
 from config.settings import ApiKey, Portal, Settings
 from jobs.accept.submit import submit
+from jobs.store import keys
 from tests.conftest import settings_for
 from tests.support.raw_http import Answer, exchange
 from tests.support.serving import Api, serving
@@ -177,7 +178,7 @@ async def test_a_key_has_a_ceiling_of_contacts_per_job(redis: ArqRedis, api: Api
     problem = await api.json("POST", "/v1/jobs", status=403, json=large, headers=bearer("submitter"))
     assert problem["type"] == f"{PREFIX}too-many-contacts"
     assert job["actions"][0]["by"] == "submitter"
-    assert await redis.zcard("crm-sweep:jobs") == 1
+    assert await redis.zcard(keys.JOBS) == 1
 
 
 def test_a_key_is_found_by_its_digest_alone(settings: Settings) -> None:

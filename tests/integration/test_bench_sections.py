@@ -22,6 +22,7 @@ from bench.simulated import simulated_portal
 from bench.storage import others
 from bench.truth_check import compare
 from jobs.accept.submit import submit
+from jobs.store import keys
 from simulator.client import SimulatorClient
 from tests.support.process_tree import children_of
 from tests.support.submitting import request
@@ -123,7 +124,7 @@ async def test_a_footprint_holds_all_keys_of_the_job_and_no_other(redis: ArqRedi
     first = await submit(redis, request(portal="bench", ids=BitMap(range(1, 100_000, 7))))
     await submit(redis, request(portal="bench", ids=BitMap([1])))
     measured = await footprint(redis, first.job_id)
-    sizes = [await redis.memory_usage(f"crm-sweep:job:{first.job_id}{rest}", samples=0) for rest in ("", ":segments")]
+    sizes = [await redis.memory_usage(key(first.job_id), samples=0) for key in (keys.job, keys.segments)]
     assert measured.by_kind == {"facts": sizes[0], "segments": sizes[1]}
     assert measured.used > measured.keys == sum(sizes)
 

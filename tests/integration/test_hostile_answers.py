@@ -8,6 +8,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
+from jobs.store import keys
 from jobs.words.states import State
 from tests.conftest import settings_for
 from tests.support.raw_portal import Behave, RawPortal, answer, error, listing, raw_portal, sending
@@ -100,13 +101,13 @@ async def test_a_whole_sweep_keeps_and_logs_nothing_that_the_portal_wrote(
     job_id = await accept(redis, [4_000_001, 4_000_002, 4_000_003])
 
     async def troubled() -> bool:
-        state, error = await redis.execute_command("HMGET", f"crm-sweep:job:{job_id}", "state", "last_error")
+        state, error = await redis.execute_command("HMGET", keys.job(job_id), "state", "last_error")
         return error is not None and (state.decode() in {State.PAUSED, State.COMPLETED} or len(hostile.requests) > 8)
 
     async with working(settings_for(server, portal, worker=EAGER)):
         await until(troubled)
     assert len(hostile.requests) > 0
-    last_error = (await redis.execute_command("HGET", f"crm-sweep:job:{job_id}", "last_error")).decode()
+    last_error = (await redis.execute_command("HGET", keys.job(job_id), "last_error")).decode()
     assert 10 < len(last_error) <= 300
     for key in await redis.keys("*"):
         assert_clean(await everything_in(redis, key), key.decode())

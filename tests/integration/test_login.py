@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from arq.connections import ArqRedis
 
+from jobs.store import keys
 from tests.support.office import CREDENTIALS, PASSWORD, Office
 from tests.support.raw_portal import RawPortal, error, raw_portal
 from tests.support.waiting import until
@@ -16,7 +17,7 @@ from worker.portal_answers import Deleted, Failure, Remedy
 from worker.portal_client import PortalClient
 from worker.token_store import MAX_ATTEMPTS, LocalTokenStore, RedisTokenStore, TokenStore
 
-TRIES = "crm-sweep:portal:main:login_tries"
+TRIES = keys.login_tries("main")
 
 
 class Fleet:
@@ -82,7 +83,7 @@ async def test_nothing_in_redis_gives_a_secret_away(redis: ArqRedis) -> None:
         async for key in redis.scan_iter():
             dumped = await redis.dump(key)
             stored += key + (dumped or b"")
-    assert b"crm-sweep:portal:main:token" in stored
+    assert keys.token("main").encode() in stored
     for secret in (b"token-1", PASSWORD.encode(), b"wrong one", b"admin@example.com"):
         assert secret not in stored
 
@@ -90,7 +91,7 @@ async def test_nothing_in_redis_gives_a_secret_away(redis: ArqRedis) -> None:
 async def test_the_shared_token_lives_no_longer_than_the_bound(redis: ArqRedis) -> None:
     async with fleet_of(Office(), redis) as fleet:
         await fleet.worker().delete([1])
-    assert 0 < await redis.ttl("crm-sweep:portal:main:token") <= login.LONGEST_TTL_S
+    assert 0 < await redis.ttl(keys.token("main")) <= login.LONGEST_TTL_S
 
 
 async def test_a_token_that_dies_on_the_way_is_renewed_once_and_the_call_sent_again(
@@ -298,10 +299,10 @@ async def test_a_log_in_that_takes_long_keeps_its_turn(redis: ArqRedis, monkeypa
     async with fleet_of(office, redis) as fleet:
         call = asyncio.create_task(fleet.worker().delete([1]))
         await asyncio.wait_for(office.logging_in.wait(), 10)
-        await redis.pexpire("crm-sweep:portal:main:login", 5_000)
+        await redis.pexpire(keys.login("main"), 5_000)
 
         async def is_kept() -> bool:
-            return int(await redis.pttl("crm-sweep:portal:main:login")) > 5_000
+            return int(await redis.pttl(keys.login("main"))) > 5_000
 
         await until(is_kept)
         office.may_finish.set()
@@ -314,10 +315,10 @@ async def test_a_cancelled_log_in_gives_its_turn_back(redis: ArqRedis) -> None:
     async with fleet_of(office, redis) as fleet:
         call = asyncio.create_task(fleet.worker().delete([1]))
         await asyncio.wait_for(office.logging_in.wait(), 10)
-        assert await redis.exists("crm-sweep:portal:main:login")
+        assert await redis.exists(keys.login("main"))
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
-        assert not await redis.exists("crm-sweep:portal:main:login")
+        assert not await redis.exists(keys.login("main"))
 
 
 async def test_the_turn_of_another_worker_is_not_given_back(redis: ArqRedis) -> None:
@@ -328,7 +329,7 @@ async def test_the_turn_of_another_worker_is_not_given_back(redis: ArqRedis) -> 
     assert not await store.begin_login(b"two")
     await store.end_login(b"one")
     assert await store.begin_login(b"two")
-    assert 0 < await redis.pttl("crm-sweep:portal:main:login") <= 8_000
+    assert 0 < await redis.pttl(keys.login("main")) <= 8_000
 
 
 async def test_a_portal_that_fails_inside_at_log_in_is_not_a_wrong_password(redis: ArqRedis) -> None:

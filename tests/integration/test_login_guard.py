@@ -29,7 +29,7 @@ from worker.main import working
 
 pytestmark = MARKS
 
-TRIES = f"{keys.portal(PORTAL)}:login_tries"
+TRIES = keys.login_tries(PORTAL)
 
 
 def with_password(server: EmbeddedServer, portal: simulator.Portal, **limits: Any) -> Settings:

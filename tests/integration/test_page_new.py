@@ -11,6 +11,7 @@ from arq.connections import ArqRedis
 from cli.embedded import EmbeddedServer
 from config.settings import Api, ApiKey
 from jobs.ledger.rows import read_results
+from jobs.store import keys
 from jobs.view.job import list_jobs
 from jobs.words.contact_ids import MAX_CONTACT_ID
 from jobs.words.states import State
@@ -100,13 +101,13 @@ async def test_a_discarded_list_is_gone(redis: ArqRedis, server: EmbeddedServer)
         screen = await anna.send(draft, count="3", do="submit")
         assert (screen.status, "was not queued" in screen.text) == (404, True)
     assert not (await list_jobs(redis)).jobs
-    assert not [key async for key in redis.scan_iter("crm-sweep:staging:*")]
+    assert not [key async for key in redis.scan_iter(keys.staging("*"))]
 
 
 async def test_a_list_that_waits_has_an_end_to_its_life(redis: ArqRedis, server: EmbeddedServer) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
         draft = (await anna.upload("\n".join(map(str, range(1, 200_000))))).location
-        [key] = [key async for key in redis.scan_iter("crm-sweep:staging:*")]
+        [key] = [key async for key in redis.scan_iter(keys.staging("*"))]
         assert 3500 < await redis.ttl(key) <= 3600
         await redis.execute_command("HDEL", key, "1")
         screen = await anna.send(draft, count="199999", do="submit")
@@ -221,7 +222,7 @@ async def test_a_list_that_is_too_large_is_refused(redis: ArqRedis, server: Embe
             screen = await anna.ask("POST", "/new", data=form)
         assert screen.status == (422 if size == "unpacked" else 413)
         assert "larger than 1 MB" in screen.text
-    assert not [key async for key in redis.scan_iter("crm-sweep:staging:*")]
+    assert not [key async for key in redis.scan_iter(keys.staging("*"))]
 
 
 async def _chunks(body: bytes) -> AsyncIterator[bytes]:
@@ -266,7 +267,7 @@ async def test_wrong_fields_queue_nothing(
 ) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
         assert (await anna.upload("1\n", **fields)).status == status
-    assert not [key async for key in redis.scan_iter("crm-sweep:staging:*")]
+    assert not [key async for key in redis.scan_iter(keys.staging("*"))]
 
 
 async def test_a_large_list_waits_for_an_approval(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -9,6 +9,7 @@ from arq.connections import ArqRedis
 
 from cli.embedded import EmbeddedServer
 from config.settings import Api
+from jobs.store import keys
 from tests.support.browsing import Person, settings_with
 from tests.support.serving import serving
 from web.http.limits import Limits
@@ -43,7 +44,7 @@ async def test_a_form_that_trickles_is_given_up(redis: ArqRedis, server: Embedde
             screen = await person.ask("POST", "/new", data=trickle(), headers=FORM)
     assert screen.status == 408
     assert "did not arrive in time" in screen.text
-    assert not await redis.keys("crm-sweep:staging:*")
+    assert not await redis.keys(keys.staging("*"))
 
 
 async def test_a_form_of_parts_without_end_is_refused(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -21,6 +21,7 @@ from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode
 from config.redis_url import RedisUrl
 from config.settings import Portal, RedisConfig, Settings
+from jobs.store import keys
 from jobs.store.connection import connect
 from jobs.store.trouble import Reason
 from jobs.store.try_write import try_write
@@ -128,7 +129,7 @@ async def test_a_try_that_is_refused_leaves_nothing_that_stays(
     async with WAYS[way][0](private_server, admin):
         await ready_with(api, 503, Reason.NO_PERMISSION.word)
     left = await admin.keys("*")
-    assert all(key.startswith(b"crm-sweep:staging:-try-") for key in left)
+    assert all(key.startswith(keys.staging("-try-").encode()) for key in left)
     assert all([0 < await admin.ttl(key) <= 10 for key in left])
 
 

@@ -19,6 +19,7 @@ import jobs.accept.staged
 import simulator
 from cli.embedded import EmbeddedServer
 from jobs.lanes import presence
+from jobs.store import keys
 from jobs.store.trouble import Reason
 from jobs.view.job import read_job
 from jobs.words.contact_ids import segments
@@ -94,7 +95,7 @@ def check_text(text: str) -> None:
 async def check_values(redis: ArqRedis) -> None:
     """No value in Redis tells of the list, but a list that is staged and about to vanish, and the request itself."""
     for key in await redis.keys("*"):
-        if key.startswith(b"crm-sweep:staging:"):
+        if key.startswith(keys.STAGING.encode()):
             assert 0 < await redis.ttl(key) <= 3600
         elif not key.startswith(b"arq:job:"):
             reads = {b"string": ("GET",), b"hash": ("HGETALL",), b"list": ("LRANGE", 0, -1), b"zset": ("ZRANGE", 0, -1)}

@@ -74,8 +74,8 @@ async def test_retries_of_a_slow_time_are_not_held_against_a_faster_one(redis: A
     await redis.execute_command("HSET", keys.portal(PORTAL), "set_rate", 100.0)
     booked = set()
     for _ in range(3):
-        [(item, _)] = await redis.zrange(f"{keys.job(job_id)}:due:put", 0, -1, withscores=True)
-        await redis.zadd(f"{keys.job(job_id)}:due:put", {item: 0})  # this wait is over
+        [(item, _)] = await redis.zrange(keys.due_put(job_id), 0, -1, withscores=True)
+        await redis.zadd(keys.due_put(job_id), {item: 0})  # this wait is over
         await redis.zadd(keys.waiting(PORTAL), {job_id: 0})
         assert await ledger.acquire(1000)
         idle = await ledger.next_batch(SCARCE)

@@ -261,7 +261,7 @@ async def test_a_list_of_which_a_part_was_lost_on_its_way_is_written_again(
     assert not losses
     assert (await read_job(redis, accepted.job_id)).total == 200_000
     assert await redis.execute_command("HLEN", keys.segments(accepted.job_id)) == 4
-    assert not [key async for key in redis.scan_iter("crm-sweep:staging:*")]
+    assert not [key async for key in redis.scan_iter(keys.staging("*"))]
 
 
 async def test_a_list_that_cannot_be_kept_whole_is_no_job(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from arq.connections import ArqRedis
 
+from jobs.store import keys
 from worker import token_store
 from worker.token_store import MAX_ATTEMPTS, LocalTokenStore, RedisTokenStore, TokenStore
 
@@ -58,12 +59,12 @@ async def test_a_turn_that_has_lapsed_or_is_anothers_is_not_kept(
     assert await store.begin_login(b"one")
     monkeypatch.setattr(token_store, "LOCK_TTL_S", 60.0)
     await store.keep_login(b"two")
-    assert await redis.pttl("crm-sweep:portal:main:login") <= 8_000
+    assert await redis.pttl(keys.login("main")) <= 8_000
     await store.keep_login(b"one")
-    assert await redis.pttl("crm-sweep:portal:main:login") > 50_000
+    assert await redis.pttl(keys.login("main")) > 50_000
     await store.end_login(b"one")
     await store.keep_login(b"one")
-    assert not await redis.exists("crm-sweep:portal:main:login")
+    assert not await redis.exists(keys.login("main"))
 
 
 async def test_attempts_are_limited_in_a_window_that_slides(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:

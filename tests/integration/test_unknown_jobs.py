@@ -12,6 +12,7 @@ from jobs.accept.take_in import take_in
 from jobs.ledger.rows import read_rows
 from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
+from jobs.store import keys
 from jobs.view.job import list_jobs, read_job, read_jobs
 from jobs.view.why import explain
 from jobs.words.errors import UnknownJob
@@ -45,8 +46,8 @@ NO_JOBS = ("a:segments", "a:ledger:0", "a:items", "a:history", "a:due:put", ":",
 @pytest.mark.parametrize("job_id", NO_JOBS, ids=ascii)
 async def test_what_cannot_be_a_job_is_unknown_and_left_alone(redis: ArqRedis, ask: str, job_id: str) -> None:
     await submit(redis, request(portal="main", ids=BitMap([1, 2]), job_id="a"))
-    await redis.execute_command("RPUSH", "crm-sweep:job:a:ledger:0", b"x")
-    await redis.execute_command("HSET", "crm-sweep:job:a:items", "portal", "main")
+    await redis.execute_command("RPUSH", keys.ledger("a", 0), b"x")
+    await redis.execute_command("HSET", keys.items("a"), "portal", "main")
     before = {key: await redis.dump(key) for key in await redis.keys("*")}
     with pytest.raises(UnknownJob):
         await ASK[ask](redis, job_id)

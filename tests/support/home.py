@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import redis as sync_redis
 
+from jobs.store import keys
+
 PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
 TIMEOUT_S = 60
 
@@ -110,7 +112,7 @@ class Home:
     def state(self, job_id: str) -> str:
         """A job's state as it stands in Redis: what waits for it need not start a command for every look."""
         with contextlib.closing(sync_redis.Redis.from_url(self.redis_url)) as client:
-            return str(client.execute_command("HGET", f"crm-sweep:job:{job_id}", "state").decode())
+            return str(client.execute_command("HGET", keys.job(job_id), "state").decode())
 
     def job(self, job_id: str) -> dict[str, Any]:
         """A job as `status --json` shows it."""

@@ -1,4 +1,4 @@
-"""The words that people meet while the program runs are in the documents: reasons, outcomes, events, keys, options."""
+"""The words that people meet while the program runs are in the documents: reasons, outcomes, events, options."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from cli.errors import ExitCode
-from jobs.store import keys
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import StateReason
 from jobs.words.states import State
@@ -45,13 +44,6 @@ def test_every_exit_code_is_explained() -> None:
 
 def test_every_log_event_is_listed_once() -> None:
     assert sorted(first_column(OPERATIONS, "Log events")) == sorted(set(_events()))
-
-
-def test_the_catalogue_of_keys_is_the_one_in_the_code() -> None:
-    table = [line for line in (keys.__doc__ or "").splitlines() if line.startswith("|")]
-    assert "\n".join(table) in HOW_IT_WORKS.read_text(), (
-        "copy the table of jobs/store/keys.py into docs/how-it-works.md"
-    )
 
 
 def test_every_state_and_outcome_is_in_the_glossary() -> None:

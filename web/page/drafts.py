@@ -70,7 +70,7 @@ async def keep_draft(
         highest=ids.max(),
         needs_approval=portal.needs_approval(len(ids)),
     )
-    key = _key(draft.id)
+    key = keys.draft(draft.id)
     # In transactions, so that no list is ever left without an expiry. What makes it a draft comes last.
     pipe = redis.pipeline(transaction=True)
     cut = segments(ids)
@@ -94,8 +94,8 @@ async def read_draft(redis: ArqRedis, draft_id: str, *, owner: str) -> Draft:
         UnknownDraft: there is none of this owner.
     """
     pipe = redis.pipeline(transaction=False)
-    pipe.execute_command("HGET", _key(draft_id), _FIELD)
-    pipe.expire(_key(draft_id), DRAFT_S)
+    pipe.execute_command("HGET", keys.draft(draft_id), _FIELD)
+    pipe.expire(keys.draft(draft_id), DRAFT_S)
     data, _ = await pipe.execute()
     if data is None or (draft := _decode(data)).owner != owner:
         raise UnknownDraft(draft_id)
@@ -108,11 +108,11 @@ async def read_ids(redis: ArqRedis, draft: Draft) -> BitMap:
     Raises:
         UnknownDraft: it is not there any more, or not whole.
     """
-    count = await redis.execute_command("HLEN", _key(draft.id)) - 1
+    count = await redis.execute_command("HLEN", keys.draft(draft.id)) - 1
     ids = BitMap()
     for start in range(0, count, _AT_ONCE):
         names = [str(number) for number in range(start, min(start + _AT_ONCE, count))]
-        for data in await redis.execute_command("HMGET", _key(draft.id), *names):
+        for data in await redis.execute_command("HMGET", keys.draft(draft.id), *names):
             if data is None:
                 raise UnknownDraft(draft.id)
             ids |= await asyncio.to_thread(_unpack, data)
@@ -123,12 +123,8 @@ async def read_ids(redis: ArqRedis, draft: Draft) -> BitMap:
 
 async def discard_draft(redis: ArqRedis, draft_id: str) -> None:
     """Forget a draft."""
-    await redis.unlink(_key(draft_id))
+    await redis.unlink(keys.draft(draft_id))
 
 
 def _unpack(data: bytes) -> BitMap:
     return BitMap(decode_segment(data))
-
-
-def _key(draft_id: str) -> str:
-    return keys.staging(f"draft:{draft_id}")

@@ -155,7 +155,7 @@ def _is_https(request: web.Request) -> bool:
 
 
 def _key(token: str) -> str:
-    return f"{keys.PREFIX}:session:{hashlib.sha256(token.encode()).hexdigest()}"
+    return keys.session(hashlib.sha256(token.encode()).hexdigest())
 
 
 def _mark(key: ApiKey) -> str:

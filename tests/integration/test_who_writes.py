@@ -1,0 +1,280 @@
+"""The catalogue of keys says who writes each of them: every script does all that it can, and the server is watched."""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from arq.constants import result_key_prefix
+from pyroaring import BitMap
+from redis.exceptions import ResponseError
+
+import simulator
+from cli.embedded import EmbeddedServer
+from jobs.accept import submit as door
+from jobs.accept.from_arq import accept as accept_message
+from jobs.arq_messages.message import read_message
+from jobs.lanes import presence
+from jobs.lanes.call_report import CallReport
+from jobs.lanes.grants import Batch, Idle, Lost
+from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn, take_over
+from jobs.lanes.settlement import NewRest, Settlement
+from jobs.ledger.items import Call
+from jobs.ledger.records import Record
+from jobs.ledger.retention import forget_old_jobs
+from jobs.steering.control import control
+from jobs.steering.limits import set_limits
+from jobs.steering.priority import set_priority
+from jobs.steering.retry import retry_failed
+from jobs.steering.steer import steer_job
+from jobs.store import keys
+from jobs.store.catalogue import CATALOGUE
+from jobs.store.job_lists import Indexer
+from jobs.store.try_write import try_write
+from jobs.view.job import read_job
+from jobs.words.errors import BadSubmission
+from jobs.words.outcomes import Code
+from jobs.words.priority import Priority
+from jobs.words.reasons import StateReason
+from jobs.words.states import Event, State
+from simulator import World
+from tests.support.browsing import api_key, portal, settings_with, visiting
+from tests.support.lanes import PORTAL, accept, answer, lose, start_lane, take, terms
+from tests.support.submitting import request
+from tests.support.sweeping import MARKS, ended, settings_of
+from tests.support.waiting import until
+from tests.support.write_watch import MEDDLING, Watched, meddle, scripts_by_hash, watching
+from worker.main import working
+from worker.token_store import RedisTokenStore
+
+pytestmark = MARKS
+
+Scene = Callable[[ArqRedis, EmbeddedServer, pytest.MonkeyPatch], Awaitable[None]]
+
+
+async def lists_come_in(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """Accepted, twice; approved; refused by the script because the staged list is gone; and tried beforehand."""
+    await try_write(redis)
+    for _ in range(2):
+        await door.submit(redis, request(portal=PORTAL, ids=BitMap([1, 2, 3]), job_id="twice", lanes=1, by="me"))
+    await accept(redis, [1, 2], job_id="approved", needs_approval=True)
+    await control(redis, "approved", Event.APPROVE, by="me")
+
+    async def stage_nothing(*_: Any) -> None:
+        pass
+
+    with patch.context() as patched:
+        patched.setattr(door, "stage", stage_nothing)
+        with pytest.raises(ResponseError, match="NOTSTAGED"):
+            await accept(redis, [1], job_id="lost")
+
+
+async def messages_are_taken_in(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """Requests through arq, steered before a worker takes them, and one that is wrong."""
+    settings = settings_with(server)
+    for event in (Event.PAUSE, Event.CANCEL):
+        await redis.enqueue_job("delete_contacts", _job_id=event, portal="main", contact_ids=[1, 2, 3])
+        await steer_job(redis, settings, event, event, by="me")
+    await redis.enqueue_job("delete_contacts", _job_id="bad", portal="main", contact_ids=["x"])
+    data = await read_message(redis, "bad")
+    assert data
+    with pytest.raises(BadSubmission):
+        await accept_message(redis, settings, "bad", data)
+
+
+async def lanes_work(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """A job to its end: sent, lost, looked up, tried again; then what has failed once more, until it is forgotten."""
+    job_id = await accept(redis, range(1, 41))
+    lane = await start_lane(redis)
+    assert await lane.renew()
+    await lose(redis, lane, await take(lane))
+    look_up = await take(lane, terms(batch_size=1))
+    assert look_up.call is Call.LOOK_UP
+    await answer(redis, lane, look_up)
+    again = await take(lane)
+    retried = [(replace(item, call=Call.PUT, failures=item.failures + 1), 0.0) for item in again.items]
+    assert await lane.settle(again, Settlement(items=retried, sent=1, retried=1, throttled=1))
+    await decide_all(redis, lane, Code.REJECTED)
+    assert (await read_job(redis, job_id)).state is State.COMPLETED
+    _, count = await retry_failed(redis, job_id, by="me")
+    assert count
+    await decide_all(redis, await start_lane(redis, "second"), Code.DELETED)
+    await forget_old_jobs(redis, -1.0)  # up to tomorrow
+    assert not await redis.exists(keys.job(job_id))
+
+
+async def decide_all(redis: ArqRedis, lane: LaneLedger, code: Code) -> None:
+    """Work off what there is, with a report of every call, until the lane is idle and has let go."""
+    while isinstance(batch := await lane.next_batch(terms(failure_threshold=1.0)), Batch):
+        at_ms = batch.server_ms()
+        records = []
+        for item in batch.items:
+            codes = bytes([code]) * len(item.positions)
+            record = Record(positions=item.positions, codes=codes, attempts=1, http_status=200, at_ms=at_ms)
+            records.append((item.segment, record))
+        report = CallReport(at_ms, batch.job_id, "put", batch.size, 0.1, 200, "ok")
+        assert await lane.settle(batch, Settlement(records=records, sent=1, calm=True, report=report))
+    assert isinstance(batch, Idle)
+
+
+async def portals_push_back(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """A push-back and a fault, each ended by a person; and work that is due later."""
+    await presence.beat(redis, "worker", [PORTAL], {PORTAL: "one"})
+    job_id = await accept(redis, range(1, 41))
+    lane = await start_lane(redis, configuration="one")
+    batch = await take(lane)
+    later = [(item, 600.0) for item in batch.items]
+    rest = NewRest(3600.0, StateReason.PUSH_BACK, 7200.0)
+    assert await lane.settle(batch, Settlement(items=later, sent=1, slow_down=True, batch_size=5, rest=rest))
+    await bound_rest(redis, PORTAL, 60.0)
+    await control(redis, job_id, Event.RESUME, by="me")
+    other = await take(lane, terms(batch_size=100))
+    fault = Settlement(items=[(item, 600.0) for item in other.items], stop=StateReason.PORTAL_AUTH, last_error="staged")
+    assert await lane.settle(other, fault)
+    assert (await read_job(redis, job_id)).state is State.PAUSED
+    await control(redis, job_id, Event.RESUME, by="me")
+    await control(redis, job_id, Event.CANCEL, by="me")
+    assert isinstance(await (await start_lane(redis, "next")).next_batch(terms()), Idle)
+    await presence.leave(redis, "worker", {PORTAL: "one"})
+
+
+async def lanes_die(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """Batches of dead lanes are taken back, of a job that pauses as well; a server's clock was set back meanwhile."""
+    going, pausing = await accept(redis, range(1, 41)), await accept(redis, range(1, 41))
+    held = {(await take(await start_lane(redis, name))).job_id for name in ("first", "second")}
+    assert held == {going, pausing}
+    await control(redis, pausing, Event.PAUSE, by="me")
+    seconds, _ = await redis.time()
+    await meddle(redis, "ZADD", keys.leases(PORTAL), (seconds + 10**6) * 1000, "of another time")
+    await meddle(redis, "ZREM", keys.leases(PORTAL), "first", "second")
+    assert len(await rescue(redis, PORTAL, 0.0)) == 2
+    assert (await read_job(redis, pausing)).state is State.PAUSED
+    dead = await start_lane(redis, "third")
+    await take(dead)
+    assert len(await take_over(redis, PORTAL, 0.0)) == 1
+    assert isinstance(await dead.next_batch(terms()), Lost)
+    await dead.release()
+
+
+async def people_steer(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """Limits, priorities, a log-in's turn, a job that is cancelled before it began, and lists brought up to date."""
+    await set_limits(redis, portal(PORTAL), by="me", requests_per_second=5.0, max_concurrency="default")
+    await reserve_turn(redis, PORTAL, terms())
+    job_id = await accept(redis, range(1, 41), priority=Priority.BACKGROUND)
+    lane = await start_lane(redis)
+    await answer(redis, lane, await take(lane))
+    await set_priority(redis, job_id, Priority.URGENT, by="me")
+    await control(redis, await accept(redis, [1, 2]), Event.CANCEL, by="me")
+    await Indexer().advance(redis)
+
+
+async def workers_log_in(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    store = RedisTokenStore(redis, PORTAL)
+    assert await store.begin_login(b"me")
+    await store.keep_login(b"me")
+    await store.count_attempt(b"attempt")
+    await store.give_back(b"attempt")
+    await store.remember_refusal("fingerprint", "wrong_password", 60.0)
+    await store.save(b"sealed", 60.0)
+    await store.forget(b"sealed")
+    await store.end_login(b"me")
+
+
+async def the_page_is_used(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
+        for confirmation in ({"count": "3", "do": "submit"}, {"do": "discard"}):
+            draft = await anna.upload("405\n406\n407\n")
+            assert (await anna.look(draft.location)).status == 200
+            assert (await anna.send(draft.location, **confirmation)).status == 303
+        assert (await anna.send("/logout")).status == 303
+
+
+async def a_worker_runs(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """What arq does around our functions, and what we do around arq."""
+    await meddle(redis, "ZADD", keys.QUEUE, 0, b"\xff")
+    async with simulator.running(World(10)) as simulated, working(settings_of(server, simulated)):
+        await redis.enqueue_job("delete_contacts", _job_id="by-arq", portal="main", contact_ids=[1, 2, 3])
+        await ended(redis, "by-arq")
+
+        async def told() -> bytes | None:
+            kept: bytes | None = await redis.get(result_key_prefix + "by-arq")
+            return kept
+
+        assert json.loads(await until(told))["r"] == "by-arq"
+
+
+SCENES: tuple[Scene, ...] = (
+    lists_come_in,
+    messages_are_taken_in,
+    lanes_work,
+    portals_push_back,
+    lanes_die,
+    people_steer,
+    workers_log_in,
+    the_page_is_used,
+    a_worker_runs,
+)
+
+
+def kind_of(key: str) -> str:
+    """The pattern of a key; the key itself where the catalogue has none for it, or more than one."""
+    kinds = [entry.pattern for entry in CATALOGUE if entry.matches(key)]
+    return kinds[0] if len(kinds) == 1 else key
+
+
+def kinds_of(written: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    return {(kind_of(key), writer) for key, writer in written}
+
+
+async def play(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> Watched:
+    async with watching(server, redis, patch) as watched:
+        for scene in SCENES:
+            await meddle(redis, "FLUSHALL")
+            await scene(redis, server, patch)
+    return watched
+
+
+async def test_the_catalogue_says_who_writes_each_key(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = await play(redis, server, monkeypatch)
+    told = await watched.written(redis)
+    by_scripts = kinds_of({(key, writer) for key, writer in told if writer})
+    declared = {(entry.pattern, script) for entry in CATALOGUE for script in entry.scripts}
+    assert by_scripts - declared == set(), "the catalogue does not say so"
+    assert declared - by_scripts == set(), "nobody has seen it"
+    by_modules = kinds_of(
+        {(key, "arq" if name.startswith("arq.") else name) for key, name in await watched.written_by_modules(redis)}
+    )
+    declared = {(entry.pattern, module) for entry in CATALOGUE for module in entry.modules}
+    assert by_modules - declared == set(), "the catalogue does not say so"
+    assert declared - by_modules == set(), "nobody has seen it"
+    directly = {kind_of(key) for key, writer in told if not writer}
+    assert directly == {entry.pattern for entry in CATALOGUE if entry.modules}
+
+
+async def test_every_writer_is_told_from_the_others(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watching(server, redis, monkeypatch) as watched:
+        await meddle(redis, "SET", "by a test", 1)
+        await redis.get("read")
+        await redis.set("by a client", b'\x00"\\')
+        await presence.beat(redis, "worker", [])
+        assert await (await start_lane(redis)).renew()
+    told = await watched.written(redis)
+    assert {(MEDDLING, ("SET", "by a test", "1"))} <= watched.commands
+    assert told == {
+        ("by a client", ""),
+        (keys.KNOWN_PORTALS, ""),
+        (keys.WORKERS, ""),
+        (keys.leases(PORTAL), "acquire"),
+        (keys.leases(PORTAL), "renew"),
+    }
+    assert {name for _, name in await watched.written_by_modules(redis)} == {"jobs.lanes.presence"}
+
+
+def test_every_script_writes_something() -> None:
+    assert {script for entry in CATALOGUE for script in entry.scripts} == set(scripts_by_hash().values())
