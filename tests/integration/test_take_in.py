@@ -203,7 +203,7 @@ async def test_another_request_under_the_same_id_stands(
     assert await steer(redis, settings, Event.PAUSE) is State.PAUSED
     assert (await read_job(redis, "mine")).total == 1
     assert (await result(redis))["s"] is False
-    assert "exists already" in (await result(redis))["r"]
+    assert "already exists" in (await result(redis))["r"]
 
 
 @pytest.mark.parametrize(("event", "state"), [(Event.CANCEL, State.CANCELLED), (Event.PAUSE, State.PAUSED)])
