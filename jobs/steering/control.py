@@ -19,17 +19,17 @@ CONTROL = Script("control")
 async def control(
     redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: StateReason = StateReason.OPERATOR
 ) -> State:
-    """Do as `carry_out`, and return the job's state now."""
+    """Like `carry_out`, but return only the job's state."""
     return (await carry_out(redis, job_id, event, by=by, lanes=lanes, reason=reason)).state
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of it.
+    """The result of a request.
 
     Attributes:
         state: the job's state now.
-        rest_until_ms: until when the portal had asked for a rest that a resume has ended, Unix milliseconds; None if
+        rest_until_ms: end of the rest that the portal had asked for and a resume cut short, Unix milliseconds; None if
             there was none.
     """
 
@@ -47,12 +47,12 @@ async def carry_out(
         job_id: the job's ID.
         event: PAUSE, RESUME, CANCEL or APPROVE.
         by: who asks; kept with the job.
-        lanes: how many lanes to wake where the job goes on.
+        lanes: how many lanes to wake if the job goes on.
         reason: the state_reason of a pause.
 
     Raises:
         UnknownJob: no such job.
-        IllegalMove: its state does not allow that.
+        IllegalMove: its state does not allow the event.
     """
     key = known_key(job_id)
     portal = await redis.execute_command("HGET", key, "portal")
