@@ -157,7 +157,7 @@ def test_one_id_is_one_job(home: Home, service: Service, portal: MakePortal) -> 
 
 #: What is wrong with a request: its arguments by position and by name, and a word that tells.
 WRONG: list[tuple[list[Any], dict[str, Any], str]] = [
-    (["main", [1, 2]], {}, "by position"),
+    (["main", [1, 2]], {}, "positional"),
     ([], {"portal": "nowhere", "contact_ids": [1]}, "nowhere"),
     ([], {"contact_ids": [1]}, "portal: given nothing"),
     ([], {"portal": "main"}, "contact_ids: given nothing"),
