@@ -1,1 +1,1 @@
-"""The one door through which a job comes in."""
+"""The one way in for every job."""

@@ -1,4 +1,4 @@
-"""Accepting what other services put into the queue with plain arq, as a job or as one that has failed."""
+"""Accepting what other services enqueue with plain arq, as a job or as a failed job."""
 
 import asyncio
 import hashlib
@@ -14,24 +14,24 @@ from jobs.arq_messages.request import Request, read_request
 from jobs.words.errors import BadSubmission, JobExists
 from jobs.words.job_ids import check_job_id
 
-#: Who submits, as far as anybody knows: arq does not tell.
+#: Who submits: arq does not record more.
 _BY = "arq"
 
 
 async def accept(redis: ArqRedis, settings: Settings, arq_job_id: str, data: bytes) -> str:
-    """Accept a message as a job, or keep it as a job that has failed. Doing it twice is the same as once.
+    """Accept a message as a job, or keep it as a failed job. Accepting a message twice has the effect of once.
 
     Args:
         redis: the connection.
         settings: the configured portals.
         arq_job_id: arq's ID of the message, which becomes the job's.
-        data: the message as it lay in Redis, whatever it is.
+        data: the message as it was in Redis, whatever it is.
 
     Returns:
         The job's ID.
 
     Raises:
-        BadSubmission: the request is wrong, and stands in Redis as a job that has failed.
+        BadSubmission: the request is wrong, and is kept as a failed job.
         JobExists: the ID is taken by another request, which stays as it is.
     """
     request = await asyncio.to_thread(read_request, data)
@@ -41,7 +41,7 @@ async def accept(redis: ArqRedis, settings: Settings, arq_job_id: str, data: byt
     try:
         check_job_id(arq_job_id)
     except BadSubmission as error:
-        # Such a name could break a key or a URL, so what it asked for is not done, and is kept under another one.
+        # Such an ID could break a key or a URL, so the request is refused and kept under another ID.
         request.problems.append(str(error))
         arq_job_id = f"arq-{hashlib.sha256(arq_job_id.encode()).hexdigest()[:16]}"
     if request.problems or portal is None:
@@ -52,7 +52,7 @@ async def accept(redis: ArqRedis, settings: Settings, arq_job_id: str, data: byt
 
 
 async def refuse(redis: ArqRedis, job_id: str, request: Request) -> None:
-    """Keep a request that is wrong as a job that has failed.
+    """Keep a wrong request as a failed job.
 
     Raises:
         BadSubmission: always; the message says what is wrong.
@@ -68,7 +68,7 @@ async def refuse(redis: ArqRedis, job_id: str, request: Request) -> None:
 
 
 def submission_of(request: Request, portal: Portal, job_id: str) -> Submission:
-    """Return what a request without problems asks for.
+    """Return the submission that a request without problems asks for.
 
     Args:
         request: the request.

@@ -1,6 +1,6 @@
-"""Keeping a request that cannot be accepted as a job that has failed.
+"""Keeping a request that cannot be accepted as a failed job.
 
-Otherwise nobody would learn of it but a service that waits for arq's result.
+Otherwise only a service that waits for arq's result would learn of it.
 """
 
 import hashlib
@@ -28,19 +28,19 @@ async def reject_job(
     label: str = "",
     priority: Priority = Priority.NORMAL,
 ) -> bool:
-    """Make a job in state `failed`, with nothing in it. A job that has the ID already stays as it is.
+    """Create an empty job in state `failed`. A job that already has the ID stays as it is.
 
     Args:
         redis: the connection.
         job_id: its ID.
         error: what was wrong and what was expected; its `last_error`.
         by: who submits; kept with the job.
-        portal: the portal asked for, if that is a name; empty where it is not.
-        label: the label asked for, if it can be one.
+        portal: the portal asked for; empty where that cannot be a portal's name.
+        label: the label asked for; empty where that cannot be a label.
         priority: the priority asked for.
 
     Returns:
-        False if the ID is taken by something else than this very refusal.
+        False if the ID is taken by anything but this same refusal.
     """
     digest = hashlib.sha256(f"refused\n{error}".encode()).hexdigest()
     fields: dict[str, str | float] = {

@@ -1,4 +1,4 @@
-"""Lists on their way in: written under a name of their own first, so that a job appears with all of its list."""
+"""Lists on their way in: written under a temporary key first, so that a job appears with its whole list."""
 
 from arq.connections import ArqRedis
 from pyroaring import BitMap
@@ -7,7 +7,7 @@ from ulid import ULID
 from jobs.store import keys
 from jobs.words.contact_ids import segments
 
-#: A list of which no job was made is forgotten after this time.
+#: A staged list that never became a job is forgotten after this time.
 _STAGING_S = 3600
 
 #: Segments sent at once, 256 KiB each at most, so that memory stays flat.
@@ -15,7 +15,7 @@ _TOGETHER = 16
 
 
 def new_place() -> str:
-    """Return the key under which a list can be staged."""
+    """Return a new key under which a list can be staged."""
     return keys.staging(str(ULID()))
 
 
@@ -24,10 +24,10 @@ async def stage(redis: ArqRedis, staged: str, ids: BitMap) -> None:
 
     Args:
         redis: the connection.
-        staged: where, as `new_place` gave it.
+        staged: the key, from `new_place`.
         ids: the contact IDs.
     """
-    # In transactions, so that no staged list is ever left without an end to its life.
+    # In transactions, so that no staged list is ever left without an expiry.
     pipe = redis.pipeline(transaction=True)
     for number, segment in enumerate(segments(ids)):
         pipe.execute_command("HSET", staged, str(number), segment)

@@ -1,4 +1,4 @@
-"""What is submitted, made by the one function that knows the portal and its gates."""
+"""What is submitted, built by the one function that knows the portal and its gates."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -17,23 +17,23 @@ class Approval(Enum):
     NEEDED = "needed"
     """A user, whatever the size: the list was above the limit when it was shown to them."""
     GIVEN = "given"
-    """Whoever starts the job has agreed to it already, and is the only one who could approve it."""
+    """No one: the user who starts the job has already agreed to it, and is the only one who could approve it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A request to delete contacts. Make it with `submission_for`, which knows the gates.
+    """A request to delete contacts. Build it with `submission_for`, which knows the gates.
 
     Attributes:
         portal: name of a configured portal.
         ids: the contact IDs, at least one.
-        needs_approval: a user has to `approve` before anything is sent.
-        job_id: the job's ID if the caller chose one; it makes sending twice safe.
+        needs_approval: whether a user has to `approve` it before anything is sent.
+        job_id: the job's ID if the caller chose one, which makes it safe to submit twice.
         label: free text for people, at most 200 characters.
         duplicates: how many IDs of the list were repetitions.
-        lanes: how many lanes may work on it at once: the portal's `max_concurrency`.
-        priority: how often its turn comes among the other jobs of the portal.
-        by: who submits; kept with the job. Empty where that is not known.
+        lanes: how many lanes can work on it at the same time: the portal's `max_concurrency`.
+        priority: how often it gets a turn among the other jobs of the portal.
+        by: who submits; kept with the job. Empty if that is not known.
     """
 
     portal: str
@@ -58,17 +58,17 @@ def submission_for(
     duplicates: int = 0,
     priority: Priority = Priority.NORMAL,
 ) -> Submission:
-    """Return the request to delete contacts of a portal, with the portal's gates in it.
+    """Return the request to delete contacts of a portal, with the portal's gates applied.
 
     Args:
         portal: the portal's settings.
         ids: the contact IDs, at least one.
         by: who submits; kept with the job.
-        approval: an exception from `approval_above`, where there is one.
+        approval: whether an exception from `approval_above` applies.
         job_id: the job's ID if the caller chose one.
         label: free text for people.
         duplicates: how many IDs of the list were repetitions.
-        priority: how often its turn comes.
+        priority: how often it gets a turn among the other jobs of the portal.
     """
     return Submission(
         portal=portal.name,

@@ -1,4 +1,4 @@
-"""Accepting a job: the one door through which every list of contact IDs comes in."""
+"""Accepting a job: the one way in for every list of contact IDs."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ class Accepted:
 
     Attributes:
         job_id: its ID.
-        created: False if the same request had been accepted before.
+        created: False if the same request was accepted before.
         state: its state, if it was created.
     """
 
@@ -43,7 +43,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a user asked of a job before it was accepted; it is done in the same step.
+    """What a user asked of a job before it was accepted; carried out in the step that accepts it.
 
     Attributes:
         event: PAUSE, CANCEL or APPROVE, and possible in the job's first state.
@@ -60,10 +60,10 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
     Args:
         redis: the connection.
         submission: the request.
-        asked: what a user has asked of the job already. A job that exists is not steered by it.
+        asked: what a user has already asked of the job; ignored if the job exists.
 
     Raises:
-        BadSubmission: no contact IDs, or an ID or label that cannot be one.
+        BadSubmission: no contact IDs, or an invalid job ID or label.
         JobExists: the ID is taken by another request.
         redis.exceptions.RedisError: Redis is away, or refuses.
     """
@@ -89,7 +89,7 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
     try:
         reply = await _stage_and_create(redis, submission.ids, job_keys, arguments)
     except _NotStaged:
-        # Parts of the list were lost with a server that failed over in the middle of it.
+        # The server failed over while the list was being written, and parts of it were lost.
         reply = await _stage_and_create(redis, submission.ids, job_keys, arguments)
     told = reply[1].decode()
     if reply[0] != b"created":
@@ -103,30 +103,30 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
 
 
 def first_state(submission: Submission) -> State:
-    """Return the state in which a job begins."""
+    """Return the state in which the job begins."""
     return State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
 
 
 def request_digest(portal: str, ids: BitMap) -> str:
-    """Fingerprint what is asked: the same portal and the same set of contact IDs, however written."""
+    """Fingerprint a request: equal for the same portal and the same set of contact IDs, however written."""
     return hashlib.sha256(f"{portal}\n{digest(ids)}".encode()).hexdigest()
 
 
 class _NotStaged(ResponseError):
-    """Not all of the list is there; nothing was accepted."""
+    """Parts of the staged list are missing; nothing was accepted."""
 
 
 async def _stage_and_create(
     redis: ArqRedis, ids: BitMap, job_keys: tuple[str, str, str], arguments: Sequence[str | float]
 ) -> list[bytes]:
-    """Write the list, and make the job of it in one step: the whole list, or nothing."""
+    """Stage the list, then create the job from it in one step: the whole list, or nothing."""
     staged = new_place()
     job, portal, index = job_keys
     try:
         await stage(redis, staged, ids)
         reply: list[bytes] = await CREATE_JOB(redis, [job, staged, portal, index], arguments)
     except ResponseError as error:
-        # Where memory is short, half a list must not lie there for an hour.
+        # Where memory is short, half a list must not take it up for an hour.
         with contextlib.suppress(RedisError):
             await redis.unlink(staged)
         if "NOTSTAGED" in str(error):

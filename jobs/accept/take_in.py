@@ -1,4 +1,4 @@
-"""Steering a job that another service has handed in a moment ago, before a worker took it."""
+"""Accepting a job that another service has just submitted, so that a user can steer it before a worker takes it."""
 
 import asyncio
 import time
@@ -16,15 +16,15 @@ from jobs.store.times import iso
 from jobs.words.errors import BadSubmission, JobExists, NotDue
 from jobs.words.states import MOVES, Event, State, refused
 
-#: Workers leave the message alone for so long. One that takes it all the same makes the very same job of it.
+#: How long workers leave the message alone. One that takes it all the same creates the very same job from it.
 _HOLD_MS = 10_000
 
 
 async def take_in(redis: ArqRedis, settings: Settings, job_id: str, asked: Asked | None = None) -> State | None:
-    """Do what a worker would do with the message that a job is still in, and what is asked of the job in the same step.
+    """Accept the message that a job is still in, as a worker would, and steer the job in the same step.
 
-    Call it before a job is steered. A worker that takes the message at the same moment does no harm: whoever is first
-    makes the job, and the other one finds it.
+    Call it before steering a job. A worker that takes the message at the same moment does no harm: whichever is first
+    creates the job, and the other one finds it.
 
     Args:
         redis: the connection.
@@ -33,13 +33,13 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, asked: Asked
         asked: what a user asks of the job; None for what can wait until the job exists.
 
     Returns:
-        The job's state if what is asked was done; None if the job is still to be steered, because there is no message,
-        or somebody else has made the job of it.
+        The job's state if the request was carried out; None if the job still has to be steered, because there is no
+        message or a worker has already created the job from it.
 
     Raises:
-        UnknownJob: there can be no job of this ID.
-        IllegalMove: a job that waits does not allow that; the message is left alone.
-        NotDue: the sender has put the job off, and this would start it.
+        UnknownJob: there can be no job with this ID.
+        IllegalMove: the first state of the job does not allow the event; the message is left alone.
+        NotDue: the sender deferred the job, and this would start it.
         UnknownPortal: its portal is not configured here.
     """
     digest = await redis.execute_command("HGET", known_key(job_id), "digest")
@@ -65,18 +65,18 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, asked: Asked
         else:
             await refuse(redis, job_id, request)
     except (BadSubmission, JobExists) as error:
-        answer = error  # for the sender; whoever steers finds the job that there is now
+        answer = error  # for the sender; the user finds the job that exists now
     if is_ours:
         await finish_message(redis, job_id, request.enqueued_ms, answer)
     return state if asked else None
 
 
 def _check(submission: Submission, asked: Asked | None, due_ms: float) -> None:
-    """Let through only what a job that begins allows, and nothing that starts one which the sender has put off.
+    """Check that the job's first state allows what is asked, and that it starts no job before the sender wants it.
 
     Raises:
-        IllegalMove: its first state does not allow that.
-        NotDue: it is put off.
+        IllegalMove: its first state does not allow the event.
+        NotDue: the sender deferred the job.
     """
     first = first_state(submission)
     if asked and (first, asked.event) not in MOVES:
@@ -84,14 +84,16 @@ def _check(submission: Submission, asked: Asked | None, due_ms: float) -> None:
     cannot_start = asked is not None and asked.event in {Event.PAUSE, Event.CANCEL}
     if not cannot_start and due_ms > time.time() * 1000:
         until = iso(round(due_ms))
-        raise NotDue(f"job {submission.job_id} is put off until {until}; until then, pause or cancel it")
+        raise NotDue(
+            f"job {submission.job_id} is deferred until {until}; until then it can only be paused or cancelled"
+        )
 
 
 async def _leave_nothing_behind(redis: ArqRedis, job_id: str, request: Request) -> None:
-    """Take a message out of the queue whose job stands already.
+    """Take a message out of the queue whose job already exists.
 
-    Usually a worker is about to do so. If somebody died between the two, and the sender had put the job off for longer
-    than jobs are kept, it would come back when it has been cancelled and forgotten.
+    Usually a worker is about to do so. But if the process that created the job died before that, and the sender had
+    deferred the job for longer than jobs are kept, the job would come back after it was cancelled and forgotten.
     """
     if await hold_message(redis, job_id, _HOLD_MS):
         await finish_message(redis, job_id, request.enqueued_ms, job_id)

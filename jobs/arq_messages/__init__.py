@@ -1,1 +1,1 @@
-"""Jobs that other services submit with plain arq, as they are in the queue."""
+"""Jobs that other services submit with plain arq, while they are in the queue."""

@@ -1,7 +1,7 @@
-"""A message of arq as it lies in Redis, read without executing any of it.
+"""arq's messages as they are in Redis, read without executing any of their content.
 
-Other services hand in jobs with plain arq. What they wrote is JSON, or it is not read at all: a pickle, arq's own
-default, would run whatever its sender put into it.
+Other services submit jobs with plain arq. Only messages in JSON are read: a pickle, arq's own default, would run
+whatever its sender put into it.
 """
 
 import secrets
@@ -21,12 +21,12 @@ from jobs.words.errors import BadSubmission
 from jobs.words.job_ids import check_job_id
 
 FUNCTION = "delete_contacts"
-"""Name of the arq function through which jobs are handed in."""
+"""Name of the arq function through which jobs are submitted."""
 
 KEEP_RESULT_S = 86_400
 """How long arq's result of such a message is kept, seconds."""
 
-#: 9999-12-31: arq's main loop dies of a time that Python's datetime cannot hold.
+#: 9999-12-31: a time that Python's datetime cannot represent would crash arq's main loop.
 _LAST_MS = 253_402_300_799_000
 
 
@@ -40,25 +40,25 @@ class Envelope(msgspec.Struct):
 
 
 class UnreadableMessage(CrmSweepError, ValueError):
-    """The bytes are no message in JSON; the message says what they are and what was expected."""
+    """The bytes are not a message in JSON; the error's text says what they are and what was expected."""
 
 
 _decode = msgspec.json.Decoder(Envelope).decode
 
 
 def open_envelope(data: bytes) -> Envelope:
-    """Read a message as far as its arguments.
+    """Read a message, leaving its arguments undecoded.
 
     Args:
-        data: as it stands under `arq:job:{id}`.
+        data: the message, from `arq:job:{id}`.
 
     Raises:
-        UnreadableMessage: it is not one, or not in JSON.
+        UnreadableMessage: it is not a message, or not in JSON.
     """
     try:
         return _decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:  # the latter for brackets within brackets without end
-        given = "a Python pickle, which is never loaded" if data[:1] == b"\x80" else f"not a message of arq ({error})"
+    except (msgspec.MsgspecError, RecursionError) as error:  # the latter for brackets nested without end
+        given = "a Python pickle, which is never loaded" if data[:1] == b"\x80" else f"not an arq message ({error})"
         wanted = "expected JSON: give arq a job_serializer such as orjson.dumps"
         raise UnreadableMessage(f"the message is {given}; {wanted}") from None
 
@@ -68,9 +68,9 @@ class Waiting:
     """A message that waits in the queue, or is being worked on.
 
     Attributes:
-        size: bytes of its payload.
-        tail: the last of them.
-        due_ms: not to be worked on before, Unix milliseconds.
+        size: length of its payload in bytes.
+        tail: the last bytes of the payload.
+        due_ms: when it is due, Unix milliseconds.
     """
 
     size: int
@@ -79,7 +79,7 @@ class Waiting:
 
 
 async def find_message(redis: Redis, arq_job_id: str) -> Waiting | None:
-    """Look whether a message waits in our queue whose ID can be a job's, without reading all of it."""
+    """Find a message in our queue without reading all of it; None if there is none, or its ID cannot be a job's."""
     try:
         check_job_id(arq_job_id)
     except BadSubmission:
@@ -94,7 +94,7 @@ async def find_message(redis: Redis, arq_job_id: str) -> Waiting | None:
 
 
 async def read_message(redis: Redis, arq_job_id: str) -> bytes | None:
-    """Read the payload of a message; None if there is none (any more)."""
+    """Read the payload of a message; None if there is none, or no longer."""
     data: bytes | None = await redis.get(job_key_prefix + arq_job_id)
     return data
 
@@ -106,15 +106,15 @@ async def read_head(redis: Redis, arq_job_id: str) -> bytes:
 
 
 async def hold_message(redis: Redis, arq_job_id: str, ttl_ms: int) -> bool:
-    """Mark a message as being worked on, in arq's way, so that no worker takes it meanwhile.
+    """Mark a message as being worked on, as arq does, so that no worker takes it.
 
     Returns:
-        False if a worker has it.
+        False if a worker has it already.
     """
     mark, token = in_progress_key_prefix + arq_job_id, secrets.token_hex(8).encode()
     if await redis.set(mark, token, nx=True, px=ttl_ms):
         return True
-    return bool(await redis.get(mark) == token)  # it is ours, and only the reply that said so got lost
+    return bool(await redis.get(mark) == token)  # it is ours, and only the reply that said so was lost
 
 
 async def finish_message(redis: Redis, arq_job_id: str, enqueued_ms: int, answer: str | Exception) -> None:
@@ -122,8 +122,8 @@ async def finish_message(redis: Redis, arq_job_id: str, enqueued_ms: int, answer
 
     Args:
         redis: the connection.
-        arq_job_id: the message.
-        enqueued_ms: when it was handed in.
+        arq_job_id: the message's ID.
+        enqueued_ms: when it was enqueued, Unix milliseconds.
         answer: what the sender is told: the job's ID, or what was wrong.
     """
     now_ms = server_ms(await redis.time())

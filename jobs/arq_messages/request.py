@@ -1,6 +1,6 @@
-"""What another service asks for with plain arq, read and judged. Pure: nothing is looked up and nothing is done.
+"""What another service asks for with plain arq, read and validated. Pure functions, without any I/O.
 
-Reading never fails. It gives what could be read, for people who look at a job before a worker took it, and everything
+Reading never fails. It returns what could be read, for users who look at a job before a worker takes it, and everything
 that is wrong, for the worker that has to refuse it.
 """
 
@@ -21,20 +21,20 @@ from jobs.words.priority import Priority
 
 _NAMES = ("portal", "contact_ids", "label", "priority")
 
-#: The list is read in parts of about so many bytes, so that its integers never stand in memory all at once.
+#: The list is read in parts of about this size, so that its integers are never all in memory together.
 _PART_BYTES = 500_000
 
 _PORTAL = "the name of a configured portal"
 _LIST = "a list of contact IDs"
 _CONTACT_ID = f"an integer from {MIN_CONTACT_ID} to {MAX_CONTACT_ID}"
-_CALL = f"arguments by name: {', '.join(_NAMES)}"
+_CALL = f"keyword arguments: {', '.join(_NAMES)}"
 
 _ContactId: TypeAlias = Annotated[int, msgspec.Meta(ge=MIN_CONTACT_ID, le=MAX_CONTACT_ID)]
 _contact_id = msgspec.json.Decoder(_ContactId).decode
 _contact_ids = msgspec.json.Decoder(list[_ContactId]).decode
 _values = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-#: What reading JSON raises; the latter for brackets within brackets without end.
+#: What reading JSON raises; the latter for brackets nested without end.
 _NOT_THAT = (msgspec.MsgspecError, RecursionError)
 
 
@@ -43,15 +43,15 @@ class Request:
     """A request as far as it can be read.
 
     Attributes:
-        function: the arq function that is called; empty where the message cannot be read at all.
-        portal: the name asked for; empty where it cannot be one.
-        ids: the contact IDs, those of a list that is wrong in places included.
-        duplicates: how many of them stood there more than once.
-        label: free text; empty where there is none that can be used.
-        priority: how often the job's turn is to come.
-        enqueued_ms: when it was handed in, Unix milliseconds; 0 where that cannot be read.
-        problems: everything that is wrong, each with what was given and what was expected. None: it can be accepted,
-            if the portal is configured.
+        function: the arq function that is called; empty if the message cannot be read at all.
+        portal: the portal asked for; empty if that cannot be a portal's name.
+        ids: the contact IDs, including those of a list that is wrong in places.
+        duplicates: how many contact IDs of the list were repetitions.
+        label: free text; empty if there is none, or none that is valid.
+        priority: how often the job gets a turn.
+        enqueued_ms: when it was enqueued, Unix milliseconds; 0 if that cannot be read.
+        problems: everything that is wrong, each with what was given and what was expected. If there are none, the
+            request can be accepted, provided that the portal is configured.
     """
 
     function: str = ""
@@ -68,10 +68,10 @@ def read_request(data: bytes) -> Request:
     """Read a message for `delete_contacts`.
 
     Takes 0.05 s for a million neighbouring contact IDs, about a second for a million scattered over the whole range,
-    and little memory beside the message.
+    and little memory besides the message.
 
     Args:
-        data: as it stands under `arq:job:{id}`.
+        data: the message, from `arq:job:{id}`.
     """
     request = Request()
     try:
@@ -81,7 +81,7 @@ def read_request(data: bytes) -> Request:
         return request
     request.function, request.enqueued_ms = envelope.function, envelope.enqueued_ms
     if not _is_empty_list(envelope.args):
-        request.problems.append(f"given arguments by position, expected {_CALL}")
+        request.problems.append(f"given positional arguments, expected {_CALL}")
     try:
         arguments = msgspec.json.decode(envelope.kwargs, type=dict[str, msgspec.Raw])
     except _NOT_THAT:
@@ -160,14 +160,14 @@ def _read_ids(request: Request, given: bytes | None) -> None:
 
 
 def _sort_out(part: bytes, index: int) -> tuple[list[int], int, str]:
-    """Read a part of the list that holds something else as well.
+    """Read a part of the list that does not consist of contact IDs alone.
 
     Args:
-        part: values separated by commas; cut in the middle of one where that is a list or a text with a comma in it.
-        index: place of the part's first value in the list.
+        part: values separated by commas; cut in the middle of a value if that is a list or a text with a comma in it.
+        index: index of the part's first value in the list.
 
     Returns:
-        The contact IDs among the values, how many values there are, and what is wrong with the first other one.
+        The contact IDs among the values, how many values there are, and what is wrong with the first of the others.
     """
     try:
         values = _values(b"[%b]" % part)

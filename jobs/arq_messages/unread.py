@@ -1,9 +1,9 @@
-"""A job that another service has handed in with plain arq and that no worker has taken yet.
+"""A job that another service has submitted with plain arq and that no worker has taken yet.
 
-It is shown at once, under its ID, as far as its message can be read; whether it is accepted is for a worker to say.
-The list is read once per process and message: 0.05 s for 100,000 contact IDs scattered over the whole range, about a
-second for a million, a twentieth of that for neighbours, in a thread; looking at it again costs two round trips. A
-message of more than `_LARGEST` bytes is not opened: it is shown by its ID alone, with a total of 0.
+It is shown immediately, under its ID, as far as its message can be read; whether it is accepted is up to a worker. The
+list is read once per process and message, in a thread: 0.05 s for 100,000 contact IDs scattered over the whole range,
+about a second for a million, a twentieth of that for neighbours. Reading the job again costs two round trips. A message
+of more than `_LARGEST` bytes is not opened: it is shown by its ID alone, with a total of 0.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from jobs.lanes.presence import is_anybody_there
 from jobs.words.reasons import StateReason
 from jobs.words.states import State
 
-#: About six million contact IDs. Who hands in more at once is better served by a streamed list over HTTP.
+#: About six million contact IDs. Longer lists are better streamed over HTTP.
 _LARGEST = 64 * 1024 * 1024
 
 _LARGE_ONE = re.compile(rb'\s*\{[^\[{]*"f"\s*:\s*"%b"' % FUNCTION.encode())
 
-#: What messages said, by job ID and what tells one message from the next under the same ID: size and last bytes, which
-#: hold the time at which it was handed in.
+#: What messages said, by job ID and by what tells one message from the next under the same ID: its size and its last
+#: bytes, which contain the time at which it was enqueued.
 _read: OrderedDict[tuple[str, int, bytes], dict[str, str]] = OrderedDict()
 _KEPT = 256
 
@@ -33,7 +33,7 @@ async def read_unread(redis: Redis, job_id: str) -> dict[str, str] | None:
     """Read a job from the message that it is still in.
 
     Returns:
-        Its facts, as far as they are known, under the names of a job's hash; None if there is no such message.
+        Its facts, as far as they are known, named as in a job's hash; None if there is no such message.
     """
     waiting = await find_message(redis, job_id)
     if waiting is None:

@@ -1,1 +1,1 @@
-"""Reading lists of contact IDs, whatever form they come in."""
+"""Reading lists of contact IDs in any of their forms."""

@@ -1,4 +1,4 @@
-"""Lists that are one column of a CSV file: a header, then rows that are all as wide as it."""
+"""Lists that are one column of a CSV file: a header, then rows that are all as wide as the header."""
 
 import csv
 import re
@@ -20,15 +20,15 @@ _GROUP_NEXT = re.compile(r"[0-9]{3}\s*")
 class CsvForm:
     """The ID column of a CSV file whose first row is a header.
 
-    Every row has as many cells as the header. Empty cells beyond them do no harm where all rows have the same number of
-    them, and they leave no doubt about which cell is the ID. A row of another width, or with broken quoting, is a bad
-    line: what stands in its ID column may be anything. Rows without any content are blank lines.
+    Every row has as many cells as the header. Extra empty cells at the end do no harm if all rows have the same number
+    of them and leave no doubt about which cell is the ID. A row of another width, or with broken quoting, is a bad
+    line: its ID column could hold anything. Rows without any content are blank lines.
 
     Args:
         tally: where the IDs go.
         column: name of the ID column; by default any of the usual names.
-        multiline: a field may go over several lines, whatever stands in them. Otherwise it may as long as none of the
-            lines could be a row with another contact ID.
+        multiline: a field can span several lines, whatever they contain. Otherwise it can only if none of the lines
+            could be a row with another contact ID.
         line: number of the first line.
     """
 
@@ -60,8 +60,8 @@ class CsvForm:
         self._read(last, final=True)
         if self._numbered_rows and self._numbered_rows == self._tally.records:
             raise self._tally.error(
-                "the rows have a cell more than the header, and their first cells count from 1: these may be the "
-                "numbers of the rows, and the contact IDs stand beside them; give each column a name in the header"
+                "the rows have one cell more than the header, and their first cells count up from 1: these may be row "
+                "numbers, with the contact IDs in the next column; name every column in the header"
             )
         return Layout(
             form="csv",
@@ -75,7 +75,7 @@ class CsvForm:
         )
 
     def _read(self, lines: bytes, *, final: bool = False) -> bytes:
-        """Read all rows of some whole lines; what comes back is the beginning of a row that goes on."""
+        """Read all rows of some whole lines, and return the beginning of a row that is not complete yet."""
         if self._header is None:
             header = read_header(
                 lines, self._tally, column=self._column, multiline=self._multiline, line=self._line, final=final
@@ -106,7 +106,7 @@ class CsvForm:
             rows += b"\n"
         delimiter = self._columns.delimiter.encode()
         row_count = rows.count(b"\n")
-        # Each line end becomes a cell of its own, so that a row of another width shows as a cell out of place.
+        # Each line end becomes a cell of its own, so that a row of another width shows up as a cell out of place.
         cells = rows.replace(b"\n", delimiter + b"\n" + delimiter).split(delimiter)
         cells.pop()
         step = self._columns.width + 1
@@ -115,7 +115,7 @@ class CsvForm:
         return self._add_run(b",".join(cells[self._columns.position :: step]), row_count)
 
     def _read_quoted(self, lines: bytes) -> bool:
-        """Read rows with quotes that all have as many cells as the header; like `_read_plain` otherwise."""
+        """Like `_read_plain`, for rows with quotes."""
         if not self._is_simple():
             return False
         rows = csv.reader(StringIO(lines.decode("latin-1"), newline=""), delimiter=self._columns.delimiter, strict=True)
@@ -143,7 +143,7 @@ class CsvForm:
         return True
 
     def _is_simple(self) -> bool:
-        """Tell whether rows as wide as the header leave no doubt."""
+        """Check whether rows as wide as the header leave no doubt."""
         return not (self._usual_surplus and self._columns.position) and not self._columns.nameless
 
     def _add_run(self, numbers: bytes, count: int) -> bool:
@@ -154,7 +154,7 @@ class CsvForm:
         return True
 
     def _read_rows(self, data: bytes, *, final: bool) -> bytes:
-        """Read rows one by one, with everything that CSV allows."""
+        """Read rows one by one, with all that CSV allows."""
         lines = split_lines(data)
         rows = Rows(lines, self._columns.delimiter, final=final)
         for row in rows:
@@ -180,13 +180,13 @@ class CsvForm:
             self._take_id(cells, line)
 
     def _doubt(self, cells: list[str], surplus: int) -> str:
-        """Say why it is not certain which cell of a row holds its contact ID; empty if it is."""
+        """Return why it is not certain which cell of a row holds its contact ID; empty if it is certain."""
         usual = self._usual_surplus = surplus if self._usual_surplus is None else self._usual_surplus
         if (surplus or self._columns.nameless) and (other := self._other_id(cells)):
             return f"the contact ID may be {other}"
         if self._columns.position and surplus != usual:
-            # A delimiter that is text makes one row longer than the others, and pushes an empty cell off its place.
-            return f"the rows before have {self._columns.width + usual}"
+            # A delimiter that is text makes one row longer than the others, and shifts an empty cell.
+            return f"the rows before it have {self._columns.width + usual}"
         return ""
 
     def _take_id(self, cells: list[str], line: str) -> None:
@@ -200,18 +200,18 @@ class CsvForm:
                 self._tally.reject(self._line, text.encode("latin-1"), str(error))
         else:
             self._tally.add(contact_id)
-            # Some exporters number the rows, and have no name for that column.
+            # Some exporters number the rows, and leave that column without a name.
             is_number = not self._columns.position and contact_id == self._tally.records
             if is_number and len(cells) > self._columns.width and contact_id_in(cells[1]) is not None:
                 self._numbered_rows += 1
 
     def _is_other_header(self, cells: list[str]) -> bool:
-        """Tell whether tables were joined: a row names an ID column, and is not the header once more."""
+        """Check whether tables were concatenated: the row names an ID column, and does not repeat the header."""
         names = [name.lstrip("\ufeff").strip(' \t"') for name in decoded(cells)]
         return bool(find_ids(names, self._column)) and (self._header is None or not self._header.is_named(names))
 
     def _other_id(self, cells: list[str]) -> str:
-        """Say which other contact ID a row with cells beyond the named ones may mean; empty if there is no doubt."""
+        """Return the other contact ID that a row with cells beyond the named ones may mean; empty if there is none."""
         first, second = cells[self._columns.position : self._columns.position + 2]
         if _GROUP_FIRST.fullmatch(first) and _GROUP_NEXT.fullmatch(second):
             return first.strip() + second.strip()
@@ -220,16 +220,16 @@ class CsvForm:
         return next(iter(self._columns.other_ids(cells)), "").strip()
 
     def _take_multiline(self, lines: list[str], cells: list[str]) -> None:
-        """Count a row over several lines, if its lines cannot mean anything else."""
+        """Count a row that spans several lines, if its lines cannot mean anything else."""
         contact_id = contact_id_in(cells[self._columns.position]) if len(cells) > self._columns.position else None
         other = None if self._multiline else read_otherwise(lines, self._columns, contact_id)
         if other is not None:
             number, other_id = other
             first, last, alone = self._line, self._line + len(lines) - 1, self._line + number
             raise self._tally.error(
-                f"lines {first} to {last} can be read in two ways: as one row with {_id(contact_id)} and a field over "
-                f"several lines, or so that line {alone} is a row of its own, with contact ID {other_id}, and a quote "
-                "mark is only text",
+                f"lines {first} to {last} can be read in two ways: as one row with {_id(contact_id)} and a field that "
+                f"spans several lines, or with line {alone} as a row of its own, with contact ID {other_id}, and a "
+                "quote mark as plain text",
                 WayOut.MULTILINE,
             )
         self._note_multiline(1, self._line)
@@ -253,13 +253,13 @@ class CsvForm:
 
 
 def _over_several_lines(ends: list[int]) -> list[tuple[int, int, int]]:
-    """Find the rows that go over several lines.
+    """Find the rows that span several lines.
 
     Args:
-        ends: for each row the number of lines up to its end.
+        ends: for each row, the number of lines up to its end.
 
     Returns:
-        For each such row its number, and the positions of its first line and of the one after it.
+        For each such row, its number and the positions of its first line and of the line after it.
     """
     starts = [0, *ends]
     return [(number, starts[number], end) for number, end in enumerate(ends) if end - starts[number] > 1]

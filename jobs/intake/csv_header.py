@@ -1,4 +1,4 @@
-"""The header of a CSV: which delimiter it has, and which of its columns holds the contact IDs."""
+"""The header of a CSV: what its delimiter is, and which of its columns holds the contact IDs."""
 
 import re
 from collections.abc import Iterable
@@ -9,13 +9,13 @@ from jobs.intake.line_form import count_line_ends, end_of_lines
 from jobs.intake.tally import IntakeError, Tally, WayOut, printable
 from jobs.intake.values import BLANKS, find_id, find_ids
 
-#: Looked for in a header, unless a line `sep=` before it names another one.
+#: Delimiters that a header can have, unless a line `sep=` before it names another one.
 DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECLARED = re.compile(r'("?)sep=(?P<delimiter>[\t!#-&(-/:-@\[-`{-~])\1', re.IGNORECASE | re.ASCII)
-#: Column names that an error message lists.
+#: How many column names an error message lists.
 _NAMES_TOLD = 20
-#: Rows that are looked at for columns which look as if they held contact IDs.
+#: How many rows are searched for columns that look as if they held contact IDs.
 _ROWS_TRIED = 20
 
 
@@ -26,9 +26,9 @@ class Header:
     Attributes:
         columns: how the rows are laid out.
         column: name of the ID column.
-        names: of all columns.
-        line_count: lines up to the end of the header, with blank ones and `sep=` before it.
-        blank_lines: how many of these are blank.
+        names: names of all columns.
+        line_count: lines up to the end of the header, including blank ones and `sep=` before it.
+        blank_lines: how many of these lines are blank.
     """
 
     columns: Columns
@@ -38,7 +38,7 @@ class Header:
     blank_lines: int
 
     def is_named(self, names: list[str]) -> bool:
-        """Tell whether these are the same names, whatever their case and the blanks around them."""
+        """Check whether these are the same names, ignoring case and the blanks around them."""
         return [_plain(name) for name in names] == [_plain(name) for name in self.names]
 
 
@@ -48,20 +48,20 @@ def read_header(
     """Read the header of a CSV.
 
     Args:
-        data: the input from its beginning, whole lines.
+        data: the input from its beginning, in whole lines.
         tally: makes the errors.
         column: name of the ID column; None for any of the usual names.
-        multiline: a field may go over several lines, whatever stands in them.
+        multiline: a field can span several lines, whatever they contain.
         line: number of the first line.
         final: nothing follows the lines.
 
     Returns:
-        The header, or None as long as more lines are needed to tell.
+        The header, or None while more lines are needed to tell.
 
     Raises:
         IntakeError: there is no ID column, or more than one, or more than one way to read the header.
     """
-    # Only blank lines go: a header may begin with a tab, where the first column has no name.
+    # Only whole blank lines are dropped: a header begins with a tab if its first column has no name.
     blank = end_of_lines(data[: len(data) - len(data.lstrip(BLANKS))])
     blank_lines = before = count_line_ends(data[:blank])
     lines = split_lines(data[blank:])
@@ -70,7 +70,7 @@ def read_header(
         lines, before = lines[1:], before + 1
     if not lines:
         if final:
-            raise tally.error("there is no header line in the CSV input")
+            raise tally.error("the CSV has no header line")
         return None
     rows = _first_rows(lines, DELIMITERS if declared is None else (declared,), final=final)
     if rows is None:
@@ -81,12 +81,12 @@ def read_header(
     fitting = {delimiter: row for delimiter, row in rows.items() if find_ids(_names(row), column)}
     if not fitting and not final and len(lines) <= _ROWS_TRIED:
         return None  # the rows after it tell which column it may be
-    # A header of one column is the same with every delimiter that does not stand in it.
+    # A header of one column reads the same with every delimiter that it does not contain.
     fitting = {delimiter: row for delimiter, row in fitting.items() if len(_names(row)) > 1} or fitting
     if len(fitting) > 1 and any(len(_names(row)) > 1 for row in fitting.values()):
         told = " and with ".join(_DELIMITER_NAMES[delimiter] for delimiter in fitting)
         raise tally.error(
-            f"{at}: the header has an ID column with {told}; name the delimiter in a line before, as sep=;"
+            f"{at}: the header has an ID column with {told}; name the delimiter in a line before it, such as sep=;"
         )
     delimiter, row = max((fitting or rows).items(), key=lambda one: len(_names(one[1])))
     names = _names(row)
@@ -104,15 +104,15 @@ def read_header(
         number, contact_id = other
         last, alone = line + before + row.after - 1, line + before + number
         raise tally.error(
-            f"{at}: either the header goes on to line {last}, or line {alone} is a row of its own, with contact ID "
-            f"{contact_id}, and a quote mark is only text",
+            f"{at}: either the header continues to line {last}, or line {alone} is a row of its own, with contact ID "
+            f"{contact_id}, and a quote mark is plain text",
             WayOut.MULTILINE,
         )
     return Header(columns, names[position].strip(), tuple(names), before + row.after, blank_lines)
 
 
 def looks_like_csv(line: bytes, column: str | None) -> bool:
-    """Tell whether a list that begins with this line is a CSV: it names an ID column, or at least only words."""
+    """Check whether a list that begins with this line is a CSV: it names an ID column, or consists only of words."""
     if b'"' in line or _declared(line.decode("latin-1")) is not None:
         return True
     for delimiter in DELIMITERS:
@@ -123,13 +123,13 @@ def looks_like_csv(line: bytes, column: str | None) -> bool:
 
 
 def _declared(line: str) -> str | None:
-    """Return the delimiter that a first line such as `sep=;` declares, as spreadsheets write and read it."""
+    """Return the delimiter that a first line such as `sep=;` declares, as spreadsheets write and read it; else None."""
     declared = _DECLARED.fullmatch(line.rstrip("\r\n"))
     return declared and declared["delimiter"]
 
 
 def _first_rows(lines: list[str], delimiters: Iterable[str], *, final: bool) -> dict[str, Row] | None:
-    """Read the first row with each delimiter; leave out where its quoting is broken. None: more lines are needed."""
+    """Read the first row with each delimiter, leaving out broken quoting; return None while more lines are needed."""
     rows = {}
     for delimiter in delimiters:
         row = next(iter(Rows(lines, delimiter, final=final)), None)
@@ -149,17 +149,17 @@ def _no_column(tally: Tally, at: str, what: str, names: list[str], likely: list[
         if contact_id_in(name) is not None:
             return _no_header(tally, at, name)
     told = ", ".join(_quoted(name) for name in names[:_NAMES_TOLD])
-    hint = f"; contact IDs may stand in {' or '.join(_quoted(name) for name in likely)}" if likely else ""
+    hint = f"; contact IDs may be in {' or '.join(_quoted(name) for name in likely)}" if likely else ""
     return tally.error(f"{at}: {what}; the columns are {told}{hint}", WayOut.COLUMN)
 
 
 def _no_header(tally: Tally, at: str, name: str) -> IntakeError:
-    """Return the error for a list that begins with its first row: under a name of its own that row would be lost."""
-    return tally.error(f"{at}: contact ID {name.strip()} stands where the header should be", WayOut.HEADER)
+    """Return the error for a list that begins with its first row: taken for the header, that row would be lost."""
+    return tally.error(f"{at}: contact ID {name.strip()} is where the header should be", WayOut.HEADER)
 
 
 def _likely_columns(names: list[str], lines: list[str], delimiter: str) -> list[str]:
-    """Name the columns that hold nothing but contact IDs in the first rows."""
+    """Return the names of the columns that hold nothing but contact IDs in the first rows."""
     rows = [row.cells for row in Rows(lines[:_ROWS_TRIED], delimiter, final=True) if row.cells and any(row.cells)]
     return [
         name

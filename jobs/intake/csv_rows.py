@@ -1,7 +1,7 @@
-"""The rows of CSV text, read strictly as in RFC 4180, each with the lines that it stands in.
+"""The rows of CSV text, read strictly as in RFC 4180, each with the lines that it comes from.
 
-A field is quoted if a quote mark is its very first character; a quote mark elsewhere in a field is text. After the
-quote mark that ends a field comes a delimiter or the end of the line, and nothing else.
+A field is quoted if a quote mark is its very first character; a quote mark elsewhere in a field is text. The quote mark
+that closes a field is followed by a delimiter or the end of the line, and nothing else.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from jobs.words.contact_ids import parse_contact_id
 
-#: What may stand around a number in a cell that is read as text or as CSV.
+#: What can surround a number in a cell that is read as text or as CSV.
 _AROUND = b' \t"'
 
 
@@ -20,9 +20,9 @@ class Row:
     """One row.
 
     Attributes:
-        cells: what it holds; None where its quoting is broken. Then nobody can tell where it ends, and it counts as
+        cells: its cells; None if its quoting is broken. Then it is impossible to tell where it ends, and it counts as
             one line.
-        first: position of its first line among those that were given.
+        first: position of its first line among those that were passed.
         after: position of the first line after it.
         why: what is wrong with its quoting; empty if nothing is.
     """
@@ -38,7 +38,7 @@ class Rows:
 
     Args:
         lines: the lines, each with its line end, decoded so that every byte is one character.
-        delimiter: what stands between two cells.
+        delimiter: what separates two cells.
         final: nothing follows the last line.
     """
 
@@ -48,11 +48,11 @@ class Rows:
         self._final = final
         self._next = 0
         self._ran_out = False
-        #: Position of the first line of the row that goes on after the lines; None if there is none.
+        #: Position of the first line of the row that continues after the lines; None if there is none.
         self.unfinished: int | None = None
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield the rows that are complete. A broken one is followed by whatever begins with its second line."""
+        """Yield the rows that are complete. After a broken row, reading resumes at its second line."""
         while self._next < len(self._lines):
             first = self._next
             self._ran_out = False
@@ -76,14 +76,14 @@ class Rows:
 
     def _broken(self, error: csv.Error) -> str:
         if self._ran_out:
-            return "a quote mark opens a field that does not end"
+            return "a quote mark opens a field that is never closed"
         if "field limit" in str(error):
-            return f"a field of more than {csv.field_size_limit():,} characters: a quote mark may lack its partner"
-        return "text follows the quote mark that ends a field"
+            return f"a field of more than {csv.field_size_limit():,} characters: its closing quote mark may be missing"
+        return "text follows the quote mark that closes a field"
 
 
 def split_lines(data: bytes) -> list[str]:
-    r"""Cut text at \n, \r\n and \r, and map every byte to one character: other columns may be in any encoding."""
+    r"""Split text at \n, \r\n and \r, and map every byte to one character: other columns may be in any encoding."""
     return [line.decode("latin-1") for line in data.splitlines(keepends=True)]
 
 
@@ -92,10 +92,10 @@ class Columns:
     """What the header says about the rows.
 
     Attributes:
-        delimiter: what stands between two cells.
+        delimiter: what separates two cells.
         width: cells of a row.
-        position: of the ID column, from 0.
-        nameless: there are columns after the ID's, and none of them has a name.
+        position: position of the ID column, from 0.
+        nameless: whether there are columns after the ID column, none of which has a name.
     """
 
     delimiter: str
@@ -104,13 +104,13 @@ class Columns:
     nameless: bool = False
 
     def other_ids(self, cells: list[str]) -> list[str]:
-        """Return the cells of a row that hold its contact ID if it has been cut at delimiters which are text.
+        """Return the cells of a row that could hold its contact ID if some of its delimiters are text.
 
-        Where nothing is quoted, a delimiter within a cell pushes the cells after it to the right: a row with two cells
-        too many may have its contact ID up to two cells further on. Before the first column nothing can be pushed.
+        If nothing is quoted, a delimiter within a cell shifts the cells after it to the right: a row with two cells too
+        many may have its contact ID up to two cells further on. The first column cannot be shifted.
 
         Args:
-            cells: of a row with more of them than the header.
+            cells: the cells of a row that has more of them than the header.
         """
         if not self.position:
             return []
@@ -119,14 +119,14 @@ class Columns:
 
 
 def read_otherwise(lines: list[str], columns: Columns, contact_id: int | None) -> tuple[int, int] | None:
-    """Look whether the lines of one row could be rows of their own, as where a quote mark is only an inch mark.
+    """Check whether the lines of one row could be rows of their own, as when a quote mark is only an inch mark.
 
     Any line with a contact ID where a row would have it counts, even if it has too few cells or too many.
 
     Args:
         lines: the lines of the row.
         columns: where a row has its contact ID.
-        contact_id: what the row holds there as a whole; None if that is no contact ID.
+        contact_id: the contact ID of the row as a whole; None if it has none.
 
     Returns:
         The position of a line that would be a row with another contact ID, and that ID; None if there is none.
@@ -141,11 +141,11 @@ def read_otherwise(lines: list[str], columns: Columns, contact_id: int | None) -
 
 
 def may_be_rows(lines: list[bytes], delimiter: str, own: str) -> bool:
-    """Look quickly whether `read_otherwise` could find anything: a number between delimiters that is not the row's own.
+    """Check quickly whether `read_otherwise` could find anything: a number in a cell that is not the row's own.
 
     Args:
-        lines: the lines of the row, without their ends.
-        delimiter: what stands between two cells.
+        lines: the lines of the row, without their line ends.
+        delimiter: what separates two cells.
         own: the row's own cell in the ID column.
     """
     between = delimiter.encode()
@@ -159,12 +159,12 @@ def may_be_rows(lines: list[bytes], delimiter: str, own: str) -> bool:
 
 
 def decoded(cells: list[str]) -> list[str]:
-    """Return cells as the text that they are, which only names of columns need."""
+    """Return cells as proper text, which only the names of columns need."""
     return [cell.encode("latin-1").decode("utf-8", "replace") for cell in cells]
 
 
 def contact_id_in(cell: str) -> int | None:
-    """Return the contact ID that a cell holds, or None."""
+    """Return the contact ID in a cell, or None."""
     try:
         return parse_contact_id(cell)
     except ValueError:
@@ -172,7 +172,7 @@ def contact_id_in(cell: str) -> int | None:
 
 
 def _readings(line: str, delimiter: str) -> Iterator[list[str]]:
-    """Yield the cells of a line by itself: with its quote marks as text, and as CSV."""
+    """Yield the cells of a single line: with its quote marks as text, and as CSV."""
     yield line.split(delimiter)
     if '"' in line:
         with contextlib.suppress(csv.Error):

@@ -1,4 +1,4 @@
-"""Lists that are one JSON array, of integers or of objects that name their ID."""
+"""Lists that are one JSON array of integers, or of objects with a key for the ID."""
 
 import re
 
@@ -7,14 +7,14 @@ from jobs.intake.report import Layout
 from jobs.intake.tally import Tally
 from jobs.intake.values import BLANKS, NoName, parse_json_value
 
-# Possessive, so that a string without an end costs one pass and no backtracking.
+# Possessive, so that an unterminated string costs one pass and no backtracking.
 _MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{},"]', re.DOTALL)
 
 
 class JsonForm:
     """A JSON array, read value by value: only the value at the end of a block is ever held back.
 
-    Commas and brackets must be right; what stands between them is judged value by value.
+    Commas and brackets must be right; what is between them is checked value by value.
 
     Args:
         tally: where the IDs go.
@@ -53,7 +53,7 @@ class JsonForm:
                 raise too_long(self._tally, self._line)
 
     def close(self) -> Layout:
-        """Make sure that the array had its end."""
+        """Check that the array has ended."""
         if not self._closed:
             line = self._line + count_line_ends(self._rest)
             raise self._tally.error(f"line {line}: the JSON array is cut off before its end")
@@ -92,7 +92,7 @@ class JsonForm:
         try:
             contact_id = parse_json_value(text, self._column)
         except ValueError as error:
-            if str(error) == "not valid JSON":  # nobody knows where it ends: what follows may be a part of it
+            if str(error) == "not valid JSON":  # its end is not known: what follows may be a part of it
                 self._tally.misread(line, text, str(error))
             else:
                 self._tally.reject(line, text, str(error), nameless=isinstance(error, NoName))

@@ -1,4 +1,4 @@
-"""Lists with one ID a line: bare, or as NDJSON objects. And what all forms share about lines."""
+"""Lists with one ID per line, bare or as NDJSON objects; and what all forms share about lines."""
 
 from typing import Protocol
 
@@ -7,27 +7,27 @@ from jobs.intake.tally import IntakeError, Tally
 from jobs.intake.values import BLANKS, NoName, ObjectLines, parse_json_value
 from jobs.words.contact_ids import parse_contact_id
 
-#: A longer line, record or JSON value ends the intake: it is no list of IDs, and must not pile up in memory.
+#: A longer line, record or JSON value ends the intake: it is not a list of IDs, and must not pile up in memory.
 MAX_LINE_BYTES = 1 << 20
 
 
 class Form(Protocol):
-    """One form of list, read in blocks of plain text that may end anywhere."""
+    """One form of list, read in blocks of plain text that can end anywhere."""
 
     def feed(self, block: bytes) -> None:
-        """Read on; raises IntakeError where the input cannot be read any further."""
+        """Read the next block; raise IntakeError if the input cannot be read any further."""
 
     def close(self) -> Layout:
-        """Read what is left, and tell how the list was laid out; raises IntakeError if the input ends too early."""
+        """Read what is left, and return how the list was laid out; raise IntakeError if the input ends too early."""
 
 
 class LineForm:
-    """One ID a line. A line may also be an object that names its ID, unless `objects` is false.
+    """One ID per line. A line can also be an object with a key for the ID, unless `objects` is false.
 
     Args:
         tally: where the IDs go.
         column: the key of the ID in objects; by default any of the usual names.
-        objects: read a line that begins with a brace as a JSON object.
+        objects: whether to read a line that begins with a brace as a JSON object.
         line: number of the first line.
     """
 
@@ -88,7 +88,7 @@ class LineForm:
             else:
                 contact_id = parse_contact_id(text.decode("utf-8", "replace"))
         except ValueError as error:
-            # A value over several lines is torn here: what stands in the lines after it may be a part of it.
+            # A value that spans several lines is torn here: the lines after it may be a part of it.
             is_torn = b'"' in text if not text.startswith(b"{") else str(error) == "not valid JSON"
             if is_torn:
                 self._tally.misread(self._line, text, str(error))
@@ -99,12 +99,12 @@ class LineForm:
 
 
 def is_open(last: bytes) -> bool:
-    """Tell whether the last line has some text and no line end."""
+    """Check whether the last line has some text and no line end."""
     return bool(last) and not last.endswith((b"\n", b"\r"))
 
 
 def open_ended(last: bytes) -> int | None:
-    """Return the contact ID that the last line consists of, if nothing follows it: it may be half of one."""
+    """Return the contact ID that the last line consists of if nothing follows it, since it may be half of one."""
     try:
         return parse_contact_id(last.decode("ascii")) if last[-1:].isdigit() else None
     except ValueError:
@@ -124,5 +124,5 @@ def count_line_ends(data: bytes) -> int:
 
 
 def too_long(tally: Tally, line: int) -> IntakeError:
-    """Return the error for something that goes on and on."""
+    """Return the error for a line, record or value that is too long."""
     return tally.error(f"line {line} is longer than {MAX_LINE_BYTES >> 10} KiB: this is not a list of contact IDs")

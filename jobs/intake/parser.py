@@ -1,6 +1,6 @@
-"""Reads a list of contact IDs, whatever form it has, into a set: from a file, a pipe or a request body as it arrives.
+"""Reads a list of contact IDs in any form into a set: from a file, a pipe or a request body as it arrives.
 
-Ten million IDs never stand in memory one by one: text is parsed in blocks straight into a compressed set. A list is
+Ten million IDs are never in memory one by one: text is parsed in blocks straight into a compressed set. A list is
 accepted as a whole or not at all.
 """
 
@@ -26,23 +26,23 @@ BLOCK_BYTES = 512 << 10
 
 
 class IntakeParser:
-    """Takes a list of contact IDs in chunks that may end anywhere; the result never depends on where.
+    """Takes a list of contact IDs in chunks that can end anywhere; the result never depends on where.
 
-    Gzip and a byte order mark are recognised by themselves. The forms:
+    Gzip and a byte order mark are recognised automatically. The forms:
 
-    - "lines": one ID a line; blank lines, blanks around an ID and leading zeros do not matter.
-    - "ndjson": the same, and a line may be an object with a key `id`, `contact_id` or `contactid` in any case.
+    - "lines": one ID per line; blank lines, blanks around an ID and leading zeros do not matter.
+    - "ndjson": the same, and a line can be an object with a key `id`, `contact_id` or `contactid` in any case.
     - "csv": a header, then rows; the ID column has one of these names. The delimiter is a comma, a semicolon, a tab or
-      a bar, or what a first line such as `sep=;` names.
+      a bar, or the one that a first line such as `sep=;` names.
     - "json": one array of integers, or of objects as above.
-    - "auto": told by the first line.
+    - "auto": recognised by the first line.
 
     Args:
         column: name of the ID column or key, instead of the usual names.
         skip_invalid: drop and count values that are not contact IDs, instead of refusing the list.
-        multiline: fields of a CSV may go over several lines, also where one of these could be a row of its own.
+        multiline: fields of a CSV can span several lines, even if one of these could be a row of its own.
         form: what the list looks like.
-        most_bytes: how large the unpacked list may be; None for no limit.
+        most_bytes: how large the uncompressed list may be; None for no limit.
     """
 
     def __init__(
@@ -63,25 +63,25 @@ class IntakeParser:
         self._closed = False
 
     def feed(self, chunk: bytes) -> None:
-        """Read on.
+        """Read the next chunk.
 
         Args:
             chunk: the next bytes of the input, any number of them.
 
         Raises:
-            IntakeError: the list cannot be read any further. It is raised again by every later call.
+            IntakeError: the list cannot be read any further. Every later call raises it again.
         """
         with self._all_or_nothing():
-            # Chunks of any size become blocks of one size: small ones parse as fast, large ones need no more memory.
+            # Chunks of any size become blocks of one size: small ones parse as fast, large ones take no more memory.
             for start in range(0, len(chunk), BLOCK_BYTES):
                 for text in self._plain.feed(chunk[start : start + BLOCK_BYTES]):
                     self._take(text)
 
     def close(self) -> Intake:
-        """End the input and return what it was.
+        """End the input and return the list.
 
         Raises:
-            IntakeError: it was not a list of contact IDs, not a complete one, or there were none in it.
+            IntakeError: it was not a list of contact IDs, was not complete, or contained none.
         """
         with self._all_or_nothing():
             self._closed = True
@@ -144,12 +144,12 @@ def read_contact_ids(
         source: opened in binary mode; plain or gzip.
         column: name of the ID column or key, instead of the usual names.
         skip_invalid: drop and count values that are not contact IDs, instead of refusing the list.
-        multiline: fields of a CSV may go over several lines, also where one of these could be a row of its own.
+        multiline: fields of a CSV can span several lines, even if one of these could be a row of its own.
         form: what the list looks like, see `IntakeParser`.
-        on_progress: called now and then with the bytes read from the source so far (packed, if it is).
+        on_progress: called now and then with the number of bytes read from the source so far, compressed if it is.
 
     Raises:
-        IntakeError: it is not a list of contact IDs, not a complete one, or there are none in it.
+        IntakeError: it is not a list of contact IDs, is not complete, or contains none.
         OSError: the source could not be read.
     """
     parser = IntakeParser(column=column, skip_invalid=skip_invalid, multiline=multiline, form=form)
@@ -183,7 +183,7 @@ def _form(name: WantedForm, tally: Tally, wanted: _Wanted, line: int = 1) -> For
 
 
 class _AutoForm:
-    """Looks at the first line that is not blank, then leaves the reading to the form it tells."""
+    """Looks at the first line that is not blank, then leaves the reading to the form that it indicates."""
 
     def __init__(self, tally: Tally, wanted: _Wanted) -> None:
         self._tally = tally
@@ -215,7 +215,7 @@ class _AutoForm:
         name: FormName
         if first_line.startswith(b"{") and first_line.rstrip(BLANKS).endswith((b"{", b"[", b",", b":")):
             raise self._tally.error(
-                f"line {self._line}: a JSON object over several lines; send an array alone, or one object a line"
+                f"line {self._line}: a JSON object spans several lines; send only an array, or one object per line"
             )
         if first_line.startswith(b"["):
             name = "json"

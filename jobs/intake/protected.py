@@ -1,4 +1,4 @@
-"""The protected list: contact IDs of a portal that are never sent, whoever asks for it."""
+"""The protected list: contact IDs of a portal that are never sent, whoever asks."""
 
 from pyroaring import BitMap
 
@@ -9,11 +9,11 @@ from jobs.intake.tally import Intake, IntakeError, ListEmpty, WayOut
 
 
 class BadProtectedList(CrmSweepError):
-    """The list cannot be read, so nothing may be deleted; the message names the setting, the file and the fault."""
+    """The list cannot be read, so nothing can be deleted; the message names the setting, the file and the fault."""
 
 
 def load_protected(portal: Portal) -> BitMap:
-    """Read a portal's `protected_ids_file`, in any form that intake takes; empty where none is configured.
+    """Read a portal's `protected_ids_file`, in any form that intake accepts; return an empty set if none is configured.
 
     Raises:
         BadProtectedList: the file cannot be read, or is not a list of contact IDs.
@@ -23,7 +23,7 @@ def load_protected(portal: Portal) -> BitMap:
 
 
 def read_protected(portal: Portal) -> Intake | None:
-    """Read it as `load_protected` does, with the report of its intake; None where none is configured.
+    """Like `load_protected`, but return the report of the intake as well; None if no file is configured.
 
     Raises:
         BadProtectedList: the file cannot be read, or is not a list of contact IDs.
@@ -47,7 +47,7 @@ def _way_out(error: IntakeError) -> str:
         case IntakeError(way_out=WayOut.COLUMN):
             return "; rename the column of the contact ID to id"
         case IntakeError(way_out=WayOut.HEADER):
-            return "; put a header line before the rows, which names the column of the contact ID id"
+            return "; put a header line before the rows, with id as the name of the column of the contact ID"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What an intake adds up to: the set of IDs, the counts, the first bad lines, and the error that tells about them."""
+"""What an intake adds up to: the set of IDs, the counts, the first bad lines, and the error that reports them."""
 
 from array import array
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from config.errors import CrmSweepError
 from jobs.intake.report import IntakeReport, Layout
 from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
 
-#: So many bad lines are told in full; the others are only counted.
+#: How many bad lines are reported in full; the others are only counted.
 BAD_LINES_TOLD = 10
-#: Characters of a bad line that are told.
+#: How many characters of a bad line are reported.
 BAD_TEXT_CHARS = 80
 
-#: Forms with one value a line, and what lines hold that should have been read as CSV.
+#: Forms with one value per line, and what such lines contain if they should have been read as CSV.
 _BY_LINE, _BETWEEN_CELLS = ("lines", "ndjson"), (",", ";", "\t", "|")
 
-# A list of JSON integers is the exact grammar of a run of IDs: it takes no sign, underscore, fraction, exponent or
-# digit of another script, it checks the range in the same pass, and it is decoded twice as fast as int() on each.
+# A list of JSON integers is the exact grammar of a run of IDs: no sign, underscore, fraction, exponent or digit of
+# another script is accepted, the range is checked in the same pass, and it takes half the time of int() on each.
 _ID_LIST = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=MIN_CONTACT_ID, le=MAX_CONTACT_ID)]])
 
 
@@ -29,7 +29,7 @@ _ID_LIST = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=MIN_CONTACT_
 class BadLine:
     """Something in the input that is not a contact ID."""
 
-    line: int  #: 1-based; of a record or value over several lines, the first.
+    line: int  #: 1-based; the first line of a record or value that spans several.
     text: str  #: the offending text, printable, at most 80 characters.
     why: str  #: a few words.
 
@@ -43,29 +43,29 @@ class Intake:
 
     @property
     def read(self) -> int:
-        """Values in the input: `len(ids)`, duplicates and invalid ones."""
+        """Values in the input: `len(ids)`, plus duplicates and invalid values."""
         return self.report.records
 
     @property
     def duplicates(self) -> int:
-        """Valid values that had been there before."""
+        """Valid values that had already occurred in the input."""
         return self.report.duplicates
 
     @property
     def invalid(self) -> int:
-        """Values dropped; always 0 unless invalid ones are skipped."""
+        """Values left out; always 0 unless invalid ones are skipped."""
         return self.report.invalid
 
 
 class WayOut(StrEnum):
-    """What the sender of a refused list can say to have it read; named otherwise on command line, API and page."""
+    """What the sender of a refused list can do to have it read; command line, API and page each name it differently."""
 
     COLUMN = "column"
     """Name the column or key of the contact ID."""
     HEADER = "header"
     """Put a header line before the rows of a CSV."""
     MULTILINE = "multiline"
-    """Say that fields go over several lines."""
+    """Allow fields that span several lines."""
     SKIP_INVALID = "skip_invalid"
     """Leave out what is not a contact ID."""
 
@@ -73,13 +73,13 @@ class WayOut(StrEnum):
 class IntakeError(CrmSweepError):
     """The input is not a list of contact IDs. Nothing of it may be used.
 
-    `str()` of it is for the terminal: what is wrong, then one indented line per bad line told.
+    Its `str()` is for the terminal: what is wrong, then one indented line per reported bad line.
 
     Args:
         message: what is wrong, without a full stop.
-        bad_lines: the first of them.
+        bad_lines: the first bad lines.
         total_bad: how many there are.
-        way_out: what else than another list would help, if anything does.
+        way_out: what would help besides another list, if anything does.
     """
 
     def __init__(
@@ -102,15 +102,15 @@ class IntakeError(CrmSweepError):
 
 
 class ListEmpty(IntakeError):
-    """The list holds nothing, or nothing but what was to be left out."""
+    """The list is empty, or contains only invalid values."""
 
 
 class ListTooLarge(IntakeError):
-    """More text comes out of the list than is allowed."""
+    """The uncompressed list is larger than allowed."""
 
 
 class ListDamaged(IntakeError):
-    """The list is packed or encoded, and cannot be unpacked or decoded."""
+    """The list is compressed or encoded, and cannot be decompressed or decoded."""
 
 
 class Tally:
@@ -137,14 +137,14 @@ class Tally:
         self._valid += len(contact_ids)
 
     def add_run(self, numbers: bytes, *, count: int | None = None) -> bool:
-        """Count many IDs at once, or none of them.
+        """Count many IDs together, or none of them.
 
         Args:
             numbers: IDs separated by commas, as inside a JSON array; blanks and line ends around an ID are ignored.
             count: how many there must be, where a stray comma would otherwise pass for two IDs.
 
         Returns:
-            False if that is not what the bytes are (or they hold no ID): nothing has been counted, look closer.
+            False if the bytes are anything else, or contain no ID: nothing was counted, and they need a closer look.
         """
         try:
             values = _ID_LIST.decode(b"[%b]" % numbers)
@@ -156,22 +156,22 @@ class Tally:
         return True
 
     def reject(self, line: int, text: bytes, why: str, *, nameless: bool = False) -> None:
-        """Count one value that is not a contact ID; `nameless` if it is an object without a name for one."""
+        """Count one value that is not a contact ID; `nameless` if it is an object without a key for one."""
         self._invalid += 1
         self._nameless += nameless
         if len(self._bad_lines) < BAD_LINES_TOLD:
             self._bad_lines.append(BadLine(line, printable(text), why))
 
     def misread(self, line: int, text: bytes, why: str, *, before: bool = False) -> None:
-        """Count one line that is not the row it should be, so that the rows after it may be the rest of it.
+        """Count one line that is not a proper row, so that the rows after it may be the rest of it.
 
-        Such a line can be left out only where no contact ID follows: what follows might be a piece of an address.
+        Such a line can be left out only if no contact ID follows: what follows might be part of an address.
 
         Args:
-            line: 1-based; of a row over several lines, the first.
-            text: of that line.
+            line: 1-based; the first line of a row that spans several.
+            text: the text of that line.
             why: a few words.
-            before: it casts doubt on the rows before it as well.
+            before: whether it casts doubt on the rows before it as well.
         """
         if not self._misread or before:
             self._valid_before_misread = -1 if before else self._valid
@@ -179,16 +179,16 @@ class Tally:
         self.reject(line, text, why)
 
     def error(self, message: str, way_out: WayOut | None = None) -> IntakeError:
-        """Return the error for an input that cannot be read on, with the bad lines so far."""
+        """Return the error for an input that cannot be read any further, with the bad lines so far."""
         return IntakeError(message, tuple(self._bad_lines), self._invalid, way_out)
 
     def finish(self, layout: Layout, *, encoding: str = "utf-8", gzip: bool = False) -> Intake:
-        """Return the whole.
+        """Return the complete list and its report.
 
         Args:
             layout: how the list was laid out.
-            encoding: of the input, see `IntakeReport`.
-            gzip: whether it was packed.
+            encoding: encoding of the input, see `IntakeReport`.
+            gzip: whether it was compressed.
 
         Raises:
             IntakeError: there was no ID, or there were invalid values and they are not to be skipped.
@@ -196,7 +196,7 @@ class Tally:
         followed = self._misread > 0 and self._valid > self._valid_before_misread
         if followed and self._skip_invalid:
             raise self.error(
-                "a row that is broken cannot be left out where contact IDs follow: they might be the rest of it"
+                "a broken row cannot be left out if contact IDs follow it: they might be the rest of that row"
             )
         if self._invalid and not self._skip_invalid:
             raise self.error(self._bad_in_words(layout, followed=followed), self._way_out(layout, followed=followed))
@@ -232,20 +232,20 @@ class Tally:
             return None if followed else WayOut.SKIP_INVALID
         if self._nameless:
             return WayOut.COLUMN
-        # Nothing of it fits: to leave out everything would help nobody.
+        # None of it is valid: leaving out everything would not help.
         delimited = any(mark in bad.text for bad in self._bad_lines for mark in _BETWEEN_CELLS)
         return WayOut.HEADER if layout.form in _BY_LINE and delimited else None
 
     def _bad_in_words(self, layout: Layout, *, followed: bool) -> str:
         if self._misread:
-            what = "1 line is no row" if self._invalid == 1 else f"{self._invalid} lines are no rows"
+            what = "1 line is not a row" if self._invalid == 1 else f"{self._invalid} lines are not rows"
             return f"{what} with a contact ID" + ("" if followed else "; was the list cut off?")
-        what = "1 value is no contact ID" if self._invalid == 1 else f"{self._invalid} values are no contact IDs"
-        read_as = "" if self._valid or layout.form not in _BY_LINE else "; the list was read as one contact ID a line"
+        what = "1 value is not a contact ID" if self._invalid == 1 else f"{self._invalid} values are not contact IDs"
+        read_as = "" if self._valid or layout.form not in _BY_LINE else "; the list was read as one contact ID per line"
         return f"{what} (whole numbers from {MIN_CONTACT_ID} to {MAX_CONTACT_ID}){read_as}"
 
     def _is_much_shorter(self, last: int | None) -> bool:
-        """Whether an ID has at least two digits less than nine tenths of all, as half of one would."""
+        """Check whether the last ID has at least two digits fewer than nine tenths of all, as half an ID would."""
         if last is None or len(self._ids) < 2:
             return False
         usual: int = self._ids[len(self._ids) // 10 + 1]
@@ -253,7 +253,7 @@ class Tally:
 
 
 def printable(raw: bytes) -> str:
-    """Turn input bytes into at most 80 characters that no terminal acts on; a longer text ends in an ellipsis."""
+    """Turn input bytes into at most 80 characters that are safe on a terminal; a longer text ends in an ellipsis."""
     text = raw[: 4 * BAD_TEXT_CHARS + 4].decode("utf-8", "backslashreplace").strip(" \t\r\n")
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return safe if len(safe) <= BAD_TEXT_CHARS else safe[: BAD_TEXT_CHARS - 1] + "…"

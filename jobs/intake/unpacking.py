@@ -1,12 +1,12 @@
-"""From the bytes as they arrive to plain UTF-8 text: gzip unpacked, byte order marks and UTF-16 taken care of."""
+"""From the bytes as they arrive to plain UTF-8 text: gzip, byte order marks and UTF-16 are handled here."""
 
 import codecs
 import zlib
 from collections.abc import Iterable, Iterator
 
-#: Unpacked bytes produced at a time: what a gzip bomb can cost in memory.
+#: Decompressed bytes produced at a time: what a gzip bomb can cost in memory.
 _PIECE_BYTES = 1 << 20
-#: Packed bytes looked at a time: bounds the copying when a file consists of many small gzip members.
+#: Compressed bytes taken at a time: bounds the copying when a file consists of many small gzip members.
 _PACKED_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -14,25 +14,25 @@ _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
 class PackingError(Exception):
-    """The packed input is damaged, incomplete or too large; the message is for the user."""
+    """The input is damaged, incomplete, too large or in an unsupported encoding; the message is for the user."""
 
 
 class TooMuchText(PackingError):
-    """More text comes out than is wanted."""
+    """The uncompressed text is larger than allowed."""
 
 
 class PlainText:
     """A push filter: raw bytes in, plain UTF-8 bytes out, in pieces of bounded size.
 
-    Bytes that are not UTF-8 pass through unchanged (a name column may be in any encoding); only what must be decoded
-    can fail. Every method raises PackingError on a damaged or truncated input.
+    Bytes that are not UTF-8 pass through unchanged (a name column can be in any encoding); only what must be decoded
+    can fail. Every method raises PackingError if the input is damaged or truncated.
 
     Args:
-        most_bytes: how much may come out; a small packed file can hold a great deal of nothing.
+        most_bytes: how much may come out; a small compressed file can expand enormously. None for no limit.
     """
 
     def __init__(self, most_bytes: int | None = None) -> None:
-        self._start: bytes | None = b""  # the first bytes, until there are enough to know the packing
+        self._start: bytes | None = b""  # the first bytes, until there are enough to recognise gzip
         self._unpack: _Gunzip | None = None
         self._decode = _Decode()
         self._check = _Utf8Check()
@@ -41,12 +41,12 @@ class PlainText:
 
     @property
     def gzip(self) -> bool:
-        """Whether the input is packed, as far as it has been read."""
+        """Whether the input is compressed, as far as it has been read."""
         return self._unpack is not None
 
     @property
     def encoding(self) -> str:
-        """What the text was before it became UTF-8: `utf-8`, `utf-16`, or `unknown` where it is neither."""
+        """The encoding of the input: `utf-8`, `utf-16`, or `unknown` if it is neither."""
         if self._decode.from_utf16:
             return "utf-16"
         return "utf-8" if self._check.passed else "unknown"
@@ -80,13 +80,13 @@ class PlainText:
         for piece in pieces:
             self._length += len(piece)
             if self._most_bytes is not None and self._length > self._most_bytes:
-                raise TooMuchText(f"unpacked, the list is larger than {self._most_bytes / 1e6:g} MB")
+                raise TooMuchText(f"uncompressed, the list is larger than {self._most_bytes / 1e6:g} MB")
             self._check.feed(piece)
             yield piece
 
 
 class _Gunzip:
-    """Unpacks one or more gzip members after each other, checksums included; zero bytes may pad between them."""
+    """Decompresses consecutive gzip members, and verifies their checksums; zero bytes can pad the gaps between them."""
 
     def __init__(self) -> None:
         self._member: zlib._Decompress | None = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
@@ -139,7 +139,7 @@ class _Decode:
     def _begin(self) -> bytes:
         start, self._start = self._start or b"", None
         if start.startswith(_GZIP_MAGIC):
-            raise PackingError("the input is packed twice; unpack it once")
+            raise PackingError("the input is compressed twice; decompress it once")
         if start.startswith(_UTF32_MARKS):  # before UTF-16, whose mark is the first half of one of these
             raise PackingError("the input is UTF-32 text; save it as UTF-8")
         if start.startswith(_UTF16_MARKS):
@@ -152,11 +152,11 @@ class _Decode:
         try:
             return self._utf16.decode(piece, final).encode()
         except UnicodeError:
-            raise PackingError("the input begins like UTF-16 text but is not") from None
+            raise PackingError("the input begins like UTF-16 text but is not valid UTF-16") from None
 
 
 class _Utf8Check:
-    """Looks whether all of a text is UTF-8, and gives up at the first byte that is not."""
+    """Checks whether all of a text is UTF-8, and gives up at the first byte that is not."""
 
     def __init__(self) -> None:
         self.passed = True

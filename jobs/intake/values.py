@@ -1,4 +1,4 @@
-"""JSON values that stand for a contact ID, and names that say where one is."""
+"""JSON values that are contact IDs, and the names of columns and keys that hold them."""
 
 import json
 import re
@@ -9,40 +9,40 @@ import msgspec
 
 from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID, check_range
 
-#: Names that say by themselves that a column or a key holds contact IDs, in any case.
+#: Names of columns or keys that hold contact IDs, in any case.
 ID_NAMES = ("id", "contact_id", "contactid")
 
 
 def usual_names() -> str:
-    """Name the names, for messages."""
+    """Return the usual names as text for messages."""
     return f"{', '.join(ID_NAMES[:-1])} or {ID_NAMES[-1]}"
 
 
-#: Blanks and line ends, as JSON has them too.
+#: Blanks and line ends, the same as in JSON.
 BLANKS = b" \t\r\n"
 
-# Objects come as lists of pairs: a key that stands twice is to be seen, not to win silently.
+# Objects are decoded to lists of pairs: a key that occurs twice must be noticed, not win silently.
 _VALUE = json.JSONDecoder(object_pairs_hook=list, strict=False)
 
 
 class NoName(ValueError):
-    """No column or key has a name that says that it holds the contact ID."""
+    """No column or key is named as the one with the contact ID."""
 
 
 def find_id(names: Sequence[str], column: str | None, kind: str) -> int:
     """Find the one name that holds the contact ID.
 
     Args:
-        names: of the columns or keys.
+        names: the names of the columns or keys.
         column: the name asked for; None for any of the usual ones. Case and blanks around it do not matter.
-        kind: what a name is called in messages: "column" or "key".
+        kind: what messages call a name: "column" or "key".
 
     Returns:
         Its position in `names`.
 
     Raises:
         NoName: there is none.
-        ValueError: there is more than one, which would be a guess about whom to delete.
+        ValueError: there is more than one; choosing would be a guess about whom to delete.
     """
     found = find_ids(names, column)
     if not found:
@@ -53,7 +53,7 @@ def find_id(names: Sequence[str], column: str | None, kind: str) -> int:
 
 
 def find_ids(names: Sequence[str], column: str | None) -> list[int]:
-    """Find all names that may hold the contact ID; see `find_id`."""
+    """Find all names that could hold the contact ID; see `find_id`."""
     wanted = ID_NAMES if column is None else (_folded(column),)
     found = [position for position, name in enumerate(names) if _folded(name) in wanted]
     if len(found) > 1 and column is not None:
@@ -62,13 +62,13 @@ def find_ids(names: Sequence[str], column: str | None) -> list[int]:
 
 
 def parse_json_value(text: bytes, column: str | None) -> int:
-    """Read one JSON value: an integer, or an object that holds one under the name of an ID.
+    """Read one JSON value: an integer, or an object with an integer under a key for the ID.
 
     Raises:
         ValueError: it is neither; the message says why in a few words.
     """
     try:
-        # Values that are not ours may hold what they like: wrong encodings and control characters do not matter.
+        # Values that do not concern us can be anything: wrong encodings and control characters do not matter.
         value = _VALUE.decode(text.decode("utf-8", "replace"))
     except (json.JSONDecodeError, RecursionError):
         raise ValueError("not valid JSON") from None
@@ -82,7 +82,7 @@ def parse_json_value(text: bytes, column: str | None) -> int:
 
 
 class ObjectLines:
-    """Reads many lines with one object each at once, several times as fast as one by one.
+    """Reads many lines with one object each together, several times as fast as one by one.
 
     Args:
         column: the key of the ID; by default any of the usual names.
@@ -96,10 +96,10 @@ class ObjectLines:
         self._decoder: msgspec.json.Decoder[Any] | None = None
 
     def parse(self, lines: bytes) -> list[int] | None:
-        """Return the IDs of some whole lines in their order; None if any line takes a closer look."""
+        """Return the IDs of some whole lines in their order; None if any line needs a closer look."""
         rows = lines.strip(BLANKS).replace(b"\r\n", b"\n")
-        # Without escapes, what looks like a key is one. As many of them as lines, and the decoder finding one in each
-        # line, leave no line with a second one.
+        # Without escapes, what looks like a key is one. If there are as many keys as lines, and the decoder finds one
+        # in each line, no line has a second one.
         if not self._possible or not rows.startswith(b"{") or b"\\" in rows or b"\r" in rows:
             return None
         row_count = rows.count(b"\n") + 1
@@ -107,7 +107,7 @@ class ObjectLines:
         if len(keys) != row_count:
             return None
         try:
-            # Each line in brackets of its own: two objects in one line, or one in two, do not pass.
+            # Each line is put into its own brackets: two objects on one line, or one on two, do not pass.
             values = self._decoder_for(keys[0].decode()).decode(b"[[%b]]" % rows.replace(b"\n", b"],["))
         except (msgspec.DecodeError, RecursionError):
             return None

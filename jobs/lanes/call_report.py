@@ -1,4 +1,4 @@
-"""What came of a call, as it is counted and shown: workers write it, people and monitoring read it."""
+"""The result of a call, as it is counted and shown: workers write it, people and monitoring read it."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -29,22 +29,22 @@ class LastAnswer(msgspec.Struct, frozen=True):
     took_ms: int
     """How long the answer took, in milliseconds."""
     http_status: int | None
-    """Its status; None where there was no answer."""
+    """Its status; None if there was no answer."""
     result: str
     """`ok`, or the word for what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallReport:
-    """One answer, as the worker got it.
+    """One answer as the worker got it, or its absence.
 
     Attributes:
-        at_ms: when, Unix milliseconds on the Redis server's clock.
+        at_ms: when it came, Unix milliseconds on the Redis server's clock.
         job_id: the job that called.
         call: `put` or `look_up`.
         size: contact IDs in the call.
-        took_s: how long the answer took.
-        http_status: its status; None where there was no answer.
+        took_s: how long the answer took, in seconds.
+        http_status: its status; None if there was no answer.
         result: `ok`, or the word for what went wrong.
     """
 
@@ -57,7 +57,7 @@ class CallReport:
     result: str
 
     def counted(self) -> tuple[str, str, str, int, str]:
-        """Return call, result, histogram bucket, duration in ms and the list entry, as settle.lua takes them."""
+        """Return call, result, histogram bucket, duration in ms and the list entry, as settle.lua expects them."""
         took_ms = round(self.took_s * 1000)
         shown = (self.at_ms, self.job_id, self.call, self.size, took_ms, self.http_status, self.result)
         bucket = BUCKET_NAMES[bisect_left(BUCKETS_S, self.took_s)]

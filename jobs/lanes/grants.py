@@ -16,13 +16,13 @@ class Batch:
         seq: number of the claim, unique per portal.
         place: which of the lane's two places holds the claim.
         job_id: the job that it belongs to.
-        state: the job's state when it was taken; `cancelling` allows look-ups only.
+        state: the job's state when the batch was taken; `cancelling` allows look-ups only.
         now_ms: the Redis server's clock at that moment.
         call: PUT or look-up.
         batch_size: contact IDs of a full PUT at that moment.
-        items: what is to be sent; several for a look-up, one for a PUT.
+        items: what is to be sent: several items for a look-up, one for a PUT.
         received_s: this process's monotonic clock when the batch arrived.
-        digest: fingerprint of the job's portal and list, which tells it from a former job with the same ID.
+        digest: fingerprint of the job's portal and list, which distinguishes it from an earlier job with the same ID.
     """
 
     seq: int
@@ -42,13 +42,13 @@ class Batch:
         return sum(len(item.positions) for item in self.items)
 
     def server_ms(self) -> int:
-        """The Redis server's clock now, carried on by this process's monotonic clock."""
+        """Return the Redis server's time now, extrapolated with this process's monotonic clock."""
         return self.now_ms + round((time.monotonic() - self.received_s) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The lane's turn comes in `wait_s` seconds and is reserved: wait, then ask again with it."""
+    """A turn in `wait_s` seconds is reserved for the lane: it waits, then asks again with the turn."""
 
     wait_s: float
 
@@ -57,7 +57,7 @@ class Turn:
 class Later:
     """The portal takes no call for `wait_s` seconds, too long to hold a lane; the lease is given back.
 
-    Calls that belong to no batch also learn the shortest time between two calls, `interval_s`.
+    Calls that belong to no batch are also told the shortest time between two calls, `interval_s`.
     """
 
     wait_s: float
@@ -66,7 +66,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """No work now; the next is due in `wait_s` seconds, None if that is not known. The lease is given back."""
+    """No work now; the next work is due in `wait_s` seconds, None if that is not known. The lease is given back."""
 
     wait_s: float | None
 
@@ -78,7 +78,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """More lanes drive the portal than may: this one has given its lease back."""
+    """More lanes drive the portal than are allowed: this one has given its lease back."""
 
 
 Grant: TypeAlias = Batch | Turn | Later | Idle | Surplus | Lost
@@ -90,19 +90,19 @@ class Terms:
 
     Attributes:
         requests_per_second: ceiling of all calls to the portal.
-        burst: calls that may go at once after a quiet time.
-        batch_size: contact IDs of a PUT as long as none has been learned.
+        burst: calls that may go together after a quiet time.
+        batch_size: contact IDs of a PUT until a size has been learned.
         batch_size_max: contact IDs of a PUT at most.
         look_up_size: contact IDs of a look-up at most.
         linger_s: how long a look-up of few contact IDs may wait to be joined by others while PUTs go on.
         max_wait_s: longest wait for a turn while holding a lease.
-        retry_share: largest part of the calls that retries may take, 0 to 1.
+        retry_share: largest share of the calls that retries may take, 0 to 1.
         max_concurrency: calls in flight at most.
-        longest_rest_s: longest rest that the portal is given.
+        longest_rest_s: longest rest that the portal gets.
         failure_threshold: failed share of the decided contact IDs, 0 to 1, above which a job pauses.
         failure_threshold_from: decided contact IDs before that share is judged.
 
-    The rate and the concurrency hold unless others were set (jobs/steering/limits.py).
+    The rate and the concurrency apply unless others were set (jobs/steering/limits.py).
     """
 
     requests_per_second: float
@@ -119,7 +119,7 @@ class Terms:
     failure_threshold_from: int = 1000
 
     def arguments(self, turn_us: int) -> list[int | float]:
-        """The script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""
+        """Return the script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""
         return [
             self.batch_size,
             self.look_up_size,

@@ -1,8 +1,8 @@
 """The lanes' side of the ledger: leases, batches, and recording what became of them.
 
-At most one call of the portal is in flight per lease. A lane may hold two batches for a moment: the one whose answer is
-being recorded, and the next one, which is in flight already. Every method is one round trip and one atomic change; the
-scripts in jobs/store/lua hold the rules and the races.
+At most one call to the portal is in flight per lease. A lane may hold two batches for a moment: the one whose answer is
+being recorded, and the next one, which is already in flight. Every method is one round trip and one atomic change; the
+rules and the races are in the scripts in jobs/store/lua.
 """
 
 import time
@@ -44,9 +44,10 @@ class LaneLedger:
     Args:
         redis: the connection, shared by all lanes of the process.
         portal: the portal's name.
-        token: names this lane, unique for ever.
+        token: this lane's name, never used again.
         lease_ttl_s: how long a silent lane keeps its lease.
-        configuration: fingerprint of what the lane reaches the portal with: it is held by the faults of this one only.
+        configuration: fingerprint of the configuration with which the lane reaches the portal: only faults of this
+            configuration hold the lane.
     """
 
     def __init__(self, redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str = "") -> None:
@@ -64,7 +65,7 @@ class LaneLedger:
 
     @property
     def holds_lease(self) -> bool:
-        """Whether the lease is certainly still held: by this process's clock, counted from before it was renewed."""
+        """Whether the lease is certainly still held, by this process's clock, counted from before it was renewed."""
         return time.monotonic() < self._held_until_s
 
     @property
@@ -73,15 +74,15 @@ class LaneLedger:
         return self._ttl_s
 
     def stale_in_s(self) -> float:
-        """Seconds until the lease lapses if it is not renewed."""
+        """Return the seconds until the lease lapses if it is not renewed."""
         return self._held_until_s - time.monotonic()
 
     async def acquire(self, max_concurrency: int) -> bool:
-        """Take a lease; False if as many lanes as `max_concurrency` hold one."""
+        """Take a lease; return False if `max_concurrency` lanes already hold one."""
         return await self._leased(ACQUIRE, [self._token, self._ttl_ms, max_concurrency])
 
     async def renew(self) -> bool:
-        """Keep the lease; False if it has lapsed."""
+        """Renew the lease; return False if it has lapsed."""
         return await self._leased(RENEW, [self._token, self._ttl_ms])
 
     async def release(self) -> None:
@@ -94,7 +95,8 @@ class LaneLedger:
 
         Args:
             terms: the portal's limits.
-            has_turn: the lane has waited for the turn that it was given before. Much too late, it gets another one.
+            has_turn: whether the lane has waited for the turn that it was given. If it is much too late, it gets
+                another one.
         """
         asked_s = time.monotonic()
         [reply] = await run_together(self._redis, [self._next_call(terms, has_turn=has_turn)])
@@ -104,7 +106,7 @@ class LaneLedger:
         """Record what became of a batch, under the terms of the last `next_batch`.
 
         Returns:
-            False if the batch is not the lane's any more; then nothing was recorded.
+            False if the batch no longer belongs to the lane; then nothing was recorded.
         """
         [reply] = await run_together(self._redis, [self._settle_call(batch, settlement)])
         return bool(reply[0] == b"ok")
@@ -182,7 +184,7 @@ async def rescue(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
 
 
 async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
-    """Do as `rescue` at once, where it is certain that no lane of the portal is alive any more.
+    """Like `rescue`, but without waiting for leases to lapse; only if certainly no lane of the portal is alive.
 
     Without this, the places of lanes that died with their Redis stay taken until their leases have lapsed.
     """
@@ -191,7 +193,7 @@ async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]
 
 
 async def bound_rest(redis: Redis, portal: str, longest_rest_s: float) -> None:
-    """Bound a push-back that was kept with a longer bound, or with none."""
+    """Shorten a rest that was recorded under a longer limit, or none, to at most `longest_rest_s` seconds from now."""
     await BOUND_REST(redis, [keys.portal(portal)], [round(longest_rest_s * 1000)])
 
 

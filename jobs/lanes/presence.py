@@ -16,13 +16,13 @@ BEAT_S = 5.0
 async def beat(
     redis: Redis, worker: str, portals: Iterable[str], configurations: Mapping[str, str] | None = None
 ) -> None:
-    """Report that a worker is alive; forget those that have been silent for long.
+    """Report that a worker is alive; forget workers that have been silent for long.
 
     Args:
         redis: the connection.
         worker: its name, unique among all workers.
         portals: the portals in its configuration.
-        configurations: fingerprints of what reaches them, by portal, where known.
+        configurations: fingerprints of the configurations with which it reaches them, by portal, where known.
     """
     seconds, _ = await redis.time()
     until_ms, long_ago_ms = round((seconds + 3 * BEAT_S) * 1000), (seconds - 3600) * 1000
@@ -35,7 +35,7 @@ async def beat(
         key = keys.configurations(portal)
         pipe.zremrangebyscore(key, "-inf", seconds * 1000)
         pipe.zadd(key, {f"{fingerprint}/{worker}": until_ms})
-        pipe.expire(key, 3600)  # for a portal that no configuration has any more
+        pipe.expire(key, 3600)  # for a portal that is no longer in any configuration
     pipe.zremrangebyscore(keys.WORKERS, "-inf", long_ago_ms)
     pipe.zadd(keys.WORKERS, {worker: until_ms})
     await pipe.execute()

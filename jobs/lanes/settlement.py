@@ -1,4 +1,4 @@
-"""What a lane records about a batch, as one value that nobody changes: the lane puts it together once."""
+"""What a lane records about a batch, as one immutable value that the lane builds once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from jobs.words.reasons import StateReason
 
 @dataclass(frozen=True, slots=True)
 class NewRest:
-    """A time in which nobody calls the portal.
+    """A time during which no worker calls the portal.
 
     Attributes:
         wait_s: how long, in seconds.
         reason: `push_back`, `login_guard` or `portal_unreachable`.
-        asked_s: how long the portal asked for, which may be longer; None if it did not say.
+        asked_s: the rest that the portal asked for in seconds, which may be longer; None if it did not say.
     """
 
     wait_s: float
@@ -37,14 +37,14 @@ class Settlement:
         records: decided contact IDs, with their segments.
         items: contact IDs that need another call, and how many seconds from now.
         sent, retried, throttled: calls to add to the job's counters.
-        last_error: what went wrong, for a person; None keeps the former one.
-        stop: the state_reason with which the job must pause; None if it may go on. A fault of the portal holds everyone
-            with this configuration, and pauses the job unless a worker with another one can go on.
-        everyone: that fault holds everyone, whatever the configuration.
-        calm: the portal answered well.
-        slow_down: the portal pushed back: cut the learned rate.
-        rest: how long nobody calls the portal; None for no rest.
-        batch_size: contact IDs of the next PUTs; None leaves it.
+        last_error: what went wrong, for a person; None keeps the previous one.
+        stop: the state_reason with which the job must pause; None if it may go on. A fault of the portal holds all
+            workers with this configuration, and pauses the job unless a worker with another one can go on.
+        everyone: whether that fault holds all workers, whatever their configuration.
+        calm: whether the portal answered well.
+        slow_down: whether the portal pushed back, so that the learned rate is cut.
+        rest: how long no worker calls the portal; None for no rest.
+        batch_size: contact IDs of the next PUTs; None leaves the size unchanged.
         report: the call itself, to be counted and shown; None if there was no call.
     """
 
@@ -73,7 +73,7 @@ class Settlement:
     def arguments(self, terms: Terms) -> list[bytes]:
         """Return the settlement as settle.lua reads it: a map of the facts, then records and items in order.
 
-        Binary strings travel beside the map because Lua's msgpack does not know them.
+        Binary strings are passed separately because Lua's msgpack does not support them.
 
         Args:
             terms: the limits under which the lane works.

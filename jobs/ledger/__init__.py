@@ -1,1 +1,1 @@
-"""The ledger at rest: what is recorded about each contact ID, and how it is read back."""
+"""The stored ledger: what is recorded about each contact ID, and how it is read back."""

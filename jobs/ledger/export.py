@@ -1,4 +1,4 @@
-"""The ledger as text, fast: lines that follow each other mostly differ in their contact ID alone."""
+"""The ledger as text, fast: consecutive lines mostly differ only in their contact ID."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from jobs.ledger.rows import COLUMNS, Fact, Rows, make_line, read_rows
 from jobs.words.outcomes import Outcome
 
-#: Lines made at a time: a millisecond of work, so that the event loop never waits long for the interpreter's lock, and
-#: 200 KB for a slow reader to make us hold.
+#: Lines written at a time: a millisecond of work, so that the event loop never waits long for the interpreter's lock,
+#: and 200 KB that a slow reader can keep in our memory.
 LINES_AT_ONCE = 2048
 
 
@@ -24,27 +24,27 @@ class Format(StrEnum):
 
     @property
     def header(self) -> str:
-        """What stands before the first line."""
+        """The text before the first line."""
         return ",".join(COLUMNS) + "\n" if self is Format.CSV else ""
 
 
 async def read_text(
     redis: Redis, job_id: str, form: Format, outcome: Outcome | None = None
 ) -> AsyncGenerator[tuple[str, int], None]:
-    """Read a job's ledger as text. It is made in threads, so that whoever reads it stays responsive meanwhile.
+    """Read a job's ledger as text. The text is built in threads, so that the event loop stays responsive.
 
     Args:
         redis: the connection.
         job_id: the job's ID.
-        form: how lines look: `Line.csv` or `Line.json`.
+        form: CSV, with lines as in `Line.csv`, or NDJSON, with lines as in `Line.json`.
         outcome: only the lines with this outcome; None for all.
 
     Yields:
         The header and whole lines in ascending order of contact ID, at most `LINES_AT_ONCE` of them, and how many
-        lines they are; nothing but an empty text where none of so many has the outcome.
+        lines they are. The text is empty where none of that many lines has the outcome.
 
     Raises:
-        UnknownJob: no such job, or not any more.
+        UnknownJob: no such job, or no longer.
     """
     header = form.header
     async for rows in read_rows(redis, job_id):
@@ -67,7 +67,7 @@ def _write(rows: Rows, form: Format, outcome: Outcome | None) -> tuple[str, int]
 
 
 def _runs(rows: Rows, form: Format, outcome: Outcome | None) -> Iterator[tuple[str, int]]:
-    """Write runs of lines that differ in their contact ID alone."""
+    """Write runs of lines that differ only in their contact ID."""
     start = 0
     for fact, run in groupby(rows.facts()):
         end = start + len(list(run))
@@ -80,7 +80,7 @@ def _runs(rows: Rows, form: Format, outcome: Outcome | None) -> Iterator[tuple[s
 
 @lru_cache(maxsize=4096)
 def _around(fact: Fact, form: Format) -> tuple[str, str, Outcome]:
-    """Give what stands before and behind the contact ID in such a line, and its outcome."""
+    """Return the text before and after the contact ID in such a line, and its outcome."""
     line = make_line(0, fact)
     before, _, behind = (line.csv() if form is Format.CSV else line.json()).partition("0")
     return before, behind, line.code.outcome

@@ -1,7 +1,7 @@
-"""An item: contact IDs that go through the portal together, and what is known of them so far.
+"""An item: contact IDs that go through the portal together, and what is known about them so far.
 
-Items live in Redis as small binary strings. The first four bytes are fixed, because the script that rescues the work
-of a dead lane changes just those (jobs/store/lua/rescue.lua).
+Items are kept in Redis as small binary strings. The layout of the first four bytes is fixed, because the script that
+rescues the work of a dead lane changes just those (jobs/store/lua/rescue.lua).
 """
 
 import struct
@@ -37,12 +37,12 @@ class Item:
         call: the call that it waits for.
         segment: number of the segment.
         positions: ascending positions in the segment, at most 1000 of them.
-        doubtful: some attempt that held them may have deleted them without our knowing. It is never taken back, since
-            the effect of a lost attempt may come late.
-        seen_refused: the last look-up showed that the portal will not delete them; believed when it is seen again.
-        attempts: PUTs that held them so far; 255 stands for 255 and more.
-        failures: tries in a row that decided nothing; limits retries and spaces them.
-        http_status: status of the last PUT that held them, 0 where there was none.
+        doubtful: whether an attempt that contained them may have deleted them without our knowledge. Never reset, since
+            a lost attempt may take effect late.
+        seen_refused: whether the last look-up showed that the portal will not delete them; believed when seen again.
+        attempts: PUTs that contained them so far; 255 means 255 or more.
+        failures: tries in a row that decided nothing; they limit the retries, and the waits between them.
+        http_status: status of the last PUT that contained them, 0 if there was none.
         reason: what went wrong last, as the outcome to record if they are given up.
     """
 

@@ -1,14 +1,14 @@
-"""Positions of contact IDs inside one segment, packed into whichever form is the shortest.
+"""Positions of contact IDs inside one segment, packed in the shortest of these forms.
 
-| form | what it suits | bytes beside the head |
+| form | suits | bytes besides the head |
 |---|---|---|
 | run | a whole batch | 0 |
 | holes | a batch of which some IDs are missing | 2 per missing one |
 | bits | many missing, evenly spread | span / 8 |
 | list | few, far apart | 2 per position |
 
-A segment has at most 65,536 positions, so each fits into 16 bits. Little-endian, as Lua's `struct` with `<` has it; Lua
-itself writes runs only (jobs/store/lua/includes/item.lua).
+A segment has at most 65,536 positions, so each fits into 16 bits. Little-endian, as in Lua's `struct` with `<`; Lua
+itself writes only runs (jobs/store/lua/includes/item.lua).
 """
 
 import struct
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from jobs.store.item_layout import POSITIONS_HEAD, RUN
 
 _HEAD = struct.Struct(POSITIONS_HEAD)
-_SPAN = struct.Struct("<H")  # last position - first position, in the forms that do not tell by themselves
+_SPAN = struct.Struct("<H")  # last position - first position, in the forms from which it does not follow
 HEAD_SIZE = _HEAD.size
 _LIST, _HOLES, _BITS = 1, 2, 3
 
@@ -48,7 +48,7 @@ def pack(positions: Sequence[int]) -> bytes:
 
 
 def unpack(data: bytes, at: int = 0) -> tuple[Sequence[int], int]:
-    """Unpack what `pack` wrote at offset `at`; also give the offset behind it."""
+    """Unpack what `pack` wrote at offset `at`; return the positions and the offset of the next byte."""
     first, count, form = _HEAD.unpack_from(data, at)
     behind = at + HEAD_SIZE
     if form == RUN:

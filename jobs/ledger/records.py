@@ -1,8 +1,8 @@
 """A record: one entry of the ledger, the final outcomes of contact IDs that were decided together.
 
-What they have in common (time, attempts, HTTP status, the usual outcome) is stored once; only the others are listed.
-A batch of which everything was deleted takes 15 bytes, whatever its size. Records of a segment are kept in the order
-in which they were made; where two speak of one position, the later one counts (`retry-failed`).
+What they have in common (time, attempts, HTTP status, the most frequent outcome) is stored once; only other outcomes
+are listed. A batch that was deleted completely takes 15 bytes, whatever its size. The records of a segment are kept in
+the order in which they were made; if two cover the same position, the later one counts (`retry-failed`).
 """
 
 import struct
@@ -24,8 +24,8 @@ class Record:
     Attributes:
         positions: ascending positions in the segment.
         codes: one outcome per position, in the same order.
-        attempts: PUTs that held them.
-        http_status: status of the last of these, 0 where there was none.
+        attempts: PUTs that contained them.
+        http_status: status of the last of these, 0 if there was none.
         at_ms: when it was recorded, Unix time in milliseconds.
     """
 
@@ -46,7 +46,7 @@ class Record:
         return head + packed.pack(self.positions) + others
 
     def counts(self) -> dict[Outcome, int]:
-        """How many of the positions got which outcome."""
+        """Return how many of the positions got which outcome."""
         counts: dict[Outcome, int] = {}
         for code, count in self._code_counts().items():
             outcome = Code(code).outcome
@@ -100,14 +100,14 @@ class SegmentLedger:
         return ledger
 
     def note_item(self, item: Item) -> None:
-        """Show what is known of contact IDs that were sent and are not decided yet."""
+        """Enter what is known of contact IDs that were sent and are not decided yet."""
         for position in item.positions:
             if self.codes[position] == Code.PENDING:
                 self.attempts[position] = item.attempts
                 self.http_statuses[position] = item.http_status
 
     def note_skipped(self, first: int) -> None:
-        """Show that the job was cancelled before the IDs from position `first` on were sent."""
+        """Enter that the job was cancelled before the IDs from position `first` on were sent."""
         behind = max(0, len(self.codes) - first)
         if behind:
             self.codes[first:] = bytes([Code.SKIPPED]) * behind

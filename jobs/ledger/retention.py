@@ -13,10 +13,10 @@ _AT_A_TIME = 20
 async def forget_old_jobs(redis: Redis, retention_days: float) -> list[str]:
     """Remove jobs that ended more than `retention_days` ago, with everything that belongs to them.
 
-    A few at a time, so that no call takes long; the rest goes with the next call.
+    Removes a few at a time, so that no call takes long; the others follow with the next calls.
 
     Returns:
-        The IDs of the jobs that are gone now.
+        The IDs of the jobs that were removed.
     """
     seconds, _ = await redis.time()
     before_ms = round((seconds - retention_days * 86_400) * 1000)

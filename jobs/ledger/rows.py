@@ -17,7 +17,7 @@ from jobs.words.outcomes import Code, Outcome
 
 COLUMNS = ("contact_id", "outcome", "reason", "http_status", "attempts", "at")
 
-#: What a line says beside its contact ID: code, attempts, HTTP status, time in ms.
+#: What a line says besides its contact ID: code, attempts, HTTP status, time in Unix milliseconds.
 Fact = tuple[int, int, int, int]
 
 _CODES = {code.value: code for code in Code}
@@ -30,8 +30,8 @@ class Line:
     Attributes:
         contact_id: the ID.
         code: outcome and reason.
-        http_status: status of the last PUT that held it; None where there was none.
-        attempts: PUTs that held it, throttled ones not counted.
+        http_status: status of the last PUT that contained it; None if there was none.
+        attempts: PUTs that contained it, not counting throttled ones.
         at: when the outcome was recorded, ISO 8601 in UTC; None while it is pending.
     """
 
@@ -42,7 +42,7 @@ class Line:
     at: str | None
 
     def json(self) -> str:
-        """The line as one JSON object."""
+        """Return the line as one JSON object."""
         reason, at = self.code.reason, self.at
         return (
             f'{{"contact_id": {self.contact_id}, "outcome": "{self.code.outcome}", '
@@ -51,7 +51,7 @@ class Line:
         )
 
     def csv(self) -> str:
-        """The line as CSV, with the columns of `COLUMNS`. No value ever needs quotes."""
+        """Return the line as CSV, with the columns of `COLUMNS`. No value ever needs quotes."""
         return (
             f"{self.contact_id},{self.code.outcome},{self.code.reason or ''},{self.http_status or ''},"
             f"{self.attempts},{self.at or ''}\n"
@@ -65,8 +65,8 @@ class Rows:
     Attributes:
         ids: the contact IDs.
         codes: outcomes with their reasons.
-        attempts: PUTs that held them.
-        http_statuses: statuses of the last of these; 0 where there was none.
+        attempts: PUTs that contained them.
+        http_statuses: statuses of the last of these; 0 if there was none.
         at_ms: when the outcomes were recorded, Unix milliseconds; 0 while they are pending.
     """
 
@@ -77,12 +77,12 @@ class Rows:
     at_ms: Sequence[int]
 
     def facts(self) -> Iterator[Fact]:
-        """Give everything but the contact IDs, line by line."""
+        """Return everything but the contact IDs, line by line."""
         return zip(self.codes, self.attempts, self.http_statuses, self.at_ms, strict=True)
 
 
 async def has_ledger(redis: Redis, job_id: str) -> bool:
-    """Check whether a job has a ledger: one that is still a message of plain arq has none."""
+    """Check whether a job has a ledger: one that is still a plain arq message has none."""
     return bool(await redis.execute_command("HEXISTS", known_key(job_id), "digest"))
 
 
@@ -118,8 +118,8 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
     skipped_ms = int(facts["skipped_ms"] or 0)
     waiting = await _waiting(redis, job_id)
     for segment, start in enumerate(range(0, total, SEGMENT_SIZE)):
-        # In one step: a job that is forgotten in between would seem to be undecided. Its ID may even be in use again,
-        # with another list.
+        # In one step: a job that is forgotten in between would look undecided. Its ID may even be in use again, with
+        # another list.
         pipe = redis.pipeline(transaction=True)
         pipe.execute_command("HGET", key, "digest")
         pipe.execute_command("HGET", keys.segments(job_id), str(segment))
@@ -138,13 +138,13 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
 
 
 def make_line(contact_id: int, fact: Fact) -> Line:
-    """Give one line in the form in which people read it."""
+    """Return one line in the form for people."""
     code, attempts, http_status, at_ms = fact
     return Line(contact_id, _CODES[code], http_status or None, attempts, _as_text(at_ms))
 
 
 async def _waiting(redis: Redis, job_id: str) -> dict[int, list[Item]]:
-    """The items of a job by segment: contact IDs that were sent already and are not decided yet."""
+    """Return the items of a job by segment: contact IDs that have been sent and are not decided yet."""
     waiting: dict[int, list[Item]] = {}
     for data in await redis.execute_command("HVALS", keys.items(job_id)):
         item = Item.decode(data)

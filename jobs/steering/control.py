@@ -23,7 +23,8 @@ class Steered:
     Attributes:
         state: the job's state now.
         retried: how many failed contact IDs are tried again.
-        rest_until_ms: until when the portal had asked for a rest that this has ended, Unix milliseconds; None for none.
+        rest_until_ms: end of the rest that the portal had asked for and this cut short, Unix milliseconds; None if there
+            was none.
     """
 
     state: State
@@ -41,12 +42,12 @@ async def control(
         job_id: the job's ID.
         event: PAUSE, RESUME, CANCEL or APPROVE.
         by: who asks; kept with the job.
-        lanes: how many lanes to wake where the job goes on.
+        lanes: how many lanes to wake if the job goes on.
         reason: the state_reason of a pause.
 
     Raises:
         UnknownJob: no such job.
-        IllegalMove: its state does not allow that.
+        IllegalMove: its state does not allow the event.
     """
     key = known_key(job_id)
     portal = await redis.execute_command("HGET", key, "portal")

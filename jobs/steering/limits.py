@@ -1,4 +1,4 @@
-"""Changing how hard a portal may be driven."""
+"""Changing how hard a portal is driven."""
 
 from arq.connections import ArqRedis
 from ulid import ULID
@@ -12,7 +12,7 @@ from jobs.view.portal import read_portal
 
 SET_LIMITS = Script("set_limits")
 
-#: Given to `set_limits`: back to what the configuration says.
+#: Passed to `set_limits` to return to the configured value.
 CONFIGURED = "default"
 
 _RANGES = {"requests_per_second": REQUESTS_PER_SECOND, "max_concurrency": MAX_CONCURRENCY}
@@ -32,12 +32,12 @@ async def set_limits(
         redis: the connection.
         portal: the portal's settings.
         by: who asks; kept with the portal.
-        requests_per_second: the new ceiling, in the range of the setting; CONFIGURED goes back to the configuration,
-            None leaves it.
-        max_concurrency: the new number of calls in flight, likewise.
+        requests_per_second: the new ceiling, in the range of the setting; CONFIGURED returns to the configured one,
+            None leaves it unchanged.
+        max_concurrency: the new maximum of calls in flight, likewise.
 
     Raises:
-        ValueError: a value is out of the setting's range.
+        ValueError: a value is outside the setting's range.
     """
     wanted = {"requests_per_second": requests_per_second, "max_concurrency": max_concurrency}
     for name, value in wanted.items():

@@ -18,12 +18,12 @@ async def set_priority(redis: Redis, job_id: str, priority: Priority, *, by: str
     Args:
         redis: the connection.
         job_id: the job's ID.
-        priority: the new one.
+        priority: the new priority.
         by: who asks; kept with the job.
 
     Raises:
         UnknownJob: no such job.
-        JobHasEnded: it has ended.
+        JobHasEnded: the job has ended.
     """
     reply = await SET_PRIORITY(redis, [known_key(job_id)], [job_id, priority, priority.stride, by, str(ULID())])
     match reply[0]:

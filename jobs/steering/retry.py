@@ -18,14 +18,14 @@ from jobs.words.states import Event, State, move, refused
 
 RETRY_FAILED = Script("retry_failed")
 
-#: Contact IDs of one item. They failed together with others before, so they go in small groups.
+#: Contact IDs per item. They failed together with others before, so they are retried in small groups.
 _TOGETHER = 100
 
 _FAILED = {code for code in Code if code.outcome is Outcome.FAILED}
 
 
 async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1) -> tuple[State, int]:
-    """Try what has failed again; everything else that is decided stays as it is.
+    """Try the failed contact IDs again; everything else that is decided stays as it is.
 
     Args:
         redis: the connection.
@@ -34,7 +34,7 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
         lanes: how many lanes to wake.
 
     Returns:
-        The job's state now, and how many contact IDs are tried again; with none, nothing has changed.
+        The job's state now, and how many contact IDs are tried again; if none, nothing has changed.
 
     Raises:
         UnknownJob: no such job.
@@ -66,7 +66,7 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
                 raise UnknownJob(job_id)
             case b"illegal":
                 raise refused(State(reply[1].decode()), Event.RETRY_FAILED)
-        # Changed while it was read: somebody else has tried them again and the job has completed once more. Look anew.
+        # Another request has retried them while the ledger was read, and the job has completed again: start over.
 
 
 def _failed(rows: Rows, segment: int) -> Iterator[Item]:
@@ -83,7 +83,7 @@ def _failed(rows: Rows, segment: int) -> Iterator[Item]:
                 call=Call.PUT,
                 segment=segment,
                 positions=positions[start : start + _TOGETHER],
-                # The ledger does not tell which of them an attempt may have deleted late; so all may have been.
+                # The ledger does not say which of them an attempt may have deleted late, so any of them may be gone.
                 doubtful=True,
                 attempts=attempts,
                 http_status=http_status,

@@ -1,4 +1,4 @@
-"""Steering a job, whoever asks and wherever it stands: the same functions for command line, API and page."""
+"""Steering a job, whoever asks and wherever the job is kept: the same functions for command line, API and page."""
 
 from arq.connections import ArqRedis
 
@@ -14,20 +14,20 @@ from jobs.words.states import Event
 
 
 async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Event, *, by: str) -> Steered:
-    """Ask something of a job; one that still waits in a message of another service is taken in first.
+    """Apply an event to a job; a job that is still in another service's message is accepted first.
 
     Args:
         redis: the connection.
-        settings: the configured portals; of one that is not there a single lane is woken.
+        settings: the configured portals; for a portal that is not among them, one lane is woken.
         job_id: the job's ID.
         event: PAUSE, RESUME, CANCEL, APPROVE or RETRY_FAILED.
         by: who asks; kept with the job.
 
     Raises:
-        UnknownJob: no such job, or not any more.
-        IllegalMove: its state does not allow that.
-        NotDue: another service has put it off until later.
-        UnknownPortal: it waits in a message, and its portal is not configured here.
+        UnknownJob: no such job, or no longer.
+        IllegalMove: its state does not allow the event.
+        NotDue: another service deferred it, and it is not due yet.
+        UnknownPortal: it is still in a message, and its portal is not configured here.
     """
     taken_in = await take_in(redis, settings, job_id, Asked(event, by))
     if taken_in:
@@ -44,7 +44,7 @@ async def change_priority(redis: ArqRedis, settings: Settings, job_id: str, prio
     """Change a job's priority, from its next batch on; arguments and errors are those of `steer_job`.
 
     Raises:
-        JobHasEnded: it means nothing any more.
+        JobHasEnded: the job has ended, so its priority no longer matters.
     """
     await take_in(redis, settings, job_id)
     await set_priority(redis, job_id, priority, by=by)

@@ -1,1 +1,1 @@
-"""How the program speaks to Redis: keys, scripts, connections."""
+"""How the program talks to Redis: keys, scripts, connections."""

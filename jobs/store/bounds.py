@@ -1,8 +1,8 @@
-"""Connections to Redis on which nothing waits for ever, and which say at once when TLS is what is wrong.
+"""Connections to Redis on which nothing waits forever, and which report immediately if TLS is the problem.
 
-A server that stands still keeps its connections: the kernel answers for it, and a reply never comes. So every write to
-a connection and every read from it has a bound. A connection on which a reply was given up is closed: the reply may
-still come, and must not be taken for that to another command.
+A server that hangs keeps its connections: the kernel answers for it, and a reply never comes. So every write to a
+connection and every read from it has a time limit. A connection on which a reply was given up is closed: the reply may
+still come, and must not be taken for the reply to another command.
 """
 
 import asyncio
@@ -15,30 +15,30 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 
-#: A server of the same network answers in milliseconds. One that has not even begun to speak TLS after so long is asked
-#: whether it speaks plain Redis: it may be waiting for the end of what it takes for a line.
+#: A server on the same network answers in milliseconds. One that has not even begun the TLS handshake after this time
+#: is asked whether it speaks plain Redis: it may be waiting for the end of what it takes for a line.
 _TLS_DOUBT_S = 1.0
-#: How long that question may take.
+#: Time limit for that question.
 _TLS_PROBE_S = 3.0
 
 
 class RedisStalled(RedisError):
-    """The server did not answer a command in time; whether it was carried out is not known."""
+    """The server did not answer a command in time; whether the command was carried out is not known."""
 
 
 class TlsWanted(RedisError):
-    """The server speaks TLS, and the address does not say so."""
+    """The server speaks TLS, but the address does not say so."""
 
 
 class TlsUnknown(RedisError):
-    """The address says TLS, and the server does not speak it."""
+    """The address says TLS, but the server does not speak it."""
 
 
 def untrusted_certificate(error: BaseException | None) -> str | None:
-    """Return in what way the certificate of Redis is not to be trusted, None where something else went wrong.
+    """Return why the certificate of Redis is not trusted, or None if something else went wrong.
 
     Args:
-        error: what redis-py raised; it keeps the cause, and tells it in a sentence of its own.
+        error: what redis-py raised; it rewords the error, but keeps its cause.
     """
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -48,10 +48,10 @@ def untrusted_certificate(error: BaseException | None) -> str | None:
 
 
 class _Bounded(AbstractConnection):
-    """A connection with a bound on every read and write.
+    """A connection with a time limit on every read and write.
 
     Args:
-        stall_s: how long one reply may take to come, or one command to be taken.
+        stall_s: how long the server may take to send one reply or to accept one command, in seconds.
     """
 
     def __init__(self, *, stall_s: float, **options: Any) -> None:
@@ -68,7 +68,7 @@ class _Bounded(AbstractConnection):
         try:
             await super().connect()  # type: ignore[no-untyped-call]  # redis-py leaves some of its methods untyped
         except RedisConnectionError as error:
-            # redis-py makes one of whatever goes wrong while it connects, and would have it tried again.
+            # redis-py turns every error while it connects into this one, and would try again.
             if isinstance(error.__cause__, RedisStalled | TlsUnknown):
                 raise error.__cause__ from None
             raise
@@ -79,16 +79,16 @@ class _Bounded(AbstractConnection):
         Raises:
             RedisStalled: none came in time; the connection is closed.
         """
-        # What is inside closes the connection when it is cancelled.
+        # The inner call closes the connection when it is cancelled.
         with self._told_as_stalled():
             async with asyncio.timeout(self._stall_s):
                 return await super().read_response(*args, **options)
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        """Write a command, after connecting if that is needed.
+        """Write a command, after connecting if necessary.
 
         Raises:
-            RedisStalled: the server did not take it in time; the connection is closed.
+            RedisStalled: the server did not accept it in time; the connection is closed.
         """
         if not self.is_connected:
             await self.connect()
@@ -105,7 +105,7 @@ class _Bounded(AbstractConnection):
 
 
 class BoundedTcp(_Bounded, Connection):
-    """A bounded connection in plain text, which notices that the server wants TLS."""
+    """A bounded connection in plain text, which detects that the server wants TLS."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -115,12 +115,12 @@ class BoundedTcp(_Bounded, Connection):
         """Read one reply.
 
         Raises:
-            TlsWanted: the server speaks nothing else.
+            TlsWanted: the server speaks only TLS.
         """
         try:
             reply = await super().read_response(*args, **options)
         except (RedisConnectionError, InvalidResponse):
-            # A port for TLS hangs up on plain text, or answers with bytes that are no reply.
+            # A TLS port hangs up on plain text, or answers with bytes that are not a reply.
             if not self._has_answered and await _speaks_tls(self.host, self.port):
                 raise TlsWanted("the server speaks TLS") from None
             raise
@@ -129,7 +129,7 @@ class BoundedTcp(_Bounded, Connection):
 
 
 class BoundedTls(_Bounded, SSLConnection):
-    """A bounded connection over TLS, which notices that the server does not speak it."""
+    """A bounded connection over TLS, which detects that the server does not speak it."""
 
     async def _connect(self) -> None:
         connecting = asyncio.ensure_future(super()._connect())  # type: ignore[no-untyped-call]
@@ -145,11 +145,11 @@ class BoundedTls(_Bounded, SSLConnection):
 
 
 class BoundedUnix(_Bounded, UnixDomainSocketConnection):
-    """A bounded connection over a socket of this machine."""
+    """A bounded connection over a Unix socket."""
 
 
 def _is_no_tls(connecting: "asyncio.Future[None]") -> bool:
-    """Whether a handshake has failed for another reason than a certificate."""
+    """Check whether a handshake has failed for a reason other than a certificate."""
     if connecting.cancelled() or not connecting.done():
         return False
     error = connecting.exception()
@@ -159,12 +159,12 @@ def _is_no_tls(connecting: "asyncio.Future[None]") -> bool:
 
 
 async def _speaks_plain(host: str, port: int) -> bool:
-    """Ask a server in plain text; only one that speaks plain Redis answers with a reply."""
+    """Ask a server in plain text: only one that speaks plain Redis sends a reply."""
     return (await _ask(host, port, b"PING\r\n")).startswith((b"+", b"-"))
 
 
 async def _speaks_tls(host: str, port: int) -> bool:
-    """Ask a server for a handshake. Nothing is sent over it, so it does not matter whose certificate it has."""
+    """Try a TLS handshake. Nothing is sent over the connection, so any certificate is accepted."""
     anybody = ssl.create_default_context()
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE

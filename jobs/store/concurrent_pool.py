@@ -1,9 +1,9 @@
-"""Connections to Redis that are opened side by side.
+"""Connections to Redis that are opened concurrently.
 
-redis-py opens a connection while it holds the lock of the pool. Against a server that takes connections and does not
-answer, everybody who needs one then waits for all who came before: the ninth for nine times as long as the first, and
-a probe that is to tell about it as well. Nothing needs that lock: taking a connection out of the pool is one step
-without a pause in it.
+redis-py holds the pool's lock while it opens a connection. If a server accepts connections and does not answer, each
+caller then waits for all callers before it: the ninth waits nine times as long as the first, and so does the probe that
+should report the problem. The lock is not needed: taking a connection out of the pool is a single step without an
+await.
 """
 
 from typing import Any
@@ -12,16 +12,16 @@ from redis.asyncio import ConnectionPool
 
 
 class ConcurrentPool(ConnectionPool):
-    """A pool in which nobody waits for a connection that somebody else opens."""
+    """A pool in which no caller waits for a connection that another caller is opening."""
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
-        """Give a connection that is open and has nothing left to read.
+        """Return a connection that is open and has nothing left to read.
 
         Args:
-            _, __: what redis-py passes for the sake of former versions.
+            _, __: what redis-py passes for compatibility with older versions.
 
         Raises:
-            redis.exceptions.RedisError: there is none to be had; the same as of any command.
+            redis.exceptions.RedisError: no connection could be made; the same errors as for any command.
         """
         connection = self.get_available_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         try:

@@ -1,4 +1,4 @@
-"""The connection to Redis: one kind for all, patient by choice, speaking JSON to arq."""
+"""The connection to Redis: the same kind everywhere, with as much patience as wanted, and JSON for arq."""
 
 import socket
 from pathlib import Path
@@ -18,40 +18,38 @@ from jobs.store.discreet_redis import DiscreetRedis
 from jobs.store.keys import QUEUE
 from jobs.store.primary import PrimaryPool
 
-#: What a server that is away, restarting or out of reach looks like from here. OSError is needed beside redis-py's own
-#: classes: without it a refused reconnect is raised at once, whatever the number of retries.
+#: What a server that is away, restarting or out of reach looks like from here. OSError is needed besides redis-py's own
+#: classes: without it, a refused reconnect is raised immediately, whatever the number of retries.
 AWAY = (RedisConnectionError, RedisTimeoutError, RedisStalled, OSError)
 
-#: A payload lives this long in arq's queue, so that a backlog of days is not dropped (arq's own default is one day).
+#: A payload stays this long in arq's queue, so that a backlog of days is not dropped (arq's own default is one day).
 QUEUE_LIFE_MS = 30 * 24 * 3600 * 1000
 
 
 def encode_payload(value: Any) -> bytes:
-    """Write an arq payload or result as JSON; an exception, which JSON cannot hold, becomes its text."""
+    """Write an arq payload or result as JSON; an exception, which JSON cannot represent, becomes its `repr`."""
     return msgspec.json.encode(value, enc_hook=repr)
 
 
 def decode_payload(data: bytes) -> Any:
-    """Read an arq payload. Anything but JSON, such as a pickle, is refused by `msgspec.DecodeError`."""
+    """Read an arq payload. Anything but JSON, such as a pickle, is refused with `msgspec.DecodeError`."""
     return msgspec.json.decode(data)
 
 
 def connect(
     url: RedisUrl, *, patience_s: float = 3.0, stall_s: float = 5.0, tls_ca_file: Path | None = None
 ) -> ArqRedis:
-    """Make a client; it connects when it is first used.
+    """Return a client; it connects when it is first used.
 
-    Every command may be sent again after a connection broke, so only commands that are safe to repeat belong here:
-    reads, and scripts that guard themselves.
+    Any command may be sent again after the connection broke, so only commands that are safe to repeat may be sent
+    with it: reads, and scripts that guard themselves.
 
     Args:
         url: the server's address.
-        patience_s: about how long a command is tried again while the server is away: seconds for a person at the
-            command line, minutes for a worker.
-        stall_s: how long one reply may take to come. A command whose reply did not come is tried again where the
-            patience is longer than this.
-        tls_ca_file: the authorities that the certificate of a `rediss://` server may come from; by default those of
-            the system.
+        patience_s: about how long a command is retried while the server is away: seconds for a person at the command
+            line, minutes for a worker.
+        stall_s: how long one reply may take. A command without a reply is retried if the patience is longer than this.
+        tls_ca_file: certificate authorities trusted for a `rediss://` server; by default those of the system.
     """
     # Waits of 0.05, 0.1, … 0.8 s, then 1 s each.
     retries = 5 + round(patience_s)
@@ -61,11 +59,11 @@ def connect(
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries),
         retry_on_error=[error for error in AWAY if error is not RedisStalled or patience_s > stall_s],
         socket_connect_timeout=5,
-        # Nothing is told about the client library: that takes two commands per connection, and rights for them.
+        # The client library is not announced: that takes two commands per connection, and the rights to run them.
         lib_name=None,
         lib_version=None,
         # No socket_timeout: redis-py would wrap every write in asyncio.wait_for, which costs time and, on Python 3.11,
-        # now and then swallows a cancellation.
+        # sometimes swallows a cancellation.
         stall_s=stall_s,
         **_keepalive(url),
         **_tls(url, tls_ca_file),
@@ -80,18 +78,18 @@ def connect(
 
 
 def what_holds(redis: ArqRedis, error: Exception) -> Exception:
-    """Say why a command has not come back within somebody's own patience.
+    """Return why a command has not completed within the caller's own time limit.
 
     Args:
         redis: the connection.
-        error: what that patience ended with; told if nothing better is known.
+        error: what that time limit raised; returned if nothing better is known.
     """
     pool = redis.connection_pool
     return pool.refused if isinstance(pool, PrimaryPool) and pool.refused else error
 
 
 def _keepalive(url: RedisUrl) -> dict[str, Any]:
-    """Options that end a TCP connection to a machine that has been silent for about 20 s."""
+    """Return the options that end a TCP connection to a machine that has been silent for about 20 s."""
     if url.address.socket_path is not None:
         return {}
     options = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
@@ -100,7 +98,7 @@ def _keepalive(url: RedisUrl) -> dict[str, Any]:
 
 
 def _tls(url: RedisUrl, ca_file: Path | None) -> dict[str, Any]:
-    """Options of a connection over TLS. By itself redis-py takes the certificate of any other host as well."""
+    """Return the options of a connection over TLS. By default, redis-py also accepts a certificate of another host."""
     if not url.address.tls:
         return {}
     return {"ssl_check_hostname": True, "ssl_ca_data": None if ca_file is None else read_authorities(ca_file)}

@@ -1,8 +1,8 @@
 """Faults of a portal: what a person must fix, kept for the configuration that met it.
 
-A fault of credentials, payment, rights or address holds only the workers that have the configuration that met it, told
-by its fingerprint (worker/fingerprint.py). It ends when a person resumes or cancels a job of the portal, or starts
-`crm-sweep run`; left alone, it is met again after ten minutes. The scripts do the same with
+A fault of credentials, payment, rights or address holds only workers with the configuration that met it, identified by
+its fingerprint (worker/fingerprint.py). It ends when a person resumes or cancels a job of the portal, or starts
+`crm-sweep run`; otherwise the portal is tried again after ten minutes. The scripts do the same in
 jobs/store/lua/includes/faults.lua.
 """
 
@@ -17,7 +17,7 @@ _EVERYONE = EVERYONE.encode()
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What holds a configuration.
+    """A fault that holds a configuration.
 
     Attributes:
         reason: the word, as in `Job.state_reason`.
@@ -36,8 +36,8 @@ def fault_that_holds(
     """Return the fault that holds all of a portal's jobs; None while any living worker can go on.
 
     Args:
-        faults: by fingerprint, as they are kept.
-        configurations: `fingerprint/worker`, and until when each is alive, ms.
+        faults: the faults by fingerprint, as kept in Redis.
+        configurations: `fingerprint/worker`, and until when each is alive, Unix milliseconds.
         now_ms: the Redis server's clock.
     """
     lasting = {of: fault for of, text in faults.items() if (fault := _read(text)).until_ms > now_ms}
@@ -46,7 +46,7 @@ def fault_that_holds(
     alive = {member.partition(b"/")[0] for member in still_ahead(configurations, now_ms)}
     if not lasting or alive - lasting.keys():
         return None
-    # With no worker alive, the last fault met still says what has to be fixed.
+    # With no worker alive, the last fault still says what has to be fixed.
     held = [fault for of, fault in lasting.items() if of in alive or not alive]
     return min(held, key=lambda fault: fault.until_ms)
 

@@ -1,19 +1,19 @@
-"""The bytes of an item that the scripts write or change as well: one place for both languages.
+"""The bytes of an item that the scripts also write or change, defined once for both languages.
 
-jobs/ledger/items.py tells what they mean; the scripts get them with jobs/store/lua_constants.py.
+jobs/ledger/items.py explains their meaning; jobs/store/lua_constants.py writes them into the scripts.
 """
 
 PUT, LOOK_UP = "P", "L"
 """The first byte: which call of the portal an item waits for."""
 
 DOUBTFUL = 1
-"""Flag in the second byte: an attempt held these IDs of which nobody knows whether it deleted."""
+"""Flag in the second byte: these IDs were in an attempt, and it is not known whether it deleted them."""
 
 MOST_COUNTED = 255
-"""The largest number of attempts or failures that a byte can say; it stands for more as well."""
+"""The largest number of attempts or failures that fits into a byte; it also means more than that."""
 
 ITEM_HEAD = "<BBBBHBH"
-"""Call, flags, attempts, failures, HTTP status, last reason, segment. Python's `struct` and Lua's read it alike."""
+"""Call, flags, attempts, failures, HTTP status, last reason, segment. Valid for Python's `struct` and Lua's."""
 
 POSITIONS_HEAD = "<HHB"
 """First position, how many, form."""

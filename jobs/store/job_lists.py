@@ -1,9 +1,9 @@
 """The lists of jobs, newest first: one of all jobs, and one for each state.
 
-Scripts keep a state's list in the step that moves a job. Jobs that an older version has made are missing there, and a
-worker of an older version that still runs beside this one moves jobs without it. So workers look through all jobs when
-they start, and every few minutes from then on. Until somebody has done so once, the lists of the states are not relied
-on.
+Scripts update a state's list in the step that moves a job. Jobs that an older version created are missing there, and a
+worker of an older version that still runs beside this one moves jobs without updating the lists. So workers go through
+all jobs when they start, and every few minutes from then on. Until one has done so, the lists of the states are not
+used.
 """
 
 import time
@@ -19,12 +19,12 @@ from jobs.words.states import State
 
 INDEX_JOBS = Script("index_jobs")
 
-#: A place in a list of jobs: when a job was created (ms), and its ID. New jobs do not shift it.
+#: A place in a list of jobs: when a job was created (Unix ms), and its ID. New jobs do not shift it.
 Place: TypeAlias = tuple[int, str]
 
 _LISTS = [keys.jobs_in(state) for state in State]
 
-#: Jobs of one step: about a millisecond of the server's time.
+#: Jobs per step: about a millisecond of the server's time.
 _JOBS_OF_A_STEP = 100
 _STEPS_AT_ONCE = 20
 _AGAIN_S = 600.0
@@ -37,7 +37,7 @@ async def newest_first(redis: Redis, jobs: str, after: Place | None, limit: int)
         redis: the connection.
         jobs: key of the list.
         after: the last place that is known; None to begin with the newest.
-        limit: at most so many.
+        limit: maximum number of places.
     """
     places: list[Place] = []
     skipped = 0
@@ -53,7 +53,7 @@ async def newest_first(redis: Redis, jobs: str, after: Place | None, limit: int)
 
 
 async def list_for(redis: Redis, state: State | None) -> str:
-    """Return the key of the shortest list that is sure to have all jobs in a state; None for any state."""
+    """Return the key of the shortest list that certainly has all jobs in `state`, which is None for any state."""
     if state is None or not await redis.exists(keys.JOBS_INDEXED):
         return keys.JOBS
     return keys.jobs_in(state)
@@ -61,7 +61,7 @@ async def list_for(redis: Redis, state: State | None) -> str:
 
 @dataclass(slots=True)
 class Indexer:
-    """Brings the lists of the states up to date, a few jobs at a time. Any number of workers may do so at once."""
+    """Brings the lists of the states up to date, a few jobs at a time. Any number of workers can do so concurrently."""
 
     _round: Iterator[str] = field(default_factory=lambda: iter([keys.JOBS, *_LISTS]))
     _list: str | None = None
@@ -69,10 +69,10 @@ class Indexer:
     _rests_until_s: float = 0.0
 
     async def advance(self, redis: Redis) -> None:
-        """Go on for a moment; nothing as long as the last round was over a short time ago.
+        """Work for a moment; do nothing if the last round ended only a short time ago.
 
         Raises:
-            redis.exceptions.RedisError: Redis is away, or refuses; the next call goes on from here.
+            redis.exceptions.RedisError: Redis is away, or refuses; the next call continues from here.
         """
         if time.monotonic() < self._rests_until_s:
             return

@@ -1,6 +1,6 @@
-"""The constants that Python and the scripts share: each stands in Python alone, and is written into the scripts.
+"""The constants that Python and the scripts share: each is defined in Python only, and written into the scripts.
 
-Lua runs a script from its first line at every call, so a constant is not a variable there: its name, in capitals, is
+Redis runs a script from its first line at every call, so a constant is not a variable there: its name, in capitals, is
 replaced by its value before the script is sent.
 """
 
@@ -13,7 +13,7 @@ from jobs.words.reasons import NEEDS_A_PERSON, OUR_OWN_WAITS, StateReason
 from jobs.words.states import lua_table
 
 CONSTANTS: dict[str, int | str] = {
-    # Keys: how they begin, and what stands behind the name of a job or portal.
+    # Keys: how they begin, and what follows the name of a job or portal.
     "JOB": keys.JOB,
     "PORTAL": keys.PORTAL,
     "JOBS_IN": keys.JOBS_IN,
@@ -37,27 +37,27 @@ CONSTANTS: dict[str, int | str] = {
     "EVERYONE": kept.EVERYONE,
     "FAULT_LASTS_MS": kept.FAULT_LASTS_MS,
     "LONGEST_LEASE_MS": kept.LONGEST_LEASE_S * 1000,
-    # Reasons. Those of a class are one text, each between blanks, because a table would be made anew at every call.
+    # Reasons. Those of a class are one text, each between blanks, because a table would be built again at every call.
     "FAULT_REASONS": f" {' '.join(sorted(NEEDS_A_PERSON))} ",
     "OWN_WAITS": f" {' '.join(sorted(OUR_OWN_WAITS))} ",
     "PUSH_BACK": StateReason.PUSH_BACK.value,
     "LOGIN_GUARD": StateReason.LOGIN_GUARD.value,
     "FAILURE_THRESHOLD": StateReason.FAILURE_THRESHOLD.value,
 }
-"""By the name that the scripts know it by."""
+"""The constants by their names in the scripts."""
 
-#: What a name can be mistaken for, a text or a comment, comes first.
+#: Texts and comments come first, so that no name is replaced within them.
 _TOKEN = re.compile(r"'[^'\n]*'|--[^\n]*|\b[A-Z][A-Z_]+\b")
 
 
 def with_constants(code: str) -> str:
-    """Write the constants into Lua code, and put the table of legal moves before it if it names that.
+    """Write the constants into Lua code, and put the table of legal moves before code that uses it.
 
     Args:
-        code: a script with all that it includes.
+        code: a script with everything that it includes.
 
     Returns:
-        Lua that runs as it is.
+        Lua that is ready to run.
     """
     written = _TOKEN.sub(lambda token: _literal(token[0]), code)
     return lua_table() + written if "MOVES[" in written else written

@@ -58,7 +58,7 @@ class PortalState:
         configured_rate: ceiling in the configuration of the worker that took the last turn; None before the first.
         set_rate: ceiling that was set in place of the configured one.
         set_concurrency: calls in flight that were set in place of the configured ones.
-        learned_batch_size: contact IDs per PUT that it takes well; None while that is not known.
+        learned_batch_size: contact IDs per PUT that it handles well; None while that is not known.
         actions: who changed its limits or ended its rest, as kept; None if there was none, or it was not asked for.
     """
 
@@ -80,12 +80,12 @@ class PortalState:
     def ask(pipe: Pipeline, portal: str, *, with_actions: bool = False) -> None:
         """Queue the commands that read one portal's state.
 
-        A caller asks for as many portals as it likes in one round trip, together with whatever else it needs there.
+        A caller can ask for any number of portals in one round trip, together with whatever else it needs.
 
         Args:
             pipe: the round trip.
             portal: the portal's name.
-            with_actions: whether to read its actions as well, which are much longer than all the rest.
+            with_actions: whether to read its actions as well, which are much longer than everything else.
         """
         fields = (*_FIELDS, "actions") if with_actions else _FIELDS
         pipe.execute_command("HMGET", keys.portal(portal), *fields)
@@ -150,7 +150,7 @@ class PortalState:
         """
         ceiling = self.ceiling(configured)
         if not self.has_learned or self.rate is None or self.rate >= ceiling:
-            return ceiling  # not rounded, so that nobody takes it for less than the ceiling
+            return ceiling  # not rounded, so that it is not taken for less than the ceiling
         return min(ceiling, round(self.rate, 3))
 
     def batch_size(self, start: int, most: int) -> int:

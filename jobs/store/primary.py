@@ -1,14 +1,13 @@
-"""Leaves a Redis server that is not the primary any more.
+"""Leaves a Redis server that is no longer the primary.
 
-Behind an address that stays (a managed service, a virtual address, a proxy), a fail-over turns the old primary into a
-replica and moves the address, and connections to the old one stay up: it refuses writes and answers reads with what was
-once true. So a connection whose server says that it takes no writes counts as broken, and all the others of its pool
-with it. New ones follow the address. A process that only reads would never be refused anything, so each connection asks
-its server now and then what it is.
+Behind a fixed address (a managed service, a virtual address, a proxy), a fail-over turns the old primary into a replica
+and moves the address, while connections to the old one stay up: it refuses writes and answers reads with stale data. So
+a connection whose server says that it accepts no writes counts as broken, and with it all others of its pool. New ones
+follow the address. A process that only reads would never be refused anything, so each connection regularly asks its
+server for its role.
 
-To callers all of this looks like a connection that broke, which they live with anyway: the command is sent again,
-within the patience of the client. That is safe for the same reason: every command may be sent twice
-(jobs/store/connection.py).
+To callers all of this looks like a broken connection, which they must handle anyway: the command is sent again, within
+the patience of the client. That is safe because any command may be sent twice (jobs/store/connection.py).
 """
 
 import re
@@ -26,38 +25,38 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from jobs.store.bounds import BoundedTcp, BoundedTls, BoundedUnix
 from jobs.store.concurrent_pool import ConcurrentPool
 
-#: A connection in use asks its server this often what it is, seconds: so long may reads be out of date.
+#: How often a connection in use asks its server for its role, seconds: reads can be out of date for this long.
 ROLE_EVERY_S = 1.0
 
-#: All connections of a pool are given up at most this often, seconds, however many replies ask for it.
+#: All connections of a pool are given up at most this often, seconds, however many replies call for it.
 GIVE_UP_EVERY_S = 1.0
 
 _CLASSES = (ReadOnlyError, MasterDownError, BusyLoadingError)
 
-#: At the beginning, or from within a script of Redis 6 after "…: -".
+#: At the beginning, or after "…: -" if the error comes from a script on Redis 6.
 _WORDS = re.compile(r"(^|: -)(READONLY|MASTERDOWN|UNBLOCKED) ")
 
 
 class NotPrimary(RedisConnectionError):
-    """The server takes no writes: it is a replica, or became one under the connection."""
+    """The server accepts no writes: it is a replica, or became one while the connection was open."""
 
 
 def is_demotion(error: BaseException) -> bool:
-    """Say whether an error means that the server is not the primary, or not for now.
+    """Check whether an error means that the server is not the primary, or not for now.
 
     Args:
-        error: what redis-py raised, or what stands in a pipeline's replies; a script's error as well.
+        error: what redis-py raised, or an error among a pipeline's replies; a script's error as well.
     """
     if isinstance(error, _CLASSES):
         return True
     if not isinstance(error, ResponseError):
         return False
-    # redis-py has put the command before what the server said.
+    # redis-py puts the command before the server's own text.
     return bool(_WORDS.search(str(error).rpartition(" of pipeline caused error: ")[2].lstrip("('\"")))
 
 
 class Generation:
-    """Which connections of a pool may still be used: those made since the last ones were given up.
+    """Which connections of a pool can still be used: those made since the others were given up.
 
     Args:
         clock: seconds on a clock that only goes forward.
@@ -69,14 +68,14 @@ class Generation:
         self._given_up_s = float("-inf")
 
     def give_up(self) -> None:
-        """Let no connection that exists now be used again; one that is in use is left when it is released."""
+        """Let no connection that exists now be used again; one in use is closed when it is next taken from the pool."""
         if self.clock() - self._given_up_s >= GIVE_UP_EVERY_S:
             self._given_up_s = self.clock()
             self.number += 1
 
 
 class _Watched(AbstractConnection):
-    """A connection that notices when its server is not the primary any more."""
+    """A connection that notices when its server is no longer the primary."""
 
     def __init__(self, *, generation: Generation, **options: Any) -> None:
         super().__init__(**options)
@@ -85,7 +84,7 @@ class _Watched(AbstractConnection):
         self._asked_s = float("-inf")
 
     async def connect(self) -> None:
-        """Connect, anew where all connections of this age were given up."""
+        """Connect, or reconnect if the connections of this generation were given up."""
         if self.is_connected and self._born == self._generation.number:
             return
         if self.is_connected:
@@ -95,10 +94,10 @@ class _Watched(AbstractConnection):
         await super().connect()  # type: ignore[no-untyped-call]  # redis-py leaves some of its methods untyped
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Read a reply; one that says that the server takes no writes is a broken connection.
+        """Read a reply; if it says that the server accepts no writes, the connection counts as broken.
 
         Raises:
-            NotPrimary: the server takes no writes.
+            NotPrimary: the server accepts no writes.
         """
         try:
             return await super().read_response(*args, **options)
@@ -109,17 +108,17 @@ class _Watched(AbstractConnection):
             await self.disconnect(nowait=True)
             if isinstance(error, RedisConnectionError):  # LOADING is one in redis-py as well
                 raise
-            raise NotPrimary("Redis is a replica, which takes no writes") from error
+            raise NotPrimary("Redis is a replica, which accepts no writes") from error
 
     async def ask_role(self) -> None:
-        """Ask the server what it is, unless it was asked a moment ago.
+        """Ask the server for its role, unless it was asked a moment ago.
 
         Raises:
             NotPrimary: it is a replica.
         """
         if self._generation.clock() - self._asked_s < ROLE_EVERY_S:
             return
-        # INFO and not ROLE: it is needed anyway, and allowed where ROLE is not.
+        # INFO instead of ROLE: it is needed anyway, and allowed where ROLE is not.
         await self.send_command("INFO", "replication", check_health=False)
         try:
             told = await self.read_response(disable_decoding=True)
@@ -129,7 +128,7 @@ class _Watched(AbstractConnection):
         if b"role:slave" in told:
             self._generation.give_up()
             await self.disconnect(nowait=True)
-            raise NotPrimary("Redis is a replica, which takes no writes")
+            raise NotPrimary("Redis is a replica, which accepts no writes")
 
 
 class _WatchedTcp(_Watched, BoundedTcp):
@@ -152,12 +151,12 @@ _WATCHED: dict[type[AbstractConnection], type[_Watched]] = {
 
 
 class PrimaryPool(ConcurrentPool):
-    """Connections to a primary, given up together when it is not one any more.
+    """Connections to a primary, given up together when it no longer is one.
 
     Args:
-        connection_class: how to connect, one of redis-py's own.
-        retries: how often a connection is asked for anew while the address leads to a replica; the waits are 0.05, 0.1,
-            … 0.8 s, then 1 s each.
+        connection_class: how to connect, one of redis-py's own classes.
+        retries: how often a connection is requested again while the address leads to a replica; the waits are 0.05,
+            0.1, … 0.8 s, then 1 s each.
         options: those of `redis.asyncio.ConnectionPool`.
     """
 
@@ -165,15 +164,15 @@ class PrimaryPool(ConcurrentPool):
         self, connection_class: type[AbstractConnection] = Connection, *, retries: int = 5, **options: Any
     ) -> None:
         super().__init__(_WATCHED[connection_class], generation=Generation(), **options)
-        #: Why nobody gets a connection now: the address leads to a replica. None as long as it does not.
+        #: Why no caller gets a connection now: the address leads to a replica. None while it does not.
         self.refused: NotPrimary | None = None
         self._until_primary = Retry(ExponentialBackoff(cap=1, base=0.05), retries, supported_errors=(NotPrimary,))
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
-        """Give a connection to a server that is not known to be a replica.
+        """Return a connection to a server that is not known to be a replica.
 
         Raises:
-            NotPrimary: the address leads to a replica for longer than the patience lasts.
+            NotPrimary: the address has led to a replica for longer than the patience lasts.
         """
         return await self._until_primary.call_with_retry(self._get, _nothing)
 
@@ -186,7 +185,7 @@ class PrimaryPool(ConcurrentPool):
             self.refused = error
             raise
         except BaseException as error:
-            # If it broke, whoever gets it connects anew, with all the patience that a command has and this has not.
+            # A broken one is reconnected by the command that gets it, which has the patience that is missing here.
             if not isinstance(error, (RedisConnectionError, OSError, *connection.retry_on_error)):
                 await self.release(connection)
                 raise
@@ -196,4 +195,4 @@ class PrimaryPool(ConcurrentPool):
 
 
 async def _nothing(_error: RedisError) -> None:
-    """There is nothing to clean up: the connection has been left already."""
+    """Do nothing: the connection has already been closed."""

@@ -1,9 +1,9 @@
 """Runs the Lua scripts of jobs/store/lua: each is one atomic change of the ledger.
 
-A script may name shared files in its first line (`-- include: job item`); they are put before it, and the constants
-that it shares with Python are written into it (jobs/store/lua_constants.py). Scripts are called by their hash. A server
-that does not know them, because it was restarted, is given them, and the call is made again: nothing was executed in
-that case, so that is always safe.
+A script can name shared files in its first line (`-- include: job item`); they are put before it, and the constants
+that it shares with Python are written into it (jobs/store/lua_constants.py). Scripts are called by their hash. If a
+server does not know them, because it was restarted, they are loaded, and the call is made again: nothing was executed
+in that case, so this is always safe.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class Script:
     """One script, ready to be called.
 
     Args:
-        name: its file in `package` without `.lua`.
+        name: name of its file in `package`, without `.lua`.
         package: the package that holds the file.
     """
 
@@ -44,7 +44,7 @@ class Script:
             args: as the script's header lists them.
 
         Returns:
-            What the script's header says.
+            The reply, as the script's header describes it.
 
         Raises:
             redis.exceptions.ResponseError: the script refused; its header lists the reasons.
@@ -54,15 +54,15 @@ class Script:
 
 
 async def run_together(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
-    """Run several scripts in one round trip, in order, each atomic by itself.
+    """Run several scripts in one round trip, in order; each is atomic, all of them together are not.
 
     Raises:
-        redis.exceptions.ResponseError: the first script that refused; those before it have taken effect, and those
-            behind it as well.
+        redis.exceptions.ResponseError: the error of the first script that refused; the other scripts, before and after
+            it, have taken effect.
     """
     replies = await _send(redis, calls)
     if any(isinstance(reply, NoScriptError) for reply in replies):
-        # The server was restarted. Repeating the calls that were known to it is harmless: each guards itself.
+        # The server was restarted. Repeating calls of scripts that it did know is harmless: each guards itself.
         for script, _, _ in calls:
             await redis.script_load(script.source)
         replies = await _send(redis, calls)

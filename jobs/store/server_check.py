@@ -1,4 +1,4 @@
-"""Whether a Redis server can be trusted with the ledger."""
+"""Checking whether a Redis server can be trusted with the ledger."""
 
 import contextlib
 from typing import Any
@@ -13,7 +13,7 @@ SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync")
 
 
 async def check_server(redis: ArqRedis) -> list[str]:
-    """Look whether the server can be trusted with a ledger.
+    """Check whether the server can be trusted with the ledger.
 
     Returns:
         Warnings for a person, each with what to do.
@@ -29,9 +29,9 @@ async def check_server(redis: ArqRedis) -> list[str]:
     policy = settings.get("maxmemory-policy")
     if policy not in (None, "noeviction"):
         raise UnsuitableServer(
-            f"Redis would drop parts of the ledger when memory is short (maxmemory-policy {policy}): "
-            "set it with `redis-cli CONFIG SET maxmemory-policy noeviction` and in redis.conf, or where the server is "
-            "managed"
+            f"Redis would evict parts of the ledger when it runs out of memory (maxmemory-policy {policy}): "
+            "run `redis-cli CONFIG SET maxmemory-policy noeviction` and set it in redis.conf too, or in the settings "
+            "of a managed server"
         )
     warnings = [] if policy else [_POLICY_UNKNOWN]
     match settings.get("appendonly"), settings.get("appendfsync"):
@@ -49,11 +49,11 @@ async def check_server(redis: ArqRedis) -> list[str]:
 
 
 async def server_settings(redis: ArqRedis) -> dict[str, str]:
-    """Ask the server how it keeps the ledger: by CONFIG, or by INFO where CONFIG is forbidden, as on managed servers.
+    """Ask the server how it keeps the ledger: with CONFIG, or INFO if CONFIG is forbidden, as on managed servers.
 
     Returns:
         `server` (its name and version), `redis_version`, `maxmemory-policy`, `appendonly` and `appendfsync`, as far as
-        the server tells.
+        the server reports them.
 
     Raises:
         redis.exceptions.RedisError: the server cannot be reached.
@@ -82,16 +82,16 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 _POLICY_UNKNOWN = (
-    "Redis does not tell what it does when memory is short; see that its maxmemory-policy is noeviction, or it may "
-    "drop parts of the ledger"
+    "Redis does not report what it does when it runs out of memory; make sure that its maxmemory-policy is noeviction, "
+    "or it may evict parts of the ledger"
 )
 _DISK_UNKNOWN = (
-    "Redis does not tell whether it keeps the ledger on disk; see to `appendonly yes` and `appendfsync always`, or a "
-    "restart of the server may lose jobs and outcomes"
+    "Redis does not report whether it keeps the ledger on disk; make sure that it has `appendonly yes` and "
+    "`appendfsync always`, or a restart of the server may lose jobs and outcomes"
 )
 _FSYNC_UNKNOWN = (
-    "Redis does not tell how soon it writes to disk; unless appendfsync is always, a crash may lose the last second of "
-    "the ledger, and contacts that were deleted in it can end as not_found"
+    "Redis does not report how soon it writes to disk; unless appendfsync is always, a crash may lose the last second "
+    "of the ledger, and contacts that were deleted in that second can end as not_found"
 )
 _MEMORY_ONLY = (
     "Redis keeps the ledger in memory only (appendonly is off): a restart of the server loses jobs and outcomes; "
@@ -104,4 +104,4 @@ _LAST_SECOND = (
 
 
 class UnsuitableServer(CrmSweepError):
-    """The Redis server is reachable and its settings put the ledger at risk; the message says how to set it right."""
+    """The Redis server is reachable, but its settings put the ledger at risk; the message says how to change them."""

@@ -1,7 +1,7 @@
 """What is wrong with Redis, in words: a stable reason, a sentence for people, and what to do.
 
-Whatever redis-py raises is told with these words alone, in commands, answers, logs and on the page. The error's own
-text is not: it may hold the command that failed, and with it a piece of somebody's list.
+Commands, answers, logs and the page describe redis-py's errors only in these words. They do not show the error's own
+text: it may contain the command that failed, and with it a piece of a user's list.
 """
 
 import re
@@ -16,18 +16,18 @@ from jobs.store.primary import NotPrimary
 
 
 class Reason(Enum):
-    """The troubles there are: the stable word, what Redis does or is, what to do, whether waiting may help.
+    """All troubles: the stable word, what Redis does or is, what to do, whether waiting may help.
 
-    The sentence goes on after "Redis, …" or "Redis …".
+    The second part completes a sentence that begins with "Redis".
     """
 
-    UNREACHABLE = ("unreachable", "cannot be reached", "see that it runs, and that redis.url is right", True)
-    STALLED = ("stalled", "does not answer in time", "see whether its machine is overloaded or frozen", True)
-    TLS_WANTED = ("tls_wanted", "speaks TLS, and redis.url does not", "write rediss:// in place of redis://", False)
+    UNREACHABLE = ("unreachable", "cannot be reached", "check that it is running, and that redis.url is right", True)
+    STALLED = ("stalled", "does not answer in time", "check whether its machine is overloaded or frozen", True)
+    TLS_WANTED = ("tls_wanted", "speaks TLS, but redis.url does not", "write rediss:// instead of redis://", False)
     TLS_UNKNOWN = (
         "tls_unknown",
-        "does not speak TLS, and redis.url does",
-        "write redis:// in place of rediss://",
+        "does not speak TLS, but redis.url does",
+        "write redis:// instead of rediss://",
         False,
     )
     UNTRUSTED = (
@@ -36,7 +36,7 @@ class Reason(Enum):
         "renew it, or name its authority in redis.tls_ca_file",
         False,
     )
-    TLS = ("tls", "cannot be spoken to by TLS", "see rediss:// or redis:// in redis.url, and the certificates", False)
+    TLS = ("tls", "cannot be reached over TLS", "check rediss:// or redis:// in redis.url, and the certificates", False)
     NOT_REDIS = ("not_redis", "is not what answers at redis.url", "correct redis.url", False)
     WRONG_PASSWORD = (
         "wrong_password",
@@ -46,52 +46,57 @@ class Reason(Enum):
     )
     NO_PERMISSION = (
         "no_permission",
-        "does not give this user a right that is needed",
-        "give it the rights that docs/operations.md lists",
+        "does not grant this user a right that is needed",
+        "grant the rights that docs/operations.md lists",
         False,
     )
     UNKNOWN_COMMAND = (
         "unknown_command",
         "does not know a command that is needed, or forbids it",
-        "use a server that has it",
+        "use a server that supports it",
         False,
     )
-    NO_DATABASE = ("no_database", "has no database of this number", "correct the number at the end of redis.url", False)
+    NO_DATABASE = (
+        "no_database",
+        "has no database with this number",
+        "correct the number at the end of redis.url",
+        False,
+    )
     CLUSTER = ("cluster", "is a cluster, which is not supported", "use a single server", False)
     LOADING = ("loading", "is still reading its data after a start", "wait until it has finished", True)
-    BUSY = ("busy", "is busy with a script of somebody", "wait; if it does not end, `SCRIPT KILL` ends it", True)
+    BUSY = ("busy", "is busy running a script", "wait; if the script does not end, stop it with `SCRIPT KILL`", True)
     FULL_HOUSE = (
         "too_many_clients",
-        "takes no more connections",
-        "raise maxclients, or see who holds so many connections",
+        "accepts no more connections",
+        "raise maxclients, or find out who holds so many connections",
         True,
     )
     MASTER_DOWN = ("master_down", "is a replica that has lost its primary", "bring the primary back", True)
     READ_ONLY = (
         "read_only",
-        "is a replica, which takes no writes",
-        "let redis.url lead to the primary; after a fail-over it goes on by itself",
+        "is a replica, which accepts no writes",
+        "point redis.url at the primary; after a fail-over, work continues on its own",
         True,
     )
     NO_REPLICAS = (
         "no_replicas",
-        "has too few replicas to take writes (min-replicas-to-write)",
+        "has too few replicas to accept writes (min-replicas-to-write)",
         "bring its replicas back",
         True,
     )
     OUT_OF_MEMORY = (
         "out_of_memory",
-        "is out of memory and takes nothing new",
+        "is out of memory and accepts no new data",
         "raise maxmemory, or make room: a smaller retention_days forgets ended jobs earlier",
         False,
     )
     CANNOT_PERSIST = (
         "cannot_persist",
-        "cannot write to its disk and takes nothing new (MISCONF)",
-        "see its log and its disk; it goes on by itself when it can write again",
+        "cannot write to its disk and accepts no new data (MISCONF)",
+        "check its log and its disk; it recovers on its own when it can write again",
         False,
     )
-    REFUSES = ("refuses", "refuses a command", "see its log, and that nothing else changes these keys", False)
+    REFUSES = ("refuses", "refuses a command", "check its log, and that nothing else changes these keys", False)
 
     def __init__(self, word: str, what: str, to_do: str, passes: bool) -> None:
         self.word = word
@@ -105,8 +110,8 @@ class Trouble:
     """One trouble with Redis.
 
     Attributes:
-        reason: which.
-        detail: more about it that an operator may see: an address, a right, the server's own word; may be empty.
+        reason: which trouble it is.
+        detail: more that an operator may see: an address, a right, the server's own word; can be empty.
     """
 
     reason: Reason
@@ -114,7 +119,7 @@ class Trouble:
 
     @property
     def what(self) -> str:
-        """The trouble as a sentence without an end: `Redis is out of memory and takes nothing new`."""
+        """The trouble as a sentence without a full stop: `Redis is out of memory and accepts no new data`."""
         said = f"Redis {self.reason.what}"
         return f"{said}: {self.detail}" if self.detail else said
 
@@ -123,13 +128,13 @@ class Trouble:
 
 
 def trouble_of(error: BaseException) -> Trouble:
-    """Say what an error of redis-py, or of the connection to Redis, means.
+    """Return the trouble behind an error of redis-py, or of the connection to Redis.
 
     Args:
-        error: a `RedisError`, or an `OSError` (a `TimeoutError` included) that came up while Redis was asked.
+        error: a `RedisError`, or an `OSError` (including `TimeoutError`) that was raised while talking to Redis.
     """
     text = " ".join(mask_text(str(error)).split())
-    # Of a pipeline that is not ours, redis-py has put the command before what the server said.
+    # In a pipeline that is not ours, redis-py puts the command before the server's own text.
     text = text.rpartition(" of pipeline caused error: ")[2].lstrip("('\"")
     if (why := untrusted_certificate(error)) is not None:
         return Trouble(Reason.UNTRUSTED, why)
@@ -145,12 +150,12 @@ def trouble_of(error: BaseException) -> Trouble:
 
 
 def word_for(error: BaseException) -> str:
-    """Give one word for a log line: the reason of a trouble with Redis, the name of the class for anything else."""
+    """Return one word for a log line: the reason of a trouble with Redis, the class name of any other error."""
     known = exceptions.RedisError | OSError
     return trouble_of(error).reason.word if isinstance(error, known) else type(error).__name__
 
 
-#: redis-py has taken the server's own word away where it has a class for it.
+#: redis-py removes the server's own word if it has a class for it.
 _BY_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...] = (
     (RedisStalled, Reason.STALLED),
     (NotPrimary, Reason.READ_ONLY),
@@ -166,8 +171,8 @@ _BY_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Re
     ((exceptions.ClusterError, exceptions.AskError, exceptions.ClusterCrossSlotError), Reason.CLUSTER),
 )
 
-#: The server's own word, at the beginning or, from within a script of Redis 6, after "…: -". Those without a word are
-#: what Redis 6, Redis 7 and newer ones say where a script goes beyond the user's rights.
+#: The server's own word, at the beginning or, for an error in a script on Redis 6, after "…: -". The texts without a
+#: word are what Redis 6, Redis 7 and newer versions say if a script exceeds the user's rights.
 _BY_TEXT = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
@@ -180,7 +185,7 @@ _BY_TEXT = tuple(
         (r"(^|: -)LOADING ", Reason.LOADING),
         (r"(^|: -)(MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN) ", Reason.CLUSTER),
         (r"(^|: -)NOPERM |ACL failure in script|user executing the script can't", Reason.NO_PERMISSION),
-        # redis-py passes over a MULTI that was refused, and comes back with what follows from it.
+        # redis-py ignores that MULTI was refused, and reports the error that follows from it.
         (r"^EXEC without MULTI", Reason.NO_PERMISSION),
         (r"^NOAUTH |^WRONGPASS ", Reason.WRONG_PASSWORD),
         (r"^unknown command|Unknown Redis command", Reason.UNKNOWN_COMMAND),
@@ -190,14 +195,14 @@ _BY_TEXT = tuple(
 
 
 def _of_connection(error: BaseException, text: str) -> Trouble:
-    """Tell what keeps a connection from being made or used. Its text is the system's: an address and a cause."""
+    """Return what prevents a connection. The error's text is the system's own: an address and a cause."""
     if "max number of clients" in text:
         return Trouble(Reason.FULL_HOUSE)
     if re.search(r"\bSSL\b|CERTIFICATE|\bTLS\b", text):
         return Trouble(Reason.TLS, text.rstrip("."))
     if text.startswith("Protocol Error"):
         return Trouble(Reason.NOT_REDIS)
-    # A time-out of our own has no number; one of the kernel says that the machine has been silent for long.
+    # A time-out of our own has no errno; the kernel's means that the machine has been silent for long.
     is_slow = isinstance(error, exceptions.TimeoutError | TimeoutError) and getattr(error, "errno", None) is None
     if is_slow and "connecting" not in text:
         return Trouble(Reason.STALLED)
@@ -209,7 +214,7 @@ def _nothing(_text: str) -> str:
 
 
 def _right(text: str) -> str:
-    """Name the right that is missing, in the server's terms: a command's name, never what it was called with."""
+    """Return the right that is missing, in the server's terms: a command's name, never its arguments."""
     if text.startswith("EXEC without MULTI"):
         return "to run MULTI"
     if command := re.search(r"run the '([a-z0-9|_.-]{1,40})' command", text):
@@ -228,7 +233,7 @@ _DETAILS = {Reason.NO_PERMISSION: _right, Reason.UNKNOWN_COMMAND: _unknown}
 
 
 def _opening(text: str) -> str:
-    """Give the beginning of an error, up to where something from outside could stand: a quoted part or a number."""
+    """Return the beginning of an error, up to where foreign data could follow: a quoted part or a number."""
     if text.startswith("Error running script"):  # Redis 6 puts the script's hash and line before the error
         text = text.rpartition("@user_script: ")[2].partition(": ")[2].removeprefix("-")
     return re.split(r"['\"`\d]", text, maxsplit=1)[0][:80].strip(" ,:;.(")

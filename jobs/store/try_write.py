@@ -1,4 +1,4 @@
-"""Whether Redis would take a job now: the changes that accepting one makes are made, on keys that are gone at once."""
+"""Checking whether Redis would accept a job now, by making the same kinds of changes on keys that are then removed."""
 
 from arq.constants import job_key_prefix
 from redis.asyncio import Redis
@@ -9,19 +9,19 @@ from jobs.store.scripts import Script
 
 TRY_WRITE = Script("try_write")
 
-#: A staged list that is left behind because the next step was refused is gone after this time.
+#: A staged list that is left behind because the next step was refused expires after this time.
 _LEFTOVER_S = 10
 
 
 async def try_write(redis: Redis) -> None:
-    """Do to Redis what accepting a job does, and leave nothing. Five round trips, and one write to its disk.
+    """Make the changes that accepting a job makes, and leave nothing behind. Takes five round trips and a disk write.
 
     Raises:
-        redis.exceptions.RedisError: it would refuse a job as well, and for the same reason.
+        redis.exceptions.RedisError: Redis would refuse a job too, and for the same reason.
     """
     ident = f"-try-{ULID()}"  # a job's ID begins with a letter or a digit, so this is never one
     staged, message = keys.staging(ident), f"{job_key_prefix}{ident}"
-    # As a list is staged, and as arq puts a message into its queue.
+    # The way a list is staged, and the way arq puts a message into its queue.
     async with redis.pipeline(transaction=True) as pipe:
         await pipe.watch(message)
         await pipe.exists(message)
@@ -30,5 +30,5 @@ async def try_write(redis: Redis) -> None:
         pipe.expire(staged, _LEFTOVER_S)
         await pipe.execute()
     await redis.zcard(keys.QUEUE)
-    # Scripts are refused by rules of their own.
+    # Scripts can be refused for reasons of their own.
     await TRY_WRITE(redis, [staged, keys.job(ident), keys.JOBS, keys.portal(ident), keys.QUEUE, message], [ident])

@@ -12,13 +12,13 @@ class Action(msgspec.Struct, frozen=True):
     """Something that a person or another service did."""
 
     at: str
-    """When, ISO 8601 in UTC."""
+    """When, as ISO 8601 in UTC."""
     by: str
     """Who: the name of an API key, `cli:` and the user of the command line, `local` for an API without keys."""
     action: str
     """What: submit, pause, resume, cancel, approve, retry-failed or priority; limits or resume for a portal."""
     detail: str | None = None
-    """What exactly, where the action does not say it all."""
+    """Details, if the action alone does not say everything."""
 
 
 class _Kept(msgspec.Struct):
@@ -41,7 +41,7 @@ def read_actions(kept: str | bytes | None) -> tuple[Action, ...]:
 
 
 def rest_in_words(until_ms: int) -> str:
-    """Say how long the portal had asked to rest, where a person ended that rest."""
+    """Return a sentence about the rest that the portal had asked for and a person ended."""
     return f"the portal had asked for a rest until {clock(iso(until_ms))}"
 
 

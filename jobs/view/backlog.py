@@ -1,4 +1,4 @@
-"""How much work is left, how old it is and who is there to do it: what an operator watches; ended jobs are not read."""
+"""How much work is left, how old it is and how many workers can do it, for operators. Ended jobs are not read."""
 
 from dataclasses import dataclass, field
 
@@ -57,7 +57,7 @@ class Backlog:
 
 
 async def read_backlog(redis: Redis) -> Backlog:
-    """Read the backlog. Ended jobs are left out by their IDs alone: 10 ms on the server for 100,000 of them."""
+    """Read the backlog. Ended jobs are filtered out by ID alone: 10 ms on the server for 100,000 of them."""
     pipe = redis.pipeline(transaction=False)
     pipe.time()
     pipe.execute_command("ZDIFF", 2, keys.JOBS, keys.FINISHED)

@@ -17,7 +17,7 @@ class Sample(msgspec.Struct, frozen=True):
     requests_per_second: float
     """Calls per second that the portal was driven with."""
     batch_size: int
-    """Contact IDs per PUT that the portal took well; 0 while that was not known."""
+    """Contact IDs per PUT that the portal handled well; 0 while that was not known."""
 
 
 async def read_history(redis: Redis, job_id: str) -> list[Sample]:

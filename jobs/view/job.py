@@ -30,7 +30,7 @@ class Requests(msgspec.Struct, frozen=True):
     sent: int
     """Calls that were sent, look-ups included."""
     retried: int
-    """PUTs with contact IDs that an earlier PUT had held."""
+    """PUTs with contact IDs that an earlier PUT had contained."""
     throttled: int
     """Calls that the portal turned away because there were too many."""
 
@@ -60,12 +60,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     requests: Requests
     last_error: str | None
     waits_until: str | None
-    """When what `state_reason` says ends on its own, at the latest; None where that is not known."""
+    """When the reason in `state_reason` ends on its own, at the latest; None where that is not known."""
     requests_per_second: float | None
     """Calls per second that the portal is driven with now: its `learned_requests_per_second`; None before the first
     call."""
     batch_size: int | None
-    """Contact IDs per PUT that the portal takes well; None while that is not known."""
+    """Contact IDs per PUT that the portal handles well; None while that is not known."""
     priority: Priority
     """How often it gets a turn among the other jobs of the portal."""
     actions: tuple[Action, ...]
@@ -81,7 +81,7 @@ class SubmittedJob(Job, frozen=True, kw_only=True):
     """A job that was just submitted, and how its list was read."""
 
     intake: IntakeReport
-    """How the list was read, to compare with what was meant."""
+    """How the list was read, for comparison with what was meant."""
 
 
 def submitted_job(job: Job, report: IntakeReport) -> SubmittedJob:
@@ -105,7 +105,7 @@ class _Surroundings:
     workers: int
     """Workers that are alive."""
     is_known: bool
-    """Whether one of these is configured for the portal."""
+    """Whether one of them is configured for the portal."""
 
 
 async def read_job(redis: Redis, job_id: str) -> Job:
@@ -136,7 +136,7 @@ async def list_jobs(
         state: only jobs in this state.
         portal: only jobs of this portal.
         portals: only jobs of these portals; None for all.
-        limit: at most so many, 1 to 1000.
+        limit: maximum number of jobs, 1 to 1000.
         cursor: `next_cursor` of the page before.
 
     Raises:
@@ -176,9 +176,9 @@ def _decode_cursor(cursor: str | None) -> Place | None:
 
 
 async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
-    """Read some jobs in two round trips, however many there are; None for an ID without a job.
+    """Read any number of jobs in two round trips; None for an ID without a job.
 
-    A job that was submitted with plain arq and not taken yet needs a few more.
+    A job that was submitted with plain arq and not taken yet needs a few more round trips.
     """
     jobs = await _facts_of(redis, job_ids)
     missing = [index for index, facts in enumerate(jobs) if not facts and is_possible(job_ids[index])]

@@ -1,4 +1,4 @@
-"""What a portal was asked and what came of it, counted by all workers since the portal was first used.
+"""The calls to a portal and their results, counted by all workers since the portal was first used.
 
 The counters are in one hash per portal and only ever grow, so that monitoring can compute rates from them:
 
@@ -6,7 +6,7 @@ The counters are in one hash per portal and only ever grow, so that monitoring c
     calls:{call}:{result}     calls to the portal; call is put or look_up, result is ok or what went wrong
     seconds:{call}:{bucket}   how many of them took at most this many seconds, and more than the bucket before
     ms_sum:{call}             milliseconds that they took in total
-    retried                   PUTs with contact IDs that an earlier PUT had held
+    retried                   PUTs with contact IDs that an earlier PUT had contained
     throttled                 calls that the portal turned away because there were too many
     push_backs                answers after which all workers stayed away for a while
     rate_cuts                 times the learned rate was cut

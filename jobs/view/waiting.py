@@ -34,7 +34,7 @@ def why_waiting(situation: Situation) -> str | None:
     if situation.stored_reason:
         return situation.stored_reason
     if situation.state in TERMINAL or (situation.inflight and portal.lanes):
-        return None  # with no lane left, what is in flight was held by a worker that died
+        return None  # if no lane is left, a worker that died held what is in flight
     if situation.workers == 0:
         return StateReason.NO_WORKER
     if not situation.is_known:

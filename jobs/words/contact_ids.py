@@ -15,7 +15,7 @@ MAX_CONTACT_ID = 2_147_483_647
 #: IDs per segment, cut by position in the sorted list: a few hundred batches, and at most 256 KiB when unpacked.
 SEGMENT_SIZE = 65_536
 
-# Only ASCII digits: int() alone would also take "+7", "1_000" and digits of other scripts.
+# Only ASCII digits: int() alone would also accept "+7", "1_000" and digits of other scripts.
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -23,10 +23,10 @@ def parse_contact_id(text: str) -> int:
     """Read one contact ID written in decimal digits.
 
     Blanks and line ends around it are ignored, and so are leading zeros: spreadsheets and fixed-width exports pad
-    numbers with them, and the digits after them name the same contact however they are read.
+    numbers with them, and the digits after them mean the same contact however they are read.
 
     Args:
-        text: what stands in one line or one cell.
+        text: the content of one line or one cell.
 
     Returns:
         The ID, 1 to 2147483647.
@@ -45,10 +45,10 @@ def parse_contact_id(text: str) -> int:
 
 
 def check_range(value: int) -> int:
-    """Return the integer as it is.
+    """Return the integer unchanged.
 
     Raises:
-        ValueError: it is outside 1 to 2147483647.
+        ValueError: it is not in the range 1 to 2147483647.
     """
     if not MIN_CONTACT_ID <= value <= MAX_CONTACT_ID:
         raise ValueError(f"outside {MIN_CONTACT_ID} to {MAX_CONTACT_ID}")
@@ -59,7 +59,7 @@ def segments(ids: BitMap) -> Iterator[bytes]:
     """Cut a set into segments by position in its sorted order, each packed for storage.
 
     Yields:
-        Portable roaring bytes of 65,536 IDs each, ascending; the last segment may be shorter. None for an empty set.
+        Portable roaring bytes of 65,536 IDs each, ascending; the last segment may be shorter. Nothing for an empty set.
     """
     for segment in _cut(ids):
         segment.run_optimize()
@@ -78,13 +78,13 @@ def decode_segment(data: bytes) -> "array[int]":
     Raises:
         ValueError: the bytes are not a segment.
     """
-    if not data:  # the library raises an IndexError for it
+    if not data:  # for which the library raises an IndexError
         raise ValueError("Could not deserialize an empty segment")
     return BitMap.deserialize(data).to_array()
 
 
 def digest(ids: BitMap) -> str:
-    """Fingerprint of a set: equal for equal sets, however they were built or stored.
+    """Fingerprint a set: equal sets have equal fingerprints, however they were built or stored.
 
     Returns:
         Hex SHA-256 over the sorted IDs, each as four little-endian bytes.

@@ -1,4 +1,4 @@
-"""What can go wrong with what a user asks, from the base class to the leaves, and what to do next.
+"""What can be wrong with a user's request, from the base class to the leaves, and what to do next.
 
     CrmSweepError                 config/errors.py     any of these; the message says what was wrong
     ├─ ConfigError                config/errors.py     correct the file or the environment, and start again
@@ -8,17 +8,17 @@
     ├─ JobExists                                       choose another job ID
     ├─ UnknownJob                                      check the ID; a job is forgotten after `retention_days`
     ├─ IllegalMove                                     do what the job's state allows; the message lists it
-    ├─ JobHasEnded                                     nothing: what was asked has no meaning any more
+    ├─ JobHasEnded                                     nothing: the request no longer makes sense
     ├─ IntakeError                intake/tally.py      correct the list, or take the way out that it names
     │  ├─ ListEmpty               intake/tally.py      send a list that holds contact IDs
-    │  ├─ ListTooLarge            intake/tally.py      cut the list in parts
+    │  ├─ ListTooLarge            intake/tally.py      split the list
     │  └─ ListDamaged             intake/tally.py      write the list again
     ├─ BadProtectedList           intake/protected.py  correct the file `protected_ids_file`
     ├─ UnreadableMessage          arq_messages/message.py   write the message in JSON
     └─ UnsuitableServer           store/server_check.py     change the settings of Redis as the message says
 
-What only a command or the API's server can meet is in cli/errors.py and web/http/problems.py. An error of redis-py
-means that Redis is away, or refuses: `trouble_of` in jobs/store/trouble.py says which, and what to do.
+Errors that only a command or the API server can meet are in cli/errors.py and web/http/problems.py. An error of
+redis-py means that Redis is away or refuses: `trouble_of` in jobs/store/trouble.py says which, and what to do.
 """
 
 from collections.abc import Sequence
@@ -35,15 +35,15 @@ class JobExists(CrmSweepError):
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        super().__init__(f"job {job_id} exists already with another portal or list of contact IDs")
+        super().__init__(f"job {job_id} already exists with another portal or list of contact IDs")
 
 
 class NotDue(BadSubmission):
-    """The sender has put the job off, and what is asked would start it."""
+    """The sender deferred the job, and the request would start it now."""
 
 
 class UnknownJob(CrmSweepError, LookupError):
-    """There is no job with this ID, or not any more."""
+    """There is no job with this ID, or no longer."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -56,7 +56,7 @@ class IllegalMove(CrmSweepError):
     Args:
         state: the job's state at that moment.
         event: what was asked.
-        allowed: what may be asked instead.
+        allowed: what can be asked instead.
     """
 
     def __init__(self, state: str, event: str, allowed: Sequence[str]) -> None:
@@ -67,13 +67,13 @@ class IllegalMove(CrmSweepError):
 
 
 class JobHasEnded(CrmSweepError):
-    """The job has ended, so its priority means nothing any more."""
+    """The job has ended, so its priority no longer matters."""
 
     def __init__(self, job_id: str, state: str) -> None:
         self.job_id = job_id
         self.state = state
-        super().__init__(f"job {job_id} is {state}: its priority means nothing any more")
+        super().__init__(f"job {job_id} is {state}: its priority no longer matters")
 
 
 def _spoken(event: str) -> str:
-    return event.replace("_", "-")  # as the command is called
+    return event.replace("_", "-")  # the name of the command

@@ -1,16 +1,16 @@
-"""Job IDs: what can be one."""
+"""Which texts can be job IDs."""
 
 import re
 
 from jobs.words.errors import BadSubmission
 
-#: Room for everything that people use as IDs (ULID, UUID, ticket numbers) and nothing that could break a key or a URL.
+#: Allows everything that people use as IDs (ULID, UUID, ticket numbers) and nothing that could break a key or a URL.
 JOB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _JOB_ID = re.compile(JOB_ID_PATTERN)
 
 
 def check_job_id(job_id: str) -> str:
-    """Give the ID back if it can be one.
+    """Return the ID unchanged if it can be a job's.
 
     Raises:
         BadSubmission: it cannot.
@@ -24,5 +24,5 @@ def check_job_id(job_id: str) -> str:
 
 
 def is_possible(job_id: str) -> bool:
-    """Whether there can be such a job: what has a colon names a part of one, and Redis knows no broken text."""
+    """Check whether such a job can exist: a colon would name a part of one, and broken text cannot be sent to Redis."""
     return ":" not in job_id and job_id.isprintable()

@@ -1,11 +1,11 @@
-"""Labels: what can be one."""
+"""Which texts can be labels."""
 
 import re
 
 from jobs.words.errors import BadSubmission
 
-#: A label in one line that shows what it says: no control characters, no line separators, nothing that turns the
-#: direction of what follows. What joins letters and emoji is no harm. The same in Python and in JSON Schema.
+#: One line that shows what it says: no control characters, no line separators, nothing that changes the direction of
+#: what follows. Characters that join letters or emoji are harmless. The same in Python and in JSON Schema.
 LABEL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
 _LABEL = re.compile(LABEL_PATTERN.removesuffix("$"))
 #: Longest label, characters.
@@ -13,7 +13,7 @@ MAX_LABEL = 200
 
 
 def check_label(label: str) -> str:
-    """Give the label back if it can be one.
+    """Return the label unchanged if it can be one.
 
     Raises:
         BadSubmission: it cannot.
@@ -26,5 +26,5 @@ def check_label(label: str) -> str:
 
 
 def _is_text(label: str) -> bool:
-    """Whether there is nothing in it that stands for bytes which are no text, as in a badly encoded argument."""
+    """Check that nothing in it represents bytes that are not text, as in a badly encoded argument."""
     return not any("\ud800" <= character <= "\udfff" for character in label)

@@ -1,4 +1,4 @@
-"""What became of one contact ID: the outcomes, their reasons, and the byte that stands for each in the ledger."""
+"""What became of one contact ID: the outcomes, their reasons, and the byte for each in the ledger."""
 
 from enum import IntEnum, StrEnum
 
@@ -11,9 +11,9 @@ class Outcome(StrEnum):
     DELETED = "deleted"
     """The portal listed it in its answer to our PUT."""
     PRESUMED_DELETED = "presumed_deleted"
-    """Gone now, and it was in an attempt of which we never learned whether it deleted."""
+    """Gone now, and it was in an attempt whose effect we never learned."""
     NOT_FOUND = "not_found"
-    """The portal shows no such contact to our account, and no doubtful attempt of ours held it."""
+    """The portal shows no such contact to our account, and no doubtful attempt of ours contained it."""
     REFUSED = "refused"
     """Visible, and the portal will not delete it."""
     FAILED = "failed"
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 
 class Code(IntEnum):
-    """One byte of the ledger: an outcome together with its reason. Stored for ever, so numbers are never reused."""
+    """One byte of the ledger: an outcome together with its reason. Stored in ledgers, so numbers are never reused."""
 
     PENDING = 0
     DELETED = 1
@@ -44,12 +44,12 @@ class Code(IntEnum):
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome that this byte stands for."""
+        """The outcome that this byte encodes."""
         return _MEANING[self][0]
 
     @property
     def reason(self) -> str | None:
-        """The reason that this byte stands for; None where the outcome needs none."""
+        """The reason that this byte encodes; None where the outcome needs none."""
         return _MEANING[self][1]
 
 
@@ -74,7 +74,7 @@ _FAILED_BY_REASON = {reason: code for code, (outcome, reason) in _MEANING.items(
 
 
 def failed_code(reason: str) -> Code:
-    """Give the byte for a contact ID that is given up.
+    """Return the byte for a contact ID that is given up.
 
     Args:
         reason: the last failure's stable word, such as `timeout`; an unknown one counts as `portal_error`.

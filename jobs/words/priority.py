@@ -1,21 +1,21 @@
-"""Priority: how often a job's turn comes among the others of its portal."""
+"""Priority: how often a job gets a turn among the other jobs of its portal."""
 
 from enum import StrEnum
 
 
 class Priority(StrEnum):
-    """Jobs of one portal take turns, a batch each; a job of higher priority has more of them. None ever starves."""
+    """Jobs of one portal take turns, a batch each; a job of higher priority gets more turns. None ever starves."""
 
     URGENT = "urgent"
-    """Ten turns for each one of a normal job."""
+    """Ten turns for each turn of a normal job."""
     NORMAL = "normal"
     """One turn each."""
     BACKGROUND = "background"
-    """One turn for every ten of a normal job, and all of them while nobody else wants one."""
+    """One turn for every ten of a normal job, and all of them while no other job wants one."""
 
     @property
     def stride(self) -> float:
-        """How far back in the queue one turn puts the job; a normal one 1."""
+        """How far back in the queue one turn puts the job; 1 for a normal job."""
         return _STRIDES[self]
 
 

@@ -1,7 +1,7 @@
-"""Why a job does not move: one stable word for each reason, with what it means and what to do about it.
+"""Why a job does not move: one stable word for each reason, with its meaning and its remedy.
 
-A job shows its reason as `state_reason`. Command line, API, page, metrics and scripts all take the words, the texts and
-the classes from here; the tables in README.md and docs/operations.md are made from them.
+A job shows its reason as `state_reason`. Command line, API, page, metrics and scripts all take the words, texts and
+classes from here; the tables in README.md and docs/operations.md are generated from them.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class ReasonClass(Enum):
     MOVING = "moving"
     """The job is making progress and waits for a moment between two batches."""
     PASSING = "passing"
-    """It ends without anybody's help, though a remedy may end it sooner."""
+    """It ends on its own, though a remedy may end it sooner."""
     PERSON = "person"
-    """Somebody has decided, or has to decide."""
+    """A person has decided, or has to decide."""
     FAULT = "fault"
-    """The portal, the account or the way to it is at fault, and somebody has to fix that."""
+    """The portal, the account or the way to it is at fault, and a person has to fix that."""
 
 
 class StateReason(StrEnum):
@@ -64,7 +64,7 @@ class StateReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Advice:
-    """The same for one reason; see the properties of `StateReason`."""
+    """Class, meaning and remedy of one reason; see the properties of `StateReason`."""
 
     ends_by: ReasonClass
     meaning: str
@@ -127,11 +127,11 @@ _ADVICE = {
     StateReason.PORTAL_PROXY: _Advice(
         ReasonClass.FAULT,
         "a proxy on the way to the portal refuses the calls",
-        "correct the portal's proxy settings, or have its address allowed in the proxy, then {go_on}",
+        "correct the portal's proxy settings, or allow the portal's address in the proxy, then {go_on}",
     ),
     StateReason.PORTAL_PROTOCOL: _Advice(
         ReasonClass.FAULT,
-        "what answers is not the portal's API, or answers what it never should",
+        "what answers is not the portal's API, or gives answers that the API never gives",
         "check the portal's url (the base address, without /api), then {go_on}",
     ),
 }
@@ -139,25 +139,25 @@ _ADVICE = {
 _BY_WORD = {str(reason): reason for reason in StateReason}
 
 NEEDS_A_PERSON = frozenset(reason for reason in StateReason if reason.ends_by is ReasonClass.FAULT)
-"""Faults of the portal, the account or the way there that somebody has to fix."""
+"""Faults of the portal, the account or the way there that a person has to fix."""
 
 PORTAL_FAULTS = NEEDS_A_PERSON | {StateReason.PORTAL_UNREACHABLE}
-"""Everything that can be wrong there. A portal that cannot be reached is tried again all the time."""
+"""Everything that can be wrong there. A portal that cannot be reached is tried again without a person's help."""
 
 OUR_OWN_WAITS = frozenset({StateReason.LOGIN_GUARD, StateReason.PORTAL_UNREACHABLE})
-"""Why a portal is not called though it did not ask for a rest."""
+"""Why a portal is not called although it did not ask for a rest."""
 
 LIFTED_BY_RESUME = NEEDS_A_PERSON | {StateReason.PUSH_BACK}
 """What holds a portal, and with it jobs that are not paused, until one of them is resumed."""
 
 
 def known_reason(word: str) -> StateReason | None:
-    """Return the reason that a word stands for; None for one that this version does not know."""
+    """Return the reason with this word; None for a word that this version does not know."""
     return _BY_WORD.get(word)
 
 
 def is_moving(word: str | None) -> bool:
-    """Whether a job that says this, or nothing, makes progress."""
+    """Check whether a job with this reason, or none, is making progress."""
     reason = _BY_WORD.get(word or "")
     return not word or (reason is not None and reason.ends_by is ReasonClass.MOVING)
 
@@ -166,7 +166,7 @@ def remedy_without_job(reason: str) -> str:
     """Return what to do about a portal that does not work, where no job waits for it; empty if that is not known.
 
     Args:
-        reason: a word as `Job.state_reason` has it.
+        reason: a word as in `Job.state_reason`.
     """
     return StateReason(reason).remedy.removesuffix(", then {go_on}") if reason in PORTAL_FAULTS else ""
 

@@ -1,8 +1,8 @@
 """The states of a job and every legal move between them: one table for workers, commands, API, page and Lua.
 
 A request and its fulfilment are different states: a job is `pausing` until the batches in flight have been recorded,
-and only then `paused`; the same holds for `cancelling` and `cancelled`. docs/how-it-works.md has the picture, which is
-made from this table.
+and only then `paused`; the same holds for `cancelling` and `cancelled`. The diagram in docs/how-it-works.md is
+generated from this table.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from jobs.words.errors import IllegalMove
 
 
 class State(StrEnum):
-    """Where a job stands."""
+    """The states of a job."""
 
     PLANNING = "planning"
     """Its contact IDs are still being collected."""
     AWAITING_APPROVAL = "awaiting_approval"
     """Larger than the portal's `approval_above`; waits for `approve`."""
     QUEUED = "queued"
-    """Accepted; no batch was sent since it was queued or resumed."""
+    """Accepted; no batch has been sent since it was queued or resumed."""
     RUNNING = "running"
     """Batches are being sent."""
     PAUSING = "pausing"
@@ -42,19 +42,19 @@ class Event(StrEnum):
     START = "start"
     """A lane takes a batch of the job."""
     PAUSE = "pause"
-    """Somebody, or a fault of the portal, asks for a pause."""
+    """A user pauses it, or a fault of the portal does."""
     RESUME = "resume"
-    """Somebody asks to go on."""
+    """A user lets it go on."""
     CANCEL = "cancel"
-    """Somebody asks to stop for good."""
+    """A user stops it for good."""
     APPROVE = "approve"
-    """Somebody agrees to the deletion of a large list."""
+    """A user agrees to the deletion of a large list."""
     RETRY_FAILED = "retry_failed"
-    """Somebody asks to try the failed contact IDs again."""
+    """A user has the failed contact IDs tried again."""
     DRAINED = "drained"
     """The last batch in flight has been recorded."""
     FINISH = "finish"
-    """The last contact ID has got its outcome."""
+    """The last contact ID has its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class Arrow:
     """One legal move.
 
     Attributes:
-        state: where the job stands.
+        state: the job's state before.
         event: what happens.
-        to: where it stands then.
+        to: its state after.
         cause: who moves it, and why.
     """
 
@@ -90,7 +90,7 @@ ARROWS = (
     Arrow(State.RUNNING, Event.PAUSE, State.PAUSING, _PAUSE),
     Arrow(State.RUNNING, Event.CANCEL, State.CANCELLING, _CANCEL),
     Arrow(State.RUNNING, Event.FINISH, State.COMPLETED, _LAST),
-    Arrow(State.PAUSING, Event.PAUSE, State.PAUSING, "it is asked for again; the newest reason counts"),
+    Arrow(State.PAUSING, Event.PAUSE, State.PAUSING, "a pause is asked for again; the newest reason counts"),
     Arrow(State.PAUSING, Event.RESUME, State.RUNNING, "a user changes their mind while batches are in flight"),
     Arrow(State.PAUSING, Event.CANCEL, State.CANCELLING, _CANCEL),
     Arrow(State.PAUSING, Event.DRAINED, State.PAUSED, "a lane, or the rescue of a dead one, records the last batch"),
@@ -99,19 +99,19 @@ ARROWS = (
     Arrow(State.PAUSED, Event.CANCEL, State.CANCELLING, _CANCEL),
     Arrow(State.COMPLETED, Event.RETRY_FAILED, State.QUEUED, "a user has its failed contact IDs tried again"),
     Arrow(State.CANCELLING, Event.START, State.CANCELLING, "a lane looks up what was sent before"),
-    Arrow(State.CANCELLING, Event.CANCEL, State.CANCELLING, "it is asked for again; nothing changes"),
+    Arrow(State.CANCELLING, Event.CANCEL, State.CANCELLING, "a cancel is asked for again; nothing changes"),
     Arrow(State.CANCELLING, Event.FINISH, State.CANCELLED, _LAST),
 )
 """Every legal move. What is not here is refused, with the allowed moves in the answer."""
 
 MOVES = {(arrow.state, arrow.event): arrow.to for arrow in ARROWS}
-"""The same, to look up."""
+"""The same moves, indexed by state and event."""
 
 TERMINAL = frozenset({State.COMPLETED, State.CANCELLED, State.FAILED})
-"""The job has ended: nothing moves it on but a person, by `retry_failed`."""
+"""The job has ended: only a person can move it on, with `retry_failed`."""
 
 STOPPING = frozenset({State.PAUSING, State.CANCELLING})
-"""A wish that is not yet a fact."""
+"""Asked to stop, and not stopped yet."""
 
 
 def move(state: State, event: Event) -> State:
@@ -127,17 +127,17 @@ def move(state: State, event: Event) -> State:
 
 
 def refused(state: State, event: Event) -> IllegalMove:
-    """Return the error that says why `event` is not possible in `state`, and what is."""
+    """Return the error that says that `event` is not possible in `state`, and what is."""
     return IllegalMove(state, event, allowed_events(state))
 
 
 def allowed_events(state: State) -> tuple[Event, ...]:
-    """Give what a person may ask of a job in this state: pause, resume, cancel, approve, retry_failed."""
+    """Return what a person can ask of a job in this state: pause, resume, cancel, approve, retry_failed."""
     asked = (Event.PAUSE, Event.RESUME, Event.CANCEL, Event.APPROVE, Event.RETRY_FAILED)
     return tuple(event for event in asked if (state, event) in MOVES)
 
 
 def lua_table() -> str:
-    """Write the table as the Lua that precedes every script, so that Redis applies the very same moves."""
+    """Return the table as Lua, which precedes every script that moves jobs, so that Redis applies the same moves."""
     rows = "\n".join(f"  ['{state}/{event}'] = '{to}'," for (state, event), to in MOVES.items())
     return f"local MOVES = {{\n{rows}\n}}\n"

@@ -78,7 +78,7 @@ def test_says_how_the_list_was_read(queued: Home) -> None:
         f"{file}: read as CSV, delimiter semicolon, column 'id', UTF-8; 7 lines, 3 records, 1 blank line"
         in result.stderr
     )
-    assert f"{file}: 1 record goes over several lines; the first begins in line 3" in result.stderr
+    assert f"{file}: 1 record spans several lines; the first begins on line 3" in result.stderr
     assert json.loads(result.stdout)["intake"]["multiline_records"] == 1
 
 
@@ -94,7 +94,7 @@ def test_a_list_that_can_be_read_in_two_ways_is_refused_with_the_way_out(queued:
 def test_a_column_that_looks_like_the_one_is_named(queued: Home) -> None:
     result = queued.cli("submit", queued.write("list.csv", "Kontaktnummer;Name\n101;Ann\n"), "--portal", "main")
     assert result.code == 2
-    assert "contact IDs may stand in 'Kontaktnummer'" in result.stderr
+    assert "contact IDs may be in 'Kontaktnummer'" in result.stderr
     assert "--column" in result.stderr
 
 
@@ -103,7 +103,7 @@ def test_a_bad_line_of_the_protected_list_is_told_with_its_number(queued: Home) 
     queued.configure(main={"url": "http://127.0.0.1:9", "protected_ids_file": protected})
     result = queued.cli("check")
     assert result.code != 0
-    assert 'line 3 ("102,"5 inch"): a quote mark opens a field that does not end' in result.stdout + result.stderr
+    assert 'line 3 ("102,"5 inch"): a quote mark opens a field that is never closed' in result.stdout + result.stderr
 
 
 def test_refuses_what_cannot_be_read(queued: Home) -> None:

@@ -150,8 +150,8 @@ def test_contacts_that_are_given_up_make_exit_code_3(home: Home, portal: MakePor
     ("protected", "to_do"),
     [
         ("", "there are no contact IDs in the input; remove the setting if nothing is to be protected"),
-        ("Kontakt,x\n5,a\n", "contact IDs may stand in 'Kontakt'; rename the column of the contact ID to id"),
-        ("5,a\n6,b\n", "put a header line before the rows, which names the column of the contact ID id"),
+        ("Kontakt,x\n5,a\n", "contact IDs may be in 'Kontakt'; rename the column of the contact ID to id"),
+        ("5,a\n6,b\n", "put a header line before the rows, with id as the name of the column of the contact ID"),
     ],
 )
 def test_a_protected_list_that_cannot_be_read_is_told_before_there_is_a_job(

@@ -151,7 +151,7 @@ def test_one_id_is_one_job(home: Home, service: Service, portal: MakePortal) -> 
     assert again_when_arq_has_forgotten([3, 2, 1])["accepted"] is True
     other = again_when_arq_has_forgotten([4, 5])
     assert other["accepted"] is False
-    assert "billing-4711 exists already" in other["answer"]
+    assert "billing-4711 already exists" in other["answer"]
     assert home.job("billing-4711")["total"] == 3
     assert len(json.loads(home.cli("list", "--json").stdout)["jobs"]) == 1
     assert set(crm.contacts("deleted")) == {1, 2, 3}
@@ -159,7 +159,7 @@ def test_one_id_is_one_job(home: Home, service: Service, portal: MakePortal) -> 
 
 #: What is wrong with a request: its arguments by position and by name, and a word that tells.
 WRONG: list[tuple[list[Any], dict[str, Any], str]] = [
-    (["main", [1, 2]], {}, "by position"),
+    (["main", [1, 2]], {}, "positional"),
     ([], {"portal": "nowhere", "contact_ids": [1]}, "nowhere"),
     ([], {"contact_ids": [1]}, "portal: given nothing"),
     ([], {"portal": "main"}, "contact_ids: given nothing"),

@@ -103,10 +103,10 @@ async def test_a_list_that_can_be_read_in_two_ways_is_refused_unless_it_is_said_
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (b"Kontaktnummer;Name\n101;Ann\n", "contact IDs may stand in 'Kontaktnummer'; name the column or key with"),
+        (b"Kontaktnummer;Name\n101;Ann\n", "contact IDs may be in 'Kontaktnummer'; name the column or key with"),
         (b"PK\x03\x04" + b"[Content_Types].xml".rjust(60), "this is an Excel workbook; save it as CSV"),
         (b"<!doctype html><title>Log in", "this is an HTML page"),
-        (b'id,note\n101,"5 inch\n102,ok\n', "1 line is no row with a contact ID"),
+        (b'id,note\n101,"5 inch\n102,ok\n', "1 line is not a row with a contact ID"),
     ],
 )
 async def test_what_is_no_list_is_told_for_what_it_is(redis: ArqRedis, api: Api, body: bytes, detail: str) -> None:

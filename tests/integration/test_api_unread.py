@@ -69,7 +69,7 @@ async def test_what_its_state_does_not_allow_is_told_as_for_any_other(redis: Arq
 async def test_one_that_was_put_off_is_not_started_by_a_change(redis: ArqRedis, api: Api) -> None:
     path = await hand_in(redis, later_s=3600)
     problem = await api.json("PATCH", path, json={"priority": "urgent"}, status=422)
-    assert "put off until" in problem["detail"]
+    assert "deferred until" in problem["detail"]
 
 
 async def test_a_request_that_was_refused_is_a_job_like_others(redis: ArqRedis, api: Api) -> None:

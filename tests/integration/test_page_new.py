@@ -132,7 +132,7 @@ async def test_bad_lines_are_told_as_on_the_command_line(redis: ArqRedis, server
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
         screen = await anna.upload(BAD, label="spring")
         assert screen.status == 422
-        assert "4 values are no contact IDs (whole numbers from 1 to 2147483647). Nothing was queued." in screen.text
+        assert "4 values are not contact IDs (whole numbers from 1 to 2147483647). Nothing was queued." in screen.text
         assert "line 3: seven not a whole number" in screen.text
         assert "line 4: 0 outside 1 to 2147483647" in screen.text
         assert "line 6: 6.0 not a whole number" in screen.text
@@ -150,7 +150,7 @@ async def test_before_the_number_is_typed_the_page_says_how_the_list_was_read(
         shown = (await anna.look(sent.location)).text
         assert "Read as CSV, delimiter semicolon, column 'id', UTF-8, gzip" in shown
         assert "In the list 5 lines, 2 records, 1 blank line" in shown
-        assert "1 record goes over several lines; the first begins in line 2" in shown
+        assert "1 record spans several lines; the first begins on line 2" in shown
 
 
 async def test_a_list_that_can_be_read_in_two_ways_is_refused_unless_the_box_is_ticked(
@@ -171,7 +171,7 @@ async def test_without_an_id_column_the_page_names_the_field_to_fill_in(
 ) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
         screen = await anna.upload("Kontaktnummer;Name\n101;Ann\n")
-        assert "contact IDs may stand in 'Kontaktnummer'" in screen.text
+        assert "contact IDs may be in 'Kontaktnummer'" in screen.text
         assert "Name the column or key of the contact ID below" in screen.text
 
 

@@ -99,7 +99,7 @@ async def test_the_same_id_twice_stays_one_job_and_another_list_is_refused(
         assert await call(server, "mine", portal="main", contact_ids=[4]) == "mine"
         kept = await result(redis, "mine")
         assert kept["s"] is False
-        assert "mine exists already" in kept["r"]
+        assert "mine already exists" in kept["r"]
         assert (await read_job(redis, "mine")).total == 3
         assert set(portal.truth.sent) == {1, 2, 3}
 

@@ -298,7 +298,7 @@ async def test_a_right_that_is_missing_is_named(admin: ArqRedis, url: RedisUrl, 
     out, _ = await process.communicate()
     named = {"~": "to use a key that it needs", "+": f"to run {right[1:].upper()}"}[right[0]]
     assert process.returncode == 5
-    said = " ".join(out.decode().split()).partition("Redis does not give this user a right that is needed: ")[2]
+    said = " ".join(out.decode().split()).partition("Redis does not grant this user a right that is needed: ")[2]
     # Servers before Redis 7.2 do not tell which command of a script it was.
     assert said.startswith((named, "to run a command of a script (the server's ACL LOG names it)")), out
     assert PASSWORD not in out.decode()

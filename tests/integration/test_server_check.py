@@ -72,7 +72,7 @@ async def as_user(redis: ArqRedis, *rights: str) -> AsyncIterator[None]:
 async def test_where_config_is_forbidden_info_tells_policy_and_disk(private: ArqRedis) -> None:
     async with as_user(private, "-config"):
         [warning] = await check_server(private)
-        assert warning.startswith("Redis does not tell how soon it writes to disk")
+        assert warning.startswith("Redis does not report how soon it writes to disk")
     await private.config_set("appendonly", "no")
     async with as_user(private, "-config"):
         [warning] = await check_server(private)

@@ -132,7 +132,7 @@ async def test_a_priority_given_before_a_worker_took_it(redis: ArqRedis, setting
 
 async def test_a_job_that_was_put_off_is_not_started_by_steering_it(redis: ArqRedis, settings: Settings) -> None:
     await hand_in(redis, later_s=3600)
-    with pytest.raises(NotDue, match="put off until"):
+    with pytest.raises(NotDue, match="deferred until"):
         await take_in(redis, settings, "mine")
     assert not await redis.exists(keys.job("mine"))
     assert await steer(redis, settings, Event.CANCEL) is State.CANCELLED
@@ -203,7 +203,7 @@ async def test_another_request_under_the_same_id_stands(
     assert await steer(redis, settings, Event.PAUSE) is State.PAUSED
     assert (await read_job(redis, "mine")).total == 1
     assert (await result(redis))["s"] is False
-    assert "exists already" in (await result(redis))["r"]
+    assert "already exists" in (await result(redis))["r"]
 
 
 @pytest.mark.parametrize(("event", "state"), [(Event.CANCEL, State.CANCELLED), (Event.PAUSE, State.PAUSED)])

@@ -79,21 +79,21 @@ def test_what_is_wrong_is_told_with_what_was_expected(
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     wrong = {"portal": 5, "contact_ids": [0], "label": 5, "priority": 5, "url": 5}
     told = " ".join(read_request(message(wrong, a=["main"])).problems)
-    for word in ("portal:", "contact_ids[0]", "label:", "priority:", "unknown argument url", "by position"):
+    for word in ("portal:", "contact_ids[0]", "label:", "priority:", "unknown argument url", "positional"):
         assert word in told
 
 
 @pytest.mark.parametrize("position", [["main"], ["main", [1, 2]], [[]], [None], {"portal": "main"}, "main", 0])
 def test_arguments_by_position_are_refused(position: object) -> None:
     [problem] = read_request(message(a=position)).problems
-    assert "by position" in problem
+    assert "positional" in problem
     assert "portal, contact_ids, label, priority" in problem
 
 
 @pytest.mark.parametrize("named", [[], ["main"], "main", 5, None])
 def test_named_arguments_that_are_no_object_are_refused(named: object) -> None:
     [problem] = read_request(message(k=named)).problems
-    assert "arguments by name" in problem
+    assert "keyword arguments" in problem
 
 
 def test_a_pickle_is_named_and_never_loaded(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_pickle_is_named_and_never_loaded(tmp_path: Path) -> None:
 )
 def test_what_is_no_message_is_told(data: bytes) -> None:
     [problem] = read_request(data).problems
-    assert "not a message of arq" in problem
+    assert "not an arq message" in problem
     assert len(problem) < 400
 
 

@@ -68,13 +68,15 @@ def test_a_wrong_option_is_told_in_plain_words() -> None:
     [(WayOut.SKIP_INVALID, "--skip-invalid"), (WayOut.MULTILINE, "--multiline"), (WayOut.COLUMN, "--column")],
 )
 def test_a_list_is_refused_with_the_option_that_would_help(way_out: WayOut, option: str) -> None:
-    explained = explain(IntakeError("1 value is no contact ID", (BadLine(3, "x", "not a whole number"),), 1, way_out))
+    explained = explain(
+        IntakeError("1 value is not a contact ID", (BadLine(3, "x", "not a whole number"),), 1, way_out)
+    )
     assert explained is not None
     assert option in explained[0].splitlines()[-1]
 
 
 def test_a_list_that_no_option_helps_is_refused_without_one() -> None:
-    bad_row = IntakeError("1 line is no row", (BadLine(3, "x", "1 cell under a header of 2"),), 1)
+    bad_row = IntakeError("1 line is not a row", (BadLine(3, "x", "1 cell under a header of 2"),), 1)
     for error in (bad_row, IntakeError("there are no contact IDs in the input")):
         explained = explain(error)
         assert explained is not None

@@ -159,10 +159,10 @@ def test_two_objects_in_a_line_and_one_over_two_lines_do_not_make_up_for_each_ot
         (b"id,name\n", "there are no contact IDs in the input"),
         (b"\n\nname,email\nAnn,a@b\n", "line 3: no column named id, contact_id or contactid; .*'name', 'email'"),
         (b"id,contact_id\n1,2\n", "line 1: more than one column for the ID; the columns are 'id', 'contact_id'"),
-        (b'id,n\n5,a\n6,"b\n7,c\n', "a row that is broken cannot be left out where contact IDs follow"),
+        (b'id,n\n5,a\n6,"b\n7,c\n', "a broken row cannot be left out if contact IDs follow"),
         (b'"id\n5\n', "line 1: the quoting of the header is broken"),
         (b"id,a;id\n5,6;7\n", "line 1: the header has an ID column with commas and with semicolons"),
-        (b'id,"n\n5,a\n6,b"\n7,c\n', "line 1: either the header goes on to line 3, or line 2 is a row of its own"),
+        (b'id,"n\n5,a\n6,b"\n7,c\n', "line 1: either the header continues to line 3, or line 2 is a row of its own"),
         (b"[1,\n2", "line 2: the JSON array is cut off"),
         (b"[", "line 1: the JSON array is cut off"),
         (b'[1,"]', "line 1: the JSON array is cut off"),
@@ -194,7 +194,7 @@ def test_an_input_that_is_no_list_is_refused_as_a_whole(data: bytes, message: st
         ("lines", b'{"id":5}', "not a whole number"),
         ("lines", b"id\n5", "not a whole number"),
         ("ndjson", b"[5]", "not a whole number"),
-        ("csv", b"5\n6\n", "contact ID 5 stands where the header should be"),
+        ("csv", b"5\n6\n", "contact ID 5 is where the header should be"),
         ("csv", b"", "no header line"),
         ("json", b"5\n", "begins with a square bracket"),
         ("json", b"", "cut off"),
@@ -209,7 +209,7 @@ def test_ten_bad_lines_are_told_and_all_are_counted() -> None:
     assert [bad.line for bad in error.bad_lines] == list(range(2, 12))
     assert error.total_bad == 25
     told = str(error).splitlines()
-    assert told[0] == "25 values are no contact IDs (whole numbers from 1 to 2147483647)"
+    assert told[0] == "25 values are not contact IDs (whole numbers from 1 to 2147483647)"
     assert told[1] == '  line 2: "x": not a whole number'
     assert told[11:] == ["  and 15 more"]
 
@@ -295,5 +295,5 @@ def test_a_gzip_bomb_costs_no_memory(piece: bytes) -> None:
     ],
 )
 def test_no_piece_of_a_value_over_several_lines_is_taken_when_bad_ones_are_skipped(data: bytes) -> None:
-    with pytest.raises(IntakeError, match="cannot be left out where contact IDs follow"):
+    with pytest.raises(IntakeError, match="cannot be left out if contact IDs follow"):
         read(data, skip_invalid=True)

@@ -23,8 +23,8 @@ def refused(text: str, *, column: str | None = None, skip_invalid: bool = False)
 def test_an_inch_mark_swallows_no_rows() -> None:
     error = refused('id,note\n101,ok\n102,"5 inch screen\n103,ok\n104,ok\n105,"wide" one\n106,ok\n')
     assert error.bad_lines == (
-        BadLine(3, '102,"5 inch screen', "text follows the quote mark that ends a field"),
-        BadLine(6, '105,"wide" one', "text follows the quote mark that ends a field"),
+        BadLine(3, '102,"5 inch screen', "text follows the quote mark that closes a field"),
+        BadLine(6, '105,"wide" one', "text follows the quote mark that closes a field"),
     )
 
 
@@ -51,13 +51,13 @@ def test_half_of_an_id_at_the_end_of_a_cut_off_download_is_a_bad_line() -> None:
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ('5,"Ann', "a quote mark opens a field that does not end"),
-        ('5,"Ann" ', "text follows the quote mark that ends a field"),
-        ('5,"A"n"', "text follows the quote mark that ends a field"),
+        ('5,"Ann', "a quote mark opens a field that is never closed"),
+        ('5,"Ann" ', "text follows the quote mark that closes a field"),
+        ('5,"A"n"', "text follows the quote mark that closes a field"),
         ("5", "1 cell under a header of 2"),
         ("5,Ann,x", "3 cells under a header of 2"),
         ("1,234,", "3 cells under a header of 2: the contact ID may be 1234"),
-        (f'5,"{"x" * 140_000}', "a field of more than 131,072 characters: a quote mark may lack its partner"),
+        (f'5,"{"x" * 140_000}', "a field of more than 131,072 characters: its closing quote mark may be missing"),
     ],
 )
 def test_a_row_that_is_no_row_is_told_with_its_line(row: str, why: str) -> None:
@@ -77,7 +77,7 @@ def test_empty_cells_beyond_the_header_leave_no_doubt_about_the_id(row: str) -> 
 @pytest.mark.parametrize("skip", [False, True])
 def test_a_row_with_more_empty_cells_than_the_others_may_have_its_id_elsewhere(row: str, *, skip: bool) -> None:
     error = refused(f"name,id,note\nAnna,5,x\n{row}\nBob,9,y\n", skip_invalid=skip)
-    assert error.bad_lines == (BadLine(3, row, "4 cells under a header of 3: the rows before have 3"),)
+    assert error.bad_lines == (BadLine(3, row, "4 cells under a header of 3: the rows before it have 3"),)
     with pytest.raises(IntakeError):
         read(f"name,id,note\n{row}\nAnna,5,x\nBob,9,y\n", skip_invalid=skip)
 
@@ -85,7 +85,7 @@ def test_a_row_with_more_empty_cells_than_the_others_may_have_its_id_elsewhere(r
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_the_numbers_of_rows_are_no_contact_ids(delimiter: str) -> None:
     rows = f'"id"{delimiter}"note"\n"1"{delimiter}5012{delimiter}\n"2"{delimiter}5013{delimiter}\n'
-    assert "may be the numbers of the rows" in refused(rows).message
+    assert "may be row numbers" in refused(rows).message
     assert list(read(rows.replace('"1"', '"3"')).ids) == [2, 3]
 
 
@@ -101,8 +101,7 @@ def test_a_broken_row_is_left_out_only_where_no_contact_follows(broken: str) -> 
     followed = f"id,name\n5,Bob\n{broken}\n7,Cy\n"
     error = refused(followed, skip_invalid=True)
     assert (
-        error.message
-        == "a row that is broken cannot be left out where contact IDs follow: they might be the rest of it"
+        error.message == "a broken row cannot be left out if contact IDs follow it: they might be the rest of that row"
     )
     assert refused(followed).way_out is None
     intake = read(f"id,name\n5,Bob\n{broken}\n", skip_invalid=True)
@@ -134,7 +133,7 @@ def test_a_field_may_go_over_several_lines_and_that_is_told() -> None:
     report = read('id,address\n201,"Elm Road 5\nUlm"\n202,Bonn\n203,"Oak Lane\n\n7"\n').report
     assert (report.records, report.lines, report.blank_lines) == (3, 7, 0)
     assert (report.multiline_records, report.first_multiline_line) == (2, 2)
-    assert report.doubts() == ("2 records go over several lines; the first begins in line 2",)
+    assert report.doubts() == ("2 records span several lines; the first begins on line 2",)
 
 
 AMBIGUOUS = 'id,note\n101,ok\n102,"5 inch\n103,7 inch"\n104,ok\n'
@@ -143,8 +142,8 @@ AMBIGUOUS = 'id,note\n101,ok\n102,"5 inch\n103,7 inch"\n104,ok\n'
 def test_a_line_within_a_field_that_could_be_a_row_is_refused_with_both_readings() -> None:
     error = refused(AMBIGUOUS)
     assert error.message == (
-        "lines 3 to 4 can be read in two ways: as one row with contact ID 102 and a field over several lines, or so "
-        "that line 4 is a row of its own, with contact ID 103, and a quote mark is only text"
+        "lines 3 to 4 can be read in two ways: as one row with contact ID 102 and a field that spans several lines, "
+        "or with line 4 as a row of its own, with contact ID 103, and a quote mark as plain text"
     )
     assert error.way_out is WayOut.MULTILINE
     assert refused(AMBIGUOUS, skip_invalid=True).way_out is WayOut.MULTILINE
@@ -230,7 +229,7 @@ def test_without_an_id_column_the_likely_ones_are_named() -> None:
     assert error.way_out is WayOut.COLUMN
     assert error.message == (
         "line 1: no column named id, contact_id or contactid; the columns are 'Kontaktnummer', 'Name', 'Alter'; "
-        "contact IDs may stand in 'Kontaktnummer'"
+        "contact IDs may be in 'Kontaktnummer'"
     )
     assert list(read("Kontaktnummer;Name\n101;Ann\n", column="kontaktnummer").ids) == [101]
 
@@ -240,7 +239,7 @@ def test_a_first_row_is_no_header_whatever_is_said(text: str) -> None:
     first = text[1:4]
     for column in (None, first):
         error = refused(text, column=column)
-        assert error.message == f"line 1: contact ID {first} stands where the header should be"
+        assert error.message == f"line 1: contact ID {first} is where the header should be"
         assert error.way_out is WayOut.HEADER
     with pytest.raises(IntakeError, match="where the header should be"):
         read(text, column=first, multiline=True)
@@ -265,7 +264,7 @@ def test_numbers_in_a_quoted_name_leave_no_doubt_about_the_header() -> None:
 def test_the_way_out_that_is_told_leads_out(text: str, way_out: WayOut | None) -> None:
     error = refused(text)
     assert error.way_out is way_out
-    assert ("read as one contact ID a line" in error.message) is (
+    assert ("read as one contact ID per line" in error.message) is (
         way_out is not WayOut.SKIP_INVALID and "[" not in text
     )
 
@@ -278,13 +277,13 @@ def test_where_the_last_row_is_broken_the_list_may_be_cut_off(text: str, *, aske
 @pytest.mark.parametrize("text", ['{\n  "response": [{"id": 151}]\n}\n', '{"id": 5,\n "name": "Ann"}\n'])
 def test_an_object_over_several_lines_is_called_by_its_name(text: str) -> None:
     error = refused(text, skip_invalid=True)
-    assert error.message.startswith("line 1: a JSON object over several lines")
+    assert error.message.startswith("line 1: a JSON object spans several lines")
 
 
 def test_a_header_that_fits_two_delimiters_is_no_guess() -> None:
     error = refused("a,id,b;id\n1,2,3;5\n")
     assert error.message == (
         "line 1: the header has an ID column with commas and with semicolons; "
-        "name the delimiter in a line before, as sep=;"
+        "name the delimiter in a line before it, such as sep=;"
     )
     assert list(read("sep=;\na,id,b;id\n1,2,3;5\n").ids) == [5]

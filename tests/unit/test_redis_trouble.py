@@ -110,7 +110,7 @@ def test_an_unreachable_server_is_told_with_its_address_and_cause_once() -> None
     error = exceptions.ConnectionError("Error 111 connecting to 10.0.0.1:6379. Connection refused.")
     assert str(trouble_of(error)) == (
         "Redis cannot be reached: Error 111 connecting to 10.0.0.1:6379. Connection refused; "
-        "see that it runs, and that redis.url is right"
+        "check that it is running, and that redis.url is right"
     )
 
 

@@ -1,1 +1,1 @@
-"""Lua scripts around the log-in, one atomic step each."""
+"""Lua scripts for the log-in, one atomic step each."""

@@ -1,4 +1,4 @@
--- Delete a key only if it still holds what the caller saw: a newer token, or another worker's lock, survives.
+-- Delete a key only if it still holds the value that the caller saw: a newer token, or another worker's lock, survives.
 --   KEYS[1]  the key
 --   ARGV[1]  the value it must hold
 --   returns  1: deleted   0: it held something else, or nothing

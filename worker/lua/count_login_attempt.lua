@@ -1,8 +1,8 @@
--- Count one log-in attempt of the whole fleet, unless too many did not succeed lately. As at the portal, an attempt
--- counts from when it begins, and is given back (ZREM) when it succeeds. A sliding window, on the server's clock: a fixed
+-- Count one log-in attempt for the whole fleet, unless too many have failed recently. As at the portal, an attempt
+-- counts from its beginning, and is given back (ZREM) when it succeeds. A sliding window on the server's clock: a fixed
 -- one would let twice the limit through around its edge.
 --   KEYS[1]  sorted set of the attempts that have not succeeded: name -> time (ms)
---   ARGV     1 limit   2 window_ms   3 name of this attempt, unique: a second try of the very same call counts once
+--   ARGV     1 limit   2 window_ms   3 name of this attempt, unique: if the same call is repeated, it counts once
 --   returns  0: counted, go ahead   n: not counted, ask again after n ms
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')

@@ -1,1 +1,1 @@
-"""The Lua scripts: one atomic change of the ledger each."""
+"""The Lua scripts, each of which is one atomic change of the ledger."""

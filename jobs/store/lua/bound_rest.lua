@@ -1,6 +1,6 @@
 -- include: job pace
--- Bound a rest that was kept before there was a bound, or with another one: nobody would ask for a batch until it is over.
+-- Shorten a rest that was recorded under a longer limit, or under none: until it is over, no lane asks for a batch.
 --   KEYS[1]  portal hash
 --   ARGV     1 longest_ms
---   returns  until when the portal rests, in milliseconds; 0 or a time that has passed if it does not
+--   returns  until when the portal rests, in milliseconds; 0 or a time in the past if it does not
 return bound_rest(KEYS[1], now_ms(), tonumber(ARGV[1]))

@@ -1,9 +1,9 @@
 -- include: job actions faults pace steer
--- Carry out what a person asked of a job, if its state allows it at this moment.
+-- Carry out what a person asked of a job, if its state allows it now.
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause
---            4 who asks   5 token of this request: a second try of the very same one changes nothing more
---   returns  {'ok', state, rest_ms}   rest_ms: until when the portal had asked for a rest that this has ended, or 0
+--            4 who asks   5 token of this request: sending it a second time changes nothing more
+--   returns  {'ok', state, rest_ms}   rest_ms: end of the rest that the portal had asked for and this cut short, or 0
 --            {'illegal', state}   {'unknown'}
 local job, portal, job_id, event = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 if redis.call('EXISTS', job) == 0 then

@@ -1,15 +1,15 @@
 -- include: job actions faults pace steer
--- Accept a job, all or nothing: its list was staged before, and becomes visible in this one step.
+-- Accept a job, all or nothing: its list has been staged, and becomes visible in this one step.
 --   KEYS     1 job hash   2 staged segments   3 portal hash   4 index of jobs
 --   ARGV     1 job ID   2 digest of portal and list   3 state (queued or awaiting_approval)   4 state_reason or ''
---            5 who submits, or '' where that is not known
---            6 event that somebody asked of the job before it was accepted, or ''   7 who asks   8 token of that request
+--            5 who submits, or '' if that is not known
+--            6 event that a user asked for before the job was accepted, or ''   7 who asks   8 token of that request
 --            9 state_reason of a pause
 --            10… further fields and values of the job hash: portal, label, total, duplicates, …
---   returns  {'created', state}   also to a second try of the very same call, which is known by the name of its staged list
+--   returns  {'created', state}   also if this call is repeated, which is recognised by the name of its staged list
 --            {'exists', digest}   the ID is taken; by the same request if the digest is the same
---   raises   NOTSTAGED: the staged list is gone (it lives for an hour), or not whole: parts of it may have been lost with
---            a server that failed over
+--   raises   NOTSTAGED: the staged list is gone (it expires after an hour) or incomplete: parts of it may have been
+--            lost when the server failed over
 local job, staged, portal = KEYS[1], KEYS[2], KEYS[3]
 local job_id, digest, state, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local taken = redis.call('HGET', job, 'digest')

@@ -1,9 +1,9 @@
 -- include: job
 -- Remove a job that ended long ago, with everything that belongs to it.
 --   KEYS     1 job hash   2 index of jobs
---   ARGV     1 job ID   2 before_ms: it must have ended by then. Another worker may have forgotten it already, and its ID
---            may be in use again.
---   returns  1: it is gone   0: no job of this ID ended by then
+--   ARGV     1 job ID   2 before_ms: it must have ended by then. Another worker may have forgotten it already, and its
+--            ID may be in use again.
+--   returns  1: the job was removed   0: no job with this ID ended by then
 local job, job_id = KEYS[1], ARGV[1]
 local ended = redis.call('ZSCORE', FINISHED, job_id)
 if not ended or tonumber(ended) > tonumber(ARGV[2]) then

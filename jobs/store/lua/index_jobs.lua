@@ -1,6 +1,6 @@
 -- include: job
--- Put jobs into the list of their state, and take them out of all others; those that are not there any more, out of all.
--- Scripts keep the lists in the step that moves a job. This is for jobs that an older version has made or moved.
+-- Put jobs into the list of their state, and remove them from all others; jobs that no longer exist, from all lists.
+-- Scripts update the lists in the step that moves a job. This is for jobs that an older version created or moved.
 --   KEYS     1… the lists of all states
 --   ARGV     1… job IDs
 --   returns  1

@@ -1,19 +1,19 @@
 -- include: job item lease claim faults pace retry_budget choice hand_out
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
--- The mark is the claim: it stands in Redis before the call leaves, so that after a crash it tells which contact IDs
--- may have been deleted by a call whose answer nobody read.
+-- The mark is the claim: it is in Redis before the call leaves, so that after a crash it tells which contact IDs may
+-- have been deleted by a call whose answer no one read.
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 ttl_ms   3 batch_size   4 look_up_size: most contact IDs of one look-up
 --            5 linger_ms: how long a small look-up may wait to be joined by others
---            6 ceiling, calls/s   7 burst   8 max_wait_us   9 turn_us: the reserved turn that the lane has waited for, or 0
+--            6 ceiling, calls/s   7 burst   8 max_wait_us   9 turn_us: the reserved turn that the lane waited for, or 0
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes at the ceiling
---            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as the turn was given with
+--            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as returned with the turn
 --            14 max_concurrency   15 fingerprint of the lane's configuration   16 longest_rest_ms
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, item, item, …}   the lane holds this batch
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
---            {'surplus'}          fewer calls may be in flight than lanes hold leases; this one is given back
+--            {'surplus'}          more lanes hold leases than calls may be in flight; this lease is given back
 --            {'lost'}             the lease has lapsed
 local portal, token, place = KEYS[1], ARGV[1], ARGV[12]
 local ceiling, fingerprint = tonumber(ARGV[6]), ARGV[15]
@@ -33,7 +33,7 @@ local has_turn = tonumber(ARGV[13]) == cuts and is_fresh(tonumber(ARGV[9]), cloc
 local retry_interval_us = pacing[6] and tonumber(ARGV[11]) * ceiling / tonumber(pacing[6]) or tonumber(ARGV[11])
 local budget = retry_budget(portal, clock_us, retry_interval_us, tonumber(pacing[3]) or 0)
 
--- A lane asks for a place whose last batch it has settled. If a claim is there, then the reply that gave it was lost and
+-- A lane asks for a place whose last batch it has settled. If there is a claim, the reply that granted it was lost and
 -- nothing was sent.
 local claim_key = token .. '/' .. place
 local held = read_claim(portal, claim_key)
@@ -46,8 +46,9 @@ if are_too_many(portal, now, tonumber(pacing[7]) or tonumber(ARGV[14])) then
   return { 'surplus' }
 end
 
--- A fault stops every job for whoever has the configuration that met it: until somebody has put it right, or time has
--- passed. Workers with another one go on; a wake-up that was meant for them is handed on soon, but never in a hot loop.
+-- A fault stops every job for workers with the configuration that met it, until a person has fixed it or time has
+-- passed. Workers with another configuration go on; a wake-up that was meant for them is passed on soon, but never in a
+-- hot loop.
 if fault_until > now then
   let_go(portal, token, place)
   if others_can(portal, fingerprint, now) then
@@ -69,14 +70,14 @@ if not offered then
   return { 'idle', soonest and math.max(tonumber(soonest) - now, 0) or -1 }
 end
 
--- After a long rest one call goes alone, whoever makes it, and the others wait for what comes of it. If its worker dies,
--- its claim is rescued, and another one goes in its place.
+-- After a long rest one call goes alone, whichever lane makes it, and the others wait for its result. If its worker
+-- dies, its claim is rescued, and another call takes its place.
 if pacing[8] and redis.call('HLEN', portal .. CLAIMS) > 0 then
   let_go(portal, token, place)
   return { 'later', 1000000 }
 end
 
--- A push-back that came while the lane waited takes its turn away again.
+-- A push-back that came while the lane was waiting takes its turn away again.
 if not has_turn or pushed_back then
   local wait_us, away_us = reserve(portal, clock_us, ceiling, tonumber(ARGV[7]), tonumber(ARGV[8]))
   if not wait_us then

@@ -2,8 +2,8 @@
 -- Reserve one turn for a call that belongs to no batch, such as a log-in.
 --   KEYS[1]  portal hash
 --   ARGV     1 ceiling, calls/s   2 burst   3 max_wait_us
---   returns  {1, wait_us}: the turn is reserved   {0, wait_us, interval_us}: too far away, nothing reserved; calls follow
---            each other at this interval at most
+--   returns  {1, wait_us}: the turn is reserved   {0, wait_us, interval_us}: too far away, nothing is reserved;
+--            interval_us is the shortest time between two calls
 local wait_us, away_us = reserve(KEYS[1], now_us(), tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))
 if wait_us then
   return { 1, wait_us }

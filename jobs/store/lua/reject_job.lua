@@ -1,6 +1,6 @@
 -- include: job actions
--- Keep a request that cannot be accepted as a job that has failed, so that whoever sent it finds out what was wrong.
--- Nothing is ever sent for it, and it is forgotten like others.
+-- Keep a request that cannot be accepted as a failed job, so that its sender finds out what was wrong. Nothing is ever
+-- sent for it, and it is forgotten like other jobs.
 --   KEYS     1 job hash   2 index of jobs
 --   ARGV     1 job ID   2 digest of what was wrong   3 who submits
 --            4… further fields and values of the job hash: portal, label, last_error, …

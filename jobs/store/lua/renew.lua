@@ -1,5 +1,5 @@
 -- include: job lease
--- Keep a lease while a call is in flight. A lapsed lease is not revived: its batch may be in other hands.
+-- Renew a lease while a call is in flight. A lapsed lease is not revived: another lane may have its batch.
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 ttl_ms
 --   returns  1: the lease is held   0: it has lapsed

@@ -1,13 +1,13 @@
 -- include: job item lease
--- Take the batches of dead lanes back: their leases have lapsed, so nobody will report on them. What was marked as sent
--- may have been deleted, so it is looked up before anything else happens to it.
+-- Take back the batches of dead lanes: their leases have lapsed, so their results will never be recorded. What was
+-- marked as sent may have been deleted, so it is looked up before anything else happens to it.
 --   KEYS[1]  portal hash
 --   ARGV     1 settle_ms: how long the portal may still be working on a call whose caller has died
 --   returns  {{job_id, seq, call, contact IDs}, …}
 local portal, now = KEYS[1], now_ms()
 local leases, claims = portal .. LEASES, portal .. CLAIMS
--- No lease is longer than this, so this server's clock was set back. A dead lane must not keep its place until the clock
--- has caught up. A lane that is alive renews its lease in seconds.
+-- No lease is longer than this; one that seems to be means that this server's clock was set back. A dead lane must not
+-- keep its place until the clock has caught up. A lane that is alive renews its lease within seconds.
 local longest = now + LONGEST_LEASE_MS
 for _, token in ipairs(redis.call('ZRANGE', leases, '(' .. longest, '+inf', 'BYSCORE')) do
   redis.call('ZADD', leases, longest, token)

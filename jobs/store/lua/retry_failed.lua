@@ -1,13 +1,14 @@
 -- include: job item actions
--- Try the failed contact IDs of a completed job again: their outcome is taken back and they wait for a PUT, all or none.
+-- Try the failed contact IDs of a completed job again, all or none: their outcome is taken back and they wait for a
+-- PUT.
 --   KEYS     1 job hash   2 portal hash
---   ARGV     1 job ID   2 token of this request: a second try of the very same call changes nothing more
---            3 how many contact IDs have failed, as far as the caller has read the ledger
---            4 token of the request before it, as it was before the caller began to read, or ''
+--   ARGV     1 job ID   2 token of this request: sending it a second time changes nothing more
+--            3 how many contact IDs have failed, according to the ledger that the caller read
+--            4 token of the request before this one, from before the caller began to read, or ''
 --            5 who asks
---            6… segment, size, record that says pending again, item; for each group of contact IDs
+--            6… segment, size, record that makes them pending again, item; for each group of contact IDs
 --   returns  {'ok', state}   {'illegal', state}   {'unknown'}
---            {'changed'}     the ledger is not any more what the caller has read: read it again
+--            {'changed'}     the ledger has changed since the caller read it: read it again
 local job, portal, job_id, token = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local facts = redis.call('HMGET', job, 'state', 'n:failed', 'retry_token')
 if not facts[1] then
@@ -17,7 +18,7 @@ elseif facts[3] == token then
 elseif not MOVES[facts[1] .. '/retry_failed'] then
   return { 'illegal', facts[1] }
 elseif tonumber(facts[2] or 0) ~= tonumber(ARGV[3]) or (facts[3] or '') ~= ARGV[4] then
-  -- The number alone would not do: others than those that the caller has seen may have failed meanwhile.
+  -- The number alone is not enough: contact IDs other than those that the caller read may have failed since.
   return { 'changed' }
 end
 local now = now_ms()

@@ -1,9 +1,9 @@
 -- include: job actions
--- Change how hard a portal may be driven, for all workers from their next call on.
+-- Change how hard a portal is driven, for all workers from their next call on.
 --   KEYS     1 portal hash
---   ARGV     1 set_rate, calls/s   2 set_concurrency, calls in flight   for each: '' leaves it as it is, 'default' goes
---            back to the configuration   3 who asks   4 what was asked, for the record
---            5 token of this request: a second try of the very same one changes nothing more
+--   ARGV     1 set_rate, calls/s   2 set_concurrency, calls in flight   for each: '' leaves it as it is, 'default'
+--            returns to the configuration   3 who asks   4 what was asked, in words
+--            5 token of this request: sending it a second time changes nothing more
 --   returns  1
 if was_done(KEYS[1], ARGV[5]) then
   return 1

@@ -1,29 +1,29 @@
 -- include: job item claim record stats pace faults push_back worked history stop
--- Record what became of a batch, exactly once: the claim is both the permission and what is used up.
+-- Record what became of a batch, exactly once: the claim is the permission, and recording uses it up.
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim
 --            3 fingerprint of the lane's configuration
 --            4 msgpack map (jobs/lanes/settlement.py):
 --              records      {segment, …}                          of each record
 --              counts       {outcome = how many, …}               of all records
---              items        {{call, delay_ms, size}, …}           of each item: what is to be done next, and when
+--              items        {{call, delay_ms, size}, …}           of each item: the next call, and when
 --              sent, retried, throttled                           calls to add to the job's counters
 --              last_error   text, or nil                          the last thing that went wrong
 --              stop         state_reason, or nil                  a person has to act: the job pauses, unless it is a
 --                           fault of this configuration and a worker with another one can go on
---              everyone     true, or nil                          it is no fault of this configuration alone
---              push_back_ms, push_back_reason, or nil             nobody calls the portal before
---              asked_ms     or nil                                the rest that the portal asked for, perhaps a longer one
+--              everyone     true, or nil                          the fault is not limited to this configuration
+--              push_back_ms, push_back_reason, or nil             how long no worker calls the portal, and why
+--              asked_ms     or nil                                the rest that the portal asked for, perhaps longer
 --              calm         true, or nil                          the portal answered well: forget its troubles
 --              slow_down    ceiling in calls/s, or nil            the portal pushed back: cut the learned rate
 --              batch_size   or nil                                contact IDs of the next batches
---              answer       {call, result, bucket, took_ms, text}, or nil: what came of the call, for jobs/view/stats.py;
---                           text is the entry of the portal's list of last answers
+--              answer       {call, result, bucket, took_ms, text}, or nil: the result of the call, for
+--                           jobs/view/stats.py; text is the entry for the portal's list of last answers
 --              threshold    failed share of the decided ones (0 to 1) above which the job pauses
---              threshold_from   decided contact IDs before that is judged
---            5… the records (decided contact IDs), then the items (undecided ones), as they are kept
+--              threshold_from   decided contact IDs from which on that is judged
+--            5… the records (decided contact IDs), then the items (undecided ones), as they are stored
 --   returns  {'ok', state}   recorded
---            {'lost'}        the claim is not ours any more: rescued, or recorded by an earlier try of this very call
+--            {'lost'}        the claim is no longer ours: rescued, or recorded by an earlier try of this same call
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
 local portal, claim_key, seq, fingerprint = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now = now_ms()
@@ -61,7 +61,7 @@ local total, pending, skipped, failed, before, history_due_ms, judged_done, judg
 local done = tonumber(total) - tonumber(pending)
 local took_ms = batch.answer and batch.answer[4] or 0
 note_worked(portal, job, took_ms, done, now, worked_ms, worked_until_ms or started_ms, mark_worked_ms)
--- Contacts that a cancellation skipped all at once are no work: they would be drawn as a burst of it.
+-- Contacts that a cancellation skipped were no work: they would be drawn as a burst of it.
 local worked = done - (tonumber(skipped) or 0)
 if now >= (tonumber(history_due_ms) or 0) then
   note_history(portal, job, worked, now)

@@ -1,10 +1,10 @@
--- Make every kind of change that accepting a job makes, and leave nothing of it: refused is here what would be refused
--- there (out of memory, a replica, a disk that fails, a right that is missing).
---   KEYS     1 a staged list, with one field   2 hash of a job that cannot be   3 index of jobs   4 hash of a portal
+-- Make every kind of change that accepting a job makes, and leave nothing behind: this is refused whenever accepting a
+-- job would be refused (out of memory, a replica, a failing disk, a missing right).
+--   KEYS     1 a staged list, with one field   2 hash of a job that cannot exist   3 index of jobs   4 hash of a portal
 --            5 arq's queue   6 an arq message
 --   ARGV     1 an ID that no job can have
---   returns  'OK', also to a second try of the very same call
--- What does nothing comes first: where a right is missing, nothing has been written yet.
+--   returns  'OK', also if the same call is repeated
+-- Commands that change nothing come first: if a right is missing, nothing has been written yet.
 local staged, job, index, portal, queue, message = unpack(KEYS)
 local id, segments = ARGV[1], job .. SEGMENTS
 redis.call('UNLINK', job, segments, message)

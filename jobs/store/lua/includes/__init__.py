@@ -1,1 +1,1 @@
-"""What several Lua scripts share."""
+"""Lua code that several scripts share."""

@@ -1,9 +1,9 @@
--- Shared by the scripts: keep who did what in the hash that it was done to, so that it lives as long as that. Field
--- actions: JSON, a list of {at_ms, by, action, detail, token}, oldest first. A detail is text, or the milliseconds until
--- which the portal had asked for a rest that the action has ended.
+-- Shared by the scripts: who did what to a job or portal, kept in its hash, so that it is forgotten with it. Field
+-- actions: JSON, a list of {at_ms, by, action, detail, token}, oldest first. A detail is text, or the end (ms) of the
+-- rest that the portal had asked for and the action cut short.
 --
--- A connection may break before the reply gets through; the client then sends the same request again, and others may
--- have acted in the meantime. A request is known again by its token, as long as its action is kept.
+-- A connection may break before the reply arrives; the client then sends the same request again, and others may have
+-- acted in between. A request is recognised by its token, as long as its action is kept.
 
 local function actions_of(key)
   return cjson.decode(redis.call('HGET', key, 'actions') or '[]')

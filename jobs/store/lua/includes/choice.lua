@@ -1,10 +1,11 @@
--- Shared by the scripts: which job is served, and with what. Jobs of a portal take turns; the first of {portal}:active has
--- the next one. A job that has nothing to offer now moves to {portal}:waiting, until work of it is due.
+-- Shared by the scripts: which job gets the next turn, and what is sent of it. Jobs of a portal take turns; the first
+-- of {portal}:active has the next one. A job that has nothing to offer now moves to {portal}:waiting until it has work
+-- due.
 --
 -- What the lane can take is the same for all jobs: {now, clock_us, look_up_size, linger, retry_turn_us}.
 
--- Every call counts against the rate, so look-ups of many batches are joined into one where that costs little. Gives the
--- item IDs of one look-up, and how many contact IDs they hold; as many as fit into one where more are due than that.
+-- Every call counts against the rate, so look-ups of many batches are joined into one where that costs little. Returns
+-- the item IDs of one look-up, and how many contact IDs they hold: a full look-up if more are due than fit into one.
 local function join(look_ups, look_up_size)
   local chosen, size = {}, 0
   for index = 1, #look_ups, 2 do
@@ -18,8 +19,8 @@ local function join(look_ups, look_up_size)
   return chosen, size
 end
 
--- What the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor, total}.
--- Where it offers nothing: nil and whether it is to be served at all.
+-- Returns what the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor,
+-- total}. If it offers nothing: nil, and whether its state allows it any turns.
 local function offer(job_id, lane)
   local job, now = JOB .. job_id, lane.now
   local facts = redis.call('HMGET', job, 'state', 'cursor', 'total')
@@ -50,7 +51,7 @@ local function offer(job_id, lane)
   return nil, true
 end
 
--- When work of the job is due that is not due yet; nil if all that is left is in flight.
+-- Returns when the job's next work is due; nil if everything that is left is in flight.
 local function due(job_id)
   local job, soonest = JOB .. job_id, nil
   for _, key in pairs(DUE) do
@@ -62,7 +63,7 @@ local function due(job_id)
   return soonest
 end
 
--- Gives what is offered by the first job that offers something, its ID and its turn; nil if there is none.
+-- Returns the offer of the first job that has one, the job's ID and its turn; nil if no job has one.
 local function choose(portal, lane)
   local active, waiting = portal .. ACTIVE, portal .. WAITING
   for _, job_id in ipairs(redis.call('ZRANGE', waiting, '-inf', lane.now, 'BYSCORE', 'LIMIT', 0, 100)) do

@@ -1,5 +1,6 @@
--- Shared by the scripts: claims. A claim is a batch in a lane's hands: {seq, job ID, call, item ID, item ID, …}, kept
--- as msgpack in {portal}:claims under "token/place". It is both the permission to record the batch and what is used up.
+-- Shared by the scripts: claims. A claim is a batch that a lane holds: {seq, job ID, call, item ID, item ID, …}, kept
+-- as msgpack in {portal}:claims under "token/place". It is the permission to record the batch, and recording uses it
+-- up.
 
 local function read_claim(portal, claim_key)
   local held = redis.call('HGET', portal .. CLAIMS, claim_key)

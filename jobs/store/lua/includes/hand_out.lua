@@ -1,7 +1,7 @@
--- Shared by the scripts: handing contact IDs out. They leave what waits, or what is ahead of the job's cursor, and are in a
--- lane's claim from then on.
+-- Shared by the scripts: handing out contact IDs. They leave the waiting items, or what is ahead of the job's cursor,
+-- and are in a lane's claim from then on.
 
--- Take contact IDs ahead of the job's cursor into a new item; gives its ID.
+-- Take contact IDs ahead of the job's cursor into a new item; returns its ID.
 local function take_fresh(job, cursor, total, most)
   -- A batch never crosses the border of a segment.
   local segment, start = math.floor(cursor / SEGMENT_SIZE), cursor % SEGMENT_SIZE
@@ -12,7 +12,7 @@ local function take_fresh(job, cursor, total, most)
   return item_id
 end
 
--- Take what the job has offered (see choice.lua) out of what waits; gives the item IDs.
+-- Take what the job has offered (see choice.lua) out of the waiting items; returns the item IDs.
 local function take(job, offered, most)
   local call, item_ids = offered[1], offered[2]
   if not item_ids then
@@ -24,7 +24,7 @@ local function take(job, offered, most)
   return item_ids
 end
 
--- The reply that gives a lane its batch.
+-- Returns the reply that gives a lane its batch.
 local function deliver(claim, state, now, batch_size)
   local seq, job_id, call = claim[1], claim[2], claim[3]
   local items = redis.call('HMGET', JOB .. job_id .. ITEMS, unpack(claim, 4))

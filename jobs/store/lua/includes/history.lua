@@ -1,6 +1,6 @@
--- Shared by the scripts: how a job went over time. List job:{id}:history of "at_ms decided rate batch_size", oldest first
--- (jobs/view/history.py). Never more than a few hundred: when the list is full, every second sample goes, and from then on
--- they are taken half as often, so that hours and weeks are drawn as well as seconds.
+-- Shared by the scripts: the progress of a job over time. List job:{id}:history of "at_ms decided rate batch_size",
+-- oldest first (jobs/view/history.py). When the list is full, every second sample is dropped, and from then on samples
+-- are taken half as often, so that it is never longer than a few hundred, and weeks can be drawn as well as seconds.
 
 local function note_history(portal, job, done, now)
   local key, every = job .. HISTORY, tonumber(redis.call('HGET', job, 'history_every_ms') or FIRST_SAMPLE_EVERY_MS)

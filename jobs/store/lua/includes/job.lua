@@ -1,6 +1,6 @@
--- Shared by the scripts: the clock, and moving a job from state to state. Python puts the table MOVES and the constants
--- before it, whose names are in capitals (jobs/store/lua_constants.py). All times are milliseconds on this server's clock,
--- unless a name ends in _us.
+-- Shared by the scripts: the clock, and moving a job from state to state. Python puts the table MOVES before it, and
+-- the values of the constants, whose names are in capitals, into it (jobs/store/lua_constants.py). All times are
+-- milliseconds on this server's clock, unless a name ends in _us.
 
 local function now_us()
   local time = redis.call('TIME')
@@ -11,7 +11,7 @@ local function now_ms()
   return math.floor(now_us() / 1000)
 end
 
--- Whether a reason is one of a class, which is one text with each of them between blanks.
+-- Returns whether a reason belongs to a class, which is one text with each of its reasons between blanks.
 local function is_one_of(class, reason)
   return reason and string.find(class, ' ' .. reason .. ' ', 1, true) ~= nil
 end
@@ -21,7 +21,7 @@ local function size_of(item_id)
   return tonumber(string.match(item_id, ':(%d+)$'))
 end
 
--- Give the job its turn among the others of the portal: right after the one that was served last.
+-- Let the job take turns with the others of the portal; its first turn comes right after the job that was served last.
 local function activate(portal, job_id)
   redis.call('ZADD', portal .. ACTIVE, 'NX', redis.call('HGET', portal, 'turn') or 0, job_id)
   redis.call('ZREM', portal .. WAITING, job_id)
@@ -32,7 +32,7 @@ local function deactivate(portal, job_id)
   redis.call('ZREM', portal .. WAITING, job_id)
 end
 
--- Keep the lists of jobs by state, which are read newest first (jobs/store/job_lists.py). No `from`: the job is new.
+-- Update the lists of jobs by state, which are read newest first (jobs/store/job_lists.py). No `from`: the job is new.
 local function list_job(job, from, to)
   local job_id = string.sub(job, #JOB + 1)
   if from then
@@ -41,7 +41,7 @@ local function list_job(job, from, to)
   redis.call('ZADD', JOBS_IN .. to, redis.call('HGET', job, 'created_ms') or 0, job_id)
 end
 
--- Move the job if the table allows it. Gives the new state, or nil and the present one.
+-- Move the job if the table allows it. Returns the new and the previous state, or nil and the present one.
 local function move(job, event)
   local state = redis.call('HGET', job, 'state')
   local to = state and MOVES[state .. '/' .. event]
@@ -55,7 +55,7 @@ local function move(job, event)
   return to, state
 end
 
--- Decide what follows from "a batch less in flight" or "an ID less pending". Gives the job's state.
+-- Finish or pause the job if nothing is left to wait for, after a batch or an ID was settled. Returns the job's state.
 local function after_change(portal, job, job_id, now)
   local facts = redis.call('HMGET', job, 'state', 'n:pending', 'inflight')
   local state = facts[1]
@@ -74,7 +74,7 @@ local function after_change(portal, job, job_id, now)
   return state
 end
 
--- Ask for a pause: nothing new is taken, and it is a fact as soon as nothing is in flight.
+-- Ask for a pause: no new batch starts, and the job is paused as soon as nothing is in flight.
 local function pause(portal, job, job_id, reason, now)
   local to, state = move(job, 'pause')
   if to then

@@ -1,5 +1,5 @@
--- Shared by the scripts: leases. A lease is the right to have one call in flight at the portal; it lapses by itself where
--- its lane falls silent. A lapsed one is not revived: its batch may be in other hands.
+-- Shared by the scripts: leases. A lease is the right to have one call in flight at the portal; it lapses if its lane
+-- falls silent. A lapsed lease is not revived: another lane may have its batch.
 --
 --   {portal}:leases   zset: lane token -> lapses at (ms)
 --   {portal}:claims   hash: "token/place" -> its batch. A lane has two places for a claim, so that it can send the next
@@ -9,7 +9,7 @@ local function holder_of(claim_key)
   return string.match(claim_key, '^(.*)/%d$')
 end
 
--- Gives whether the lease was still held; then it lasts for ttl_ms from now on.
+-- Renew the lease for ttl_ms from now on, if it is still held. Returns whether it was.
 local function keep_lease(portal, token, now, ttl_ms)
   local leases = portal .. LEASES
   local lapses = redis.call('ZSCORE', leases, token)
@@ -20,14 +20,14 @@ local function keep_lease(portal, token, now, ttl_ms)
   return true
 end
 
--- Give the lease back, unless the lane is still recording its last batch: without a lease that would be rescued.
+-- Give the lease back, unless the lane is still recording its last batch: without a lease, that batch would be rescued.
 local function let_go(portal, token, free_place)
   if redis.call('HEXISTS', portal .. CLAIMS, token .. '/' .. 1 - tonumber(free_place)) == 0 then
     redis.call('ZREM', portal .. LEASES, token)
   end
 end
 
--- Whether more lanes hold a lease than may: somebody wants fewer calls in flight than there were when they took it.
+-- Returns whether more lanes hold a lease than allowed: the limit may have been lowered since they took it.
 local function are_too_many(portal, now, max_concurrency)
   return redis.call('ZCOUNT', portal .. LEASES, '(' .. now, '+inf') > max_concurrency
 end

@@ -1,7 +1,7 @@
--- Shared by the scripts: what an answer says about when the portal may be called again. Portal hash: push_back_until_ms
--- (nobody calls before), push_back_reason, asked_until_ms (what the portal asked for, if it said so).
+-- Shared by the scripts: what an answer says about when the portal can be called again. Portal hash: push_back_until_ms
+-- (no worker calls before), push_back_reason, asked_until_ms (what the portal asked for, if it said so).
 
--- After a long rest one call goes alone (see pace.lua); this is what comes of it, or of one that began later still.
+-- After a long rest one call goes alone (see pace.lua); this handles its result, or that of an even later call.
 local function end_care(portal, seq, batch)
   local careful = redis.call('HGET', portal, 'careful')
   if not careful or seq <= (tonumber(careful) or 0) then
@@ -10,15 +10,15 @@ local function end_care(portal, seq, batch)
   if batch.calm then
     redis.call('HDEL', portal, 'careful')
   elseif batch.answer then
-    -- Not well yet, and perhaps without a word about how long to stay away: the next one goes at the slowest pace.
+    -- Not well yet, and the answer may not say how long to stay away: the next call goes at the slowest pace.
     batch.push_back_ms = math.max(batch.push_back_ms or 0, 1000 / SLOWEST)
     batch.push_back_reason = batch.push_back_reason or PUSH_BACK
   end
 end
 
 local function stay_away(portal, batch, away_until, now)
-  -- Only ever further away: an answer that was on its way does not shorten what a later one asked for. The reason is that
-  -- of the longest wait.
+  -- A rest only ever gets longer: an answer that was on its way does not shorten what a later one asked for. The reason
+  -- is that of the longest wait.
   local until_ms = now + batch.push_back_ms
   if until_ms < away_until then
     return
@@ -28,7 +28,7 @@ local function stay_away(portal, batch, away_until, now)
     redis.call('HDEL', portal, 'asked_until_ms')
   end
   if batch.asked_ms then
-    -- Within one rest the longest request counts: the answers of calls that were under way together differ.
+    -- Within one rest the longest request counts: the answers to calls that were in flight together differ.
     local asked_before = tonumber(redis.call('HGET', portal, 'asked_until_ms')) or 0
     redis.call('HSET', portal, 'asked_until_ms', math.max(asked_before, now + batch.asked_ms))
     if batch.asked_ms > batch.push_back_ms then
@@ -37,8 +37,8 @@ local function stay_away(portal, batch, away_until, now)
   end
 end
 
--- Keep what the batch says about when to call again. A wait of our own holds only those who have the same configuration,
--- as long as somebody with another one can go on.
+-- Record what the batch says about when to call again. A wait of our own holds only workers with the same
+-- configuration, while a worker with another one can go on.
 local function heed_push_back(portal, configuration, seq, batch, now)
   end_care(portal, seq, batch)
   local away_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)

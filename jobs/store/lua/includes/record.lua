@@ -1,6 +1,6 @@
--- Shared by the scripts: recording a batch. What is decided goes into the ledger, what is not becomes items again.
+-- Shared by the scripts: recording a batch. Decided contact IDs go into the ledger, the others become items again.
 
--- How many contact IDs of the batch are decided, and how many of the claim are neither decided nor in an item.
+-- Returns how many contact IDs of the batch are decided, and how many of the claim are neither decided nor in an item.
 local function balance_of(claim, batch)
   local held, decided, open = 0, 0, 0
   for index = 4, #claim do
@@ -15,7 +15,7 @@ local function balance_of(claim, batch)
   return decided, held - decided - open
 end
 
--- Records and items are binary, so they come as arguments of the script: ARGV from `first` on, records, then items.
+-- Records and items are binary, so they are arguments of the script: ARGV from `first` on, records, then items.
 local function record(job, claim, batch, decided, first, now)
   redis.call('HDEL', job .. ITEMS, unpack(claim, 4))
   redis.call('HINCRBY', job, 'inflight', -1)

@@ -1,13 +1,14 @@
--- Shared by the scripts: the retry budget. Retries of all jobs together have a rate of their own, a small part of the
--- portal's, so that they never become the load. A few may go at once. Portal hash: retry_tat_us (theoretical arrival time
--- of the next retry).
+-- Shared by the scripts: the retry budget. The retries of all jobs together have a rate of their own, a small part of
+-- the portal's, so that they never become the main load. A few may go together. Portal hash: retry_tat_us (theoretical
+-- arrival time of the next retry).
 
 local RETRY_BURST = 10
 
--- Gives {interval_us, tat_us, turn_us}: room that each retry takes, the arrival time, and when the next one may go.
+-- Returns {interval_us, tat_us, turn_us}: the time that each retry takes up, the arrival time, and when the next retry
+-- may go.
 local function retry_budget(portal, clock_us, interval_us, tat_us)
   if tat_us > clock_us + RETRY_BURST * interval_us then
-    -- Further ahead than the burst: it is left over from a lower rate, or from a clock that jumped.
+    -- Further ahead than the burst: left over from a lower rate, or from a clock that jumped.
     tat_us = clock_us + RETRY_BURST * interval_us
     redis.call('HSET', portal, 'retry_tat_us', tat_us)
   end

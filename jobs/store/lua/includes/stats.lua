@@ -1,5 +1,5 @@
--- Shared by the scripts: what is counted about a batch, for the job and for the portal. The counters of {portal}:stats are
--- those of jobs/view/stats.py; {portal}:answers has the last answers, newest first.
+-- Shared by the scripts: what is counted about a batch, for the job and for the portal. The counters of {portal}:stats
+-- are those of jobs/view/stats.py; {portal}:answers has the last answers, newest first.
 
 local function count_batch(portal, job, batch)
   local stats, answer = portal .. STATS, batch.answer

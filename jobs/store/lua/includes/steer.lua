@@ -1,11 +1,11 @@
--- Shared by the scripts that carry out what a person asks of a job: one that stands in the ledger (control), or one that
--- is accepted in this very step (create_job). Needs job, actions, faults and pace.
+-- Shared by the scripts that carry out what a person asks of a job: one that is in the ledger (control), or one that is
+-- accepted in the same step (create_job). Needs job, actions, faults and pace.
 
--- A job that waits because of a push-back, or because another one has met a fault, is not paused; a resume lets it go on
--- all the same.
+-- A job that waits because of a push-back, or because another one has met a fault, is not paused; a resume lets it go
+-- on nevertheless.
 local STANDS_BY = { queued = true, running = true, cancelling = true }
 
--- Everything from the cursor on was never sent. That is kept as one number, not per contact ID.
+-- Everything from the cursor on was never sent. That is stored as one number, not per contact ID.
 local function skip_what_was_never_sent(portal, job, now)
   local facts = redis.call('HMGET', job, 'cursor', 'total')
   local never_sent = tonumber(facts[2]) - tonumber(facts[1])
@@ -17,15 +17,15 @@ local function skip_what_was_never_sent(portal, job, now)
   end
 end
 
--- What failed before somebody had a look is not held against the job again.
+-- What failed before a person resumed the job does not count against it again.
 local function forgive_failures(job)
   local counts = redis.call('HMGET', job, 'total', 'n:pending', 'n:failed')
   redis.call('HSET', job, 'judged_done', tonumber(counts[1]) - tonumber(counts[2]), 'judged_failed', counts[3] or 0)
 end
 
 -- Carry out `event` (pause, resume, cancel or approve) if the job's state allows it. `reason` is the state_reason of a
--- pause. Gives the state now, and until when the portal had asked for a rest that this has ended, in ms, or 0; or nil and
--- the state that does not allow it.
+-- pause. Returns the state now, and the end (ms) of the rest that the portal had asked for and this cut short, or 0; or
+-- nil and the state that does not allow the event.
 local function steer(portal, job, job_id, event, reason, by, token, now)
   local to, state
   if event == 'pause' then
@@ -44,7 +44,7 @@ local function steer(portal, job, job_id, event, reason, by, token, now)
     return nil, state
   end
   if event == 'resume' or event == 'cancel' then
-    forget_faults(portal)  -- somebody has looked at it: the portal is tried again
+    forget_faults(portal)  -- a person has acted: the portal is tried again
   end
   if event == 'resume' then
     forgive_failures(job)
@@ -54,7 +54,7 @@ local function steer(portal, job, job_id, event, reason, by, token, now)
     if event == 'cancel' then
       skip_what_was_never_sent(portal, job, now)
     end
-    -- A cancelled job as well: what was sent before and is not decided yet is still looked up.
+    -- Also if it was cancelled: what was sent before and is not decided yet is still looked up.
     activate(portal, job_id)
   end
   note_action(job, by, event, rest_ms or '', now, token)

@@ -1,14 +1,14 @@
 -- Shared by the scripts: how long a job was worked on, and how much of it is done. Job hash: worked_ms, worked_until_ms
--- and two marks of (time worked, decided), from which the present throughput is reckoned (jobs/view/job.py).
+-- and two marks of (time worked, decided), from which the present throughput is computed (jobs/view/job.py).
 
--- Longest wait for a turn that counts as work. A longer gap is a pause, an outage or a night, of which a pace must not be
--- made.
+-- Longest wait for a turn that counts as work. A longer gap is a pause, an outage or a night, and must not lower the
+-- pace.
 local WAIT_COUNTS_MS = 5000
 -- The older mark is at least this old, and mostly less than twice as old.
 local MARK_EVERY_MS = 5000
 
--- Add the time of a call, and before it as much as the wait for a turn may take. What the job's
--- hash says so far: time worked before, until when it was worked on (or since when, at first), time at the last mark.
+-- Add the time of a call, and as much time before it as the wait for a turn may take. The last three arguments are from
+-- the job's hash: time worked before, until when it was worked on (at first: since when), time worked at the last mark.
 local function note_worked(portal, job, took_ms, done, now, worked_before, until_ms, mark)
   local turn_ms = 1000 / (tonumber(redis.call('HGET', portal, 'rate')) or 1)
   local earliest = now - took_ms - math.max(WAIT_COUNTS_MS, 2 * turn_ms)
