@@ -23,8 +23,8 @@ class Steered:
     Attributes:
         state: the job's state now.
         retried: how many failed contact IDs are tried again.
-        rest_until_ms: end of the rest that the portal had asked for and this cut short, Unix milliseconds; None if there
-            was none.
+        rest_until_ms: end of the rest that the portal had asked for and this cut short, Unix milliseconds; None for
+            none.
     """
 
     state: State
