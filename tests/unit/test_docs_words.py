@@ -1,4 +1,4 @@
-"""The words that people meet while the program runs are in the documents: reasons, outcomes, events, keys, options."""
+"""The words that users see while the program runs are in the documents: reasons, outcomes, events, keys, options."""
 
 import ast
 from collections.abc import Iterator
@@ -69,7 +69,7 @@ def test_the_documents_name_only_files_that_exist() -> None:
 
 
 def _events() -> Iterator[str]:
-    """The first argument of every call like `log.info("event", …)`, outside of the simulator."""
+    """Yield the first argument of every call like `log.info("event", …)` outside the simulator."""
     for package in ("config", "jobs", "worker", "web", "cli"):
         for source in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(source.read_text())):

@@ -1,4 +1,4 @@
-"""Every key that appears anywhere is in the catalogue of jobs/store/keys.py, and every one of the catalogue is used."""
+"""Every key that appears anywhere is in the catalogue of jobs/store/keys.py, and every key in the catalogue is used."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ CATALOGUE = re.findall(r"^\| (crm-sweep\S*) \|", keys.__doc__ or "", re.MULTILIN
 
 
 def listed(key: str) -> bool:
-    """Whether the catalogue has a key, whatever stands for {id}, {name} and so on."""
+    """Check whether the catalogue has a key, whatever replaces {id}, {name} and so on."""
     patterns = (re.escape(entry).replace("…", ".*").replace(r"\{", "{").replace(r"\}", "}") for entry in CATALOGUE)
     return any(re.fullmatch(re.sub(r"\{\w+\}", "[^:]+", pattern), key) for pattern in patterns)
 
