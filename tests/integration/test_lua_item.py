@@ -14,7 +14,7 @@ from jobs.words.outcomes import Code
 from tests.support.strategies import items
 
 SOURCE = Script("rescue").source.partition("-- Take the batches of dead lanes back")[0]
-#: Each example asks the same server; nothing is kept there.
+#: All examples use the same server; nothing is kept there.
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
