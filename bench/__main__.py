@@ -1,6 +1,6 @@
-"""`python -m bench`: the benchmarks, a section at a time or a short run of everything.
+"""`python -m bench`: the benchmarks, one section at a time or a short run of all of them.
 
-A section is a module that runs by itself; nothing of it is imported before it is asked for.
+A section is a module that can run on its own; it is imported only when it is asked for.
 """
 
 import runpy
@@ -21,7 +21,7 @@ class Section:
 _SECTIONS = {
     "speed": Section(
         "bench.rounds",
-        "contacts per second, CPU and memory beside a bare loop and the peers",
+        "contacts per second, CPU and memory compared with a bare loop and the peers",
         ("--ids", "100000", "--rounds", "3"),
     ),
     "intake": Section(
@@ -31,14 +31,14 @@ _SECTIONS = {
         "bench.storage", "bytes per contact ID in Redis", ("--ids", "200000", "--batch", "200", "--others", "0", "10")
     ),
     "one-shot": Section(
-        "bench.one_shot", "`crm-sweep run`, killed on its way, and its ledger afterwards", ("--ids", "100000")
+        "bench.one_shot", "`crm-sweep run`, killed along the way, and its ledger afterwards", ("--ids", "100000")
     ),
     "campaign": Section(
         "bench.campaign", "memory of submitter, worker and Redis for one very large job", ("--ids", "1000000")
     ),
     "api": Section(
         "bench.api",
-        "status polls beside a bare handler, and a list that is streamed in",
+        "status polls compared with a bare handler, and a list streamed in",
         ("--rounds", "2", "--seconds", "2"),
     ),
     "fair-share": Section(
@@ -48,7 +48,7 @@ _SECTIONS = {
     ),
     "pacing": Section(
         "bench.pacing",
-        "whether rates are kept, and a hidden capacity is found",
+        "whether rates are kept and a hidden capacity is found",
         ("--workers", "1", "2", "--rates", "5", "50", "--seconds", "10", "--step", "15", "--bursts", "5"),
     ),
     "failover": Section(
@@ -83,7 +83,7 @@ examples:
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
-    """Run a section as `python -m` would; returns its exit code."""
+    """Run a section as `python -m` would, and return its exit code."""
     sys.argv = [f"python -m bench {name}", *argv]
     try:
         runpy.run_module(_SECTIONS[name].module, run_name="__main__", alter_sys=True)
@@ -93,7 +93,7 @@ def _run(name: str, argv: Sequence[str]) -> int:
 
 
 def _run_all() -> int:
-    """A short run of every section; stops at the first that fails and returns its exit code."""
+    """Run every section briefly; stop at the first one that fails, and return its exit code."""
     print("A short run of everything; `python -m bench --help` lists the sections.", file=sys.stderr)
     for name, section in _SECTIONS.items():
         print(f"\n{name}: {section.summary}", file=sys.stderr)
@@ -103,7 +103,7 @@ def _run_all() -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run what the command line asks for; returns the exit code."""
+    """Run what the command line asks for, and return the exit code."""
     if not argv:
         return _run_all()
     if argv[0] in ("-h", "--help", "help"):

@@ -1,7 +1,7 @@
-"""`python -m bench api`: what the HTTP API carries.
+"""`python -m bench api`: how much the HTTP API can carry.
 
-Polls: many clients ask for a job's status while a worker is busy with that job, beside a bare aiohttp handler that
-answers as many bytes, the two taking turns. Intake: a list is streamed into `POST /v1/jobs`, and the memory of API and
+Polls: many clients ask for a job's status while a worker is busy with that job; in alternate rounds, a bare aiohttp
+handler answers with as many bytes. Intake: a list is streamed into `POST /v1/jobs`, and the memory of the API and the
 worker is watched until its last contact is deleted.
 """
 
@@ -37,7 +37,7 @@ _IDLE_S = 2.0
 
 @dataclass(frozen=True)
 class Intake:
-    """What it took to stream a list in and to see the job through."""
+    """What it took to stream a list in and see the job through."""
 
     ids: int
     body_bytes: int
@@ -71,14 +71,14 @@ async def _api(load: Load) -> AsyncIterator[Server]:
 
 
 async def measure_polls(options: argparse.Namespace) -> tuple[list[Polled], list[Polled]]:
-    """Poll the bare handler and the API in turns, while a worker is busy with the job; gives the rounds of each."""
+    """Poll the bare handler and the API in turn while a worker is busy with the job; return the rounds of each."""
     seconds = options.rounds * 2 * options.seconds + 60
     async with (
         embedded_redis() as redis_url,
         stub_portal(MODELS["realistic"], element_bytes=0) as portal_url,
         aiohttp.ClientSession() as session,
     ):
-        # 50 ms and 2 ms a contact: a call of 200 contacts takes 450 ms, so that the job outlasts the rounds.
+        # 50 ms plus 2 ms per contact: a call of 200 contacts takes 450 ms, so the job outlasts the rounds.
         contacts = round(seconds / 0.45) * 200 * options.concurrency
         load = Load(portal_url, redis_url, contacts, 200, options.concurrency)
         async with _api(load) as api, module("bench.ours", load.as_argument()):
@@ -100,7 +100,7 @@ async def measure_polls(options: argparse.Namespace) -> tuple[list[Polled], list
                         polled.append(await poll(url + address, clients=options.clients, seconds=options.seconds))
             async with session.get(api.url + address) as response:
                 if (await response.json())["state"] != "running":
-                    raise RuntimeError("the job ended before the polls did: nothing was measured beside it")
+                    raise RuntimeError("the job ended before the polls did, so they were not measured beside it")
     return rounds[bare.url], rounds[api.url]
 
 
@@ -189,13 +189,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:\n  python -m bench api --ids 10000000\n  python -m bench api --only polls --clients 64",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", choices=("polls", "intake"), help="one of the two (default: both)")
-    parser.add_argument("--rounds", type=positive, default=5, help="of each server (default: 5)")
-    parser.add_argument("--seconds", type=positive, default=4, help="of one round (default: 4)")
-    parser.add_argument("--clients", type=positive, default=16, help="connections that poll at once (default: 16)")
-    parser.add_argument("--concurrency", type=positive, default=4, help="calls of the job in flight (default: 4)")
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="that are streamed in (default: 1,000,000)")
-    parser.add_argument("--spread", choices=("dense", "sparse"), default="dense", help="of the IDs (default: dense)")
+    parser.add_argument("--only", choices=("polls", "intake"), help="only this one (default: both)")
+    parser.add_argument("--rounds", type=positive, default=5, help="rounds for each server (default: 5)")
+    parser.add_argument("--seconds", type=positive, default=4, help="length of a round (default: 4)")
+    parser.add_argument("--clients", type=positive, default=16, help="connections that poll concurrently (default: 16)")
+    parser.add_argument("--concurrency", type=positive, default=4, help="the job's calls in flight (default: 4)")
+    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs streamed in (default: 1,000,000)")
+    parser.add_argument(
+        "--spread", choices=("dense", "sparse"), default="dense", help="spread of the IDs (default: dense)"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
@@ -214,12 +216,12 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
         tables.append(table((f"{one.ids:,} IDs streamed in", "measured"), _intake_rows(one)))
         document["intake"] = dataclasses.asdict(one)
     publish(
-        f"The HTTP API, {options.clients} clients that poll", tables, document, command=command, json_to=options.json
+        f"The HTTP API, polled by {options.clients} clients", tables, document, command=command, json_to=options.json
     )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the section; returns the exit code."""
+    """Run the section and return the exit code."""
     return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "api", *argv)))
 
 

@@ -1,4 +1,4 @@
-"""A bare aiohttp handler that answers what is polled with as many bytes as a job: the yardstick of `bench api`."""
+"""A bare aiohttp handler that answers each poll with as many bytes as a job has: the yardstick for `bench api`."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from aiohttp import web
 
 
 async def _serve(body: bytes) -> None:
-    async def handler(request: web.Request) -> web.Response:  # noqa: ARG001  # the same for everybody
+    async def handler(request: web.Request) -> web.Response:  # noqa: ARG001  # the same answer for all
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application()

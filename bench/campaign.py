@@ -1,8 +1,8 @@
-"""`python -m bench campaign`: one very large job, and what it asks of every part in memory.
+"""`python -m bench campaign`: one very large job, and how much memory each part needs for it.
 
-A file of different IDs in random order goes through `crm-sweep submit` to the real worker and on to a portal that
-answers at once. Measured are the peak memory of the submitter, that of the worker above an idle one, the memory of
-Redis, and how many contacts per second go through.
+A file of distinct IDs in random order goes through `crm-sweep submit` to the real worker and on to a portal that
+answers immediately. The section measures the peak memory of the submitter, how far the worker's peak exceeds that of
+an idle one, the memory of Redis, and the contacts per second.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from jobs.words.outcomes import Outcome
 _IDLE_S = 2.0
 _LOOK_S = 0.005
 _RUN_TIMEOUT_S = 1800.0
-_JOB_ID_LINE = r"^[0-9A-HJKMNP-TV-Z]{26}$"  # a ULID alone on a line
+_JOB_ID_LINE = r"^[0-9A-HJKMNP-TV-Z]{26}$"  # a ULID on a line of its own
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Campaign:
         return self.worker_peak_rss_bytes - self.worker_idle_rss_bytes
 
     def as_json(self) -> dict[str, Any]:
-        """Everything measured."""
+        """Return every measurement."""
         return {**dataclasses.asdict(self), "worker_growth_bytes": self.worker_growth_bytes}
 
 
 def write_list(path: Path, count: int, highest: int, *, seed: int) -> None:
-    """Write a file of different IDs in random order, one a line."""
+    """Write distinct IDs to a file in random order, one per line."""
     with path.open("w") as file:
         for some in draw(count, highest, seed=seed):
             file.writelines(f"{contact_id}\n" for contact_id in some)
@@ -74,7 +74,7 @@ async def run_campaign(load: Load, file: Path) -> Campaign:
     """Submit a file and see the job through.
 
     Raises:
-        RuntimeError: Not every contact was deleted in one call each.
+        RuntimeError: A contact was not deleted, or was sent more than once.
     """
     redis = connect(settings_for(load).redis.url)
     try:
@@ -97,7 +97,7 @@ async def run_campaign(load: Load, file: Path) -> Campaign:
     async with aiohttp.ClientSession(load.portal_url) as session, session.get("/stats") as response:
         stats = await response.json()
     if not job.counts[Outcome.DELETED] == stats["contacts"] == load.contacts:
-        raise RuntimeError(f"{load.contacts} IDs: {job.counts}, and {stats['contacts']} came to the portal")
+        raise RuntimeError(f"{load.contacts} IDs: {job.counts}, and {stats['contacts']} reached the portal")
     return Campaign(
         ids=load.contacts,
         puts=int(stats["puts"]),
@@ -114,7 +114,7 @@ async def run_campaign(load: Load, file: Path) -> Campaign:
 
 @contextlib.asynccontextmanager
 async def _peak_of(child: Child) -> AsyncIterator[list[int]]:
-    """Watch the high-water mark of a process that will be gone before it could be asked at its end."""
+    """Watch the memory high-water mark of a process, which cannot be read any more once the process has ended."""
     peak, over = [0], asyncio.Event()
 
     async def watch() -> None:
@@ -155,17 +155,19 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:\n  python -m bench campaign --ids 10000000 --json campaign.json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs of the job (default: 1,000,000)")
-    parser.add_argument("--spread", choices=("dense", "sparse"), default="dense", help="of the IDs (default: dense)")
-    parser.add_argument("--batch", type=positive, default=1000, help="contacts of one PUT (default: 1000)")
+    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs in the job (default: 1,000,000)")
+    parser.add_argument(
+        "--spread", choices=("dense", "sparse"), default="dense", help="spread of the IDs (default: dense)"
+    )
+    parser.add_argument("--batch", type=positive, default=1000, help="contacts per PUT (default: 1000)")
     parser.add_argument("--concurrency", type=positive, default=8, help="calls in flight (default: 8)")
     parser.add_argument(
         "--element-bytes",
         type=int,
         default=610,
-        help="size of one contact in the answer (default: 610, a whole contact; 0: the ID alone)",
+        help="size of one contact in the answer (default: 610, a whole contact; 0: only the ID)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the list (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the list (default: 1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
@@ -182,7 +184,7 @@ async def _campaign(options: argparse.Namespace, command: Sequence[str]) -> None
         ):
             load = Load(portal_url, redis_url, options.ids, options.batch, options.concurrency)
             measured = await run_campaign(load, file)
-    form = f"{options.element_bytes} bytes per contact" if options.element_bytes else "IDs alone"
+    form = f"{options.element_bytes} bytes per contact" if options.element_bytes else "IDs only"
     publish(
         f"A campaign of {options.ids:,} IDs, {options.spread}, batch {options.batch}, "
         f"concurrency {options.concurrency}, {form}",
@@ -194,7 +196,7 @@ async def _campaign(options: argparse.Namespace, command: Sequence[str]) -> None
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the section; returns the exit code."""
+    """Run the section and return the exit code."""
     return run_section(_campaign(_parser().parse_args(argv), ("python", "-m", "bench", "campaign", *argv)))
 
 

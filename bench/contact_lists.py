@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 from pyroaring import BitMap
 
-DENSE_OUT_OF = 3  #: a dense list holds one of so many consecutive IDs
-SPARSE_HIGHEST = 2**31 - 1  #: a sparse list is spread over everything that can be an ID
+DENSE_OUT_OF = 3  #: a dense list holds one in this many consecutive IDs
+SPARSE_HIGHEST = 2**31 - 1  #: a sparse list is spread over the whole range of IDs
 
 _STEP = 100_000
 
 
 def draw(count: int, highest: int, *, seed: int) -> Iterator[list[int]]:
-    """Draw different IDs from 1 to `highest`, in random order and some at a time."""
+    """Yield distinct IDs from 1 to `highest` in random order, a chunk at a time."""
     rng = random.Random(seed)
     seen = BitMap()
     while len(seen) < count:
@@ -23,7 +23,7 @@ def draw(count: int, highest: int, *, seed: int) -> Iterator[list[int]]:
 
 
 def contact_list(count: int, highest: int, *, seed: int) -> BitMap:
-    """The same IDs as a set."""
+    """Return the same IDs as a set."""
     ids = BitMap()
     for some in draw(count, highest, seed=seed):
         ids.update(some)

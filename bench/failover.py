@@ -1,8 +1,8 @@
 """`python -m bench failover`: a fail-over of Redis behind an address that keeps connections to the old primary.
 
-A worker is in the middle of a job; the replica, which has everything, becomes the primary, and the old primary its
-replica. The time runs from when the new primary takes writes until a call that it has given out arrives at the
-portal. Then the job runs to its end, and its ledger is compared with the portal's truth, ID by ID.
+A worker is in the middle of a job when the replica, which has everything, becomes the primary, and the old primary its
+replica. The time is measured from when the new primary accepts writes until a call that it has handed out arrives at
+the portal. Then the job runs to its end, and its ledger is compared with the portal's truth, ID by ID.
 """
 
 import argparse
@@ -39,12 +39,12 @@ _RESUME_TIMEOUT_S = 60.0
 class FailOver:
     """One fail-over in the middle of a job."""
 
-    resumed_s: float  #: from the new primary taking writes to the next call given out after it
+    resumed_s: float  #: from the new primary accepting writes to the next call handed out after that
     verdict: Verdict
 
 
 async def fail_over(portal: SimulatorClient, ids: int) -> FailOver:
-    """Run one job with a fail-over in its middle."""
+    """Run one job with a fail-over in the middle."""
     async with moving_address() as address:
         load = Load(portal.url, address.url, ids, _BATCH, _LANES)
         await portal.reset(contacts=ids)
@@ -67,9 +67,9 @@ async def fail_over(portal: SimulatorClient, ids: int) -> FailOver:
 
 
 async def _next_call_s(portal: SimulatorClient, since_s: float) -> float:
-    """When the first call arrives that was given out after a moment, both on the monotonic clock.
+    """Return when the first call handed out after `since_s` arrives, both on the monotonic clock.
 
-    Each lane may have had its next call already: the first calls, one for each lane, prove nothing.
+    Each lane may already have had its next call: the first calls, one for each lane, prove nothing.
     """
     deadline_s = time.monotonic() + _RESUME_TIMEOUT_S
     while time.monotonic() < deadline_s:
@@ -90,10 +90,10 @@ async def _section(options: argparse.Namespace, command: Sequence[str]) -> None:
     times_s = [run.resumed_s for run in runs]
     row = [f"{len(runs)} fail-overs", f"{statistics.median(times_s):.2f}", f"{max(times_s):.2f}", "5"]
     row += [str(sum(getattr(run.verdict, name) for run in runs)) for name in ("presumed", "resent", "lost", "untrue")]
-    columns = ("until the next call arrives", "median s", "worst s", "aim s")
-    counts = ("IDs presumed", "confirmed IDs sent again", "IDs lost", "IDs told wrong")
+    columns = ("until the next call arrives", "median s", "worst s", "target s")
+    counts = ("IDs presumed", "confirmed IDs sent again", "IDs lost", "IDs misreported")
     publish(
-        f"Fail-over behind an address that stays: {options.ids:,} IDs, {_LANES} lanes, batch {_BATCH}",
+        f"Fail-over behind an address that stays the same: {options.ids:,} IDs, {_LANES} lanes, batch {_BATCH}",
         [table((*columns, *counts), [row])],
         {"runs": [dataclasses.asdict(run) for run in runs]},
         command=command,
@@ -102,12 +102,12 @@ async def _section(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the section; returns the exit code."""
+    """Run the section and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m bench failover", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=positive, default=10, help="fail-overs (default: 10)")
-    parser.add_argument("--ids", type=positive, default=10_000, help="IDs of a job (default: 10,000)")
+    parser.add_argument("--ids", type=positive, default=10_000, help="IDs per job (default: 10,000)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return run_section(_section(parser.parse_args(argv), ("python", "-m", "bench", "failover", *argv)))
 

@@ -1,8 +1,8 @@
 """`python -m bench fair-share`: how long a small job takes while a campaign of millions is under way.
 
-The campaign keeps every lane of the portal busy; small jobs are submitted one after the other, each when the one before
-has ended. Measured is the time from the submission of each until its last contact is decided, beside what the same job
-takes on an idle portal.
+The campaign keeps every lane of the portal busy; small jobs are submitted one after the other, each once the previous
+one has ended. The section measures the time from each submission until the job's last contact is decided, and how long
+the same job takes on an idle portal.
 """
 
 import argparse
@@ -60,7 +60,7 @@ async def small_jobs(
                 priority=priority,
             ),
         )
-        while not (await read_job(redis, accepted.job_id)).ended:  # noqa: ASYNC110  # the end is news in Redis
+        while not (await read_job(redis, accepted.job_id)).ended:  # noqa: ASYNC110  # only Redis knows
             await asyncio.sleep(_LOOK_S)
         took_s.append(time.monotonic() - started_s)
     return SmallJobs(beside, priority, took_s)
@@ -70,7 +70,7 @@ async def run(options: argparse.Namespace) -> list[SmallJobs]:
     """Measure on an idle portal, then beside the campaign.
 
     Raises:
-        RuntimeError: the campaign ended too early for that.
+        RuntimeError: the campaign ended before the small jobs did.
     """
     async with embedded_redis() as redis_url, stub_portal(MODELS["realistic"], element_bytes=0) as portal_url:
         load = Load(portal_url, redis_url, options.ids, 200, options.concurrency)
@@ -105,7 +105,7 @@ async def run(options: argparse.Namespace) -> list[SmallJobs]:
 
 
 async def _under_way(redis: ArqRedis, job_id: str, deleted: int) -> None:
-    while (await read_job(redis, job_id)).counts[Outcome.DELETED] < deleted:  # noqa: ASYNC110  # news in Redis, too
+    while (await read_job(redis, job_id)).counts[Outcome.DELETED] < deleted:  # noqa: ASYNC110  # only Redis knows
         await asyncio.sleep(_LOOK_S)
 
 
@@ -116,9 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:\n  python -m bench fair-share --ids 10000000 --jobs 20",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--ids", type=positive, default=10_000_000, help="of the campaign (default: 10,000,000)")
+    parser.add_argument("--ids", type=positive, default=10_000_000, help="IDs in the campaign (default: 10,000,000)")
     parser.add_argument("--jobs", type=positive, default=10, help="small jobs of each kind (default: 10)")
-    parser.add_argument("--contacts", type=positive, default=100, help="of a small job (default: 100)")
+    parser.add_argument("--contacts", type=positive, default=100, help="contacts per small job (default: 100)")
     parser.add_argument("--concurrency", type=positive, default=4, help="calls in flight (default: 4)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
@@ -140,7 +140,7 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the section; returns the exit code."""
+    """Run the section and return the exit code."""
     return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "fair-share", *argv)))
 
 

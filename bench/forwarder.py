@@ -1,4 +1,4 @@
-"""A listener between a client and a server: it forwards bytes, leads elsewhere from now on, or swallows what comes."""
+"""A listener between client and server that forwards bytes, redirects new connections, or swallows what it receives."""
 
 import asyncio
 import contextlib
@@ -18,8 +18,8 @@ class Forwarder:
     """A running forwarder.
 
     Attributes:
-        connect: opens a connection to the server behind. It is asked for each new connection, those that are open
-            stay where they are; None swallows what comes and never answers.
+        connect: opens a connection to the server behind it. Called for each new connection; open ones stay where they
+            are. None swallows everything and never answers.
         port: where clients connect, on loopback.
         swallowed: counts the connections that were swallowed.
     """
@@ -39,7 +39,7 @@ class Forwarder:
 
 @asynccontextmanager
 async def forwarding(connect: Connect | None, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Forwarder]:
-    """Run a forwarder on a free port of loopback.
+    """Run a forwarder on a free loopback port.
 
     Args:
         connect: see `Forwarder.connect`.
@@ -54,15 +54,15 @@ async def forwarding(connect: Connect | None, *, tls: ssl.SSLContext | None = No
 async def listening(
     handle: Handle, *, tls: ssl.SSLContext | None = None, path: Path | None = None
 ) -> AsyncIterator[int]:
-    """Listen, treat each connection in a task of its own, and end all of them with the block.
+    """Listen, serve each connection in its own task, and end all of them when the block is left.
 
     Args:
-        handle: treats one connection, which is closed behind it. That the other side went away is no error.
+        handle: serves one connection, which is closed afterwards. It is no error if the other side goes away.
         tls: certificate and key.
-        path: of a Unix socket; without it a free port of loopback is taken.
+        path: of a Unix socket; without it, a free loopback port is used.
 
     Yields:
-        The port; 0 of a Unix socket.
+        The port; 0 for a Unix socket.
     """
     tasks: set[asyncio.Task[None]] = set()
 
@@ -103,14 +103,14 @@ async def exchange(
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        to_server.close()  # first: whoever is cancelled again while it waits does not come back
+        to_server.close()  # first: if this task is cancelled again while it waits below, nothing after that runs
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
 
 
 async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Forward what is read until there is no more, or one of the two is gone."""
+    """Forward everything that is read until the stream ends or either side is gone."""
     with contextlib.suppress(OSError):
         while data := await reader.read(1 << 20):
             writer.write(data)

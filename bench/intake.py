@@ -2,10 +2,10 @@
 
     python -m bench.intake [--ids 10000000] [--only NAME …]
 
-Every row is a fresh process that reads one generated file; next to each stands the plain way, `sorted(set(map(int,
-data.split())))` on the same dense or sparse IDs as a newline file. Peak memory is that of the whole process, its
-interpreter (about 30 MB with the libraries) included. Where CPU seconds fall short of wall seconds, the machine was
-busy with something else.
+Every row is a fresh process that reads one generated file; next to it is the plain way, `sorted(set(map(int,
+data.split())))`, for the same dense or sparse IDs, one per line. Peak memory is that of the whole process, including
+its interpreter (about 30 MB with the libraries). Where CPU seconds fall short of wall seconds, the machine was busy
+with something else.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WRITE_STEP = 100_000
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.intake", description=__doc__)
     parser.add_argument("--ids", type=int, default=10_000_000, help="IDs per file (default 10,000,000)")
-    parser.add_argument("--only", nargs="*", help="measure these files only, e.g. dense.txt sparse.txt")
+    parser.add_argument("--only", nargs="*", help="measure only these files, e.g. dense.txt sparse.txt")
     parser.add_argument("--measure", nargs=2, metavar=("HOW", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -75,7 +75,7 @@ def files_of(spread: str) -> list[str]:
 
 
 def write(path: Path, count: int, highest: int) -> None:
-    """Write the same random IDs in the form that the file's name tells."""
+    """Write the same random IDs in the form that the file's name stands for."""
     form = path.name.split(".", 1)[1].removesuffix(".gz")
     with gzip.open(path, "wb", compresslevel=1) if path.suffix == ".gz" else path.open("wb") as file:
         for start, ids in enumerate(chunks(count, highest)):
@@ -100,7 +100,7 @@ def chunks(count: int, highest: int) -> Iterator[list[int]]:
 
 
 def run(how: str, path: Path) -> tuple[float, float, float, int]:
-    """Measure in a fresh process: wall seconds, CPU seconds, peak MB, distinct IDs found."""
+    """Measure in a fresh process; return wall seconds, CPU seconds, peak MB and the number of distinct IDs."""
     command = [sys.executable, "-m", "bench.intake", "--measure", how, str(path)]
     answer = subprocess.run(command, check=True, capture_output=True).stdout
     result = json.loads(answer)

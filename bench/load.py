@@ -1,4 +1,4 @@
-"""What one run is to do: the same for every variant."""
+"""What one run has to do; the same for every variant."""
 
 import dataclasses
 import json
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """Contacts `1..contacts` to delete from a portal, in batches, with so many calls in flight."""
+    """Contacts `1..contacts` to delete from a portal, in batches, with several calls in flight."""
 
     portal_url: str  #: base address of the stub portal
     redis_url: str  #: an empty server, for variants that need one
     contacts: int
-    batch: int  #: IDs of one PUT
+    batch: int  #: IDs per PUT
     concurrency: int  #: calls in flight
 
     @property
@@ -21,15 +21,15 @@ class Load:
         return range(1, self.contacts + 1)
 
     def batches(self) -> list[list[int]]:
-        """The IDs of each PUT, in order; the last one may be shorter."""
+        """Return the IDs of each PUT, in order; the last list may be shorter."""
         ids = self.ids
         return [list(ids[start : start + self.batch]) for start in range(0, self.contacts, self.batch)]
 
     def as_argument(self) -> str:
-        """One command-line argument from which a worker process reads it back."""
+        """Return the load as one command-line argument, which a worker process reads with `from_argument`."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_argument(cls, argument: str) -> "Load":
-        """The opposite of `as_argument`."""
+        """Read what `as_argument` has written."""
         return cls(**json.loads(argument))

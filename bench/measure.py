@@ -22,10 +22,10 @@ _T = TypeVar("_T")
 class Measurement:
     """What one variant did in one run."""
 
-    contacts: int  #: contacts that the portal answered
-    puts: int  #: PUT calls that it took
+    contacts: int  #: contacts in the portal's answers
+    puts: int  #: number of PUTs
     elapsed_s: float  #: from the start of enqueueing until the portal had the last contact
-    enqueue_s: float  #: of these, until everything was enqueued
+    enqueue_s: float  #: the part of it until everything was enqueued
     settled_s: float  #: from the start until the variant had also finished its own records
     cpu_s: float  #: user and system time of the worker processes and their children, imports excluded
     peak_rss_bytes: int  #: sum of the peaks of the same processes
@@ -51,10 +51,10 @@ async def measure(
     """Start the work and measure until the portal has the last contact.
 
     Args:
-        load: What is to be done; the counters of its portal are at zero.
+        load: The work to be done; its portal's counters are at zero.
         workers: Processes that do the work, running and ready; their CPU and memory are counted.
-        start: Enqueues the work; the clock runs from its call.
-        settle: Returns when the workers have written what they write after the last answer, so that its CPU counts.
+        start: Enqueues the work; the clock starts when it is called.
+        settle: Returns once the workers have recorded the last answer, so that this CPU time counts too.
 
     Raises:
         ChildError: A worker ended before the work was done.
@@ -69,7 +69,7 @@ async def measure(
         await _unless_ended(workers, settle())
         settled_at = time.monotonic()
         cpu_s = _tree_cpu_s(workers) - cpu_before_s
-        # Read again: a contact that was sent once more after all were there must show.
+        # Read again: a contact that is sent again after all have arrived must show.
         stats = await _stats(session, until=0)
     return Measurement(
         contacts=int(stats["contacts"]),
@@ -90,7 +90,7 @@ async def _stats(session: aiohttp.ClientSession, *, until: int) -> dict[str, flo
 
 
 async def _unless_ended(workers: Sequence[Child], work: Awaitable[_T]) -> _T:
-    """Wait for the work, or fail at once when a worker ends instead of waiting for what will never come."""
+    """Wait for the work, but fail as soon as a worker ends, instead of waiting for what will never come."""
     task = asyncio.ensure_future(work)
     watches = [asyncio.create_task(worker.fail_when_ended()) for worker in workers]
     try:
@@ -112,7 +112,7 @@ def _tree(workers: Sequence[Child]) -> list[psutil.Process]:
 
 
 def _tree_cpu_s(workers: Sequence[Child]) -> float:
-    """User and system time of the processes alive and of those children that they have already waited for."""
+    """Return the user and system time of the living processes, and of the children they have already waited for."""
     total = 0.0
     for process in _tree(workers):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -122,7 +122,7 @@ def _tree_cpu_s(workers: Sequence[Child]) -> float:
 
 
 def peak_rss_bytes(process: psutil.Process) -> int:
-    """The kernel's high-water mark where it is to be had (Linux), otherwise what is resident now."""
+    """Return the kernel's high-water mark where there is one (Linux), otherwise the current resident size."""
     try:
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,6 +1,6 @@
 """Two Valkey servers behind one address that moves, as managed services and virtual addresses do.
 
-After a fail-over the old primary is a replica of the new one, and connections to it stay up; only new ones lead to the
+After a fail-over the old primary is a replica of the new one, and connections to it stay up; only new ones reach the
 new primary.
 """
 
@@ -25,7 +25,7 @@ _REPLICATED_MS = 10_000
 
 @dataclass
 class MovingAddress:
-    """An address, and the ports of the servers behind it: the primary first."""
+    """An address, and the ports of the servers behind it, the primary first."""
 
     port: int
     servers: list[int]
@@ -36,17 +36,17 @@ class MovingAddress:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def fail_over(self) -> float:
-        """Let the replica become the primary, with everything that the primary had, and the primary its replica.
+        """Make the replica the primary once it has everything, and the old primary its replica.
 
         Returns:
-            When the new primary began to take writes, on the monotonic clock.
+            When the new primary began to accept writes, on the monotonic clock.
 
         Raises:
-            TimeoutError: the replica did not get everything in time.
+            TimeoutError: the replica did not catch up in time.
         """
         old, new = self.servers
         async with _client(old) as primary, _client(new) as replica:
-            # Writes of clients wait meanwhile, and are refused once the primary is a replica.
+            # Clients' writes wait here, and are refused once the primary is a replica.
             await primary.execute_command("CLIENT", "PAUSE", str(_REPLICATED_MS), "WRITE")
             offset = (await primary.info("replication"))["master_repl_offset"]
             async with asyncio.timeout(_REPLICATED_MS / 1000):
@@ -62,7 +62,7 @@ class MovingAddress:
 
 @contextlib.asynccontextmanager
 async def moving_address() -> AsyncIterator[MovingAddress]:
-    """Run a primary, a replica that has everything, and the forwarder before them."""
+    """Run a primary, a replica that has everything, and the forwarder in front of them."""
     async with contextlib.AsyncExitStack() as stack:
         folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="failover-"))) for _ in range(2)]
         ports = [await stack.enter_async_context(_server(folder)) for folder in folders]
@@ -79,7 +79,7 @@ async def moving_address() -> AsyncIterator[MovingAddress]:
 
 @contextlib.asynccontextmanager
 async def _server(folder: Path) -> AsyncIterator[int]:
-    """A server on a free port of loopback, which keeps everything in a folder."""
+    """Run a server on a free loopback port, which keeps everything in a folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -1,9 +1,9 @@
 """`python -m bench one-shot`: `crm-sweep run` on a simulated portal, killed in the middle, and its ledger afterwards.
 
-The real command in a process of its own, with its own Redis on disk. It is killed with SIGKILL as often as asked, at
-even steps of the way, and started again with the same words each time. Measured are the peak memory of its processes,
-how long it takes from a new start until the portal hears from it, bytes per contact ID in its Redis, and whether the
-ledger agrees with the portal contact by contact.
+The real command runs in a process of its own, with its own Redis on disk. It is killed with SIGKILL as often as asked,
+at even intervals, and restarted with the same arguments each time. The section measures the peak memory of its
+processes, how long it takes from a restart until the portal receives a call, bytes per contact ID in its Redis, and
+whether the ledger agrees with the portal, contact by contact.
 """
 
 import argparse
@@ -40,23 +40,23 @@ _RUN_TIMEOUT_S = 1800.0
 
 @dataclass
 class OneShot:
-    """What a run took, all its starts together."""
+    """What a run took, over all its starts."""
 
     ids: int
     peaks: dict[str, int] = field(default_factory=dict)  #: peak RSS in bytes by process
-    resumes_s: list[float] = field(default_factory=list)  #: from each new start until the portal heard from it
-    last_leg_s: float = 0.0  #: the run that came to the end, from its start until it had ended
+    resumes_s: list[float] = field(default_factory=list)  #: from each restart until the portal received a call
+    last_leg_s: float = 0.0  #: the last start, the one that finished the job, from start to end
     redis_bytes: int = 0
     job: Job | None = None
     verdict: Verdict | None = None
 
 
 async def run_one_shot(directory: Path, ids: int, kills: int, batch: int, portal: SimulatorClient) -> OneShot:
-    """Run a list of `ids` contact IDs with so many kills on the way.
+    """Run a list of `ids` contact IDs and kill the command `kills` times along the way.
 
     Raises:
-        ChildError: The command ended before it should.
-        RuntimeError: The last start did not come to the end.
+        ChildError: The command ended too early.
+        RuntimeError: The last start did not finish the job.
     """
     measured = OneShot(ids)
     contacts, file = ids * 101 // 100, directory / "contacts.txt"
@@ -98,7 +98,7 @@ async def _look_into(state: Path, file: Path, portal: SimulatorClient, measured:
         try:
             measured.job = await read_job(redis, job_id)
             if not measured.job.ended:
-                raise RuntimeError(f"the run did not come to its end: {measured.job}")
+                raise RuntimeError(f"the run did not finish the job: {measured.job}")
             measured.redis_bytes = (await footprint(redis, job_id)).keys
             measured.verdict = await compare(redis, job_id, ids, portal)
         finally:
@@ -157,11 +157,11 @@ def _rows(one: OneShot) -> list[list[str]]:
     return [
         *([f"{name}, peak RSS", f"{peak / 1e6:.0f} MB"] for name, peak in sorted(one.peaks.items())),
         ["kills survived", str(len(one.resumes_s))],
-        ["start after a kill until the portal hears of it, s", resumes],
-        ["last leg, from its start to its end", f"{one.last_leg_s:.1f} s"],
+        ["from a restart to the first call at the portal, s", resumes],
+        ["last leg, start to end", f"{one.last_leg_s:.1f} s"],
         ["Redis at the end", f"{one.redis_bytes / one.ids:.2f} B/ID"],
         ["outcomes", ", ".join(f"{outcome} {count:,}" for outcome, count in one.job.counts.items() if count)],
-        ["contacts without an outcome · told wrong · sent again", f"{wrong.lost} · {wrong.untrue} · {wrong.resent}"],
+        ["contacts without an outcome · misreported · sent again", f"{wrong.lost} · {wrong.untrue} · {wrong.resent}"],
     ]
 
 
@@ -186,15 +186,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:\n  python -m bench one-shot --ids 1000000 --kills 3",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs of the list (default: 1,000,000)")
-    parser.add_argument("--kills", type=int, default=3, help="how often it is killed on the way (default: 3)")
-    parser.add_argument("--batch", type=positive, default=1000, help="contacts of one PUT (default: 1000)")
+    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs in the list (default: 1,000,000)")
+    parser.add_argument("--kills", type=int, default=3, help="how often it is killed along the way (default: 3)")
+    parser.add_argument("--batch", type=positive, default=1000, help="contacts per PUT (default: 1000)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the section; returns the exit code."""
+    """Run the section and return the exit code."""
     return run_section(_one_shot(_parser().parse_args(argv), ("python", "-m", "bench", "one-shot", *argv)))
 
 

@@ -1,8 +1,8 @@
 """This program, as `python -m bench speed` measures it. Run as `python -m bench.ours LOAD` it is the worker process.
 
 The worker is the real one, with one difference: the ceiling of calls per second (at most 1000 in a configuration) is
-lifted far beyond what anybody reaches, so that the program is measured and not its brake. The brake itself stays in:
-every call asks for its turn. Log lines, one per batch, go to the null device.
+raised far beyond anything that can be reached, so that the program is measured and not its brake. The brake itself
+stays: every call asks for its turn. Log lines, one per batch, go to the null device.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from jobs.view.job import read_job
 from worker.main import working
 
 PORTAL = "bench"
-TOKEN = "bench"  # noqa: S105  # for portals that are no portals
+TOKEN = "bench"  # noqa: S105  # no portal checks it
 _UNLIMITED = 1e6
 
 
 def environment_for(load: Load) -> dict[str, str]:
-    """The configuration of the load as environment variables: fixed batch size and concurrency."""
+    """Return the load's configuration as environment variables: fixed batch size and concurrency."""
     portal = {
         "URL": load.portal_url,
         "TOKEN": TOKEN,
@@ -45,7 +45,7 @@ def environment_for(load: Load) -> dict[str, str]:
 
 
 def settings_for(load: Load) -> Settings:
-    """The settings of the worker: fixed batch size and concurrency, no rate limit to speak of."""
+    """Return the worker's settings: fixed batch size and concurrency, no rate limit to speak of."""
     settings = load_settings(Path(os.devnull), environment_for(load))
     portal = settings.portals[PORTAL].model_copy(update={"requests_per_second": _UNLIMITED})
     return settings.model_copy(update={"portals": MappingProxyType({PORTAL: portal})})
@@ -64,7 +64,7 @@ async def run(load: Load) -> Measurement:
         ).job_id
 
     async def completed() -> None:
-        while not (await read_job(redis, job_id)).ended:  # noqa: ASYNC110  # the end is news in Redis
+        while not (await read_job(redis, job_id)).ended:  # noqa: ASYNC110  # only Redis knows
             await asyncio.sleep(0.02)
 
     try:

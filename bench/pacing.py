@@ -1,10 +1,10 @@
-"""`python -m bench pacing`: whether the rate is kept by all workers together, and how well a hidden one is found.
+"""`python -m bench pacing`: whether all workers together keep the rate, and how well they find a hidden one.
 
 Three questions, all answered by the simulated portal's own record of when every call arrived:
 
 - steady: how much of a configured rate is used, and how many calls arrive in the busiest second, with 1, 2, 4 workers;
-- push-back: whether anybody calls while the portal has asked for silence by `Retry-After`;
-- capacity: how much of a capacity that nobody tells us, and that changes, is used, and how many calls are turned away.
+- push-back: whether any worker calls while the portal has asked for silence with `Retry-After`;
+- capacity: how much of an unknown and changing capacity is used, and how many calls are turned away.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from jobs.accept.submit import submit
 from jobs.store.connection import connect
 from simulator.client import SimulatorClient
 
-#: Calls of the first seconds are not counted: workers that have just started are still warming up.
+#: Calls in the first seconds are not counted: workers that have just started are still warming up.
 _WARM_UP_S = 2.0
 
-#: Hidden capacity: calls per second, from so many seconds on.
+#: Hidden capacity: from this second on, this many calls per second.
 _STEPS = ((0, 20), (60, 60), (120, 10))
 _CEILING = 200
 
@@ -63,7 +63,7 @@ class Silence:
 class Found:
     """How a hidden capacity was used."""
 
-    burst: int  #: calls that the portal takes at once after a quiet time; 1 counts the exact spacing
+    burst: int  #: calls that the portal accepts at the same moment after a quiet period; 1 judges the exact spacing
     capacity: str
     available: float
     used: int
@@ -85,7 +85,7 @@ def _environment(redis_url: str, portal: SimulatorClient, **settings: float) -> 
 async def _sweeping(
     portal: SimulatorClient, redis_url: str, contacts: int, workers: int, **settings: float
 ) -> AsyncIterator[None]:
-    """Workers that delete contacts as long as the context lasts."""
+    """Run workers that delete contacts until the context is left."""
     await flush(redis_url)
     await portal.reset(contacts=contacts)
     redis = connect(RedisUrl(redis_url))
@@ -107,7 +107,7 @@ async def _sweeping(
 async def measure_steady(
     portal: SimulatorClient, redis_url: str, *, workers: int, rate: float, seconds: float
 ) -> Steady:
-    """Drive the portal at a rate, one contact per call."""
+    """Drive the portal at the configured rate, one contact per call."""
     await portal.behave(base_ms=5, capacity_calls_per_s=0, capacity_changes=[])
     contacts = round(rate * (seconds + _WARM_UP_S) * 1.5) + 50
     one_each = {"BATCH_SIZE_START": 1, "BATCH_SIZE_MAX": 1}
@@ -123,7 +123,7 @@ async def measure_steady(
 
 
 def busiest_second(arrivals: Sequence[float]) -> int:
-    """The most calls within any one second.
+    """Return the largest number of calls within any one second.
 
     Args:
         arrivals: times in seconds, ascending.
@@ -137,7 +137,7 @@ def busiest_second(arrivals: Sequence[float]) -> int:
 
 
 async def measure_silence(portal: SimulatorClient, redis_url: str, *, form: str, asked_s: float) -> Silence:
-    """Let the portal ask for silence in the middle of the work of four workers."""
+    """Let the portal ask for silence while four workers are busy."""
     await portal.behave(base_ms=20, capacity_calls_per_s=0, capacity_changes=[])
     limits = {"REQUESTS_PER_SECOND": 20, "MAX_CONCURRENCY": 4, "BATCH_SIZE_START": 1, "BATCH_SIZE_MAX": 1}
     rule = {"fault": "throttle", "next_calls": 1, "retry_after_s": asked_s, "retry_after_form": form}
@@ -186,10 +186,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench pacing", description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=positive, nargs="+", default=[1, 2, 4], help="(default 1 2 4)")
     parser.add_argument("--rates", type=positive, nargs="+", default=[5, 50, 200], help="calls/s (default 5 50 200)")
-    parser.add_argument("--seconds", type=positive, default=20, help="of each steady run (default 20)")
+    parser.add_argument("--seconds", type=positive, default=20, help="length of each steady run (default 20)")
     parser.add_argument("--step", type=positive, default=60, help="seconds of each capacity (default 60)")
-    parser.add_argument("--bursts", type=positive, nargs="*", default=[5, 1], help="of the capacity (default 5 1)")
-    parser.add_argument("--only", choices=["steady", "silence", "capacity"], nargs="+", help="some of the questions")
+    parser.add_argument(
+        "--bursts", type=positive, nargs="*", default=[5, 1], help="bursts of the capacity (default 5 1)"
+    )
+    parser.add_argument("--only", choices=["steady", "silence", "capacity"], nargs="+", help="only these questions")
     parser.add_argument("--json", type=Path, help="write the results here as well")
     return parser
 

@@ -1,6 +1,6 @@
-"""Many clients that each ask for the same thing again as soon as they have an answer, and how long they waited.
+"""Many clients that each send the same request again as soon as they have an answer, and how long they waited.
 
-A raw `asyncio.Protocol` that looks for nothing but the end of the answer: a client library would measure itself.
+A raw `asyncio.Protocol` that only looks for the end of the answer: a client library would end up measuring itself.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Polled:
-    """What one round came to."""
+    """The result of one round."""
 
     polls: int
     elapsed_s: float
@@ -72,10 +72,10 @@ class _Client(asyncio.Protocol):
 
 
 async def poll(url: str, *, clients: int, seconds: float) -> Polled:
-    """Ask for an address from many connections at once, for so long.
+    """Poll a URL over many connections for a while.
 
     Args:
-        url: what is asked for.
+        url: what to request.
         clients: connections, each with one request in flight.
         seconds: how long.
 

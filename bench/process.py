@@ -24,7 +24,7 @@ _TAIL_LINES = 20
 
 
 class ChildError(RuntimeError):
-    """A child process died, or did not say what was expected of it; carries the end of its output."""
+    """A child process died, or did not print the expected line; carries the end of its output."""
 
 
 class Child:
@@ -47,7 +47,7 @@ class Child:
         """Wait for a line of output that matches, among those not yet read by an earlier call.
 
         Raises:
-            ChildError: The process ended, or said nothing of the kind in time.
+            ChildError: The process ended, or printed no such line in time.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -55,7 +55,7 @@ class Child:
                     if re.search(pattern, line):
                         return line
         except TimeoutError:
-            raise self._error(f"did not say {pattern!r} within {timeout_s:.0f} s") from None
+            raise self._error(f"did not print {pattern!r} within {timeout_s:.0f} s") from None
         raise self._error("ended")
 
     async def say(self, line: str) -> None:
@@ -74,7 +74,7 @@ class Child:
         raise self._error("ended")
 
     async def gone(self, timeout_s: float) -> None:
-        """Wait until the process has ended, which is what is expected of it.
+        """Wait until the process has ended, as it is expected to.
 
         Raises:
             TimeoutError: It did not end in time.
@@ -83,10 +83,10 @@ class Child:
             await self._process.wait()
 
     async def stop(self) -> None:
-        """End the whole tree: politely at first, then for certain."""
+        """End the whole tree: politely at first, then by force."""
         tree = _descendants(self.pid)
         _signal_group(self.pid, signal.SIGTERM)
-        _signal_group(self.pid, signal.SIGCONT)  # one that was frozen would not notice
+        _signal_group(self.pid, signal.SIGCONT)  # a frozen process would not react
         with contextlib.suppress(TimeoutError):
             await self.gone(_GRACE_S)
         _signal_group(self.pid, signal.SIGKILL)
@@ -113,16 +113,16 @@ class Child:
 async def running(
     name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None, ready: str | None = "^ready$"
 ) -> AsyncIterator[Child]:
-    """Run a command in a session of its own for as long as the context lasts.
+    """Run a command in a session of its own until the context is left.
 
     Args:
         name: What error messages call it.
         command: Program and arguments.
         environment: Variables added to those of this process.
-        ready: Pattern of the line by which it says that it is ready; None does not wait.
+        ready: Pattern of the line that says it is ready; None does not wait.
 
     Raises:
-        ChildError: It ended or said nothing before it was ready.
+        ChildError: It ended before it was ready, or was not ready in time.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -148,7 +148,7 @@ async def running(
 async def module(
     name: str, *arguments: str, environment: Mapping[str, str] | None = None, ready: str | None = "^ready$"
 ) -> AsyncIterator[Child]:
-    """Run `python -m name arguments…` with this interpreter; the rest is as in `running`."""
+    """Run `python -m name arguments…` with this interpreter; otherwise like `running`."""
     command = (sys.executable, "-m", name, *arguments)
     async with running(name, command, environment=environment, ready=ready) as child:
         yield child
@@ -156,7 +156,7 @@ async def module(
 
 @contextlib.asynccontextmanager
 async def embedded_redis() -> AsyncIterator[str]:
-    """A Valkey server without persistence, of which nothing stays; yields its URL."""
+    """Run a Valkey server that keeps nothing and leaves nothing behind; yield its URL."""
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         async with redis_server(directory) as (_, url):
@@ -167,10 +167,10 @@ async def embedded_redis() -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def redis_server(directory: Path, *, durable: bool = False) -> AsyncIterator[tuple[Child, str]]:
-    """A Valkey server on a Unix socket, so that no two runs share a port; yields its process and its URL.
+    """Run a Valkey server on a Unix socket, so that no two runs share a port; yield its process and its URL.
 
     Args:
-        directory: Where its socket is, and its data if it keeps any.
+        directory: Holds its socket, and its data if it keeps any.
         durable: Every change is on disk before it is answered; otherwise nothing is ever written.
     """
     socket = directory / "redis.sock"
@@ -181,7 +181,7 @@ async def redis_server(directory: Path, *, durable: bool = False) -> AsyncIterat
 
 
 async def flush(redis_url: str) -> None:
-    """Forget everything that an earlier run left in the server."""
+    """Delete everything that an earlier run left in the server."""
     async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
 

@@ -7,9 +7,9 @@
     start      an idle system: from before submit() to the arrival of the first PUT
     idle       CPU of a worker and a Redis server with nothing to do
 
-The first four run a job against the simulated portal and measure until the next call of a worker that is still alive
+The first four run a job against the simulated portal and measure the time until the next call of a living worker
 arrives there; then the job runs to its end, and its ledger is compared with the portal's truth, ID by ID. A call that a
-dead worker had left in a socket does not count: a call counts once a living worker holds a claim.
+dead worker has left in a socket does not count: a call counts once a living worker holds a claim.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Bench:
     random: random.Random
 
     def load(self, redis_url: str) -> Load:
-        """What the workers are told."""
+        """Return what the workers are told to do."""
         return Load(self.portal.url, redis_url, self.ids, _BATCH, _LANES)
 
 
@@ -89,12 +89,12 @@ class Campaign:
     ids: BitMap
 
     async def claims_of(self, worker: Child) -> list[bytes]:
-        """The claims that a worker's lanes hold, as they are kept."""
+        """Return the claims that a worker's lanes hold, as stored in Redis."""
         held = await self.redis.execute_command("HGETALL", keys.claims(PORTAL))
         return [claim for token, claim in held.items() if token.split(b":")[1] == str(worker.pid).encode()]
 
     async def next_call_s(self, worker: Child) -> float:
-        """When the first call of a worker that has made none so far arrives at the portal, on the monotonic clock.
+        """Return when the first call of a worker that has made none so far reaches the portal, on the monotonic clock.
 
         Raises:
             RuntimeError: It made none in time.
@@ -103,13 +103,13 @@ class Campaign:
         asked_s = time.monotonic()
         while not await self.claims_of(worker):
             if time.monotonic() > deadline_s:
-                raise RuntimeError(f"no worker went on within {_RESUME_TIMEOUT_S:.0f} s")
+                raise RuntimeError(f"no worker resumed within {_RESUME_TIMEOUT_S:.0f} s")
             await asyncio.sleep(0.002)
             asked_s = time.monotonic()
         return await self.arrival_s(asked_s - 0.005)
 
     async def arrival_s(self, since_s: float) -> float:
-        """When the first call after a moment arrives at the portal, both on the monotonic clock.
+        """Return when the first call after `since_s` arrives at the portal, both on the monotonic clock.
 
         Raises:
             RuntimeError: There was none in time.
@@ -123,7 +123,7 @@ class Campaign:
         raise RuntimeError(f"the portal saw no call within {_RESUME_TIMEOUT_S:.0f} s")
 
     async def verdict(self) -> Verdict:
-        """Let the job come to its end at full speed, and compare its ledger with the truth."""
+        """Let the job finish at full speed, and compare its ledger with the truth."""
         await self.bench.portal.behave(base_ms=0)
         await ended(self.redis, self.job_id, timeout_s=_END_TIMEOUT_S)
         return await compare(self.redis, self.job_id, self.ids, self.bench.portal)
@@ -131,7 +131,7 @@ class Campaign:
 
 @contextlib.asynccontextmanager
 async def _worker(load: Load) -> AsyncIterator[Child]:
-    """The worker as an operator starts it."""
+    """Run the worker as an operator starts it."""
     async with module("cli", "worker", environment=environment_for(load), ready="worker_started") as worker:
         yield worker
 
@@ -147,7 +147,7 @@ async def _connected(load: Load) -> AsyncIterator[ArqRedis]:
 
 @contextlib.asynccontextmanager
 async def _under_way(bench: Bench, worker: Child, load: Load) -> AsyncIterator[Campaign]:
-    """A job that one worker drives with all lanes, at a random moment of its run."""
+    """Submit a job and yield it once one worker drives it with all lanes."""
     await bench.portal.reset(contacts=bench.ids)
     await bench.portal.behave(base_ms=_BASE_MS)
     ids = BitMap(range(1, bench.ids + 1))
@@ -155,19 +155,19 @@ async def _under_way(bench: Bench, worker: Child, load: Load) -> AsyncIterator[C
         accepted = await submit(redis, Submission(needs_approval=False, portal=PORTAL, ids=ids, lanes=_LANES))
         campaign = Campaign(bench, redis, load, accepted.job_id, ids)
         async with asyncio.timeout(30):
-            while len(await campaign.claims_of(worker)) < _LANES:  # noqa: ASYNC110  # claims are news in Redis
+            while len(await campaign.claims_of(worker)) < _LANES:  # noqa: ASYNC110  # only Redis knows
                 await asyncio.sleep(0.01)
         await bench.portal.wait(answered=_LANES)
         yield campaign
 
 
 async def kill(bench: Bench) -> Interruption:
-    """SIGKILL of the only driving worker while a second one is idle."""
+    """Kill the only driving worker (SIGKILL) while a second one is idle."""
     return await _fell_with_a_second_one(bench, signal.SIGKILL)
 
 
 async def terminate(bench: Bench) -> Interruption:
-    """SIGTERM of the only driving worker while a second one is idle."""
+    """Stop the only driving worker (SIGTERM) while a second one is idle."""
     return await _fell_with_a_second_one(bench, signal.SIGTERM)
 
 
@@ -189,7 +189,7 @@ async def _fell_with_a_second_one(bench: Bench, signum: signal.Signals) -> Inter
 
 
 async def replace(bench: Bench) -> Interruption:
-    """SIGKILL of the only worker; a new one is started right after."""
+    """Kill the only worker (SIGKILL) and start a new one right after."""
     async with (
         _scene(bench) as (load, _, _),
         _worker(load) as first,
@@ -205,7 +205,7 @@ async def replace(bench: Bench) -> Interruption:
 
 
 async def redis(bench: Bench) -> Interruption:
-    """SIGKILL of Redis, some seconds down, started again; the time runs from when the server is back."""
+    """Kill Redis (SIGKILL) and restart it some seconds later; the time is measured from when the server is back."""
     async with (
         _scene(bench) as (load, stack, server),
         _worker(load) as worker,
@@ -218,14 +218,14 @@ async def redis(bench: Bench) -> Interruption:
         started_s = time.monotonic()
         await stack.enter_async_context(redis_server(bench.directory, durable=True))
         back_s = time.monotonic()
-        # Without Redis nobody gets a batch: whatever arrives from now on was given out by the new server.
+        # Without Redis, no lane gets a batch: whatever arrives from now on was handed out by the new server.
         resumed_s = max(0.0, await campaign.arrival_s(started_s) - back_s)
         return Interruption(resumed_s, held, await campaign.verdict())
 
 
 @contextlib.asynccontextmanager
 async def _scene(bench: Bench) -> AsyncIterator[tuple[Load, AsyncExitStack, Child]]:
-    """An empty durable server; servers that replace it are entered into the same stack."""
+    """Run an empty durable server; servers that replace it are entered into the same stack."""
     shutil.rmtree(bench.directory, ignore_errors=True)
     bench.directory.mkdir(parents=True)
     async with AsyncExitStack() as stack:
@@ -234,7 +234,7 @@ async def _scene(bench: Bench) -> AsyncIterator[tuple[Load, AsyncExitStack, Chil
 
 
 def _puts(claims: Sequence[bytes]) -> int:
-    """How many of the claims are PUTs; a look-up leaves no doubt behind."""
+    """Return how many of the claims are PUTs; a look-up leaves nothing in doubt."""
     return sum(msgspec.msgpack.decode(claim)[2] == chr(Call.PUT) for claim in claims)
 
 
@@ -249,7 +249,7 @@ class Idle:
 
 
 async def quiet(bench: Bench, *, starts: int, idle_s: float) -> Idle:
-    """Start latency, and the price of waiting for the next job."""
+    """Measure the start latency, and the cost of waiting for the next job."""
     async with _scene(bench) as (load, _, server), _worker(load) as worker, _connected(load) as client:
         await bench.portal.reset(contacts=starts + 1)
         await bench.portal.behave(base_ms=0)
@@ -270,7 +270,7 @@ async def quiet(bench: Bench, *, starts: int, idle_s: float) -> Idle:
 
 
 async def _start_ms(bench: Bench, client: ArqRedis, number: int) -> tuple[float, float]:
-    """Submit a job of one contact; give the milliseconds to its PUT's arrival, and those that submit() took."""
+    """Submit a job of one contact; return the milliseconds until its PUT arrived, and those that submit() took."""
     await asyncio.sleep(bench.random.uniform(0.15, 0.35))  # any phase of the worker's polling
     since_s = time.monotonic()
     accepted = await submit(client, Submission(needs_approval=False, portal=PORTAL, ids=BitMap([number]), lanes=_LANES))
@@ -288,7 +288,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A fault and what is hoped for."""
+    """A fault, and the target for the time that it costs."""
 
     run: Callable[[Bench], Awaitable[Interruption]]
     summary: str
@@ -297,9 +297,9 @@ class Scenario:
 
 SCENARIOS = {
     "kill": Scenario(kill, "SIGKILL, an idle worker beside it", "10 / 6"),
-    "replace": Scenario(replace, "SIGKILL, a new worker started at once", "10 / 6"),
+    "replace": Scenario(replace, "SIGKILL, a new worker started immediately", "10 / 6"),
     "terminate": Scenario(terminate, "SIGTERM, an idle worker beside it", "-"),
-    "redis": Scenario(redis, "Redis SIGKILL and restart, from the server being back", "5 / 2"),
+    "redis": Scenario(redis, "Redis SIGKILL and restart, from when the server is back", "5 / 2"),
 }
 
 
@@ -329,12 +329,12 @@ _INTERRUPTION_COLUMNS = (
     "n",
     "median s",
     "min-max",
-    "aim / stretch",
+    "target / stretch",
     "batches held, most",
     "IDs presumed, most",
     "confirmed IDs sent again",
     "IDs lost",
-    "IDs told wrong",
+    "IDs misreported",
 )
 
 
@@ -345,7 +345,7 @@ def _idle_rows(idle: Idle) -> list[list[str]]:
     return [
         [f"submit() to first PUT, p50 of {len(in_order)}", f"{statistics.median(in_order):.0f} ms", "<= 70 ms"],
         ["submit() to first PUT, p95 / max", f"{p95:.0f} / {in_order[-1]:.0f} ms", "-"],
-        ["of it submit() itself, p50", f"{statistics.median(idle.submit_ms):.0f} ms", "-"],
+        ["of which submit() itself, p50", f"{statistics.median(idle.submit_ms):.0f} ms", "-"],
         [
             "idle CPU, worker + server",
             f"{idle.worker_percent:.2f} + {idle.server_percent:.2f} = {percent:.2f} %",
@@ -359,13 +359,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench recovery", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=names, default=list(names), help="some of them (default: all)")
+    parser.add_argument("--only", nargs="+", choices=names, default=list(names), help="only these (default: all)")
     parser.add_argument("--repeats", type=positive, default=5, help="runs of each fault (default: 5)")
-    parser.add_argument("--ids", type=positive, default=20_000, help="IDs of a job (default: 20,000)")
-    parser.add_argument("--down-s", type=float, default=3.0, help="how long Redis is away (default: 3)")
+    parser.add_argument("--ids", type=positive, default=20_000, help="IDs per job (default: 20,000)")
+    parser.add_argument("--down-s", type=float, default=3.0, help="how long Redis is down (default: 3)")
     parser.add_argument("--starts", type=positive, default=40, help="jobs for the start latency (default: 40)")
     parser.add_argument("--idle-s", type=float, default=10.0, help="how long to watch the idle CPU (default: 10)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments of the faults (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments of the faults (default: 1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
@@ -386,7 +386,7 @@ async def _recovery(options: argparse.Namespace, command: Sequence[str]) -> None
                     print(f"{name} {number}/{options.repeats}  {run}", file=sys.stderr, flush=True)
     tables = [table(_INTERRUPTION_COLUMNS, _interruption_rows(found))] if found else []
     if idle:
-        tables.append(table(("idle system", "measured", "aim"), _idle_rows(idle)))
+        tables.append(table(("idle system", "measured", "target"), _idle_rows(idle)))
     publish(
         f"Recovery: {options.ids:,} IDs, {_LANES} lanes, batch {_BATCH}, {_BASE_MS:.0f} ms per call",
         tables,
@@ -400,7 +400,7 @@ async def _recovery(options: argparse.Namespace, command: Sequence[str]) -> None
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the section; returns the exit code."""
+    """Run the section and return the exit code."""
     return run_section(_recovery(_parser().parse_args(argv), ("python", "-m", "bench", "recovery", *argv)))
 
 

@@ -1,4 +1,4 @@
-"""What a job costs in Redis, seen from both sides: the server's total and the sum over the job's keys."""
+"""What a job costs in Redis, measured in two ways: the server's total, and the sum over the job's keys."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ class Footprint:
     """Memory at one moment, in bytes."""
 
     used: int = 0  #: `used_memory` of the whole server
-    clients: int = 0  #: of these the buffers of connections, which come and go with the traffic
+    clients: int = 0  #: of which the buffers of connections, which come and go with the traffic
     by_kind: dict[str, int] = field(default_factory=dict)  #: exact `MEMORY USAGE` of the job's keys, summed by kind
 
     @property
@@ -27,7 +27,7 @@ class Footprint:
         return sum(self.by_kind.values())
 
     def above(self, before: "Footprint") -> "Footprint":
-        """What has been added since."""
+        """Return what has been added since `before`."""
         return Footprint(self.used - before.used, self.clients - before.clients, self.by_kind)
 
 
@@ -40,14 +40,14 @@ async def footprint(redis: Redis, job_id: str | None = None) -> Footprint:
         names = [name.decode() async for name in redis.scan_iter(match=f"{prefix}*", count=1000)]
         pipe = redis.pipeline(transaction=False)
         for name in names:
-            pipe.memory_usage(name, samples=0)  # 0 looks at every element instead of guessing from five
+            pipe.memory_usage(name, samples=0)  # 0 measures every element instead of extrapolating from five
         for name, size in zip(names, await pipe.execute(), strict=True):
-            by_kind[_kind(name.removeprefix(prefix))] += size or 0  # None: it went in between
+            by_kind[_kind(name.removeprefix(prefix))] += size or 0  # None: deleted in between
     return Footprint(facts["used_memory"], facts["mem_clients_normal"], dict(by_kind))
 
 
 def _kind(rest: str) -> str:
-    """`:ledger:7` is a ledger, `:due:put` is due work, nothing is the hash of the job's facts."""
+    """Return the kind of a key: `:ledger:7` is a ledger, `:due:put` due work, nothing the hash of the job's facts."""
     return rest.split(":")[1] if rest else "facts"
 
 
@@ -70,7 +70,7 @@ class Peaks:
 
 @contextlib.asynccontextmanager
 async def watching(redis: Redis, job_id: str, *, every_s: float = SAMPLE_S) -> AsyncIterator[Peaks]:
-    """Sample a job's footprint for as long as the context lasts."""
+    """Sample a job's footprint until the context is left."""
     peaks, over = Peaks(), asyncio.Event()
 
     async def watch() -> None:
@@ -83,5 +83,5 @@ async def watching(redis: Redis, job_id: str, *, every_s: float = SAMPLE_S) -> A
     try:
         yield peaks
     finally:
-        over.set()  # rather than cancelled: a cancelled command would leave its connection half read
+        over.set()  # not cancelled: a cancelled command would leave its connection half read
         await watcher

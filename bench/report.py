@@ -1,4 +1,4 @@
-"""What a benchmark says at the end: a Markdown table with everything needed to argue with it, and JSON."""
+"""The result of a benchmark: a Markdown table with everything needed to argue with it, and JSON."""
 
 import dataclasses
 import json
@@ -22,13 +22,13 @@ _PACKAGES = ("aiohttp", "msgspec", "uvloop", "redis", "hiredis", "arq", "saq", "
 
 
 def ratios(rounds: Sequence[Round], name: str, reference: str) -> list[float]:
-    """Contacts per second of one variant over those of another, each taken inside one round."""
+    """Return the contacts per second of one variant divided by those of another, within each round."""
     pairs = [(each[name], each[reference]) for each in rounds if name in each and reference in each]
     return [mine.contacts_per_s / theirs.contacts_per_s for mine, theirs in pairs]
 
 
 def machine() -> dict[str, str]:
-    """The machine and the versions that the numbers belong to."""
+    """Return the machine and the versions that the numbers belong to."""
     found = {
         "machine": f"{os.cpu_count()} x {_cpu_model()}, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
         f"{platform.system()} {platform.release()}",
@@ -44,7 +44,7 @@ def machine() -> dict[str, str]:
 
 
 def markdown(rounds: Sequence[Round], *, title: str, facts: Mapping[str, str], command: Sequence[str]) -> str:
-    """The table of a series of rounds: medians, and of the ratios also the lowest and the highest."""
+    """Return the table of a series of rounds: medians, and for the ratios also the lowest and the highest."""
     names = list(dict.fromkeys(name for each in rounds for name in each))
     lines = [
         f"### {title}",
@@ -52,7 +52,7 @@ def markdown(rounds: Sequence[Round], *, title: str, facts: Mapping[str, str], c
         f"`{shlex.join(command)}`  ",
         "; ".join(f"{name} {value}" for name, value in facts.items()) + ".",
         "",
-        f"Medians over {len(rounds)} interleaved rounds; ratios inside a round, lowest to highest in brackets.",
+        f"Medians over {len(rounds)} interleaved rounds; ratios within a round, lowest to highest in brackets.",
         "",
         "| variant | contacts/s | of best raw | of raw json | CPU ms/1000 | peak RSS MB | enqueue s | settled s |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -76,7 +76,7 @@ def markdown(rounds: Sequence[Round], *, title: str, facts: Mapping[str, str], c
 def write_json(
     path: Path, rounds: Sequence[Round], *, title: str, load: Load, facts: Mapping[str, str], command: Sequence[str]
 ) -> None:
-    """Every measurement of every round, in the order in which the variants ran."""
+    """Write every measurement of every round."""
     asked = {"contacts": load.contacts, "batch": load.batch, "concurrency": load.concurrency}
     measured = [{name: dataclasses.asdict(each) for name, each in one.items()} for one in rounds]
     document = {"title": title, "command": list(command), "facts": dict(facts), "load": asked, "rounds": measured}

@@ -1,7 +1,7 @@
 """`python -m bench speed`: interleaved rounds of every variant against the same stand-in for a portal.
 
 Machines are noisy, so absolute numbers mean little. Each round runs every variant once, one after another in a shuffled
-order; ratios are taken inside a round, and the median over the rounds is what to look at.
+order; ratios are taken within a round, and the median over the rounds is what matters.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from bench.variants import VARIANTS, VariantMissingError, available, find, lacki
 
 @dataclass(frozen=True)
 class Model:
-    """How the portal behaves, and how many contacts make a run that is long enough to mean something."""
+    """How the portal behaves, and how many contacts make a run long enough to mean something."""
 
     summary: str
     base_ms: float
@@ -35,15 +35,15 @@ class Model:
 
 
 MODELS = {
-    "zero": Model("answers at once: what the client itself costs", 0, 0, 0, 600_000),
-    "realistic": Model("50 ms + 2 ms per contact, 8 batches at once: what a real portal allows", 50, 2, 8, 32_000),
+    "zero": Model("answers immediately: what the client itself costs", 0, 0, 0, 600_000),
+    "realistic": Model("50 ms + 2 ms per contact, 8 batches at a time: what a real portal allows", 50, 2, 8, 32_000),
     "flat": Model("20 ms whatever the batch: what keeping calls in flight is worth", 20, 0, 0, 600_000),
 }
 
 
 @asynccontextmanager
 async def stub_portal(model: Model, *, element_bytes: int, track_ids: bool = False) -> AsyncIterator[str]:
-    """Run a stub portal in a process of its own; yields its address."""
+    """Run a stub portal in a process of its own; yield its address."""
     options = {
         "--base-ms": model.base_ms,
         "--per-contact-ms": model.per_contact_ms,
@@ -56,7 +56,7 @@ async def stub_portal(model: Model, *, element_bytes: int, track_ids: bool = Fal
 
 
 async def run_once(name: str, load: Load) -> Measurement:
-    """Run one variant against a portal and a Redis server that remember nothing of the run before.
+    """Run one variant against a portal and a Redis server that remember nothing of the previous run.
 
     Raises:
         RuntimeError: The portal did not receive every contact exactly once.
@@ -71,7 +71,7 @@ async def run_once(name: str, load: Load) -> Measurement:
 
 
 async def measure_rounds(load: Load, names: Sequence[str], *, rounds: int, seed: int) -> list[dict[str, Measurement]]:
-    """Run every variant once per round, in an order shuffled anew for each round from the seed."""
+    """Run every variant once per round, in an order that is shuffled for each round, from the seed."""
     shuffle = random.Random(seed).shuffle
     measured: list[dict[str, Measurement]] = []
     for number in range(1, rounds + 1):
@@ -82,7 +82,7 @@ async def measure_rounds(load: Load, names: Sequence[str], *, rounds: int, seed:
             this_round[name] = await run_once(name, load)
             rate = this_round[name].contacts_per_s
             print(f"round {number}/{rounds}  {name:18} {rate:12,.0f} contacts/s", file=sys.stderr, flush=True)
-        # Tables list the variants as they were asked for, whatever the order in which they ran.
+        # Tables list the variants in the order asked for, whatever the order in which they ran.
         measured.append({name: this_round[name] for name in names})
     return measured
 
@@ -100,18 +100,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", choices=MODELS, default="zero", help="how the portal behaves (default: zero)")
-    parser.add_argument("--batch", type=_positive, default=1000, help="contacts of one PUT (default: 1000)")
-    parser.add_argument("--ids", type=_positive, help="contacts of one run (default: by model)")
+    parser.add_argument("--batch", type=_positive, default=1000, help="contacts per PUT (default: 1000)")
+    parser.add_argument("--ids", type=_positive, help="contacts per run (default: depends on the model)")
     parser.add_argument("--concurrency", type=_positive, default=8, help="calls in flight (default: 8)")
     parser.add_argument("--rounds", type=_positive, default=5, help="rounds (default: 5)")
-    parser.add_argument("--variants", help="comma-separated; default: all that are there")
+    parser.add_argument("--variants", help="comma-separated; default: all that can run here")
     parser.add_argument(
         "--element-bytes",
         type=int,
         default=610,
-        help="size of one contact in the answer (default: 610, a whole contact; 0: the ID alone)",
+        help="size of one contact in the answer (default: 610, a whole contact; 0: only the ID)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the order inside the rounds (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the order within the rounds (default: 1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
@@ -135,7 +135,7 @@ async def _speed(options: argparse.Namespace, command: Sequence[str]) -> None:
     async with embedded_redis() as redis_url, stub_portal(model, element_bytes=options.element_bytes) as portal_url:
         load = Load(portal_url, redis_url, contacts, options.batch, options.concurrency)
         rounds = await measure_rounds(load, names, rounds=options.rounds, seed=options.seed)
-    form = f"{options.element_bytes} bytes per contact" if options.element_bytes else "IDs alone"
+    form = f"{options.element_bytes} bytes per contact" if options.element_bytes else "IDs only"
     title = f"{options.model}: {contacts:,} contacts, batch {options.batch}, concurrency {options.concurrency}, {form}"
     print(report.markdown(rounds, title=title, facts=facts, command=command))
     if options.json:
@@ -143,7 +143,7 @@ async def _speed(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 
 async def _until_signalled(options: argparse.Namespace, command: Sequence[str]) -> None:
-    """Turn SIGTERM and SIGHUP into a cancellation, so that every child process is ended; SIGINT is one already."""
+    """Turn SIGTERM and SIGHUP into a cancellation, so that every child process is ended; SIGINT already is one."""
     task = asyncio.current_task()
     assert task is not None
     for signum in (signal.SIGTERM, signal.SIGHUP):
@@ -152,7 +152,7 @@ async def _until_signalled(options: argparse.Namespace, command: Sequence[str]) 
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the section; returns the exit code: 0, 1 when a variant failed, 2 for bad usage, 130 when interrupted."""
+    """Run the section and return the exit code: 0, 1 when a variant failed, 2 for bad usage, 130 when interrupted."""
     options = _parser().parse_args(argv)
     try:
         asyncio.run(_until_signalled(options, ("python", "-m", "bench", "speed", *argv)))

@@ -1,4 +1,4 @@
-"""The frame of a measured program without a queue: import, say "ready", wait for "go", work, say "done".
+"""The frame of a measured program without a queue: import, print "ready", wait for "go", work, print "done".
 
 It stays alive after the work until its standard input is closed, so that its CPU and memory can still be read.
 """
@@ -10,7 +10,7 @@ from bench.load import Load
 
 
 def run_script(work: Callable[[Load], None]) -> None:
-    """Be a measured program: `work` is called once, with the load given as the first argument."""
+    """Run as a measured program: call `work` once, with the load from the first command-line argument."""
     load = Load.from_argument(sys.argv[1])
     print("ready", flush=True)
     if sys.stdin.readline():

@@ -15,14 +15,14 @@ from bench.process import ChildError
 
 
 def positive(text: str) -> int:
-    """An option that is a whole number above 0."""
+    """Parse an option that has to be a whole number above 0."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, not {text!r}")
     return int(text)
 
 
 def run_section(work: Awaitable[None]) -> int:
-    """Run a section to its end, with every child process ended however it ends.
+    """Run a section, and end every child process however the section ends.
 
     Returns:
         The exit code: 0, 1 when something went wrong, 130 when interrupted.
@@ -38,7 +38,7 @@ def run_section(work: Awaitable[None]) -> int:
 
 
 async def _until_signalled(work: Awaitable[None]) -> None:
-    """Turn SIGTERM and SIGHUP into a cancellation, so that every child process is ended; SIGINT is one already."""
+    """Turn SIGTERM and SIGHUP into a cancellation, so that every child process is ended; SIGINT already is one."""
     task = asyncio.current_task()
     assert task is not None
     for signum in (signal.SIGTERM, signal.SIGHUP):
@@ -47,7 +47,7 @@ async def _until_signalled(work: Awaitable[None]) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
+    """Return a Markdown table; the first column is text, the others are numbers."""
     lines = [columns, ["---", *(["--:"] * (len(columns) - 1))], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -10,7 +10,7 @@ from simulator.client import SimulatorClient, connect
 
 @asynccontextmanager
 async def simulated_portal() -> AsyncIterator[SimulatorClient]:
-    """Run one without contacts; `reset` gives it some."""
+    """Run a portal without contacts; `reset` adds some."""
     async with module("simulator", "--contacts", "0", "--token", TOKEN, ready=None) as process:
         url = (await process.expect("^listening on ")).removeprefix("listening on ")
         async with connect(url) as portal:

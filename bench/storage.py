@@ -1,8 +1,8 @@
-"""`python -m bench storage`: bytes per contact ID in Redis, IDs and outcomes included, from submission to the end.
+"""`python -m bench storage`: bytes per contact ID in Redis, including IDs and outcomes, from submission to the end.
 
 Every case is one job of the real worker against the simulated portal: a list drawn at random, densely or sparsely, of
-which some contacts are missing, read-only or on an invoice. Measured is what the server needs more than before the job
-(`used_memory`, without the buffers of connections) and, beside it, the exact `MEMORY USAGE` of all keys of the job.
+which some contacts are missing, read-only or on an invoice. The section measures how much more memory the server needs
+than before the job (`used_memory`, without the buffers of connections), and the exact `MEMORY USAGE` of the job's keys.
 """
 
 import argparse
@@ -45,19 +45,19 @@ class Case:
     """One job to measure."""
 
     spread: str  #: dense or sparse
-    batch: int  #: contact IDs of a PUT
-    other_percent: float  #: contacts with another outcome than deleted
+    batch: int  #: contact IDs per PUT
+    other_percent: float  #: contacts with an outcome other than deleted
     count: int
 
     @property
     def highest(self) -> int:
-        """The IDs are drawn from 1 to this."""
+        """The upper bound of the IDs, which are drawn from 1."""
         return self.count * DENSE_OUT_OF if self.spread == "dense" else SPARSE_HIGHEST
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a job cost above an idle server."""
+    """What a job cost beyond an idle server."""
 
     case: Case
     submitted: Footprint
@@ -78,7 +78,7 @@ class Result:
         return [stage.keys / self.case.count for stage in (self.submitted, self.peaks.keys, self.completed)]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything in bytes, and per contact ID what the table says."""
+        """Return everything in bytes, and the table's figures per contact ID."""
         stages = {"submitted": self.submitted, "peak_used": self.peaks.used, "peak_keys": self.peaks.keys}
         stages["completed"] = self.completed
         return {
@@ -96,7 +96,7 @@ async def measure_case(case: Case, portal: SimulatorClient, *, seed: int) -> Res
     """Run one case with a Redis server and a worker of its own.
 
     Raises:
-        RuntimeError: The outcomes are not those that the portal's contacts must have.
+        RuntimeError: The outcomes do not match the portal's contacts.
     """
     ids = contact_list(case.count, case.highest, seed=seed)
     missing, read_only, invoiced = others(ids, case.other_percent, seed=seed)
@@ -110,7 +110,7 @@ async def measure_case(case: Case, portal: SimulatorClient, *, seed: int) -> Res
             async with module("bench.ours", load.as_argument()):
                 await _warm_up(redis, ids)
                 before, started_s = await footprint(redis), time.monotonic()
-                # Held back until it has been looked at.
+                # It waits for approval until it has been measured.
                 accepted = await submit(redis, Submission(portal=PORTAL, ids=ids, needs_approval=True))
                 submitted = await footprint(redis, accepted.job_id)
                 async with watching(redis, accepted.job_id) as peaks:
@@ -127,7 +127,7 @@ async def measure_case(case: Case, portal: SimulatorClient, *, seed: int) -> Res
 
 
 def others(ids: BitMap, percent: float, *, seed: int) -> tuple[BitMap, BitMap, BitMap]:
-    """Pick the contacts that will not be deleted, at random: missing, read-only, invoiced, a third each."""
+    """Pick at random the contacts that will not be deleted: missing, read-only and invoiced, a third each."""
     picked = random.Random(seed).sample(range(len(ids)), round(len(ids) * percent / 100))
     chosen = [ids[index] for index in picked]
     return BitMap(chosen[::3]), BitMap(chosen[1::3]), BitMap(chosen[2::3])
@@ -143,7 +143,7 @@ async def ended(redis: ArqRedis, job_id: str, *, timeout_s: float = _JOB_TIMEOUT
     while not (job := await read_job(redis, job_id)).ended:
         if job.state is State.PAUSED or time.monotonic() > deadline_s:
             raise RuntimeError(f"the job did not end: {to_json(job).decode()}")
-        await asyncio.sleep(0.05)  # the end is news in Redis
+        await asyncio.sleep(0.05)  # only Redis knows
     return job
 
 
@@ -152,7 +152,7 @@ async def _approve(redis: ArqRedis, job_id: str) -> None:
 
 
 async def _warm_up(redis: ArqRedis, ids: BitMap) -> None:
-    """Let every script and every connection be there before the measurement: delete contacts that nobody has."""
+    """Load every script and open every connection before the measurement, by deleting contacts that do not exist."""
     absent = BitMap(range(1, len(ids) + 11)) - ids
     accepted = await submit(redis, Submission(needs_approval=False, portal=PORTAL, ids=absent[:10], lanes=_CONCURRENCY))
     await ended(redis, accepted.job_id)
@@ -208,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m bench storage --ids 100000 --spread sparse --batch 200 --others 10",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs of a job (default: 1,000,000)")
+    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs per job (default: 1,000,000)")
     parser.add_argument("--spread", nargs="+", choices=("dense", "sparse"), default=["dense", "sparse"])
     parser.add_argument("--batch", nargs="+", type=positive, default=[200, 1000], help="(default: 200 1000)")
     parser.add_argument(
@@ -217,9 +217,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=[0, 1, 10],
         metavar="PERCENT",
-        help="contacts that are missing, read-only or invoiced (default: 0 1 10)",
+        help="percent of contacts that are missing, read-only or invoiced (default: 0 1 10)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the lists (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the lists (default: 1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
@@ -248,7 +248,7 @@ async def _storage(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the section; returns the exit code."""
+    """Run the section and return the exit code."""
     return run_section(_storage(_parser().parse_args(argv), ("python", "-m", "bench", "storage", *argv)))
 
 

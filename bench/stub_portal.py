@@ -1,14 +1,14 @@
 """A portal that costs next to nothing: what the benchmarks delete contacts from.
 
-It answers every `PUT /api/2.0/crm/contact` with all the IDs that were asked for, after a configurable latency and with
+It answers every `PUT /api/2.0/crm/contact` with all the IDs of the request, after a configurable latency and with
 bounded concurrency, and counts. It is a raw `asyncio.Protocol` and builds its answer with `bytes.replace` on the
 request's own ID list, because a stand-in that costs as much as its clients would measure itself. It checks nothing: for
 a portal that behaves like the real one, see `simulator/`.
 
     PUT  /api/2.0/crm/contact             every ID "deleted"; an element is {"id":101}, or padded (`--element-bytes`)
-    GET  /api/2.0/crm/contact/mail        an empty envelope: nobody is there any more
+    GET  /api/2.0/crm/contact/mail        an empty envelope: no contact is left
     POST /api/2.0/authentication          201 and a token; no call checks it
-    GET  /stats[?until=N]                 the counters; with `until` held back until N contacts have been answered
+    GET  /stats[?until=N]                 the counters; with `until`, only once N contacts have been answered
     POST /reset                           counters back to zero
 
 Run as `python -m bench.stub_portal --base-ms 50 --per-contact-ms 2 --concurrency 8`; prints its address and serves
@@ -52,7 +52,7 @@ class Latency:
     per_contact_ms: float = 0.0
 
     def of(self, contacts: int) -> float:
-        """Seconds for a batch of that many contacts."""
+        """Return the seconds for a batch of this many contacts."""
         return (self.base_ms + self.per_contact_ms * contacts) / 1000
 
 
@@ -68,7 +68,7 @@ class Counters:
     distinct: set[int] | None = None
 
     def as_json(self) -> bytes:
-        """The body of `GET /stats`; `distinct` is null unless the IDs are tracked."""
+        """Return the body of `GET /stats`; `distinct` is null unless the IDs are tracked."""
         return json.dumps(
             {
                 "contacts": self.contacts,
@@ -87,8 +87,8 @@ class Portal:
     """The state that all connections share: counters, the slots in use and the queue for them."""
 
     latency: Latency
-    concurrency: int  # batches worked on at once; 0 is unlimited
-    element_bytes: int  # size of one contact in the answer; 0 is the ID alone
+    concurrency: int  # batches worked on at the same time; 0 is unlimited
+    element_bytes: int  # size of one contact in the answer; 0 is only the ID
     track_ids: bool = False  # also count distinct IDs, which costs as much as a client
     counters: Counters = field(default_factory=Counters)
     _in_flight: int = 0
@@ -107,11 +107,11 @@ class Portal:
         self.reset()
 
     def reset(self) -> None:
-        """Start counting afresh."""
+        """Reset the counters."""
         self.counters = Counters(distinct=set() if self.track_ids else None)
 
     def put(self, connection: "Connection", body: bytes) -> None:
-        """Take one batch; it is answered when a slot was free for as long as the latency says."""
+        """Take one batch; it is answered once it has held a slot for the time of its latency."""
         ids = body[body.index(b"[") + 1 : body.rindex(b"]")].replace(b" ", b"")
         contacts = ids.count(b",") + 1 if ids else 0
         if self.counters.first_put_at is None:
@@ -226,7 +226,7 @@ def _content_length(head: bytes) -> int:
 
 
 async def serve(portal: Portal) -> None:
-    """Serve on a free loopback port, print the address, and go on until SIGTERM or SIGINT."""
+    """Serve on a free loopback port and print the address; return on SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -239,11 +239,13 @@ async def serve(portal: Portal) -> None:
 
 def main() -> None:
     """Read the options and serve."""
-    parser = argparse.ArgumentParser(prog="python -m bench.stub_portal", description="A portal that costs nothing.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.stub_portal", description="A portal that costs almost nothing."
+    )
     parser.add_argument("--base-ms", type=float, default=0.0, help="latency of a batch, whatever its size")
     parser.add_argument("--per-contact-ms", type=float, default=0.0, help="latency that each contact adds")
-    parser.add_argument("--concurrency", type=int, default=0, help="batches at once, the rest queue; 0 is unlimited")
-    parser.add_argument("--element-bytes", type=int, default=0, help="size of one contact in the answer; 0: ID alone")
+    parser.add_argument("--concurrency", type=int, default=0, help="concurrent batches, the rest wait; 0 is unlimited")
+    parser.add_argument("--element-bytes", type=int, default=0, help="size of a contact in the answer; 0: only the ID")
     parser.add_argument("--track-ids", action="store_true", help="count distinct IDs too (slow)")
     options = parser.parse_args()
     latency = Latency(options.base_ms, options.per_contact_ms)

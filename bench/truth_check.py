@@ -1,4 +1,4 @@
-"""Whether a ledger says of every contact what really happened to it at the simulated portal."""
+"""Whether a ledger says what really happened to every contact at the simulated portal."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from simulator.client import SimulatorClient
 
 @dataclass(frozen=True)
 class Verdict:
-    """Contact IDs by what is wrong with them; all zero in a ledger that tells the truth."""
+    """How many contact IDs have something wrong with them, by kind; all zero in a ledger that tells the truth."""
 
     lost: int  #: without a final outcome, or not in the ledger at all
-    untrue: int  #: said to be deleted or gone and still to be seen, or deleted by us and said to be anything else
+    untrue: int  #: reported as deleted or gone but still visible, or deleted by us but reported as anything else
     resent: int  #: sent again after an answer had confirmed that they were deleted
-    presumed: int = 0  #: gone, and in an attempt whose answer was lost; true, and no fault
+    presumed: int = 0  #: gone, and in an attempt whose answer was lost; true, and not a fault
 
 
 async def compare(redis: Redis, job_id: str, ids: BitMap, portal: SimulatorClient) -> Verdict:

@@ -6,8 +6,8 @@ A run function takes a `Load`, starts its worker processes, hands them the work 
         async with module("my.worker", load.redis_url) as worker:  # waits until it prints "ready"
             return await measure(load, workers=[worker], start=enqueue, settle=until_completed)
 
-The portal is reset and the Redis server emptied before each run. Variants are imported when they are asked for, so that
-one whose packages are missing does not stop the others.
+The portal is reset and the Redis server emptied before each run. Variants are imported only when asked for, so that one
+whose packages are missing does not stop the others.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ Run = Callable[[Load], Awaitable[Measurement]]
 
 
 class VariantMissingError(LookupError):
-    """There is no such variant, or a part of it is not installed."""
+    """There is no such variant, or something that it needs is not installed."""
 
 
 async def _script(load: Load, name: str, *options: str) -> Measurement:
-    """A program that works by itself, in the frame of `bench.script`."""
+    """Measure a program without a queue, written in the frame of `bench.script`."""
     async with module(name, load.as_argument(), *options) as script:
         return await measure(
             load, workers=[script], start=lambda: script.say("go"), settle=lambda: script.expect("^done$")
@@ -41,7 +41,7 @@ async def _script(load: Load, name: str, *options: str) -> Measurement:
 
 
 async def _queue_peer(load: Load, name: str, *options: str) -> Measurement:
-    """A peer with a queue: see `bench.peers` for what its module offers."""
+    """Measure a peer with a queue; see `bench.peers` for what its module offers."""
     peer = importlib.import_module(name)
     async with module(name, load.as_argument(), *options) as worker:
         return await measure(
@@ -50,12 +50,12 @@ async def _queue_peer(load: Load, name: str, *options: str) -> Measurement:
 
 
 async def _until_finished(peer: ModuleType, load: Load) -> None:
-    while not await peer.is_finished(load):  # noqa: ASYNC110  # the end of the job is news in Redis, not in this process
+    while not await peer.is_finished(load):  # noqa: ASYNC110  # the end of the job shows in Redis, not in this process
         await asyncio.sleep(0.02)
 
 
 async def _ours(load: Load) -> Measurement:
-    """This program itself."""
+    """Measure this program itself."""
     run = cast("Run", importlib.import_module("bench.ours").run)
     return await run(load)
 
@@ -66,8 +66,8 @@ class Variant:
 
     summary: str
     run: Run
-    module: str  #: what it is written in; a variant whose module does not exist yet is listed as such
-    requirements: tuple[str, ...] = ()  #: packages of the `bench` extra, as pip would be asked for them
+    module: str  #: where its code is; a variant whose module does not exist yet is listed as such
+    requirements: tuple[str, ...] = ()  #: packages of the `bench` extra, written as for pip
 
 
 def _script_variant(summary: str, name: str, *options: str) -> Variant:
@@ -99,7 +99,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def lacking(name: str) -> list[str]:
-    """What a variant needs and is not there, in words; empty when it can run."""
+    """Return what a variant needs but lacks, in words; empty when it can run."""
     variant = VARIANTS[name]
     faults = [fault for text in variant.requirements for fault in _faults(Requirement(text))]
     if importlib.util.find_spec(variant.module) is None:
@@ -108,7 +108,7 @@ def lacking(name: str) -> list[str]:
 
 
 def _faults(wanted: Requirement) -> Iterator[str]:
-    """Why a requirement is not met: not installed, or one of its extras asks for another version of something.
+    """Yield why a requirement is not met: not installed, or one of its extras needs another version of something.
 
     The extras matter because Celery's Redis transport refuses versions of redis-py that arq insists on.
     """
@@ -132,15 +132,15 @@ def _faults(wanted: Requirement) -> Iterator[str]:
 
 
 def available() -> list[str]:
-    """The names of the variants that can run here."""
+    """Return the names of the variants that can run here."""
     return [name for name in VARIANTS if not lacking(name)]
 
 
 def find(name: str) -> Variant:
-    """Look a variant up by name.
+    """Look up a variant by name.
 
     Raises:
-        VariantMissingError: It is not registered, or something that it needs is not there.
+        VariantMissingError: It is not registered, or something that it needs is missing.
     """
     if name not in VARIANTS:
         raise VariantMissingError(f"no variant is called {name!r}; there are: {', '.join(VARIANTS)}")

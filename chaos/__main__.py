@@ -1,4 +1,4 @@
-"""`python -m chaos`: prove with real processes that the ledger tells the truth whatever happens.
+"""`python -m chaos`: check with real processes that the ledger tells the truth whatever happens.
 
 Exit codes: 0 ledger and portal agree about every contact, 1 they do not (or the run itself failed), 2 bad usage,
 130 interrupted. Data and logs of a run that did not end well are kept.
@@ -21,7 +21,7 @@ from chaos.story import Outcome, Story
 
 
 def main() -> int:
-    """Run, and give the exit code."""
+    """Run the command and return the exit code."""
     for name in [name for name in os.environ if name.startswith("CRM_SWEEP_")]:
         del os.environ[name]  # the workers are configured by the plan alone
     given = _parser().parse_args()
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 async def _until_signalled(story: Story) -> Outcome:
-    """Turn SIGTERM and SIGHUP into a cancellation, so that every process is ended; SIGINT is one already."""
+    """Turn SIGTERM and SIGHUP into a cancellation, so that every process is ended; SIGINT already is one."""
     task = asyncio.current_task()
     if task is not None:
         for signum in (signal.SIGTERM, signal.SIGHUP):
@@ -69,14 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--faults", type=_share, default=0.03, metavar="F", help="how often each fault strikes, 0 to 1 (default 0.03)"
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the result here as well")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the result to a file")
     return parser
 
 
 def _at_least_100(text: str) -> int:
     number = int(text)
     if number < 100:
-        raise argparse.ArgumentTypeError("at least 100, so that every kind of contact is there")
+        raise argparse.ArgumentTypeError("at least 100, so that there is every kind of contact")
     return number
 
 
@@ -90,7 +90,7 @@ def _positive(text: str) -> float:
 def _share(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 0.05:
-        raise argparse.ArgumentTypeError("0 to 0.05: there are twenty of them, and some calls have to come through")
+        raise argparse.ArgumentTypeError("0 to 0.05: there are twenty of them, and some calls have to get through")
     return number
 
 

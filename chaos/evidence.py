@@ -1,4 +1,4 @@
-"""What the simulated portal knows of a run, gathered call by call."""
+"""What the simulated portal knows about a run, gathered call by call."""
 
 import asyncio
 from collections import Counter
@@ -13,13 +13,13 @@ from simulator.client import SimulatorClient
 
 _SETS = ("existed", "alive", "deleted", "read_only", "invoiced", "invisible", "poisoned", "sent", "confirmed")
 
-#: An answer that left the portal so shortly before or after a disturbance may not have been recorded, seconds.
+#: An answer that left the portal within this time of a disturbance may not have been recorded, seconds.
 _MARGIN_S = 3.0
 
-#: Faults after which the caller still gets a whole and truthful answer.
+#: Faults after which the caller still gets a complete and truthful answer.
 _HARMLESS = (None, "late")
 
-#: Statuses that are no attempt, or not always one, in the ledger.
+#: Statuses that never, or not always, count as an attempt in the ledger.
 _TURNED_AWAY = (401, 402, 403, 429, 503)
 
 
@@ -29,7 +29,7 @@ class Attempt:
 
     Attributes:
         asked, deleted, listed: contact IDs.
-        clean: a whole and truthful answer was handed to an open connection.
+        clean: a complete and truthful answer was written to an open connection.
         turned_away: the portal did not look at the list: too many calls, or a fault of the account.
     """
 
@@ -52,10 +52,10 @@ class Evidence:
 
     Attributes:
         sets: existed, alive, deleted, …: see the simulator's /truth/contacts.
-        told: were listed as deleted by an answer that reached the caller.
-        doubtful: were in a PUT without a whole and truthful answer.
-        disturbed: were in a PUT whose answer came about when something on our side was killed or stood still.
-        resent: were sent again after a whole answer had listed them.
+        told: listed as deleted by an answer that reached the caller.
+        doubtful: in a PUT without a complete and truthful answer.
+        disturbed: in a PUT answered at about the time when something on our side was killed or frozen.
+        resent: sent again after a complete answer had listed them.
         summary: the simulator's own counts.
     """
 
@@ -70,7 +70,7 @@ class Evidence:
 
     @classmethod
     async def gather(cls, portal: SimulatorClient, disturbances: Iterable[Disturbance]) -> "Evidence":
-        """Ask the portal for everything; nothing may be under way any more."""
+        """Ask the portal for everything; no call may be in progress any more."""
         sets = {name: await portal.contacts(name) for name in _SETS}
         calls, summary = await portal.calls(), await portal.summary()
         attempts = await _attempts(portal, calls, summary["started_at"])
@@ -87,24 +87,24 @@ class Evidence:
         return evidence
 
     def puts(self) -> list[Attempt]:
-        """The deletions in order of arrival."""
+        """Return the deletions in order of arrival."""
         return [attempt for attempt in self.attempts if attempt.kind == "delete"]
 
     def marked_and_never_sent(self, marked: Mapping[int, int]) -> BitMap:
-        """Give the contacts of which an attempt was marked in a ledger and never arrived: its worker died before.
+        """Return the contacts with an attempt that a ledger has marked but that never arrived: its worker died first.
 
         Args:
-            marked: attempts that the ledgers of all jobs together have of each contact.
+            marked: attempts per contact, over the ledgers of all jobs.
         """
         arrived = Counter(contact_id for put in self.puts() if not put.turned_away for contact_id in put.asked)
         return BitMap(contact_id for contact_id, attempts in marked.items() if attempts > arrived[contact_id])
 
     def commit_s(self, contact_id: int) -> float | None:
-        """When a contact was deleted."""
+        """Return when a contact was deleted."""
         return next((put.committed_s for put in self.puts() if contact_id in put.deleted), None)
 
     def seen_gone(self, contact_id: int, until_s: float) -> bool:
-        """Whether a look-up had told us before `until_s` that the contact is not there any more."""
+        """Check whether a look-up had told us before `until_s` that the contact was gone."""
         gone_s = self.commit_s(contact_id)
         return any(
             attempt.kind == "look_up"
@@ -117,9 +117,9 @@ class Evidence:
         )
 
     def peak_in_flight(self, disturbances: Iterable[Disturbance]) -> int:
-        """The most calls about contacts that were in flight at once.
+        """Return the largest number of calls about contacts that were in flight at the same time.
 
-        Calls whose callers gave up while the portal itself stood still are left out: it meets all of them together.
+        Calls whose callers gave up while the portal itself was frozen are left out: it handles all of them together.
         """
         frozen = [(one.start_s, one.end_s + 1) for one in disturbances if one.name == "freeze portal"]
         moments: list[tuple[float, int]] = []
@@ -133,7 +133,7 @@ class Evidence:
         return most
 
     def busiest_second(self) -> tuple[int, float]:
-        """The most calls that arrived within any one second, and when that second ended, in seconds of the run."""
+        """Return the most calls that arrived in any one second, and when that second ended, in seconds of the run."""
         first, most, when_s = 0, 0, 0.0
         for last, at_ms in enumerate(self.arrivals_ms):
             while at_ms - self.arrivals_ms[first] >= 1000:

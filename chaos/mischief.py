@@ -1,6 +1,6 @@
-"""What goes wrong during a run, beside the portal's own faults.
+"""What goes wrong during a run, apart from the portal's own faults.
 
-Processes die, freeze and come back, Redis loses the queue, people change their minds, the portal turns everybody away.
+Processes die, freeze and come back, Redis loses the queue, users change their minds, the portal turns everyone away.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ from simulator.client import SimulatorClient
 #: Longer than a lane's lease by default, which is 5 s.
 _LONGER_THAN_A_LEASE_S = (6.0, 11.0)
 
-#: How long a worker may take to stop after SIGTERM: its grace, and the last round trips to a Redis that may be away.
+#: How long a worker may take to stop after SIGTERM: its grace, and the last round trips to a Redis that may be down.
 _STOPS_WITHIN_S = 60.0
 
-#: How the portal turns everybody away; a person has to resume the jobs after most of these.
+#: How the portal turns everyone away; after most of these, a user has to resume the jobs.
 _TURNED_AWAY = (
     {"unpaid": "licence"},
     {"unpaid": "tariff"},
@@ -78,7 +78,7 @@ class Mischief:
         portal_settings: the limits with which the workers drive it.
         redis_process, portal_process, workers: the processes.
         jobs: the jobs' IDs.
-        note: tells of every misfortune.
+        note: reports every misfortune.
     """
 
     chance: random.Random
@@ -94,12 +94,12 @@ class Mischief:
     disturbances: list[Disturbance] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
-    """Jobs that somebody has paused on purpose."""
+    """Jobs that a user has paused on purpose."""
     _turned_away: asyncio.Lock = field(default_factory=asyncio.Lock)
     _limits: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def inject(self, seconds: float, until: Callable[[], bool]) -> None:
-        """Make things go wrong at random moments, for so long or until there is nothing left to disturb."""
+        """Make things go wrong at random moments, until the time is up or nothing is left to disturb."""
         acts: dict[Callable[[], Awaitable[None]], int] = {
             self.kill_worker: 5,
             self.terminate_worker: 3,
@@ -134,7 +134,7 @@ class Mischief:
         self.disturbances.append(Disturbance(name, start_s, time.time()))
 
     async def kill_worker(self) -> None:
-        """SIGKILL; another one is started a little later."""
+        """Kill a worker (SIGKILL), and start another one a little later."""
         worker, pause_s = self.chance.choice(self.workers), self.chance.uniform(0.0, 4.0)
         async with worker.lock:
             await worker.kill()
@@ -142,7 +142,7 @@ class Mischief:
             await worker.start()
 
     async def terminate_worker(self) -> None:
-        """SIGTERM; another one is started when it has stopped."""
+        """Tell a worker to stop (SIGTERM), and start another one once it has."""
         worker = self.chance.choice(self.workers)
         async with worker.lock:
             worker.signal(signal.SIGTERM)
@@ -152,7 +152,7 @@ class Mischief:
             await worker.start()
 
     async def freeze_worker(self) -> None:
-        """SIGSTOP for longer than a lease, so that it comes back as a zombie."""
+        """Freeze a worker (SIGSTOP) for longer than a lease, so that it comes back as a zombie."""
         worker, frozen_s = self.chance.choice(self.workers), self.chance.uniform(*_LONGER_THAN_A_LEASE_S)
         async with worker.lock:
             worker.signal(signal.SIGSTOP)
@@ -160,7 +160,7 @@ class Mischief:
             worker.signal(signal.SIGCONT)
 
     async def kill_redis(self) -> None:
-        """SIGKILL, and a restart from what is on disk."""
+        """Kill Redis (SIGKILL), and restart it from what is on disk."""
         away_s = self.chance.uniform(0.1, 4.0)
         async with self.redis_process.lock:
             await self.redis_process.kill()
@@ -168,7 +168,7 @@ class Mischief:
             await self.redis_process.start()
 
     async def freeze_redis(self) -> None:
-        """SIGSTOP for some seconds, shorter and longer than a lease."""
+        """Freeze Redis (SIGSTOP) for some seconds, for less or more than a lease."""
         frozen_s = self.chance.uniform(1.0, 9.0)
         async with self.redis_process.lock:
             self.redis_process.signal(signal.SIGSTOP)
@@ -176,7 +176,7 @@ class Mischief:
             self.redis_process.signal(signal.SIGCONT)
 
     async def freeze_portal(self) -> None:
-        """Nobody gets an answer for a while, and then what was asked happens nevertheless."""
+        """Freeze the portal: no call is answered for a while, and then what it asked for happens after all."""
         frozen_s = self.chance.uniform(1.0, 5.0)
         async with self.portal_process.lock:
             self.portal_process.signal(signal.SIGSTOP)
@@ -184,11 +184,11 @@ class Mischief:
             self.portal_process.signal(signal.SIGCONT)
 
     async def lose_the_queue(self) -> None:
-        """Every message of arq is gone."""
+        """Delete every message in arq's queue."""
         await self.redis.delete(QUEUE)
 
     async def double_the_queue(self) -> None:
-        """Every message of arq is there twice."""
+        """Duplicate every message in arq's queue."""
         for message, due_ms in await self.redis.zrange(QUEUE, 0, -1, withscores=True):
             payload = await self.redis.get(job_key_prefix + message.decode())
             if payload is not None:
@@ -197,7 +197,7 @@ class Mischief:
                 await self.redis.zadd(QUEUE, {copy: due_ms})
 
     async def pause_and_resume(self) -> None:
-        """Somebody pauses a job, and resumes it a little later."""
+        """Pause a job as a user would, and resume it a little later."""
         job_id, pause_s = self.chance.choice(self.jobs), self.chance.uniform(0.5, 6.0)
         if job_id in self.held:
             return
@@ -210,13 +210,13 @@ class Mischief:
             self.held.discard(job_id)
 
     async def change_a_priority(self) -> None:
-        """Somebody finds a job more or less urgent than it was."""
+        """Make a job more or less urgent, as a user would."""
         job_id, priority = self.chance.choice(self.jobs), self.chance.choice(list(Priority))
         with contextlib.suppress(JobHasEnded, RedisError):
             await set_priority(self.redis, job_id, priority, by="chaos")
 
     async def change_the_limits(self) -> None:
-        """Somebody spares the portal for a while: fewer calls per second, fewer at once."""
+        """Spare the portal for a while, as a user would: fewer calls per second, fewer at the same time."""
         portal, spared_s = self.portal_settings, self.chance.uniform(1.0, 8.0)
         rate = portal.requests_per_second * self.chance.uniform(0.3, 1.0)
         async with self._limits:
@@ -235,11 +235,11 @@ class Mischief:
             )
 
     async def cancel_one(self) -> None:
-        """Somebody stops a job for good."""
+        """Cancel a job, as a user would."""
         await self._ask(CANCELLED, Event.CANCEL)
 
     async def turn_everybody_away(self) -> None:
-        """The portal is unpaid, closed to us, suspended or in maintenance for a short time."""
+        """Make the portal unpaid, closed to us, suspended or under maintenance for a short time."""
         how, away_s = self.chance.choice(_TURNED_AWAY), self.chance.uniform(0.5, 3.0)
         async with self._turned_away:
             await self.portal.behave(**how)
@@ -247,15 +247,15 @@ class Mischief:
             await self.portal.behave(**_HEALTHY)
 
     async def list_a_stranger(self) -> None:
-        """One answer lists a contact that nobody asked for."""
+        """Let one answer list a contact that was not in the request."""
         await self.portal.misbehave({"fault": "foreign_id", "next_calls": 1})
 
     async def log_out_everywhere(self) -> None:
-        """No token is valid any more."""
+        """Invalidate every token."""
         await self.portal.log_out_everywhere()
 
     async def heal(self) -> None:
-        """Be the person who puts things right and resumes what a fault has stopped, a few seconds later each time."""
+        """Fix faults as a user would, and resume what they have stopped, a few seconds later each time."""
         while True:
             await asyncio.sleep(3.0)
             for job_id in self.jobs:
@@ -267,8 +267,8 @@ class Mischief:
         if job.state in {State.PAUSED, State.PAUSING}:
             await self._ask(job_id, Event.RESUME)
         elif job.state_reason and job.state_reason.startswith("portal_"):
-            # Another job met the fault and may have ended since: whoever looks after this one has to say that all is
-            # well again.
+            # Another job met the fault and may have ended since, so the user of this job has to say that all is well
+            # again.
             if job.state is State.CANCELLING:
                 await self._ask(job_id, Event.CANCEL)
             else:
@@ -276,6 +276,6 @@ class Mischief:
                 await self._ask(job_id, Event.RESUME)
 
     async def _ask(self, job_id: str, event: Event) -> None:
-        # It may have ended, somebody may have been faster, or Redis died under it: then the next look asks again.
+        # It may have ended, someone may have been faster, or Redis may have died: then the next round tries again.
         with contextlib.suppress(IllegalMove, RedisError):
             await control(self.redis, job_id, event, by="chaos")

@@ -15,7 +15,7 @@ MAX_CONCURRENCY = 8
 BURST = 2
 REQUEST_TIMEOUT_S = 2.0
 
-#: The latest that a call of the portal may still commit after its caller has been sent away.
+#: How long the portal may still take to commit a call after it has turned its caller away.
 LATEST_COMMIT_S = 7.0
 
 _CONFIGURATION = """\
@@ -34,7 +34,7 @@ batch_size_max = 60
 request_timeout_s = {timeout_s}
 backoff_base_s = 0.2
 backoff_max_s = 3.0
-# Injected faults strike everybody: a campaign of this kind has to retry a lot, and may lose many contacts in a row.
+# Injected faults strike everywhere: such a campaign has to retry a lot, and may lose many contacts in a row.
 retry_share = 0.5
 failure_threshold = 1.0
 
@@ -52,11 +52,11 @@ class Plan:
     """One run.
 
     Attributes:
-        ids: contact IDs on the lists, 1 to `ids`; some more exist that no list names.
+        ids: contact IDs on the lists, 1 to `ids`; a few more exist that are on no list.
         minutes: how long faults are injected.
         workers: worker processes.
         seed: decides the world, the faults and their moments.
-        fault_rate: probability, 0 to 1, with which each of the portal's faults strikes a deletion.
+        fault_rate: probability, 0 to 1, that each of the portal's faults strikes a deletion.
     """
 
     ids: int
@@ -67,16 +67,16 @@ class Plan:
 
     @property
     def requests_per_second(self) -> float:
-        """A ceiling with which the lists last about as long as the faults: a call settles some 18 contacts."""
+        """A ceiling at which the lists last about as long as the faults: a call settles some 18 contacts."""
         return round(min(max(self.ids / (self.minutes * 60) / 18, 4.0), 60.0), 1)
 
     @property
     def bystanders(self) -> int:
-        """Contacts that no list names, with the IDs after `ids`."""
+        """The number of contacts that are on no list; their IDs follow `ids`."""
         return max(self.ids // 50, 10)
 
     def world(self) -> dict[str, int]:
-        """Options of the simulator."""
+        """Return the simulator's options."""
         return {
             "--contacts": self.ids + self.bystanders,
             "--read-only": self.ids // 100,
@@ -90,7 +90,7 @@ class Plan:
         }
 
     def lists(self) -> dict[str, BitMap]:
-        """The jobs: two whose contacts alternate, two that overlap (one with more than a segment), one to cancel."""
+        """Return the jobs: two whose contacts alternate, two that overlap (one exceeds a segment), one to cancel."""
 
         def span(start: float, end: float, step: int = 1, offset: int = 0) -> BitMap:
             return BitMap(range(1 + round(self.ids * start) + offset, 1 + round(self.ids * end), step))
@@ -104,7 +104,7 @@ class Plan:
         }
 
     def configuration(self, redis_url: str, portal_url: str) -> str:
-        """The workers' configuration file."""
+        """Return the workers' configuration file."""
         return _CONFIGURATION.format(
             redis=redis_url,
             portal=portal_url,
@@ -116,7 +116,7 @@ class Plan:
         )
 
     def faults(self) -> list[dict[str, Any]]:
-        """The rules of the portal's misbehaviour that hold all the time."""
+        """Return the rules of the portal's misbehaviour that apply all the time."""
         return list(_faults(self.fault_rate))
 
 
@@ -140,7 +140,7 @@ def _faults(rate: float) -> Iterator[dict[str, Any]]:
     yield {"fault": "throttle", "rate": rate / 10}
     yield {"fault": "throttle", "retry_after_s": 1, "rate": rate / 20}
     yield {"fault": "throttle", "retry_after_s": 1, "retry_after_form": "date", "rate": rate / 20}
-    # Look-ups fail as well, though not so often: what nobody can look up stays undecided and is given up in the end.
+    # Look-ups fail as well, but less often: what cannot be looked up stays undecided and is given up in the end.
     for read_fault in ("reset", "html", "hang", "forbidden", "cut", "wrong_count"):
         yield {"fault": read_fault, "calls": ["look_up"], "rate": rate / 3}
     yield {"fault": "error", "status": 500, "calls": ["look_up"], "rate": rate / 3}
@@ -148,7 +148,7 @@ def _faults(rate: float) -> Iterator[dict[str, Any]]:
 
 
 def label(rule: dict[str, Any]) -> str:
-    """What a table calls a rule of the simulator."""
+    """Return the name of a simulator's rule in the tables."""
     parts = [rule["fault"]]
     if rule["fault"] == "error":
         parts.append(str(rule["status"]))
@@ -159,5 +159,5 @@ def label(rule: dict[str, Any]) -> str:
     if rule["retry_after_s"] is not None:
         parts.append(f"Retry-After as {rule['retry_after_form']}")
     if rule["calls"] != ["delete"]:
-        parts.append("of a look-up")
+        parts.append("(look-up)")
     return " ".join(parts)

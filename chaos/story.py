@@ -29,10 +29,10 @@ from simulator.chance import seeded
 from simulator.client import connect as connect_to_simulator
 from worker.drain import cancel
 
-#: A job of which nothing has changed for so long, with nobody disturbing it, is stuck.
+#: A job in which nothing changes for this long, while nothing disturbs it, is stuck.
 _STUCK_AFTER_S = 120.0
 
-#: How long the jobs may take to end at all once nothing disturbs them.
+#: How long the jobs may take to end once nothing disturbs them.
 _END_WITHIN_S = 1200.0
 
 _TELL_EVERY_S = 15.0
@@ -40,7 +40,7 @@ _TELL_EVERY_S = 15.0
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a run came to."""
+    """The result of a run."""
 
     verdict: Verdict
     problems: list[str]
@@ -64,7 +64,7 @@ class Story:
     """One run.
 
     Args:
-        plan: what is to happen.
+        plan: what happens.
         directory: keeps Redis' data, the configuration and the logs.
     """
 
@@ -138,7 +138,7 @@ class Story:
         )
 
     async def _let_end(self, watch: Watch, redis: Redis) -> list[str]:
-        """Wait until every job has ended; gives what is wrong if they do not."""
+        """Wait until every job has ended; return what is wrong if they do not."""
         watch.moved_s = time.monotonic()
         end_s = watch.moved_s + _END_WITHIN_S
         while not watch.all_ended:
@@ -147,7 +147,7 @@ class Story:
             if now_s - watch.moved_s > _STUCK_AFTER_S or now_s > end_s:
                 facts = await state_of(redis, watch.jobs)
                 (self.directory / "stuck.json").write_text(json.dumps(facts, indent=2))
-                return [f"stuck: {watch.where()}; what Redis holds of them is in stuck.json"]
+                return [f"stuck: {watch.where()}; what Redis holds about them is in stuck.json"]
         return []
 
     def _note(self, what: str) -> None:
@@ -184,11 +184,11 @@ async def _unless_failed(work: Any, helpers: list["asyncio.Task[None]"]) -> Any:
                 helper.result()
         return await task
     finally:
-        await cancel(task)  # whoever ends the run must not meet somebody who starts its processes again
+        await cancel(task)  # while the run is being ended, nothing may restart its processes
 
 
 async def leftovers(redis: Redis, job_ids: list[str]) -> list[str]:
-    """Give what is left in Redis of jobs that have ended, and should not be."""
+    """Return what Redis should no longer hold of jobs that have ended."""
     found, suspects = [], [keys.claims(PORTAL), keys.active(PORTAL), keys.waiting(PORTAL)]
     for job_id in job_ids:
         suspects += [keys.items(job_id), keys.due_put(job_id), keys.due_look_up(job_id)]
@@ -199,7 +199,7 @@ async def leftovers(redis: Redis, job_ids: list[str]) -> list[str]:
 
 
 async def state_of(redis: Redis, job_ids: list[str]) -> dict[str, str]:
-    """Everything that Redis holds of the jobs and their portal but the contact IDs, for a post-mortem."""
+    """Return everything that Redis holds about the jobs and their portal except contact IDs, for a post-mortem."""
     hashes = [keys.portal(PORTAL), keys.claims(PORTAL)]
     hashes += [key(job_id) for job_id in job_ids for key in (keys.job, keys.items)]
     zsets = [keys.active(PORTAL), keys.waiting(PORTAL), keys.leases(PORTAL), keys.QUEUE, keys.WORKERS]

@@ -11,16 +11,16 @@ from chaos.plan import CANCELLED
 from jobs.ledger.rows import Rows
 from jobs.words.outcomes import Code, Outcome
 
-#: Clocks of two processes on one machine, and the moment between looking and recording, seconds.
+#: Tolerance for the clocks of two processes on one machine, and the time between looking and recording, seconds.
 _SLACK_S = 2.0
 
-#: So many examples of each disagreement are told.
+#: How many examples of each disagreement are reported.
 _EXAMPLES = 5
 
 
 @dataclass
 class Ledger:
-    """What one job's ledger says: the contact IDs by code, when each was decided (Unix ms), and the attempts."""
+    """The content of one job's ledger: the contact IDs by code, when each was decided (Unix ms), and the attempts."""
 
     by_code: dict[Code, BitMap] = field(default_factory=lambda: defaultdict(BitMap))
     at_ms: dict[int, int] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Ledger:
 
     @classmethod
     def read(cls, segments: Iterable[Rows]) -> "Ledger":
-        """Take a whole ledger."""
+        """Read a whole ledger."""
         ledger = cls()
         for rows in segments:
             for contact_id, (code, attempts, _, at_ms) in zip(rows.ids, rows.facts(), strict=True):
@@ -38,16 +38,16 @@ class Ledger:
         return ledger
 
     def of(self, outcome: Outcome) -> BitMap:
-        """The contact IDs with this outcome, whatever the reason."""
+        """Return the contact IDs with this outcome, whatever the reason."""
         return BitMap.union(BitMap(), *(ids for code, ids in self.by_code.items() if code.outcome is outcome))
 
 
 @dataclass
 class Verdict:
-    """What came of the comparison.
+    """The result of the comparison.
 
     Attributes:
-        counts: contacts per outcome and per kind of noteworthy fate.
+        counts: contacts per outcome, and per noteworthy fate.
         disagreements: what is wrong, each with examples; empty when ledger and portal agree.
     """
 
@@ -93,10 +93,10 @@ class _Case:
     ledger: Ledger
     others: list[Ledger]
     unsent: BitMap
-    """Contacts of which some job has marked an attempt that never arrived at the portal."""
+    """Contacts with an attempt that some job has marked, but that never arrived at the portal."""
 
     def claimed_by_others(self) -> BitMap:
-        """Contacts of which another job's ledger says that it deleted them, or that it may have."""
+        """Return the contacts that, according to another job's ledger, that job deleted or may have deleted."""
         claims = (Outcome.DELETED, Outcome.PRESUMED_DELETED, Outcome.FAILED)
         return BitMap.union(BitMap(), *(other.of(outcome) for other in self.others for outcome in claims))
 
@@ -125,7 +125,7 @@ def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
     verdict.counts["presumed: really deleted by us"] += len(presumed & deleted)
     verdict.counts["presumed: was never there, or never visible"] += len(presumed - deleted)
     verdict.counts["presumed: answered, and the worker was killed or cut off"] += len(sent_without_doubt)
-    verdict.counts["presumed: marked as sent, and the worker died before"] += len(presumed - sets["sent"])
+    verdict.counts["presumed: marked as sent, but the worker died first"] += len(presumed - sets["sent"])
 
     not_found = of[Outcome.NOT_FOUND]
     verdict.refuse(f"{job_id}: not found, and still visible", not_found & visible)
@@ -139,12 +139,12 @@ def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
     skipped = of[Outcome.SKIPPED]
     verdict.refuse(f"{job_id}: skipped, and sent", skipped & sets["sent"])
     if job_id != CANCELLED:
-        verdict.refuse(f"{job_id}: skipped, and nobody cancelled it", skipped)
+        verdict.refuse(f"{job_id}: skipped, although the job was not cancelled", skipped)
     _judge_failed(verdict, case, truth)
 
 
 def _judge_failed(verdict: Verdict, case: _Case, truth: Evidence) -> None:
-    """Who is given up may be gone by now: by a late commit, or because no look-up came through. Nobody else may."""
+    """Judge the contacts given up: they may be gone only by a late commit, or because no look-up got through."""
     failed = case.ledger.of(Outcome.FAILED)
     verdict.counts["failed: poisoned"] += len(failed & truth.sets["poisoned"])
     verdict.counts["failed: too many faults in a row"] += len(failed - truth.sets["poisoned"] - truth.sets["deleted"])
@@ -157,7 +157,7 @@ def _judge_failed(verdict: Verdict, case: _Case, truth: Evidence) -> None:
         elif truth.seen_gone(contact_id, decided_s - _SLACK_S):
             known.add(contact_id)
         else:
-            verdict.counts["failed: deleted, and no look-up came through"] += 1
+            verdict.counts["failed: deleted, and no look-up got through"] += 1
     verdict.refuse(f"{case.job_id}: failed, although a look-up had shown that it is gone", known)
 
 

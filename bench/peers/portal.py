@@ -4,7 +4,7 @@ import aiohttp
 
 
 def open_session(portal_url: str, concurrency: int) -> aiohttp.ClientSession:
-    """A session that holds as many connections as there are calls in flight."""
+    """Open a session that holds as many connections as there are calls in flight."""
     return aiohttp.ClientSession(portal_url, connector=aiohttp.TCPConnector(limit=concurrency))
 
 

@@ -17,8 +17,8 @@ _ENQUEUE_AT_ONCE = 32
 class _Queue(RedisQueue):  # type: ignore[misc, unused-ignore]  # without the extra `bench`, SAQ has no types
     """A queue that is never swept.
 
-    A worker sweeps at its start. It takes a job that was popped, but is not marked as active yet, for a stuck one, and
-    runs it twice. Nothing gets stuck in a run of the benchmark, so there is nothing to sweep.
+    A worker sweeps when it starts. It mistakes a job that has been popped but not yet marked as active for a stuck one,
+    and runs it twice. Nothing gets stuck in a run of the benchmark, so there is nothing to sweep.
     """
 
     async def sweep(self, lock: int = 60, abort: float = 5.0) -> list[str]:  # noqa: ARG002  # as SAQ calls it
@@ -38,7 +38,7 @@ async def enqueue(load: Load) -> None:
 
 
 async def is_finished(load: Load) -> bool:
-    """Whether SAQ counts no incomplete job."""
+    """Check whether SAQ counts no incomplete jobs."""
     queue = _queue(load)
     await queue.connect()
     incomplete = await queue.count("incomplete")
@@ -47,7 +47,7 @@ async def is_finished(load: Load) -> bool:
 
 
 async def delete_batch(ctx: Any, *, contact_ids: list[int]) -> list[int]:
-    """The job: one PUT; its result is the list of deleted IDs."""
+    """Run as the job: one PUT, which returns the deleted IDs."""
     return await delete(ctx["session"], contact_ids)
 
 

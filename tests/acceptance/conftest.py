@@ -1,4 +1,4 @@
-"""What tests of the program as its users have it share: real processes, a real Redis, a simulated portal."""
+"""What tests of the program as users have it share: real processes, a real Redis, a simulated portal."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tests.support.portal_process import Portal, portal_process
 
 @pytest.fixture
 def redis_server(server: EmbeddedServer) -> str:
-    """The address of a Redis that is empty."""
+    """Return the address of an empty Redis."""
     with contextlib.closing(sync_redis.Redis.from_url(server.url.get_secret_value())) as client:
         client.flushall()
     return server.url.get_secret_value()
@@ -24,7 +24,7 @@ def redis_server(server: EmbeddedServer) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path, redis_server: str) -> Iterator[Home]:
-    """A user's working directory. Whatever was started there is ended with the test."""
+    """Set up a user's working directory, and end whatever was started there with the test."""
     home = Home(tmp_path, redis_server)
     yield home
     for process in home.running:
@@ -42,6 +42,6 @@ def portal() -> Iterator[Callable[..., Portal]]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser for all tests of a module."""
+    """Start a browser for all tests of a module."""
     with chromium() as browser:
         yield browser

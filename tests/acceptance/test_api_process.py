@@ -1,4 +1,4 @@
-"""`crm-sweep api` as a process, beside a worker and a portal: what other services and their operators see of it."""
+"""`crm-sweep api` as a process, with a worker and a portal: what other services and their operators see of it."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def log_of(home: Home, command: str, number: int) -> str:
 
 
 def started(home: Home, *options: str) -> str:
-    """Start an API and give its address once it listens."""
+    """Start an API, and return its address once it listens."""
     number = len(home.running)
     process = home.start("api", "--port", "0", *options)
     until(lambda: "listening on " in log_of(home, "api", number) or process.poll() is not None)
@@ -36,7 +36,7 @@ def started(home: Home, *options: str) -> str:
 
 
 def call(url: str, body: bytes | None = None, method: str | None = None, **headers: str) -> tuple[int, Any]:
-    """Send a request with the key, and give status and JSON."""
+    """Send a request with the key; return the status and the JSON."""
     headers = {"Authorization": f"Bearer {KEY}", **{name.replace("_", "-"): value for name, value in headers.items()}}
     request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - our own server
     try:
@@ -47,7 +47,7 @@ def call(url: str, body: bytes | None = None, method: str | None = None, **heade
             return error.code, json.loads(error.read())
 
 
-def test_a_service_hands_in_a_list_and_polls_until_it_is_done(home: Home, portal: Callable[..., Portal]) -> None:
+def test_a_service_submits_a_list_and_polls_until_it_is_done(home: Home, portal: Callable[..., Portal]) -> None:
     crm = portal("--contacts", "300")
     home.configure(main={"url": crm.url}, more=KEYS)
     url = started(home)

@@ -1,6 +1,6 @@
 """The API against its own document: schemathesis with all its checks, a real worker and a simulated portal behind it.
 
-By default a bounded run with a fixed seed. `SCHEMA_EXAMPLES=500 SCHEMA_SEED=7` makes it longer, and another one.
+By default a bounded run with a fixed seed. `SCHEMA_EXAMPLES=500 SCHEMA_SEED=7` makes it a longer and different one.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ from tests.support.schema_hooks import STREAMED
 ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
 
-#: Test cases per operation in the phase of random ones; the other phases depend on the document alone. Without keys a
-#: quarter of them: the seed is the same, so the others would be sent twice, and that the answer is the same without a
-#: key shows in the first ones.
+#: Test cases per operation in the phase of random ones; the other phases depend only on the document. Without keys, a
+#: quarter of them: the seed is the same, so the others would be sent twice, and the first ones already show that the
+#: answer is the same without a key.
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "80"))
 EXAMPLES_WITHOUT_KEYS = max(1, EXAMPLES // 4)
 SEED = int(os.environ.get("SCHEMA_SEED", "1"))
@@ -45,12 +45,12 @@ scopes = ["read", "submit", "control"]
 
 @dataclass(frozen=True)
 class Service:
-    """The API as a process, with all that belongs to it.
+    """The API as a process, with everything that belongs to it.
 
     Attributes:
         home: where it runs.
         url: its address.
-        key: what it wants, if anything.
+        key: what it requires, if anything.
     """
 
     home: Home
@@ -58,11 +58,11 @@ class Service:
     key: str | None
 
     def get(self, path: str) -> Any:
-        """Ask for a document."""
+        """Get a document."""
         return self._ask("GET", path)
 
     def send(self, method: str, path: str, document: object) -> Any:
-        """Send a document, and give the answer."""
+        """Send a document, and return the answer."""
         return self._ask(method, path, json.dumps(document).encode())
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
@@ -74,7 +74,7 @@ class Service:
 
 @pytest.fixture(params=[None, KEY], ids=["without keys", "with keys"])
 def service(request: pytest.FixtureRequest, home: Home, portal: Callable[..., Portal]) -> Iterator[Service]:
-    """API, worker and portal; another portal cannot be reached."""
+    """Run API, worker and portal; a second portal cannot be reached."""
     key: str | None = request.param
     home.configure(
         more=f"[api]\nmax_body_mb = 1\n{KEYS if key else ''}",
@@ -94,7 +94,7 @@ def service(request: pytest.FixtureRequest, home: Home, portal: Callable[..., Po
 
 
 def try_all(service: Service) -> tuple[int, str, list[dict[str, Any]]]:
-    """Run schemathesis; give its exit code, what it says, and every request with its answer."""
+    """Run schemathesis; return its exit code, its output, and every request with its answer."""
     config = service.home.directory / "schemathesis.toml"
     settings = Path(__file__).with_name("schemathesis.toml").read_text()
     config.write_text(settings + (f'\n[auth.openapi.key]\nbearer = "{service.key}"\n' if service.key else ""))
@@ -120,14 +120,14 @@ def try_all(service: Service) -> tuple[int, str, list[dict[str, Any]]]:
 def test_every_answer_is_as_documented(service: Service) -> None:
     code, said, entries = try_all(service)
     assert code == 0, said[-20_000:]
-    # It has been inside, by every way in.
+    # It did get in, by every way in.
     accepted = {
         entry["request"]["postData"]["mimeType"]
         for entry in entries
         if entry["response"]["status"] in {200, 202} and "postData" in entry["request"]
     }
     assert accepted >= {"application/json", *STREAMED}
-    # And after all that it does its work.
+    # And after all that, it still works.
     service.send("PATCH", "/v1/portals/main", {"requests_per_second": None, "max_concurrency": None})
     job = service.send("POST", "/v1/jobs", {"portal": "main", "contact_ids": [99_999], "priority": "urgent"})
     until(lambda: service.get(f"/v1/jobs/{job['id']}")["state"] == "completed")
@@ -149,12 +149,12 @@ def test_the_document_is_openapi(service: Service) -> None:
     assert ("security" in str(document)) == bool(service.key)
 
 
-#: The schema of the specification leaves schemas in documents to the dialect: they are looked at one by one.
+#: The schema of the specification leaves schemas in documents to the dialect: they are checked one by one.
 OPENAPI = jsonschema_rs.validator_for(OPENAPI_31)
 
 
 def walk(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Give every object in a document, with its place."""
+    """Yield every object in a document, with its place."""
     if isinstance(value, dict):
         yield where, value
     for name, inner in (
@@ -164,7 +164,7 @@ def walk(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
 
 
 def resolve(document: dict[str, Any], reference: str) -> Any:
-    """Give what a reference within the document means."""
+    """Return what a reference within the document points to."""
     found: Any = document
     for name in reference.removeprefix("#/").split("/"):
         found = found[name]

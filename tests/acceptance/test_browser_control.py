@@ -1,4 +1,4 @@
-"""Steering in a real browser: what a button asks for happens, and shows without loading the page again."""
+"""Steering in a real browser: what a button asks for happens, and shows without a reload."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ def ids(count: int) -> str:
     return "".join(f"{contact_id}\n" for contact_id in range(1, count + 1))
 
 
-#: Slow enough to be stopped on its way.
+#: Slow enough to be stopped along the way.
 SLOW = {"requests_per_second": 5.0, "max_concurrency": 1, "batch_size_start": 10, "batch_size_max": 10}
 
 
@@ -115,7 +115,7 @@ def test_the_id_is_copied(browser: Browser, home: Home, portal: Callable[..., Po
     with site(home, browser, workers=False, main={"url": crm.url}) as running:
         page = running.visit(permissions=["clipboard-read", "clipboard-write"])
         job_id = submit(page, ids(10), 10)
-        page.evaluate("window.setTimeout = () => 0")  # the button says so for a moment: let it last
+        page.evaluate("window.setTimeout = () => 0")  # the button says so only for a moment: make it last
         page.get_by_role("button", name="Copy").click()
         expect(page.get_by_role("button", name="Copied")).to_be_visible()
         assert page.evaluate("navigator.clipboard.readText()") == job_id

@@ -1,4 +1,4 @@
-"""What another site in the same browser can do to somebody who is logged in: link to the page, and nothing else."""
+"""What another site in the same browser can do to a user who is logged in: link to the page, and nothing else."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from tests.support.portal_process import Portal
 
 
 def elsewhere(page: Page, html: str) -> Page:
-    """Open another site in the browser that a page is open in."""
+    """Open another site in the browser of a page."""
     other = page.context.new_page()
     other.route("http://elsewhere.example/", lambda route: route.fulfill(body=html, content_type="text/html"))
     other.goto("http://elsewhere.example/")

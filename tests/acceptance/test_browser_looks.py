@@ -1,4 +1,4 @@
-"""Every screen, in light and dark, wide and narrow: accessible, nothing too wide, nothing a browser complains of."""
+"""Every screen, in light and dark, wide and narrow: accessible, nothing too wide, nothing a browser complains about."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ LONG = "a-label-without-any-blank-" * 7
 
 
 def check_screen(page: Page) -> None:
-    """Look at a screen wide and narrow."""
+    """Check a screen wide and narrow."""
     for width in (1180, 360):
         page.set_viewport_size({"width": width, "height": 740})
         check_accessible(page)

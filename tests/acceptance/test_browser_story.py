@@ -54,7 +54,7 @@ def test_from_the_log_in_to_the_ledger(browser: Browser, home: Home, portal: Cal
         expect(page.locator("#announce")).to_have_text("Completed.")
         expect(page.get_by_role("button", name="Pause")).to_have_count(0)
         expect(page.locator(".plot")).to_have_count(3)
-        assert page.evaluate("window.neverLoadedAgain"), "it was watched to its end without loading again"
+        assert page.evaluate("window.neverLoadedAgain"), "it was watched to its end without a reload"
         job_id = page.locator("#job-id").inner_text()
 
         page.get_by_role("link", name="Ledger").click()
@@ -121,7 +121,7 @@ def test_with_the_keyboard_alone(browser: Browser, home: Home, portal: Callable[
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Press Tab until something of this name has the focus, and shows it."""
+    """Press Tab until something with this name has the focus, and shows it."""
     for _ in range(40):
         page.keyboard.press("Tab")
         focused = page.evaluate(
@@ -132,14 +132,14 @@ def tab_to(page: Page, name: str) -> None:
                 return [label.trim(), style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2];
             }"""
         )
-        assert focused[1], f"the focus on {focused[0]!r} does not show"
+        assert focused[1], f"the focus on {focused[0]!r} is not visible"
         if focused[0].startswith(name):
             return
     pytest.fail(f"the keyboard does not reach {name!r}")
 
 
 def test_without_scripts(browser: Browser, home: Home, portal: Callable[..., Portal]) -> None:
-    """Forms are sent and pages show what there is; only nothing moves by itself."""
+    """Forms are sent and pages show what there is, but nothing updates on its own."""
     crm = portal("--contacts", 30)
     with site(home, browser, workers=False, main={"url": crm.url}) as running:
         page = running.visit(java_script_enabled=False)

@@ -1,4 +1,4 @@
-"""What the world around us puts in the way: other services' variables, companies' proxies, files of other editors."""
+"""What the surroundings put in the way: other services' variables, companies' proxies, files from other editors."""
 
 import json
 import select
@@ -19,7 +19,7 @@ MakeProxy = Callable[..., str]
 ROOT = Path(__file__).parents[2]
 PASSWORD = "hush-proxy-77"
 
-#: What Kubernetes says of services called crm-sweep, crm-sweep-api and crm-sweep-redis.
+#: What Kubernetes says about services called crm-sweep, crm-sweep-api and crm-sweep-redis.
 LINKS = {
     "CRM_SWEEP_SERVICE_HOST": "10.96.0.10",
     "CRM_SWEEP_SERVICE_PORT": "80",
@@ -40,7 +40,7 @@ LINKS = {
 
 @pytest.fixture
 def proxy() -> Iterator[MakeProxy]:
-    """Start proxies in processes of their own, and give their addresses: `proxy("user:password")`."""
+    """Start proxies in processes of their own, and return their addresses: `proxy("user:password")`."""
     with ExitStack() as stack:
 
         def start(*credentials: str) -> str:
@@ -62,7 +62,7 @@ def proxy() -> Iterator[MakeProxy]:
 
 
 def about_portal(home: Home, name: str, **environment: str) -> tuple[int, list[str]]:
-    """What `check` says of a portal: its exit code, and each finding with its level."""
+    """Return what `check` says about a portal: its exit code, and each finding with its level."""
     result = home.cli("check", "--json", env=environment)
     assert PASSWORD not in result.stdout + result.stderr
     findings = json.loads(result.stdout)["findings"]

@@ -76,7 +76,7 @@ def test_results_of_no_job_leave_an_older_file_alone(home: Home) -> None:
 def test_redis_that_is_away_is_exit_code_5_without_its_password(home: Home) -> None:
     home.configure(redis="redis://:hush-hush@127.0.0.1:9/0", main={"url": "http://127.0.0.1:9"})
     commands = ("submit", home.ids(1), "--portal", "main"), ("worker",)
-    # Side by side: each is patient for some seconds.
+    # In parallel: each keeps trying for some seconds.
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda arguments: home.cli(*arguments), commands))
     for result in results:

@@ -18,14 +18,14 @@ JOB_KEYS = [
     "id", "portal", "label", "state", "state_reason", "created_at", "started_at", "finished_at", "total", "duplicates",
     "counts", "progress", "contacts_per_second", "eta_s", "requests", "last_error",
 ]  # fmt: skip
-#: More than are deleted before the last command of a test has started, on however slow a machine.
+#: More than are deleted before the last command of a test has started, however slow the machine.
 MANY = 20_000
 OUTCOMES = ["pending", "deleted", "presumed_deleted", "not_found", "refused", "failed", "protected", "skipped"]
 
 
 @pytest.fixture
 def queued(home: Home) -> Home:
-    """A home whose portal nobody works on."""
+    """Set up a home whose portal has no worker."""
     home.configure(main={"url": "http://127.0.0.1:9"}, other={"url": "http://127.0.0.1:9"})
     return home
 

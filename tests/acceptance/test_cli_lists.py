@@ -1,4 +1,4 @@
-"""Every form of FILE through the command line, what is refused, and who has to agree."""
+"""Every form of FILE on the command line, what is refused, and when the user has to agree."""
 
 import gzip
 import json
@@ -16,12 +16,12 @@ IDS = (3, 7, 2147483647)
 
 @pytest.fixture
 def queued(home: Home) -> Home:
-    """A home whose portal nobody works on."""
+    """Set up a home whose portal has no worker."""
     home.configure(main={"url": "http://127.0.0.1:9"})
     return home
 
 
-#: Either its second row goes over two lines, or a quote mark is an inch mark and 5 is a contact as well.
+#: Either its second row spans two lines, or a quote mark is an inch mark and 5 is a contact as well.
 AMBIGUOUS = 'id,note\n3,"5 inch\n5,7 inch"\n7,ok\n2147483647,ok\n'
 
 FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -142,11 +142,11 @@ def test_on_a_terminal_a_list_that_may_be_cut_off_is_asked_about(queued: Home, t
     code_given, seen, _ = typed_at_a_terminal(queued, file, typed)
     assert "was the list cut off?" in seen
     assert code_given == code
-    assert queued.cli("submit", file, "--portal", "main").code == 0, "a script is told, and goes on"
+    assert queued.cli("submit", file, "--portal", "main").code == 0, "a script is warned, and goes on"
 
 
 def typed_at_a_terminal(queued: Home, file: str, typed: str) -> tuple[int, str, str]:
-    """Submit a list and answer the question; gives the exit code, what the terminal showed, and standard output."""
+    """Submit a list and answer the question; return the exit code, what the terminal showed, and standard output."""
     mine, theirs = pty.openpty()
     process = subprocess.Popen(
         [PROGRAM, "submit", file, "--portal", "main"],

@@ -1,4 +1,4 @@
-"""What a command has done is told as done, also where its output cannot be written."""
+"""What a command has done is reported as done, even if its output cannot be written."""
 
 import json
 import os
@@ -19,15 +19,15 @@ FULL, CLOSED, GONE = ">/dev/full", ">&-", "| true"
 
 @pytest.fixture
 def queued(home: Home) -> Home:
-    """Jobs can be queued, and nobody works on them."""
+    """Set up a home where jobs can be queued, but no worker runs."""
     home.configure(main={"url": "http://127.0.0.1:9"})
     return home
 
 
 def shell(home: Home, command: str, where: str) -> Result:
-    """Run a command with its standard output somewhere else; a pipe's exit code is that of the command."""
+    """Run a command with its standard output redirected; a pipe's exit code is that of the command."""
     if where == GONE:
-        # The reader is gone for certain before the first byte is written.
+        # The reader is certain to be gone before the first byte is written.
         reading, writing = os.pipe()
         os.close(reading)
         done = subprocess.run(
@@ -88,7 +88,7 @@ def test_limits_that_are_set_are_told_as_set(queued: Home, where: str, form: str
 
 
 @pytest.mark.parametrize("command", ["status {} --json", "list", "results {}"])
-def test_a_look_that_cannot_be_written_is_no_bad_usage(queued: Home, command: str) -> None:
+def test_a_view_that_cannot_be_written_is_not_bad_usage(queued: Home, command: str) -> None:
     job_id = queued.submit("main", *range(1, 20_001))
     result = shell(queued, command.format(job_id), FULL)
     assert result.code == 1
@@ -101,7 +101,7 @@ def test_results_on_a_full_disk_leave_an_older_file_alone(queued: Home) -> None:
     job_id = queued.submit("main", *range(1, 20_001))
     assert shell(queued, f"results {job_id} -o /dev/full", "").code == 1
     queued.write("out.csv", "precious")
-    # A limit on the size of files is what a full disk is, on any machine and for any user.
+    # A limit on the size of files acts like a full disk, on any machine and for any user.
     process = subprocess.Popen(
         [PROGRAM, "results", job_id, "-o", "out.csv"],
         stdin=subprocess.DEVNULL,
@@ -132,7 +132,7 @@ def test_a_run_that_is_done_is_told_as_done_and_the_same_command_writes_its_repo
     again = home.cli(*command.split(), "--report", "/dev/full")
     assert again.code == 1
     assert "is completed; /dev/full cannot be written: No space left on device" in again.stderr
-    assert "deleted" in again.stdout, "the summary is there at least"
+    assert "deleted" in again.stdout, "at least the summary is there"
     assert home.cli(*command.split(), "--report", "out.csv").code == 0
     assert crm.summary()["calls"] == calls
     assert len(ledger_of(home.directory / "out.csv")["deleted"]) == 20

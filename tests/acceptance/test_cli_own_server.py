@@ -1,4 +1,4 @@
-"""`crm-sweep run` and its own server: killed, frozen, out of room, in the middle of the work."""
+"""`crm-sweep run` and its own server: killed, frozen or out of disk space in the middle of the work."""
 
 import os
 import resource
@@ -19,12 +19,12 @@ MakePortal = Callable[..., Portal]
 
 
 def server_of(home: Home) -> int:
-    """The process ID of the server of `run`; 0 while it is being written down."""
+    """Return the process ID of `run`'s server; 0 while it is being written."""
     return int((home.directory / ".crm-sweep/valkey.pid").read_text() or 0)
 
 
 def started(home: Home, crm: Portal) -> tuple["subprocess.Popen[bytes]", tuple[str, ...]]:
-    """A run that has deleted something, and its command."""
+    """Start a run; once it has deleted something, return it and its command."""
     home.configure(more="[worker]\nlease_ttl_s = 2", main={"url": crm.url} | SLOW_SETTINGS)
     command = ("run", home.ids(*range(1, 1801)), "--portal", "main", "--yes", "--report", "out.csv")
     process = home.start(*command)
@@ -53,9 +53,7 @@ def test_its_server_is_started_again_whenever_it_is_killed_and_the_ledger_is_tru
     assert not leftovers(home.directory)
 
 
-def test_a_server_that_ends_again_and_again_is_given_up_and_the_same_command_carries_on(
-    home: Home, portal: MakePortal
-) -> None:
+def test_a_server_that_keeps_ending_is_given_up_and_the_same_command_carries_on(home: Home, portal: MakePortal) -> None:
     crm = portal(*SLOW)
     process, command = started(home, crm)
     killed = {0}
@@ -71,9 +69,7 @@ def test_a_server_that_ends_again_and_again_is_given_up_and_the_same_command_car
     assert_true(home.directory / "out.csv", crm, BitMap(range(1, 1801)))
 
 
-def test_a_disk_without_room_ends_it_with_the_reason_and_the_same_command_carries_on(
-    home: Home, portal: MakePortal
-) -> None:
+def test_a_full_disk_ends_it_with_the_reason_and_the_same_command_carries_on(home: Home, portal: MakePortal) -> None:
     crm = portal(*SLOW)
     process, command = started(home, crm)
     # A limit on the size of files makes every further write fail, as a full disk does, on any machine and for any user.

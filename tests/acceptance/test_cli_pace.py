@@ -15,7 +15,7 @@ MakePortal = Callable[..., Portal]
 
 @pytest.fixture
 def queued(home: Home) -> Home:
-    """A home whose portals nobody works on."""
+    """Set up a home whose portals have no worker."""
     home.configure(main={"url": "http://127.0.0.1:9"}, other={"url": "http://127.0.0.1:9"})
     return home
 

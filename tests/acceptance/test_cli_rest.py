@@ -1,4 +1,4 @@
-"""A portal that asks for a rest of a day, as whoever runs a cleanup meets it."""
+"""A portal that asks for a rest of a day, as a user who runs a cleanup sees it."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""`crm-sweep run`: one shot without any server, interrupted and killed in between."""
+"""`crm-sweep run`: a single command without a server, interrupted and killed along the way."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ def test_deletes_a_list_and_writes_the_ledger(home: Home, portal: MakePortal) ->
     assert crm.contacts("deleted").max() <= 250
     assert "completed" in result.stdout
     assert "3 duplicates" in result.stdout
-    # Sorted, with a header, and nothing left beside it.
+    # Sorted, with a header, and no other file left next to it.
     rows = (home.directory / "out.csv").read_text().splitlines()
     assert rows[0] == "contact_id,outcome,reason,http_status,attempts,at"
     assert [int(row.split(",")[0]) for row in rows[1:]] == list(range(1, 251))
@@ -42,7 +42,7 @@ def test_started_again_after_its_end_prints_the_same_and_deletes_nothing(home: H
     home.configure(main={"url": crm.url})
     first = home.cli("run", home.ids(*range(1, 51)), "--portal", "main", "--report", "a.csv", "--json")
     calls = crm.summary()["calls"]
-    crm.process.kill()  # nothing may be asked of the portal any more
+    crm.process.kill()  # the portal must not be called any more
     # The same set in another order and form is the same list.
     backwards = home.write("again.json", json.dumps([*range(50, 0, -1), 7]))
     again = home.cli("run", backwards, "--portal", "main", "--report", "b.csv", "--json")
@@ -101,7 +101,7 @@ def test_two_at_once_in_one_state_directory_are_refused(home: Home, portal: Make
     home.configure(main={"url": crm.url} | SLOW_SETTINGS)
     home.start("run", home.ids(*range(1, 1801)), "--portal", "main", "--yes")
     until(crm.has_committed)
-    crm.process.send_signal(signal.SIGSTOP)  # so that the first one cannot end meanwhile
+    crm.process.send_signal(signal.SIGSTOP)  # so that the first one cannot end in the meantime
     try:
         result = home.cli("run", "ids.txt", "--portal", "main", "--yes")
     finally:
@@ -186,7 +186,7 @@ def test_a_protected_list_that_cannot_be_read_holds_every_other_job_of_the_state
     result = home.cli("run", home.ids(2), "--portal", "main")
     assert result.code == 2
     assert "keep.csv: there are no contact IDs in the input" in " ".join(result.stderr.split())
-    # It was told before there was a job: with another list, this is where one begins.
+    # It was reported before there was a job: with another list, this is where one begins.
     home.configure(main={"url": crm.url})
     result = home.cli("run", "ids.txt", "--portal", "main")
     assert result.code == 0

@@ -1,4 +1,4 @@
-"""`crm-sweep run` and what a person has to put right: it ends at once, says so once, and tries anew when started."""
+"""`crm-sweep run` and what a user has to fix: it ends immediately, says so once, and tries again when restarted."""
 
 import asyncio
 import signal
@@ -22,13 +22,13 @@ GO_ON = "start the same command again"
 
 
 def run(home: Home, name: str, ids: range, *more: str) -> Result:
-    """Run a list; a command that hangs is ended, and fails the test."""
+    """Run a list; a command that hangs is ended and fails the test."""
     home.write(name, "".join(f"{one}\n" for one in ids))
     return home.cli("run", name, "--portal", "main", *more)
 
 
 def stopped(result: Result, reason: str, to_do: str) -> None:
-    """It has ended with 5, and has said once what is wrong and once what to do."""
+    """Check that it ended with 5, and said once what is wrong and once what to do."""
     assert result.code == 5, result.stderr
     for said in (reason, to_do, GO_ON):
         assert result.stderr.count(said) == 1, result.stderr
@@ -80,9 +80,7 @@ WRONG_AT_THE_PORTAL: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("reason", WRONG_AT_THE_PORTAL)
-def test_what_was_put_right_at_the_portal_needs_no_other_configuration(
-    home: Home, portal: MakePortal, reason: str
-) -> None:
+def test_what_was_fixed_at_the_portal_needs_no_other_configuration(home: Home, portal: MakePortal, reason: str) -> None:
     broken, mended, to_do = WRONG_AT_THE_PORTAL[reason]
     crm = portal("--contacts", 100)
     home.configure(main={"url": crm.url})
@@ -96,7 +94,7 @@ def test_what_was_put_right_at_the_portal_needs_no_other_configuration(
 
 
 def leave_jobs_behind(home: Home, **lists: range) -> None:
-    """Let the state directory hold jobs that are served first and have not ended, as after a crash."""
+    """Leave jobs in the state directory that are served first and have not ended, as after a crash."""
 
     async def leave(server: EmbeddedServer) -> None:
         redis = connect(server.url)
@@ -137,7 +135,7 @@ def test_a_fault_in_the_middle_ends_it_and_leaves_the_rest_pending(home: Home, p
     assert crm.contacts("deleted") == BitMap(range(1, 1001))
 
 
-def test_a_wait_that_passes_by_itself_does_not_end_it(home: Home, portal: MakePortal) -> None:
+def test_a_wait_that_passes_on_its_own_does_not_end_it(home: Home, portal: MakePortal) -> None:
     crm = portal("--contacts", 100)
     home.configure(main={"url": crm.url})
     crm.misbehave(fault="unavailable", retry_after_s=7, next_calls=1)

@@ -77,7 +77,7 @@ def test_check_finds_everything_in_order(home: Home, portal: MakePortal) -> None
 
 
 def findings_of(home: Home, **environment: str) -> tuple[int, dict[str, dict[str, str]]]:
-    """What `check` finds, by what it is about; the last finding where there are several."""
+    """Return the exit code of `check`, and its findings by subject; where there are several, the last one."""
     result = home.cli("check", "--json", env=environment)
     return result.code, {finding["about"]: finding for finding in json.loads(result.stdout)["findings"]}
 

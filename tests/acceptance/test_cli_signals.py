@@ -1,4 +1,4 @@
-"""Every command that lasts ends when it is told to, also as process 1 of a container, and below `nohup`."""
+"""Every long-running command ends when told to, including as process 1 of a container, and under `nohup`."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ MakePortal = Callable[..., Portal]
 
 
 def caught_by(pid: int) -> set[int]:
-    """The signals that a process has handlers for: process 1 takes no others."""
+    """Return the signals that a process has handlers for: process 1 reacts to no others."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt")]
     mask = int(line.split()[1], 16)
     return {number for number in range(1, 32) if mask >> (number - 1) & 1}
@@ -61,7 +61,7 @@ def test_watch_ends_on_sigterm_as_process_1_where_the_system_lets_us_try(home: H
     allowed = (
         shutil.which("unshare") and not subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode
     )
-    # Elsewhere the handlers are all that decides, and they are looked at above.
+    # Elsewhere only the handlers decide, and they are checked above.
     command = [*(unshare if allowed else []), PROGRAM, "watch", job_id]
     log = home.directory / "watch.log"
     with log.open("wb") as output:
@@ -76,7 +76,7 @@ def test_watch_ends_on_sigterm_as_process_1_where_the_system_lets_us_try(home: H
     assert "crm-sweep: interrupted" in log.read_text()
 
 
-def test_below_nohup_a_closed_terminal_does_not_end_it_and_sigterm_does(home: Home) -> None:
+def test_under_nohup_a_closed_terminal_does_not_end_it_and_sigterm_does(home: Home) -> None:
     home.configure(main={"url": "http://127.0.0.1:9"})
     job_id = home.submit("main", 1)
     log = home.directory / "watch.log"

@@ -28,7 +28,7 @@ MakePortal = Callable[..., Portal]
 
 
 def start_api(home: Home) -> str:
-    """Start the API; give its address."""
+    """Start the API, and return its address."""
     log = home.directory / f"api.{len(home.running)}.log"
     home.start("api", "--port", "0")
     until(lambda: "listening on http" in log.read_text())
@@ -37,7 +37,7 @@ def start_api(home: Home) -> str:
 
 @pytest.fixture
 def api(home: Home, portal: MakePortal) -> str:
-    """An API with a key, a worker, and a portal of 300 contacts, of which some cannot be deleted."""
+    """Run an API with a key, a worker, and a portal of 300 contacts, some of which cannot be deleted."""
     crm = portal("--contacts", 300, "--read-only", 5)
     home.configure(more=KEYS, main={"url": crm.url})
     home.start("worker")
@@ -45,7 +45,7 @@ def api(home: Home, portal: MakePortal) -> str:
 
 
 def run(home: Home, *command: str, **environment: str) -> Result:
-    """Run an example where a person would."""
+    """Run an example where a user would."""
     done = subprocess.run(
         command,
         capture_output=True,
@@ -64,7 +64,7 @@ def script(home: Home, url: str, *arguments: str, **environment: str) -> Result:
 
 
 @pytest.mark.parametrize("follow", ["0", "1"])
-def test_the_script_hands_in_follows_and_fetches_what_is_left(home: Home, api: str, follow: str) -> None:
+def test_the_script_submits_follows_and_fetches_what_is_left(home: Home, api: str, follow: str) -> None:
     home.ids(*range(1, 401))
     done = script(home, api, "ids.txt", "main", "ticket-1", "left.csv", FOLLOW=follow)
     assert done.code == 0, done.stderr
@@ -131,7 +131,7 @@ def test_the_script_tells_a_cancelled_job_and_failed_contacts(home: Home, portal
 
 @pytest.fixture(scope="module")
 def foreign_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An interpreter that has our dependencies, arq among them, and cannot import this project."""
+    """Make an interpreter that has our dependencies, including arq, and cannot import this project."""
     home = tmp_path_factory.mktemp("foreign")
     venv.create(home, with_pip=False)
     [packages] = home.glob("lib/python*/site-packages")
@@ -166,7 +166,7 @@ def test_the_arq_example_needs_nothing_of_this_project(home: Home, api: str, for
 
 
 def test_the_page_about_the_script_shows_the_script(home: Home) -> None:
-    """Each piece of shell on the page stands in the script, line by line."""
+    """Each piece of shell on the page is in the script, line by line."""
     lines = [line.strip() for line in SCRIPT.read_text().splitlines()]
     shown = [block for block in blocks(EXAMPLES / "http.md") if block.language == "sh"]
     assert len(shown) >= 4

@@ -25,7 +25,7 @@ from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 
-# Comes with pre-commit, and publishes no type information.
+# Comes with pre-commit and has no type information.
 yaml = importlib.import_module("yaml")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
@@ -39,7 +39,7 @@ README_SERVER = [
 
 @contextlib.contextmanager
 def served(command: list[str], directory: Path) -> Iterator[str]:
-    """Run a server with the options of a command line, on a socket; gives its address."""
+    """Run a server with the options of a command line, on a socket; yield its address."""
     socket = directory / "r.sock"
     binary, *options = command
     assert binary == "valkey-server"
@@ -55,7 +55,7 @@ def served(command: list[str], directory: Path) -> Iterator[str]:
 
 
 def answers(client: sync_redis.Redis) -> bool:
-    """Whether a server is up."""
+    """Check whether a server is up."""
     try:
         return bool(client.ping())
     except sync_redis.ConnectionError:
@@ -63,7 +63,7 @@ def answers(client: sync_redis.Redis) -> bool:
 
 
 def environment_of(service: str, home: Home, redis_url: str, portal_url: str = "", **more: str) -> dict[str, str]:
-    """The environment of a service, with the addresses of this machine in place of those in the compose network."""
+    """Return the environment of a service, with addresses of this machine in place of those in the compose network."""
     given: dict[str, str] = SERVICES[service]["environment"]
     here = {
         name: redis_url if value.startswith("redis://redis:") else value.replace("http://simulator:8090", portal_url)
@@ -136,7 +136,7 @@ def test_the_demo_job_cleans_up_the_demo_portal(home: Home, portal: MakePortal) 
 
 @contextlib.contextmanager
 def api_of(service: str, home: Home, environment: dict[str, str]) -> Iterator[str]:
-    """Run the API of the compose file, on loopback and a free port; gives its address."""
+    """Run the API of the compose file, on loopback and a free port; yield its address."""
     command = list(SERVICES[service]["command"])
     command[command.index("0.0.0.0")] = "127.0.0.1"  # noqa: S104 - this is what is being replaced
     command[command.index("8080")] = "0"
@@ -154,7 +154,7 @@ def api_of(service: str, home: Home, environment: dict[str, str]) -> Iterator[st
 
 
 def fetch(url: str, key: str | None = None) -> tuple[int, str]:
-    """Ask, with a key; gives status and body."""
+    """Send a GET, with a key if there is one; return the status and the body."""
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310

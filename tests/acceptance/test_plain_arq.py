@@ -1,4 +1,4 @@
-"""Other services, in interpreters that have arq and nothing of this project, hand in jobs to a worker process."""
+"""Other services, in interpreters that have arq but not this project, submit jobs to a worker process."""
 
 import json
 import subprocess
@@ -75,7 +75,7 @@ asyncio.run(main())
 
 @pytest.fixture(scope="session")
 def foreign_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages installed here but for this project, however that is installed."""
+    """Return the packages installed here except this project, however it is installed."""
     there = tmp_path_factory.mktemp("packages")
     for package in Path(sysconfig.get_path("purelib")).iterdir():
         if package.suffix != ".pth" and package.name not in OURS and "crm_sweep" not in package.name:
@@ -91,12 +91,12 @@ class Service:
         self._redis_url = redis_url
 
     def hand_in(self, *args: Any, wait: bool = False, **kwargs: Any) -> dict[str, Any]:
-        """Enqueue a request; give arq's job ID, and what arq's result said where it is waited for."""
+        """Enqueue a request; return arq's job ID and, if it waits, what arq's result said."""
         request = json.dumps({"args": args, "kwargs": kwargs, "wait": wait})
         return dict(json.loads(self._run(SERVICE, json.dumps(OURS), self._redis_url, request)))
 
     def hand_in_pickled(self, trap: Path) -> None:
-        """Enqueue the request `pickled`, which creates a file where somebody loads it."""
+        """Enqueue the request `pickled`, which creates a file if it is loaded."""
         self._run(PICKLING, self._redis_url, str(trap))
 
     def _run(self, program: str, *args: str) -> str:
@@ -141,7 +141,7 @@ def test_one_id_is_one_job(home: Home, service: Service, portal: MakePortal) -> 
     assert first == {"id": "billing-4711", "accepted": True, "answer": "billing-4711"}
     assert home.cli("watch", "billing-4711").code == 0
     again = service.hand_in(portal="main", contact_ids=[3, 2, 1], _job_id="billing-4711", wait=True)
-    assert again["id"] is None, "arq has its result still, and says so"
+    assert again["id"] is None, "arq still has its result, and says so"
 
     def again_when_arq_has_forgotten(contact_ids: list[int]) -> dict[str, Any]:
         with sync_redis.Redis.from_url(home.redis_url) as client:
@@ -157,7 +157,7 @@ def test_one_id_is_one_job(home: Home, service: Service, portal: MakePortal) -> 
     assert set(crm.contacts("deleted")) == {1, 2, 3}
 
 
-#: What is wrong with a request: its arguments by position and by name, and a word that tells.
+#: Wrong requests: their arguments by position and by name, and words of the complaint.
 WRONG: list[tuple[list[Any], dict[str, Any], str]] = [
     (["main", [1, 2]], {}, "positional"),
     ([], {"portal": "nowhere", "contact_ids": [1]}, "nowhere"),

@@ -4,8 +4,8 @@ A block that cannot run here says so in a comment before it, `<!-- readme-test: 
 
 - `file NAME`: its content is written to that file;
 - `background`: its command runs until the end of the page;
-- `make`: make targets, which are only looked up (CI runs them anyway), but for the demo's own command;
-- `not here (why)`: checked by other tests, or by nothing but a reader.
+- `make`: make targets, which are only looked up (CI runs them anyway), except for the demo's own command;
+- `not here (why)`: checked by other tests, or only by readers.
 """
 
 import os
@@ -35,12 +35,12 @@ _VARYING = ("01[0-9A-HJKMNP-TV-Z]{24}", r"\d{4}-\d\d-\d\d[T ]\d\d:[\d:.]+Z?", r"
 
 
 def shells(page: Path) -> list[Block]:
-    """The blocks with commands."""
+    """Return the blocks with commands."""
     return [block for block in blocks(page) if block.language in SHELLS]
 
 
 def as_pattern(line: str) -> str:
-    """Turn a line of shown output into a pattern: numbers and IDs vary, so do blanks, and … stands for anything."""
+    """Turn a line of shown output into a pattern: numbers, IDs and blanks vary, and … stands for anything."""
     pattern, end = "", 0
     for varying in re.finditer("|".join(_VARYING), line):
         kind = next(kind for kind in _VARYING if re.fullmatch(kind, varying[0]))
@@ -54,7 +54,7 @@ def _literal(text: str) -> str:
 
 
 def assert_shown(shown: Sequence[str], output: str, where: str) -> None:
-    """Every shown line comes in the output, in this order; a line of … alone may stand for others in between."""
+    """Check that every shown line is in the output, in this order; a line with only … stands for others in between."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     at, may_skip = 0, False
     for line in shown:
@@ -64,15 +64,17 @@ def assert_shown(shown: Sequence[str], output: str, where: str) -> None:
         pattern = as_pattern(line.strip())
         while may_skip and at < len(lines) and not re.fullmatch(pattern, lines[at]):
             at += 1
-        assert at < len(lines), f"{where}: {line!r} does not come in this output:\n{output}"
-        assert re.fullmatch(pattern, lines[at]), f"{where}: {line!r} is shown, this comes: {lines[at]!r}\n{output}"
+        assert at < len(lines), f"{where}: {line!r} is not in this output:\n{output}"
+        assert re.fullmatch(pattern, lines[at]), (
+            f"{where}: {line!r} is shown, but the output has {lines[at]!r}\n{output}"
+        )
         at, may_skip = at + 1, False
-    assert not shown or may_skip or at == len(lines), f"{where}: more comes than is shown: {lines[at:]}"
+    assert not shown or may_skip or at == len(lines), f"{where}: the output has more than is shown: {lines[at:]}"
 
 
 @pytest.fixture
 def environment(home: Home, portal: MakePortal) -> Iterator[dict[str, str]]:
-    """A portal and a Redis in place of those of the page; the page's own files say all else."""
+    """Provide a portal and a Redis in place of those of the page; the page's own files set everything else."""
     crm = portal("--contacts", 900, "--read-only", 12, "--invoiced", 18, "--missing", 30, "--base-ms", 30, "--seed", 3)
     home.write("crm-token", "simulator-token\n")
     rows = "".join(f"Contact {contact_id},{contact_id},2019-05-01\n" for contact_id in range(1, 813))
@@ -87,7 +89,7 @@ def environment(home: Home, portal: MakePortal) -> Iterator[dict[str, str]]:
 
 
 def usual_environment(home: Home) -> dict[str, str]:
-    """An environment in which `crm-sweep` and `python` are those of the tests."""
+    """Return an environment in which `crm-sweep` and `python` are those of the tests."""
     return home.environment(PATH=f"{Path(PROGRAM).parent}{os.pathsep}{os.environ['PATH']}")
 
 
@@ -121,7 +123,7 @@ def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, st
 
 
 def log_of(command: str, home: Home) -> Path:
-    """What a command in the background says."""
+    """Return the output file of a command in the background."""
     return home.directory / f"{command}.log"
 
 
@@ -130,7 +132,7 @@ def says(log: Path, text: str) -> bool:
 
 
 def address_of_the_api(home: Home) -> str:
-    """Where the API of the page listens; the page names its usual port."""
+    """Return where the API of the page listens; the page names its usual port."""
     log = log_of("api", home)
     [url] = re.findall(r"listening on (\S+)", log.read_text()) if log.exists() else ["http://127.0.0.1:8080"]
     return str(url)
@@ -142,14 +144,14 @@ def test_the_demo_agrees_with_its_portal_shows_what_the_page_shows_and_leaves_no
     result = home.cli("demo", env={"TMPDIR": str(home.directory)})
     assert result.code == 0, result.stderr
     assert "agree about all 20,000 contacts" in result.stdout
-    # Its result comes after all that it tells of its progress.
+    # Its result comes after all its progress.
     assert_shown(shown, result.stderr + result.stdout, "make demo")
     assert own_processes() == before
     assert [path.name for path in home.directory.iterdir()] == []
 
 
 def own_processes() -> set[int]:
-    """Processes that a demo would have started."""
+    """Return the processes that a demo would have started."""
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
@@ -177,7 +179,7 @@ def test_every_block_of_commands_is_run_or_says_why_not() -> None:
         for block in shells(page):
             known = block.marker in {"", "background", "make"} or re.fullmatch(r"not here \(.+\)", block.marker)
             assert known, f"{page.name}, line {block.number}: {block.marker}"
-            assert page == README or block.marker, f"{page.name}, line {block.number} is run by nobody"
+            assert page == README or block.marker, f"{page.name}, line {block.number} is not run by any test"
             assert all(command for command, _ in block.steps())
 
 
@@ -211,7 +213,7 @@ def test_other_output_is_not_as_shown(shown: list[str], output: str) -> None:
 
 
 def run(command: str, home: Home, environment: dict[str, str]) -> str:
-    """Run a command as a shell does, and give all of its output."""
+    """Run a command as a shell does, and return all of its output."""
     result = subprocess.run(
         ["/usr/bin/env", "bash", "-c", f"set -euo pipefail; {command}"],
         stdin=subprocess.DEVNULL,

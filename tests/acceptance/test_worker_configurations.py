@@ -1,4 +1,4 @@
-"""Worker processes with different configurations of one portal, and a person who puts things right."""
+"""Worker processes with different configurations of one portal, and a user who fixes things."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ MakePortal = Callable[..., Portal]
 
 
 async def read(home: Home, *jobs: str) -> list[Job]:
-    """Jobs as commands show them, without starting one for every look."""
+    """Read jobs as commands show them, without starting a command each time."""
     redis = connect(RedisUrl(home.redis_url))
     try:
         return [await read_job(redis, job_id) for job_id in jobs]
@@ -24,7 +24,7 @@ async def read(home: Home, *jobs: str) -> list[Job]:
 
 
 def standing(home: Home, *jobs: str) -> list[str]:
-    """All of these jobs, once each of them waits for somebody to put something right at the portal."""
+    """Return all of these jobs, once each is waiting for a user to fix something at the portal."""
     reasons = [job.state_reason for job in asyncio.run(read(home, *jobs))]
     return list(jobs) if all(reason and reason.startswith("portal_") for reason in reasons) else []
 

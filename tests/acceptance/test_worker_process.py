@@ -30,7 +30,7 @@ COMMANDS = {
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server that keeps everything, as a ledger wants it."""
+    """Run a server that keeps everything, as a ledger needs it."""
     with EmbeddedServer(tmp_path / "redis", fsync="always") as server:
         yield server
 
@@ -61,7 +61,7 @@ def environment(server: EmbeddedServer, portal: simulator.Portal) -> dict[str, s
 async def process(
     command: str, server: EmbeddedServer, portal: simulator.Portal, folder: Path
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker process; killed at the end if it still runs."""
+    """Run a worker process; it is killed at the end if it is still running."""
     with (folder / f"{command}.log").open("ab") as log:
         started = await asyncio.create_subprocess_exec(
             *COMMANDS[command],
@@ -117,7 +117,7 @@ async def test_killed_in_the_middle_it_costs_a_lease_and_no_contact(
         async with process("arq", own_server, portal, tmp_path):
             assert (await ended(own_redis, job_id)).state is State.COMPLETED
         found = await check_against_truth(own_redis, portal, job_id)
-    # Beside the calls in flight, their answers may have been on the way to Redis.
+    # Besides the calls in flight, answers may have been on their way to Redis.
     assert len(found[Outcome.PRESUMED_DELETED]) <= 2 * in_flight
     assert len(found[Outcome.DELETED] | found[Outcome.PRESUMED_DELETED]) == 2970
 

@@ -14,7 +14,7 @@ from config.settings import LogConfig
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Everything that is logged while the test runs, as JSON, at the most talkative level."""
+    """Capture everything that is logged during the test, as JSON, at the most verbose level."""
     root, arq = logging.getLogger(), logging.getLogger("arq")
     before = root.level, list(root.handlers), list(arq.handlers)
     stream = io.StringIO()
@@ -28,6 +28,6 @@ def log() -> Iterator[io.StringIO]:
 
 @pytest.fixture(scope="module")
 def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A server whose settings a module may change. No work is rescued in the first seconds of a server's life."""
+    """Start a server whose settings a module may change. No work is rescued in the first seconds of a server's life."""
     with EmbeddedServer(tmp_path_factory.mktemp("private"), fsync="no") as server:
         yield server

@@ -1,4 +1,4 @@
-"""Following jobs: one watcher for all, only the newest state, and an end."""
+"""Following jobs: one watcher for all readers, only the newest state, and an end."""
 
 import asyncio
 from collections import Counter
@@ -54,7 +54,7 @@ async def watcher_of(server: EmbeddedServer, redis: ArqRedis, **limits: Any) -> 
 
 @asynccontextmanager
 async def following(api: Api, job_id: str, last: str | None = None) -> AsyncIterator[AsyncIterator[Sent]]:
-    """Follow a job; the first thing sent says when to come back."""
+    """Follow a job; the first thing sent says when to reconnect."""
     headers = {"Last-Event-ID": last} if last else {}
     async with api.client.get(f"/v1/jobs/{job_id}/events", headers=headers) as reply:
         assert (reply.status, reply.headers["Content-Type"]) == (200, "text/event-stream")
@@ -90,7 +90,7 @@ async def test_a_job_is_followed_to_its_end_and_then_no_more(server: EmbeddedSer
         assert len({sent.id for sent in seen}) == len(seen), "nothing is sent twice"
         last = seen[-1]
         assert (last.data["state"], last.data["counts"]["deleted"]) == ("completed", 30)
-        async with following(api, "job", last=first.id) as events:  # whoever missed the end is told
+        async with following(api, "job", last=first.id) as events:  # a reader that missed the end is told
             assert [sent async for sent in events] == [last]
         async with api.client.get("/v1/jobs/job/events", headers={"Last-Event-ID": str(last.id)}) as reply:
             assert (reply.status, await reply.read()) == (204, b"")
@@ -180,7 +180,7 @@ async def test_there_is_a_bound_on_streams_and_places_come_back(server: Embedded
 
 
 async def test_streams_end_at_once_when_the_server_stops(server: EmbeddedServer, redis: ArqRedis) -> None:
-    """In an orderly way, so that clients come back without an alarm."""
+    """They end in an orderly way, so that clients reconnect without an alarm."""
     await accept(redis, range(1, 31), job_id="job")
     async with aiohttp.ClientSession() as client, AsyncExitStack() as stack:
         api = await stack.enter_async_context(api_of(server, redis, ending_s=60.0))
@@ -194,7 +194,7 @@ async def test_streams_end_at_once_when_the_server_stops(server: EmbeddedServer,
             await stopping
 
 
-async def test_one_look_serves_all_and_nobody_is_looked_for_in_vain(
+async def test_one_read_serves_all_readers_and_without_readers_there_is_none(
     server: EmbeddedServer, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[list[str]] = []
@@ -226,7 +226,7 @@ async def test_one_look_serves_all_and_nobody_is_looked_for_in_vain(
         async with asyncio.timeout(10):
             await looking
         looks.clear()
-        async with aclosing(watcher.changes("a")) as again:  # and it begins anew
+        async with aclosing(watcher.changes("a")) as again:  # and it begins again
             assert isinstance(await anext(again), Change)
             assert looks == [["a"]]
 
@@ -248,7 +248,7 @@ async def test_a_slow_reader_gets_the_newest_state_alone(server: EmbeddedServer,
         assert await anext(slow) is seen[-1]
 
 
-async def test_a_bug_in_one_look_does_not_end_the_streams(
+async def test_a_bug_in_one_read_does_not_end_the_streams(
     server: EmbeddedServer, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await accept(redis, range(1, 31), job_id="job")
@@ -266,7 +266,7 @@ async def test_a_bug_in_one_look_does_not_end_the_streams(
         assert change.value.priority is Priority.URGENT
 
 
-async def test_a_look_that_began_earlier_and_ends_later_shows_nothing_old(
+async def test_a_read_that_began_earlier_and_ends_later_shows_nothing_old(
     server: EmbeddedServer, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await accept(redis, range(1, 31), job_id="job")
@@ -283,7 +283,7 @@ async def test_a_look_that_began_earlier_and_ends_later_shows_nothing_old(
     async with watcher_of(server, redis) as watcher:
         others, first, second = watcher.changes("other"), watcher.changes("job"), watcher.changes("job")
         async with aclosing(others), aclosing(first), aclosing(second):
-            await anext(others)  # from now on all watched jobs are looked at again and again
+            await anext(others)  # from now on all watched jobs are read repeatedly
             monkeypatch.setattr(web.live.watcher, "read_jobs", slow)
             waiting = asyncio.create_task(anext(first))
             await has_read.wait()
@@ -338,7 +338,7 @@ async def test_portals_are_followed_within_what_the_caller_may_see(server: Embed
                 assert [portal.name for portal in first.value] == names
 
 
-async def test_a_screen_is_read_for_what_it_shows_alone(
+async def test_only_what_a_screen_shows_is_read_for_it(
     server: EmbeddedServer, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: Counter[str] = Counter()

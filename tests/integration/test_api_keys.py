@@ -1,4 +1,4 @@
-"""Who may do what: keys, scopes, portals, ceilings; and who is let in where there are no keys."""
+"""Who may do what: keys, scopes, portals, ceilings; and who gets in where there are no keys."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ PREFIX = "urn:crm-sweep:problem:"
 
 
 def key(name: str, *scopes: str, **more: Any) -> ApiKey:
-    """A key whose text is its name."""
+    """Return a key whose text is its name."""
     digest = hashlib.sha256(name.encode()).hexdigest()
     return ApiKey.model_validate({"name": name, "key_sha256": digest, "scopes": scopes, **more})
 
@@ -89,7 +89,7 @@ async def test_without_a_right_key_nothing_is_told(api: Api, job_id: str, header
 
 
 async def raw(api: Api, method: str, path: str, authorization: str | None) -> Answer:
-    """A request whose header may hold any bytes."""
+    """Send a request whose header may contain any bytes."""
     header = "" if authorization is None else f"Authorization: {authorization}\r\n"
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n"
     [answer] = await exchange(api.port, head.encode("utf-8", "surrogateescape"))
@@ -98,7 +98,7 @@ async def raw(api: Api, method: str, path: str, authorization: str | None) -> An
 
 @pytest.mark.parametrize("pair", ["all\r\nAuthorization: Bearer nobody", "nobody\r\nAuthorization: Bearer all"])
 async def test_of_two_keys_none_is_taken(api: Api, job_id: str, pair: str) -> None:
-    """Somebody in front, who checks keys as well, might look at the other one."""
+    """A proxy in front that checks keys as well might look at the other one."""
     assert (await raw(api, "GET", f"/v1/jobs/{job_id}", f"Bearer {pair}")).status == 401
 
 

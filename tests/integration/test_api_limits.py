@@ -27,7 +27,7 @@ def settings_of(server: EmbeddedServer) -> Settings:
 
 @pytest.fixture
 async def api(server: EmbeddedServer, redis: ArqRedis) -> AsyncIterator[Api]:
-    """A server that waits as long as the real one, but reads one list at a time."""
+    """Run a server that waits as long as the real one, but reads one list at a time."""
     limits = Limits(lingering_s=0.3, submissions=1, submission_wait_s=0.1, ending_s=1.0)
     async with serving(settings_of(server), redis, limits=limits) as api:
         yield api
@@ -35,14 +35,14 @@ async def api(server: EmbeddedServer, redis: ArqRedis) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def impatient(server: EmbeddedServer, redis: ArqRedis) -> AsyncIterator[Api]:
-    """A server that waits for nobody."""
+    """Run a server that hardly waits at all."""
     limits = Limits(connection_idle_s=1.0, body_silence_s=0.3, lingering_s=0.3, ending_s=1.0)
     async with serving(settings_of(server), redis, limits=limits) as api:
         yield api
 
 
 async def said(api: Api, text: str | bytes) -> Answer:
-    """Send bytes, wait until the server closes, and give its only answer."""
+    """Send bytes, wait until the server closes the connection, and return its only answer."""
     [answer] = await exchange(api.port, text.encode() if isinstance(text, str) else text)
     return answer
 
@@ -81,7 +81,7 @@ async def test_a_body_that_goes_silent_is_given_up(redis: ArqRedis, impatient: A
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/json"])
 async def test_a_body_that_trickles_is_given_up(server: EmbeddedServer, redis: ArqRedis, media_type: str) -> None:
-    """It is never silent for long, and would hold its place for hours."""
+    """Such a body is never silent for long, and would hold its place for hours."""
     slow = Limits(body_silence_s=0.5, body_bytes_per_s=1000, lingering_s=0.3, ending_s=1.0)
     async with serving(settings_of(server), redis, limits=slow) as api, connected(api.port) as (reader, writer):
         post = POST.replace("text/plain", media_type)
@@ -103,7 +103,9 @@ async def test_a_slow_body_that_keeps_the_pace_is_read(server: EmbeddedServer, r
     async with serving(settings_of(server), redis, limits=slow) as api:
 
         async def pieces() -> AsyncIterator[bytes]:
-            for number in range(1, 31):  # for longer than it may be silent, which is far longer than a busy machine is
+            for number in range(
+                1, 31
+            ):  # for longer than it may be silent, which is far longer than a busy machine will be
                 yield f"{number}\n".encode()
                 await asyncio.sleep(0.08)
 
@@ -142,7 +144,7 @@ async def test_a_damaged_body_creates_nothing(redis: ArqRedis, impatient: Api) -
         await reader.readuntil(b"\r\n\r\n")  # the body is being read now
         writer.write(b"2\r\n1\n\r\nxyz\r\n")
         [answer] = await read_answers(reader)
-    # The parser's complaint waits behind the request that it is about, which therefore ends for its silence.
+    # The parser's complaint is queued behind the request that it is about, so that one ends because of its silence.
     assert (answer.status, answer.word) == (408, "slow-body")
     assert await redis.dbsize() == 0
 

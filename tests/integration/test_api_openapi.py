@@ -36,7 +36,7 @@ def made(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def values(node: Any, name: str) -> Iterator[Any]:
-    """All values under a name, at any depth."""
+    """Yield all values under a name, at any depth."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == name:
@@ -61,7 +61,7 @@ def test_every_schema_is_one(made: dict[str, Any]) -> None:
         jsonschema_rs.meta.validate(schema | {"$schema": "https://json-schema.org/draft/2020-12/schema"})
 
 
-#: Contact IDs and what is nearly one.
+#: Contact IDs, and what is nearly one.
 _WRITTEN = [
     *("1", "9", "10", "007", "0" * 30 + "7", "999999999", "1000000000", "1999999999", "2147483639", "2147483646"),
     *("2147483647", "02147483647", "0", "000", "2147483648", "2147483700", "2200000000", "3000000000", "9999999999"),
@@ -75,7 +75,7 @@ def test_a_list_is_described_as_it_is_read(form: str, written: str) -> None:
     content = document(OPERATIONS, keys=False)["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
     text = ("contact_id\n" if form == "text/csv" else "") + f"{written}\n101\n"
     if not written:
-        text = text.removesuffix("101\n")  # an empty line beside others is passed over
+        text = text.removesuffix("101\n")  # an empty line among others is skipped
     parser = IntakeParser(form=STREAMED[form])
     try:
         parser.feed(text.encode())

@@ -1,4 +1,4 @@
-"""The API while Redis is away: it says so at once, lives on, and goes on by itself."""
+"""The API while Redis is down: it says so immediately, stays up, and recovers on its own."""
 
 import asyncio
 import contextlib
@@ -62,7 +62,7 @@ async def test_an_outage_is_told_and_outlived(tmp_path: Path) -> None:
                     assert int(answer.headers["Retry-After"]) > 0
                     assert str(tmp_path) not in str(problem)
 
-            # At the same time, because each of them waits for as long as a request may.
+            # At the same time, because each of them waits for as long as a request can.
             await asyncio.gather(
                 is_told_away("GET", f"/v1/jobs/{job['id']}"),
                 is_told_away("GET", "/v1/jobs"),

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is answered with a problem that tells nothing about the inside."""
+"""Whatever goes wrong is answered with a problem that reveals nothing about the inside."""
 
 import errno
 import io

@@ -42,7 +42,7 @@ from web.http.limits import Limits
 
 PORTAL = Portal(name="main", url="http://127.0.0.1:9", token=SecretStr("t"))
 
-#: A ledger that does not fit into what the sockets on the way hold.
+#: A ledger that does not fit into the buffers of the sockets on the way.
 LARGE = 4 * SEGMENT_SIZE
 
 
@@ -53,7 +53,7 @@ async def api_of(server: EmbeddedServer, redis: ArqRedis, **limits: Any) -> Asyn
 
 
 async def make_job(redis: ArqRedis, total: int, job_id: str = "job", first: int = 1) -> None:
-    """A job that has begun: of each segment the first half is decided, every tenth contact was refused."""
+    """Make a job that has begun: the first half of each segment is decided, every tenth contact was refused."""
     ids = BitMap(range(first, first + total))
     await submit(redis, request(portal="main", ids=ids, job_id=job_id, lanes=0, by="test"))
     pipe = redis.pipeline(transaction=False)
@@ -73,7 +73,7 @@ async def expected(redis: ArqRedis, form: Format, outcome: Outcome | None = None
 
 
 async def raw(api: Api, request: str, *, receive_buffer: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send a request without a client's help."""
+    """Send a request without a client library."""
     sock = socket.socket()
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -159,7 +159,7 @@ async def test_a_head_request_gets_the_headers_alone(server: EmbeddedServer, red
             assert answer.status == 200
             assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
             assert await answer.read() == b""
-        # The connection is still good for the next request.
+        # The connection can still be used for the next request.
         assert (await api.json("GET", "/v1/jobs/job"))["id"] == "job"
         async with api.client.head("/v1/jobs/none/results") as answer:
             assert answer.status == 404
@@ -195,7 +195,7 @@ async def test_other_requests_are_answered_while_a_part_is_made(
 
     def make_and_wait(*arguments: Any) -> Any:
         loop.call_soon_threadsafe(begun.set)
-        assert answered.wait(20), "nothing else was answered meanwhile"
+        assert answered.wait(20), "nothing else was answered in the meantime"
         return make(*arguments)
 
     monkeypatch.setattr(step, make_and_wait)
@@ -276,7 +276,7 @@ async def test_a_ledger_that_cannot_be_read_to_its_end_never_looks_complete(
         writer.close()
 
 
-async def test_redis_away_is_said_before_the_first_byte(redis: ArqRedis, tmp_path: Path) -> None:
+async def test_an_outage_of_redis_is_reported_before_the_first_byte(redis: ArqRedis, tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path, fsync="no") as other:
         away = connect(other.url, patience_s=0.0)
         await make_job(away, 10)

@@ -1,4 +1,4 @@
-"""The server as a whole: how it ends, and what it writes down."""
+"""The server as a whole: how it ends, and what it logs."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Submitting lists of contact IDs over HTTP: every form, the whole or nothing, and what is said about a bad list."""
+"""Submitting lists of contact IDs over HTTP: every form, all or nothing, and what is said about a bad list."""
 
 import gzip
 import io
@@ -132,7 +132,7 @@ async def test_a_document_becomes_a_job(redis: ArqRedis, api: Api) -> None:
     assert await ids_of(redis, job) == [3, 9]
 
 
-async def test_members_that_are_null_are_as_if_they_were_not_there(api: Api) -> None:
+async def test_members_that_are_null_count_as_missing(api: Api) -> None:
     document = dict.fromkeys(("label", "id", "priority", "column", "skip_invalid"))
     job = await api.json("POST", "/v1/jobs", status=202, json=document | {"portal": "main", "contact_ids": [3, 1, 3]})
     assert (job["total"], job["label"], job["priority"]) == (2, "", "normal")

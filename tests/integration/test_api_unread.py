@@ -1,4 +1,4 @@
-"""Over HTTP: a job that was handed in with plain arq and not taken yet, and a request that was refused."""
+"""Over HTTP: a job that was submitted with plain arq and not taken yet, and a request that was refused."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What no HTTP client would send: each answer is a problem or right, and none of it is a fault of the server."""
+"""What no HTTP client would send: each answer is right or a problem, and none of it is a server error."""
 
 import gzip
 import io
@@ -23,7 +23,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
 def packed(text: bytes) -> bytes:
-    """Pack a text, to the same bytes at any time."""
+    """Compress a text, always to the same bytes."""
     return gzip.compress(text, mtime=0)
 
 
@@ -41,7 +41,7 @@ async def api(server: EmbeddedServer, redis: ArqRedis, log: io.StringIO) -> Asyn
 
 
 async def ask(api: Api, method: bytes, target: bytes, headers: bytes = b"", body: bytes = b"") -> Answer:
-    """Send one request, exactly as it is, and give its only answer."""
+    """Send one request exactly as it is, and return its only answer."""
     [answer] = await exchange(api.port, method + b" " + target + b" HTTP/1.1\r\n" + CLOSE + headers + b"\r\n" + body)
     return answer
 
@@ -53,12 +53,12 @@ async def post(api: Api, media_type: bytes, body: bytes, headers: bytes = b"", q
 
 
 async def submit(api: Api, framing: bytes, body: bytes) -> Answer:
-    """Submit a list whose length is told in a peculiar way."""
+    """Submit a list whose length is given in a peculiar way."""
     return await ask(api, b"POST", b"/v1/jobs?portal=main", b"Content-Type: text/plain\r\n" + framing, body)
 
 
 def outcome(answer: Answer) -> tuple[int, str]:
-    """Status, and the word of the problem where it is one."""
+    """Return the status, and the word of the problem if it is one."""
     return answer.status, answer.word if answer.status >= 400 else ""
 
 
@@ -119,7 +119,7 @@ def outcome(answer: Answer) -> tuple[int, str]:
 async def test_a_peculiar_address(api: Api, target: bytes, status: int, word: str) -> None:
     answer = await ask(api, b"GET", target)
     assert outcome(answer) == (status, word)
-    assert len(answer.body) < 2000  # it does not send back at length what it was sent
+    assert len(answer.body) < 2000  # what was sent does not come back at full length
 
 
 @pytest.mark.parametrize("method", [b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"PROPFIND"])
@@ -258,7 +258,7 @@ async def test_a_peculiar_list(
         b"Transfer-Encoding: identity\r\n",
         CHUNKED + CHUNKED,
         b"Transfer-Encoding : chunked\r\n",
-        b"",  # a body of which nothing was said is the next request
+        b"",  # a body that was not announced is the next request
     ],
 )
 async def test_a_length_that_is_in_doubt(redis: ArqRedis, api: Api, framing: bytes) -> None:
@@ -361,6 +361,6 @@ async def test_peculiar_limits_of_a_portal(api: Api, body: bytes, status: int, w
         assert answer.json["max_concurrency"] == json.loads(body)["max_concurrency"]
 
 
-async def test_a_body_nobody_asked_for_is_not_read_without_end(api: Api) -> None:
+async def test_an_unwanted_body_is_not_read_without_end(api: Api) -> None:
     answer = await ask(api, b"POST", b"/v1/jobs/x/pause", b"Content-Length: 5000000\r\n", b"h" * 5_000_000)
     assert outcome(answer) == (413, "too-large")

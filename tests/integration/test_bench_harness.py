@@ -69,7 +69,7 @@ def a_measurement(contacts_per_s: float) -> Measurement:
 async def test_every_variant_deletes_every_contact_exactly_once(name: str, redis_url: str) -> None:
     if faults := lacking(name):
         pytest.skip("; ".join(faults))
-    # The portal takes as much as it is given, for long enough that calls overlap: the limit must be the variant's own.
+    # The portal takes everything, for long enough that calls overlap: the limit must be the variant's own.
     model = Model("", base_ms=5, per_contact_ms=0, portal_concurrency=0, contacts=0)
     async with stub_portal(model, element_bytes=610, track_ids=True) as portal_url:
         measured = await run_once(name, Load(portal_url, redis_url, CONTACTS, BATCH, CONCURRENCY))

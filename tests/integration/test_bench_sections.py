@@ -75,7 +75,7 @@ def test_small_jobs_are_measured_beside_a_campaign(tmp_path: Path) -> None:
     assert all(took_s > 0 for one in measured for took_s in one["took_s"])
 
 
-def test_a_run_that_is_killed_on_its_way_ends_true(tmp_path: Path) -> None:
+def test_the_ledger_of_a_run_that_was_killed_is_true(tmp_path: Path) -> None:
     options = ("--ids", "20000", "--kills", "1", "--batch", "100")
     measured = bench("one-shot", *options, json_to=tmp_path / "out.json")["one_shot"]
     assert len(measured["resumes_s"]) == 1
@@ -133,7 +133,7 @@ def test_peaks_keep_the_largest_of_both_views() -> None:
     peaks = Peaks()
     for seen in (Footprint(100, 0, {"items": 9}), Footprint(150, 100, {"items": 30}), Footprint(90, 0, {})):
         peaks.note(seen)
-    assert peaks.used.used == 100  # the second one is larger by the buffers of connections alone
+    assert peaks.used.used == 100  # the second one is larger only by the buffers of connections
     assert peaks.keys.keys == 30
 
 

@@ -1,4 +1,4 @@
-"""The chaos run ends well in small, leaves nothing running, and would notice every lie that it looks for."""
+"""A small chaos run ends well and leaves nothing running, and the judge notices every lie that it looks for."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-m", "chaos", "--ids", "1500", "--workers", "2", "--
 
 @asynccontextmanager
 async def running(*options: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A chaos run that is ended at the latest when the block is left; its children end with it."""
+    """Start a chaos run that ends, with its children, at the latest when the block is left."""
     run = await asyncio.create_subprocess_exec(
         *COMMAND, *options, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -41,7 +41,7 @@ async def running(*options: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 def left_of(directory: str) -> list[psutil.Process]:
-    """Processes that have to do with the run's directory."""
+    """Return the processes that have to do with the run's directory."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -56,7 +56,7 @@ def is_there(directory: str) -> bool:
     return Path(directory).exists()
 
 
-@pytest.mark.timeout(300)  # usually 40 to 80 s, of which the machine decides little and chance much
+@pytest.mark.timeout(300)  # usually 40 to 80 s, which depends little on the machine and much on chance
 async def test_a_small_run_agrees_with_the_portal_and_leaves_nothing() -> None:
     async with running("--minutes", "0.15") as run:
         told, said = await asyncio.wait_for(run.communicate(), 240)
@@ -78,7 +78,7 @@ async def test_a_run_that_is_ended_early_leaves_nothing_running(number: signal.S
 
         await until(started, timeout_s=30)
         children = psutil.Process(run.pid).children(recursive=True)
-        for child in children:  # as the run itself does now and then: what stands still must not be left behind
+        for child in children:  # as the run itself does now and then: a frozen process must not be left behind
             if number is signal.SIGKILL or child.cmdline()[-1] == "worker":
                 child.suspend()
         os.kill(run.pid, number)
@@ -108,8 +108,8 @@ def test_the_lists_cover_every_contact_and_only_two_of_them_overlap() -> None:
     assert len(lists["long"]) > 65_536, "more than one segment"
 
 
-# A portal with the contacts 1 to 20, without 19 and 20; 15 is read-only, 16 is invoiced. Contacts 1 to 10 were deleted:
-# 9 and 10 by a call whose answer was lost. Contact 17 was never sent.
+# A portal with the contacts 1 to 18; 15 is read-only, 16 is invoiced. Contacts 1 to 10 were deleted, 9 and 10 by a call
+# whose answer was lost. Contact 17 was never sent.
 LISTS = {"one": BitMap(range(1, 17)) | BitMap([19]), CANCELLED: BitMap([17])}
 
 
@@ -149,7 +149,7 @@ def evidence(*more: Attempt) -> Evidence:
 
 
 def ledgers(**changes: Code) -> dict[str, Ledger]:
-    """The true ledgers, with some changes: `contact_3=Code.NOT_FOUND`."""
+    """Return the true ledgers, with some changes: `contact_3=Code.NOT_FOUND`."""
     codes = dict.fromkeys(range(1, 9), Code.DELETED) | dict.fromkeys((9, 10), Code.PRESUMED_DELETED)
     codes |= dict.fromkeys(range(11, 15), Code.PORTAL_ERROR)
     codes |= {15: Code.READ_ONLY, 16: Code.HAS_INVOICE, 17: Code.SKIPPED, 19: Code.NOT_FOUND}

@@ -1,4 +1,4 @@
-"""A connection that cannot be opened holds up nobody but whoever asked for it."""
+"""A connection that cannot be opened holds up only the caller that asked for it."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from jobs.store import primary
 from jobs.store.connection import connect
 from tests.support.plain_redis import plain_redis
 
-#: Redis is asked for a database before the first command, so opening a connection takes an answer.
+#: A database is selected before the first command, so opening a connection needs an answer.
 DATABASE = 1
 
 
@@ -19,7 +19,7 @@ def address_of(door: Forwarder) -> RedisUrl:
     return RedisUrl(f"redis://127.0.0.1:{door.port}/{DATABASE}")
 
 
-async def test_who_comes_later_does_not_wait_for_one_that_hangs(server: EmbeddedServer) -> None:
+async def test_later_callers_do_not_wait_for_one_that_hangs(server: EmbeddedServer) -> None:
     async with forwarding(None) as door:
         redis = connect(address_of(door), patience_s=0)
         hanging = asyncio.ensure_future(redis.ping())
@@ -30,7 +30,7 @@ async def test_who_comes_later_does_not_wait_for_one_that_hangs(server: Embedded
         assert not hanging.done()
         hanging.cancel()
         await asyncio.gather(hanging, return_exceptions=True)
-        # What was given up half open is opened anew.
+        # What was abandoned half open is opened again.
         async with asyncio.timeout(30):
             assert all(await asyncio.gather(*(redis.ping() for _ in range(3))))
         await redis.aclose(close_connection_pool=True)
@@ -49,10 +49,10 @@ async def test_nine_that_hang_do_so_at_the_same_time() -> None:
         await redis.aclose(close_connection_pool=True)
 
 
-async def test_a_connection_that_broke_between_two_commands_is_opened_anew(
+async def test_a_connection_that_broke_between_two_commands_is_opened_again(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a restart of the server: the question about its role must not fail where the command would not have."""
+    """As after a restart of the server: the check of its role must not fail where the command would not have failed."""
     monkeypatch.setattr(primary, "ROLE_EVERY_S", 0.0)
     redis, admin = connect(server.url, patience_s=0), plain_redis(server.url)
     try:

@@ -1,4 +1,4 @@
-"""Workers with different configurations of one portal: a fault holds those with the one that met it alone."""
+"""Workers with different configurations of one portal: a fault holds only those with the configuration that met it."""
 
 import contextlib
 
@@ -24,12 +24,12 @@ pytestmark = MARKS
 
 
 def refused(portal: simulator.Portal) -> int:
-    """How many calls the portal has answered with 401."""
+    """Return how many calls the portal has answered with 401."""
     return sum(call.status == 401 for call in portal.truth.calls)
 
 
 async def all_held(redis: ArqRedis, jobs: list[str], reason: str) -> list[Job]:
-    """Wait until every job stands with a reason."""
+    """Wait until every job is held for a reason."""
 
     async def look() -> list[Job] | None:
         seen = [await read_job(redis, job_id) for job_id in jobs]
@@ -69,7 +69,7 @@ async def test_an_old_worker_beside_a_new_one_stops_nothing(redis: ArqRedis, ser
                 jobs = [first, await accept(redis, range(501, 1001)), await accept(redis, range(1001, 1501))]
                 assert (await read_portal(redis, new.portal(PORTAL))).fault is None
                 for job_id in jobs:
-                    assert (await ended(redis, job_id)).state is State.COMPLETED, "nobody had to resume it"
+                    assert (await ended(redis, job_id)).state is State.COMPLETED, "it did not have to be resumed"
         assert refused(portal) <= 4, "at most once per lane of the old worker"
         found = await check_against_truth(redis, portal, *jobs)
         assert len(found[Outcome.DELETED]) == 1500
@@ -111,10 +111,10 @@ async def test_a_fault_that_no_other_configuration_cures_holds_all_until_a_resum
         portal.authentication.accept("another")
         async with working(settings_of(server, portal)), working(settings_of(server, portal, token="another")):
             seen = await all_held(redis, jobs, "portal_payment")
-            assert all(job.last_error and "renew" in job.last_error for job in seen), "also where another job met it"
+            assert all(job.last_error and "renew" in job.last_error for job in seen), "even if another job met it"
             assert len(portal.truth.calls) <= 8
             portal.behaviour.change({"unpaid": ""})
-            for job_id in jobs:  # the first one lifts the fault for all of them, be it paused or waiting
+            for job_id in jobs:  # the first one lifts the fault for all of them, whether they are paused or waiting
                 with contextlib.suppress(IllegalMove):
                     await control(redis, job_id, Event.RESUME, by="test", lanes=4)
             for job_id in jobs:

@@ -1,4 +1,4 @@
-"""Several people steer one job at the same moment: each is told the truth, and the job goes one legal way."""
+"""Several users steer one job at the same moment: each is told the truth, and every step of the job is legal."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from tests.support.lanes import accept
 from tests.support.steering import control
 
 EVENTS = [Event.PAUSE, Event.RESUME, Event.APPROVE, Event.CANCEL]
-#: With nothing in flight, a wish is a fact at once.
+#: With nothing in flight, a wish becomes a fact immediately.
 SETTLED = {State.PAUSING: State.PAUSED, State.CANCELLING: State.CANCELLED}
 
 
@@ -42,12 +42,12 @@ async def test_everybody_is_told_the_truth_and_every_step_is_legal(redis: ArqRed
         state = move(state, asked[action.by])
         state = SETTLED.get(state, state)
         assert answers.pop(action.by) is state
-    assert not answers, "somebody was told of a success that is not on record"
+    assert not answers, "a user was told of a success that is not on record"
     assert state is job.state
     assert all((one.state, one.event) not in MOVES for one in refusals)
 
 
-async def test_of_two_people_who_try_the_failed_ones_again_one_is_enough(redis: ArqRedis) -> None:
+async def test_of_two_users_who_retry_the_failed_ones_one_succeeds(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 11))
     await control(redis, job_id, Event.CANCEL, by="me", lanes=0)
     told = await asyncio.gather(

@@ -12,7 +12,7 @@ from tests.support.steering import control
 
 
 async def served(redis: ArqRedis, batches: int) -> list[str]:
-    """The jobs of the next batches of one lane, each answered at once."""
+    """Return the jobs of one lane's next batches, each answered immediately."""
     ledger, order = await start_lane(redis), []
     for _ in range(batches):
         batch = await take(ledger, terms(batch_size=5))
@@ -44,7 +44,7 @@ async def test_a_newcomer_does_not_catch_up_on_what_it_missed(redis: ArqRedis) -
     assert abs(shares["old"] - shares["new"]) <= 2
 
 
-async def test_who_was_paused_does_not_catch_up_either(redis: ArqRedis) -> None:
+async def test_a_job_that_was_paused_does_not_catch_up_either(redis: ArqRedis) -> None:
     for job_id in ("one", "two"):
         await accept(redis, range(1, 1001), job_id=job_id)
     await served(redis, 10)

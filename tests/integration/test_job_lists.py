@@ -26,13 +26,13 @@ pytestmark = MARKS
 
 
 async def listed(redis: ArqRedis) -> dict[State, list[str]]:
-    """The lists as they are kept, without the empty ones."""
+    """Return the lists as they are kept, without the empty ones."""
     lists = {state: await redis.zrange(keys.jobs_in(state), 0, -1) for state in State}
     return {state: [one.decode() for one in ids] for state, ids in lists.items() if ids}
 
 
 async def made_by_an_older_version(redis: ArqRedis, states: Sequence[State], portal: str = "main") -> list[str]:
-    """Jobs that no list of a state has, the oldest first; several of each millisecond."""
+    """Make jobs that are in no list of a state, the oldest first; several per millisecond."""
     pipe = redis.pipeline(transaction=False)
     made = [f"old-{number:05}" for number in range(len(states))]
     for number, (job_id, state) in enumerate(zip(made, states, strict=True)):
@@ -57,7 +57,7 @@ async def all_pages(redis: ArqRedis, **filters: Any) -> list[str]:
 
 
 async def index(redis: ArqRedis) -> None:
-    """Let a worker go once through all jobs."""
+    """Let a worker go through all jobs once."""
     indexer = Indexer()
     while not await redis.exists(keys.JOBS_INDEXED):
         await indexer.advance(redis)
@@ -160,7 +160,7 @@ async def test_only_jobs_of_the_state_are_read(redis: ArqRedis, monkeypatch: pyt
     assert read == ["runs"]
 
 
-async def test_what_an_older_version_has_left_is_put_right_a_few_jobs_at_a_time(
+async def test_what_an_older_version_has_left_is_fixed_a_few_jobs_at_a_time(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_lists, "_STEPS_AT_ONCE", 1)
@@ -198,7 +198,7 @@ async def test_jobs_that_move_meanwhile_end_up_in_the_right_list(
     }
 
 
-async def test_a_worker_does_so_when_it_starts_and_rests_then(redis: ArqRedis, server: EmbeddedServer) -> None:
+async def test_a_worker_does_so_when_it_starts_and_then_rests(redis: ArqRedis, server: EmbeddedServer) -> None:
     made = await made_by_an_older_version(redis, [State.COMPLETED] * 5)
     settings = Settings(redis=RedisConfig(url=server.url), portals={}, worker=WorkerConfig(**EAGER))
     async with working(settings):

@@ -1,4 +1,4 @@
-"""Polls that come together share one read, and none is answered with anything older than itself."""
+"""Simultaneous polls share one read, and none is answered with anything older than itself."""
 
 import asyncio
 

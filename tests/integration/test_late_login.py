@@ -1,4 +1,4 @@
-"""A lane that gets its token too late: its lease has lapsed, its batch is in other hands, and nothing may be sent."""
+"""A lane that gets its token too late: its lease has lapsed, another lane has its batch, and it must send nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ async def portal(office: Office) -> AsyncIterator[RawPortal]:
 
 @pytest.fixture
 async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
-    """A lane of a worker that has no token yet."""
+    """Return a lane of a worker that has no token yet."""
 
     async def pace() -> None:
         pass
@@ -64,7 +64,7 @@ async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
 
 
 async def overtake(redis: ArqRedis, late: Lane) -> None:
-    """Let its lease lapse, and another worker take its batch back."""
+    """Let the lane's lease lapse, and another worker rescue its batch."""
     await late.ledger.release()
     assert len(await rescue(redis, "main", 0.0)) == 1
 

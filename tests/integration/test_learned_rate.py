@@ -1,4 +1,4 @@
-"""The rate that a portal is driven with after it has pushed back: laws of the curve, through the scripts themselves."""
+"""The rate at which a portal is driven after a push-back: laws of the curve, checked on the scripts themselves."""
 
 import asyncio
 import itertools
@@ -25,18 +25,18 @@ CLIMB_CALLS, CLIMB_S = 100, 60
 CURVE = ("rate_best", "rate_depth", "rate_climbed")
 
 RATES = st.floats(0.01, 1000)
-#: A positive number is so many calls, 0 is a push-back.
+#: A positive number is that many calls, 0 is a push-back.
 HISTORIES = st.lists(st.one_of(st.just(0), st.integers(1, 130)), min_size=1, max_size=12)
 
 
 async def facts(redis: ArqRedis, *names: str) -> list[bytes | None]:
-    """What the portal's hash holds under these names."""
+    """Return the values of these fields in the portal's hash."""
     told: list[bytes | None] = await redis.execute_command("HMGET", keys.portal(PORTAL), *names)
     return told
 
 
 async def forget_the_last_turn(redis: ArqRedis) -> None:
-    """As if nobody had called for long."""
+    """Make it look as if there had been no call for a long time."""
     await redis.execute_command("HSET", keys.portal(PORTAL), "tat_us", "0")
 
 
@@ -56,7 +56,7 @@ class Driver:
         return self
 
     async def call(self) -> float:
-        """Take a turn, and give the rate in force for it."""
+        """Take a turn, and return the rate in force for it."""
         assert isinstance(await reserve_turn(self.redis, PORTAL, self.limits), Turn)
         return await self.rate()
 
@@ -74,7 +74,7 @@ class Driver:
         return grant
 
     async def push_back(self) -> float:
-        """Let a call be pushed back, and give the rate that the next one would have had."""
+        """Let a call be pushed back, and return the rate that the next one would have had."""
         batch = await self.take()
         best, depth, climbed = (float(told) if told else None for told in await facts(self.redis, *CURVE))
         rate = self.ceiling
@@ -169,7 +169,7 @@ def test_a_portal_that_takes_everything_again_is_driven_at_the_ceiling_again(
         seconds = 0.0
         while await driver.call() < ceiling:
             seconds += 1 / driver.seen[-1]
-            # From the slowest rate to the highest ceiling: the cube of so many times the climb.
+            # From the slowest rate to the highest ceiling: the cube of this many times the climb.
             assert seconds < 40 * CLIMB_S
         assert await facts(connection, "rate_best", "rate_climbed") == [None, None]
 
@@ -201,7 +201,7 @@ async def test_a_quiet_night_does_not_make_the_portal_a_stranger(redis: ArqRedis
 
 
 async def test_a_turn_that_comes_much_too_late_is_not_used(redis: ArqRedis) -> None:
-    """Lanes of a Redis that stood still would all call at once when it goes on."""
+    """Otherwise the lanes of a frozen Redis would all call at the same time when it resumes."""
     await accept(redis, range(1, 1000))
     limits = terms(requests_per_second=0.5, burst=1)
     await reserve_turn(redis, PORTAL, limits)

@@ -1,4 +1,4 @@
-"""Leases and claims: how many lanes drive a portal, and what becomes of the batches of those that die."""
+"""Leases and claims: how many lanes drive a portal, and what becomes of the batches of lanes that die."""
 
 import asyncio
 
@@ -60,7 +60,7 @@ async def test_a_lapsed_lease_makes_room_and_is_not_revived(redis: ArqRedis) -> 
 
 
 async def test_a_lane_that_lapsed_with_a_batch_keeps_its_place_until_it_is_rescued(redis: ArqRedis) -> None:
-    """Its call may still be in flight."""
+    """Its call can still be in flight."""
     await accept(redis, range(1, 100))
     first = await start_lane(redis, "first")
     await take(first)
@@ -105,7 +105,7 @@ async def test_a_dead_lanes_put_becomes_a_look_up_in_doubt_with_an_attempt_more(
     assert (item.call, item.doubtful, item.attempts, list(item.positions)) == (Call.LOOK_UP, True, 1, list(range(10)))
     assert (await read_job(redis, job_id)).counts[Outcome.PENDING] == 99
 
-    # Nobody else was told of it twice, and the dead lane's own word comes too late.
+    # It is rescued only once, and the dead lane's own record comes too late.
     assert await rescue(redis, PORTAL, 0.0) == []
     assert not await dead.settle(batch, Settlement(items=[(batch.items[0], 0.0)]))
 
@@ -248,7 +248,7 @@ async def test_a_lost_answer_never_becomes_not_found(redis: ArqRedis) -> None:
     assert codes == [Code.DELETED] * 5 + [Code.PRESUMED_DELETED] * 5
 
 
-async def test_whoever_knows_that_all_lanes_are_dead_takes_over_at_once(redis: ArqRedis) -> None:
+async def test_a_caller_that_knows_that_all_lanes_are_dead_takes_over_immediately(redis: ArqRedis) -> None:
     await accept(redis, range(1, 31))
     for name in ("one", "two"):
         await take(await start_lane(redis, name))

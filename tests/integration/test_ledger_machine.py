@@ -1,9 +1,9 @@
-"""Whatever lanes, portals and people do, and in whatever order: the ledger stays whole, and it tells the truth.
+"""Whatever lanes, portals and users do, in whatever order, the ledger stays whole and tells the truth.
 
-A state machine drives the real scripts on a real server with a portal that is a set in memory. Lanes die at any moment,
-answers get lost before or after the deletion, deletions happen long after the answer was given up, calls are repeated,
-people pause, resume and cancel. After every step each contact ID is in exactly one place and the counts add up; at the
-end every job is finished and compared with what really happened, contact by contact.
+A state machine drives the real scripts on a real server, with a portal that is a set in memory. Lanes die at any
+moment, answers get lost before or after the deletion, deletions happen long after the answer was given up, calls are
+repeated, users pause, resume and cancel. After every step each contact ID is in exactly one place and the counts add
+up; at the end every job is finished and compared with what really happened, contact by contact.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 T = TypeVar("T")
 
 PORTAL = "main"
-#: Of the two workers that are alive. A fault of the one does not hold the other.
+#: The configurations of the two living workers. A fault of one does not hold the other.
 CONFIGURATIONS = ("old", "new")
 TERMS = Terms(
     requests_per_second=1e6, burst=1000, batch_size=7, batch_size_max=7, look_up_size=5, linger_s=0.0, max_wait_s=60.0
@@ -76,7 +76,7 @@ def failure(action: Remedy, *, may_have_deleted: bool, reason: str = "portal_err
 
 @dataclass
 class PortalModel:
-    """What the portal holds, and what it will still do."""
+    """What the portal has, and what it will still do."""
 
     alive: set[int] = field(default_factory=lambda: set(range(1, 400, 2)) | set(range(2, 400, 6)))
     read_only: set[int] = field(default_factory=lambda: set(range(5, 400, 20)))
@@ -102,7 +102,7 @@ class PortalModel:
 
 @dataclass
 class Lane:
-    """A lane of the test, with what it holds and what came of its call."""
+    """A lane of the test, with what it holds and the result of its call."""
 
     ledger: LaneLedger
     token: str
@@ -111,7 +111,7 @@ class Lane:
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """See the module's text."""
+    """The state machine that the module describes."""
 
     server: EmbeddedServer
 
@@ -146,7 +146,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.do(self.redis.aclose(close_connection_pool=True))
             self.loop.close()
 
-    # What people and other services do
+    # What users and other services do
 
     @initialize(target=jobs, ids=st.sets(st.integers(1, 420), min_size=1, max_size=60))
     def first_job(self, ids: set[int]) -> str:
@@ -301,7 +301,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(lane=consumes(lanes), with_word=st.booleans())
     def it_dies(self, lane: Lane, with_word: bool) -> None:
-        """Its lease lapses; its batch may have been sent or not, and if it is only late its record must be refused."""
+        """Let its lease lapse; its batch may have been sent, and if it is only late, its record must be refused."""
         if lane.batch is not None and lane.batch.call is Call.PUT:
             ids = [self.list_of(lane.batch, item)[position] for item in lane.batch.items for position in item.positions]
             self.doubted.update((lane.batch.job_id, one) for one in ids)
@@ -335,7 +335,7 @@ class LedgerMachine(RuleBasedStateMachine):
             records = self.do(self.redis.execute_command("LRANGE", keys.ledger(job_id, 0), 0, -1))
             codes = SegmentLedger.replay(total, records).codes
             places.update(position for position, code in enumerate(codes) if code != Code.PENDING)
-            assert places == Counter(range(total)), f"positions lost or doubled in a job of {len(ids)}"
+            assert places == Counter(range(total)), f"positions lost or duplicated in a job of {len(ids)}"
 
     @invariant()
     def counts_add_up_and_agree_with_the_ledger(self) -> None:
@@ -379,7 +379,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def one_lane_works_it_off(self) -> None:
         lane = Lane(LaneLedger(self.redis, PORTAL, f"last-{self.tokens}", 600.0), f"last-{self.tokens}")
         self.tokens += 1
-        assert self.do(lane.ledger.acquire(1)), "nobody else has a lease any more"
+        assert self.do(lane.ledger.acquire(1)), "no other lane has a lease any more"
         for _ in range(500):
             grant = self.do(lane.ledger.next_batch(TERMS))
             if not isinstance(grant, Batch):
@@ -440,7 +440,7 @@ def test_ledger_stays_whole_and_true_whatever_happens(server: EmbeddedServer) ->
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            # Minutes of it: LEDGER_MACHINE_EXAMPLES=5000
+            # For minutes of it: LEDGER_MACHINE_EXAMPLES=5000
             max_examples=int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "100")),
             stateful_step_count=30,
             deadline=None,

@@ -1,4 +1,4 @@
-"""Races around the ledger that no other test stages: each was, or could have been, a way for it to be wrong."""
+"""Races around the ledger that no other test stages: each has made it wrong, or could have."""
 
 import asyncio
 import os
@@ -76,7 +76,7 @@ async def test_a_push_back_during_a_log_in_is_not_waited_for_with_a_batch_in_han
 
 
 async def test_an_answer_that_lists_a_contact_twice_leaves_a_doubt(redis: ArqRedis, server: EmbeddedServer) -> None:
-    """It deleted both, and counts both, and lists one of them twice."""
+    """The portal deleted both and counts both, but lists one of them twice."""
     alive = {1, 2}
 
     async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -94,7 +94,7 @@ async def test_an_answer_that_lists_a_contact_twice_leaves_a_doubt(redis: ArqRed
 
 
 async def test_a_look_up_that_lists_a_contact_twice_is_not_believed(redis: ArqRedis, server: EmbeddedServer) -> None:
-    """Two were asked about, two are counted, one is shown twice: nobody can say that the other one is gone."""
+    """Two were asked about, two are counted, one is shown twice: this does not prove that the other one is gone."""
     looked_up = 0
 
     async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -152,7 +152,7 @@ async def test_a_log_in_whose_turn_was_taken_twice_by_a_resent_command_goes_on(r
 async def test_a_lane_told_to_stop_keeps_its_lease_until_its_last_batch_is_recorded(
     redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its lease the batch would be rescued as doubtful, although the portal has given its word."""
+    """Without the lease, the batch would be rescued as doubtful, although the portal has answered."""
     recording, recorded = asyncio.Event(), asyncio.Event()
     let_go_early = False
     settle, release = LaneLedger.settle, LaneLedger.release
@@ -160,7 +160,7 @@ async def test_a_lane_told_to_stop_keeps_its_lease_until_its_last_batch_is_recor
     async def slow_settle(self: LaneLedger, *what: Any) -> bool:
         recording.set()
         await fleet.drain.begun()
-        for _ in range(5):  # time enough for the lane to see that it is to stop
+        for _ in range(5):  # enough time for the lane to notice that it has to stop
             await redis.ping()
         settled = await settle(self, *what)
         recorded.set()
@@ -255,7 +255,7 @@ async def test_a_clock_set_back_does_not_keep_the_place_of_a_dead_lane(redis: Ar
 def test_a_server_left_behind_that_does_not_listen_is_ended_before_another_one_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed, its `run` leaves it with the data; the next one must neither hang on its socket nor write beside it."""
+    """A killed `run` leaves it with the data; the next one must neither hang on its socket nor write alongside it."""
     monkeypatch.setattr(embedded, "_STOP_S", 0.5)
     lost = embedded.EmbeddedServer(tmp_path, fsync="always").start()
     assert lost._process is not None
@@ -265,7 +265,10 @@ def test_a_server_left_behind_that_does_not_listen_is_ended_before_another_one_s
     os.close(lost._lock)  # as if this process had been killed
     os.kill(lost.pid, signal.SIGSTOP)
     with embedded.EmbeddedServer(tmp_path) as server, redis_client(server) as client:
-        assert lost._process.wait(10) in {0, -signal.SIGKILL}  # it was let go on to end, or killed if it took too long
+        assert lost._process.wait(10) in {
+            0,
+            -signal.SIGKILL,
+        }  # it was resumed so that it could end, or killed if that took too long
         assert client.get("kept") == b"yes"
 
 

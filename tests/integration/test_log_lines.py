@@ -1,4 +1,4 @@
-"""What a worker and the API really log: one full line per batch, and no field that the documents do not know."""
+"""What a worker and the API really log: one full line per batch, and only documented fields."""
 
 import io
 import json
@@ -22,13 +22,13 @@ pytestmark = MARKS
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
-#: On every line; and on those of a worker, of a lane, of a batch.
+#: Fields on every line, and on those of a worker, of a lane and of a batch.
 ALWAYS = {"timestamp", "level", "event"}
 BOUND = {"worker", "portal", "job_id"}
 
 
 def documented() -> dict[str, tuple[set[str], set[str]]]:
-    """Every event: its levels and its fields."""
+    """Return every documented event with its levels and fields."""
     table = OPERATIONS.partition("\n## Log events\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|[^|]*\|([^|]*)\|$", table, re.MULTILINE)
     found = {
@@ -40,7 +40,7 @@ def documented() -> dict[str, tuple[set[str], set[str]]]:
 
 
 def lines_of(log: io.StringIO) -> list[dict[str, Any]]:
-    """Our own lines, without those of libraries."""
+    """Return our own lines, without those of libraries."""
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     return [line for line in lines if "logger" not in line]
 

@@ -1,4 +1,4 @@
-"""Logging in: one token for the whole fleet, nothing readable in Redis, and no account locked out."""
+"""Logging in: one token for the whole fleet, nothing readable in Redis, and no locked account."""
 
 import asyncio
 import re
@@ -61,7 +61,7 @@ async def test_the_first_call_logs_in_and_the_token_serves_all_workers(
         for client in (first, first, second):
             assert isinstance(await client.delete([1]), Deleted)
     assert office.logins == 1
-    # One for the log-in, and another one for each call whose own turn has passed meanwhile: here, none or all three.
+    # One for the log-in, and another one for each call whose own turn has passed since: here, none or all three.
     assert fleet.turns == turns
 
 
@@ -94,7 +94,7 @@ async def test_the_shared_token_lives_no_longer_than_the_bound(redis: ArqRedis) 
     assert 0 < await redis.ttl(keys.token("main")) <= login.LONGEST_TTL_S
 
 
-async def test_a_token_that_dies_on_the_way_is_renewed_once_and_the_call_sent_again(
+async def test_a_token_that_dies_in_use_is_renewed_once_and_the_call_sent_again(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.portal_client._STALE_TURN_S", 60.0)
@@ -188,7 +188,7 @@ async def test_credentials_are_tried_again_when_their_cool_down_has_passed(redis
         client = fleet.worker()
         await client.delete([1])
         async for key in redis.scan_iter("*login_refused*"):
-            await redis.delete(key)  # what its time to live does in the end
+            await redis.delete(key)  # as its time to live would do in the end
         office.locked = False
         assert isinstance(await client.delete([1]), Deleted)
 
@@ -213,7 +213,7 @@ async def test_tokens_that_die_again_and_again_cost_one_log_in_each_and_no_wait(
             assert isinstance(await client.delete([1]), Deleted)
             office.revoked.add(f"token-{number}")
         assert office.logins == 3 * MAX_ATTEMPTS - 1
-        # Attempts that do not succeed are counted as ever.
+        # Attempts that do not succeed are counted as always.
         outcomes = [await fleet.worker(password=f"wrong {number}").delete([1]) for number in range(MAX_ATTEMPTS + 1)]
     assert [outcome.action for outcome in outcomes if isinstance(outcome, Failure)] == [
         *[Remedy.STOP] * MAX_ATTEMPTS,
@@ -260,13 +260,13 @@ async def test_a_token_of_another_worker_that_has_died_unused_is_no_fault(redis:
         for client in (first, second):
             assert isinstance(await client.delete([1]), Deleted)
         office.revoked.add("token-1")
-        assert isinstance(await first.delete([2]), Deleted)  # logs in; the other one still knows the first token only
+        assert isinstance(await first.delete([2]), Deleted)  # logs in; the other one still knows only the first token
         office.revoked.add("token-2")
         assert isinstance(await second.delete([3]), Deleted)
     assert office.logins == 3
 
 
-async def test_a_worker_does_not_wait_for_ever_for_another_to_log_in(
+async def test_a_worker_does_not_wait_forever_for_another_to_log_in(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(login, "PATIENCE_S", 0.05)
@@ -293,7 +293,7 @@ async def test_a_worker_that_died_while_logging_in_keeps_nobody_waiting_for_long
 
 
 async def test_a_log_in_that_takes_long_keeps_its_turn(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "LOCK_TTL_S", 0.1)  # so that it is kept often, for the usual time
+    monkeypatch.setattr(login, "LOCK_TTL_S", 0.1)  # so that it is renewed often over the usual time
     office = Office()
     office.may_finish.clear()
     async with fleet_of(office, redis) as fleet:

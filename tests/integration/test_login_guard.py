@@ -1,4 +1,4 @@
-"""Our guard against being locked out: log-ins that succeed never reach it, and where it holds, it says so."""
+"""Our guard against being locked out: log-ins that succeed never trigger it, and when it holds, it says so."""
 
 from contextlib import AsyncExitStack
 from functools import partial
@@ -60,7 +60,7 @@ async def test_tokens_that_die_many_times_a_minute_hold_nothing_up(
         assert job.requests.throttled == 0
         await check_against_truth(redis, portal, job_id)
         log_ins = len(portal.truth.of_kind("log_in"))
-        assert times <= log_ins <= 3 * (times + 1), "one for each token that died, or few more"
+        assert times <= log_ins <= 3 * (times + 1), "one for each token that died, or a few more"
         assert await redis.zcard(TRIES) == 0, "all were given back"
 
 
@@ -82,7 +82,7 @@ async def test_a_wait_of_our_own_has_its_reason_its_end_and_no_price(
         now_ms = time[0] * 1000 + time[1] // 1000
         # A server that does not know this script yet hands out one more batch before it records the first.
         await redis.script_load(SETTLE.source)
-        # Others have tried other passwords a moment ago.
+        # Others tried other passwords a moment ago.
         await redis.zadd(TRIES, {f"failed {number}": now_ms for number in range(token_store.MAX_ATTEMPTS)})
         job_id = await accept(redis, range(1, 61))
         async with working(settings):
@@ -114,7 +114,7 @@ async def test_a_wait_of_our_own_has_its_reason_its_end_and_no_price(
 async def test_a_good_answer_of_another_lane_does_not_change_what_is_said_about_the_wait(
     redis: ArqRedis, server: EmbeddedServer
 ) -> None:
-    """A call with the token that still works comes back while another lane waits to log in."""
+    """A call with the token that still works returns while another lane waits to log in."""
     job_id = await accept(redis, range(1, 61), lanes=0)
     one, two = await start_lane(redis, "one"), await start_lane(redis, "two")
     first, second = await take(one), await take(two)

@@ -1,4 +1,4 @@
-"""A portal that asks for a rest of a day: it gets a bounded one, then one careful call; a person may end it earlier."""
+"""A portal that asks for a rest of a day: it gets a bounded one, then one careful call; a user can end it earlier."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ async def set_facts(redis: ArqRedis, **values: Any) -> None:
 
 
 async def push_back(redis: ArqRedis, lane: LaneLedger, batch: Batch, *, rest_s: float, asked_s: float | None) -> None:
-    """The portal turns a call away, with nothing done."""
+    """Let the portal turn a call away, with nothing done."""
     settlement = Settlement(
         items=[(item, 0.0) for item in batch.items],
         rest=NewRest(rest_s, StateReason.PUSH_BACK, asked_s),
@@ -67,7 +67,7 @@ async def rest_is_over(redis: ArqRedis) -> None:
 
 @pytest.fixture
 async def resting(redis: ArqRedis) -> tuple[ArqRedis, str]:
-    """A job whose portal has asked for a day and been given an hour."""
+    """Return a job whose portal has asked for a day and been given an hour."""
     job_id = await accept(redis, range(1, 101))
     lane = await start_lane(redis, "first")
     batch = await take(lane)
@@ -120,7 +120,7 @@ async def test_where_the_worker_with_the_careful_call_died_another_one_is_carefu
     await take(await start_lane(redis, "dead"))
     await lapse(redis, "dead")
     second = await start_lane(redis, "second")
-    assert isinstance(await second.next_batch(terms()), Later), "the call may still be under way"
+    assert isinstance(await second.next_batch(terms()), Later), "the call may still be in flight"
     await rescue(redis, PORTAL, 0.0)
     await take(await start_lane(redis, "third"))
     assert isinstance(await (await start_lane(redis, "fourth")).next_batch(terms()), Later)
@@ -230,7 +230,7 @@ async def test_workers_outlive_a_portal_that_says_in_a_day(
         careful, third, *_ = [call for call in portal.truth.calls if call.arrived_s > first.answered_s + 0.5]
         assert careful.answered_s is not None
         assert careful.arrived_s - first.answered_s > 0.9
-        assert third.arrived_s >= careful.answered_s, "nothing else is under way beside the careful call"
+        assert third.arrived_s >= careful.answered_s, "nothing else is in flight beside the careful call"
 
 
 async def test_a_resume_wakes_workers_that_had_given_up_for_a_day(redis: ArqRedis, server: EmbeddedServer) -> None:
@@ -252,7 +252,7 @@ async def test_a_resume_wakes_workers_that_had_given_up_for_a_day(redis: ArqRedi
 async def test_a_careful_call_that_is_not_answered_well_leaves_the_others_waiting(
     resting: tuple[ArqRedis, str], *, sent: bool
 ) -> None:
-    """A 429 without a word about how long, a 500, or a batch that was dropped and never sent."""
+    """The cases: a 429 without a duration, a 500, and a batch that was dropped and never sent."""
     redis, _ = resting
     await rest_is_over(redis)
     lane = await start_lane(redis, "careful")

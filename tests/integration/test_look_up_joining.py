@@ -13,7 +13,7 @@ PATIENT = terms(linger_s=600.0)
 
 
 async def leave_open(redis: ArqRedis, ledger: LaneLedger, batches: int, limits: Terms = PATIENT) -> None:
-    """Send batches of which the portal lists all but the last two IDs."""
+    """Send batches of which the portal lists all IDs except the last two."""
     for _ in range(batches):
         batch = await take(ledger, limits)
         assert batch.call is Call.PUT
@@ -28,7 +28,7 @@ async def test_while_there_is_something_to_send_a_small_look_up_waits(redis: Arq
     assert (await take(ledger, PATIENT)).call is Call.PUT
 
 
-async def test_when_nothing_else_is_to_do_it_goes_at_once_and_joined(redis: ArqRedis) -> None:
+async def test_when_there_is_nothing_else_to_do_it_goes_immediately_and_joined(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 51))
     ledger = await start_lane(redis)
     await leave_open(redis, ledger, 5)

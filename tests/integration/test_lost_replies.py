@@ -1,4 +1,4 @@
-"""What a person asked for is carried out once and told truly, also when Redis has done it and its reply got lost."""
+"""What a user asked for is done once and reported truthfully, even if Redis has done it and its reply got lost."""
 
 from collections.abc import AsyncIterator
 
@@ -24,7 +24,7 @@ from tests.support.redis_proxy import Proxy, losing_replies
 from tests.support.steering import control
 from tests.support.submitting import request
 
-#: What leads to where the event is allowed, and the state after it.
+#: The events that lead to a state where the event is allowed, and the state after it.
 WAY: dict[Event, tuple[list[Event], State]] = {
     Event.APPROVE: ([], State.QUEUED),
     Event.PAUSE: ([], State.PAUSED),
@@ -41,16 +41,16 @@ async def proxy(server: EmbeddedServer) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def unlucky(redis: ArqRedis, proxy: Proxy) -> AsyncIterator[ArqRedis]:
-    """A connection on which replies get lost."""
+    """Open a connection on which replies get lost."""
     for script in (CONTROL, CREATE_JOB, SET_LIMITS, SET_PRIORITY):
-        await redis.script_load(script.source)  # else the reply that gets lost is that they are not known
+        await redis.script_load(script.source)  # otherwise, the reply that gets lost would be that they are not known
     unlucky = connect(proxy.url)
     yield unlucky
     await unlucky.aclose(close_connection_pool=True)
 
 
 @pytest.mark.parametrize("event", WAY)
-async def test_who_asks_is_told_that_it_was_done_and_it_is_on_record_once(
+async def test_the_caller_is_told_that_it_was_done_and_it_is_on_record_once(
     unlucky: ArqRedis, proxy: Proxy, event: Event
 ) -> None:
     before, state = WAY[event]
@@ -113,7 +113,7 @@ async def test_limits_are_on_record_once(unlucky: ArqRedis, proxy: Proxy) -> Non
 
 
 async def test_a_job_that_was_accepted_is_called_new(unlucky: ArqRedis, proxy: Proxy) -> None:
-    """And its lanes are woken."""
+    """Its lanes are woken as well."""
     submission = request(portal=PORTAL, ids=BitMap([1, 2, 3]), job_id="mine", by="the unlucky one")
     proxy.lose_reply(b"the unlucky one")
     assert (await submit(unlucky, submission)).created

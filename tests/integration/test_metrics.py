@@ -1,4 +1,4 @@
-"""`/metrics` on a real server: what it says, what it costs, and that it speaks also while Redis is away."""
+"""`/metrics` on a real server: what it says, what it costs, and that it answers even while Redis is down."""
 
 import asyncio
 import subprocess
@@ -41,7 +41,7 @@ async def scrape(api: Api) -> str:
 
 
 def values(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Every sample by its name and labels."""
+    """Return every sample by its name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -59,7 +59,7 @@ def value(text: str, name: str, **labels: str) -> float:
 
 
 def promtool_finds_nothing(text: str) -> None:
-    """Every remark of promtool counts, warnings as well."""
+    """Check that promtool has no complaints, not even warnings."""
     checked = subprocess.run(
         ["/usr/bin/env", "promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
     )
@@ -74,7 +74,7 @@ def settings(server: EmbeddedServer) -> Settings:
 
 @pytest.fixture(autouse=True)
 def fresh_readings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is shared, and a busy machine is not taken for an absent Redis."""
+    """Share no readings, and do not mistake a busy machine for an absent Redis."""
     monkeypatch.setattr(metrics, "SHARED_FOR_S", 0.0)
     monkeypatch.setattr(metrics, "PATIENCE_S", 30.0)
 
@@ -126,7 +126,7 @@ async def test_what_waits_is_shown_by_state_and_age(redis: ArqRedis, settings: S
 
 
 async def test_ended_jobs_are_counted_without_being_read(redis: ArqRedis) -> None:
-    """Only their IDs are there: a job that were read would fail to be one."""
+    """Only their IDs exist: reading one of them as a job would fail."""
     await redis.zadd(keys.JOBS, {f"old-{number}": number for number in range(5000)})
     await redis.zadd(keys.FINISHED, {f"old-{number}": number for number in range(5000)})
     await submit(redis, request(portal="main", ids=BitMap([1, 2]), job_id="new"))
@@ -170,7 +170,7 @@ async def test_nothing_secret_and_no_text_from_outside_is_shown(redis: ArqRedis,
 
 
 async def test_counters_that_never_counted_stand_at_zero(redis: ArqRedis, settings: Settings) -> None:
-    """A counter that appears with its first failure has no rise that an alert could see."""
+    """A counter that appears only with its first failure has no increase that an alert could see."""
     async with serving(settings, redis) as api:
         text = await scrape(api)
     promtool_finds_nothing(text)
@@ -181,7 +181,7 @@ async def test_counters_that_never_counted_stand_at_zero(redis: ArqRedis, settin
 
 @pytest.fixture
 async def deaf(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ArqRedis]:
-    """A Redis that accepts connections and says nothing; scrapes lose patience soon."""
+    """Connect to a Redis that accepts connections but never answers; scrapes lose patience quickly."""
     monkeypatch.setattr(metrics, "PATIENCE_S", 0.05)
     async with forwarding(None) as forwarder:
         redis = connect(settings.redis.url.__class__(f"redis://127.0.0.1:{forwarder.port}/0"), patience_s=0.0)

@@ -13,7 +13,7 @@ from jobs.store import keys
 from jobs.words.reasons import StateReason
 from tests.support.lanes import PORTAL, accept, answer, field, ids_of, lane, start_lane, take, terms
 
-#: Longest time between reading the server's clock and the script's own reading of it, beside which numbers agree.
+#: Longest time between our reading of the server's clock and the script's, within which the numbers have to agree.
 SLACK_S = 2.0
 
 
@@ -27,7 +27,7 @@ async def tat_us(redis: ArqRedis) -> float:
 
 
 async def turns_us(redis: ArqRedis, limits: Terms, calls: int) -> list[float]:
-    """When the turns are that so many callers get, on the server's clock, by what each reservation leaves behind."""
+    """Return the turns that this many callers get, on the server's clock, from what each reservation leaves behind."""
     taken = []
     for _ in range(calls):
         turn = await reserve_turn(redis, PORTAL, limits)
@@ -49,13 +49,13 @@ async def test_callers_at_the_same_moment_get_different_turns(redis: ArqRedis) -
     turns = await asyncio.gather(*(reserve_turn(redis, PORTAL, limits) for _ in range(20)))
     waits = sorted(turn.wait_s for turn in turns)
     gaps = [later - earlier for earlier, later in itertools.pairwise(waits)]
-    # Each wait is told relative to its own moment, so the gaps are short of 0.5 s by as much as the calls took.
+    # Each wait is relative to its own moment, so the gaps fall short of 0.5 s by as much as the calls took.
     assert sum(gaps) == pytest.approx(19 * 0.5, abs=SLACK_S)
     assert all(0.5 - SLACK_S < gap < 0.5 + SLACK_S for gap in gaps)
     assert await tat_us(redis) == pytest.approx(await clock_us(redis) + 20 * 500_000, abs=SLACK_S * 1e6)
 
 
-async def test_a_burst_goes_at_once_after_a_quiet_time_and_no_more(redis: ArqRedis) -> None:
+async def test_after_a_quiet_time_a_burst_goes_immediately_and_no_more(redis: ArqRedis) -> None:
     limits = terms(requests_per_second=0.1, burst=4, max_wait_s=600)
     waits = [(await reserve_turn(redis, PORTAL, limits)).wait_s for _ in range(7)]
     assert waits[:4] == [0, 0, 0, 0]
@@ -107,7 +107,7 @@ async def test_a_push_back_moves_everybody_and_takes_turns_away(redis: ArqRedis)
     settlement = Settlement(items=[(batch.items[0], 0.0)], rest=NewRest(30, StateReason.PUSH_BACK))
     assert await first.settle(batch, settlement)
 
-    # The second lane had its turn already; it is told a new one, after the push-back.
+    # The second lane already had its turn; it is given a new one, after the push-back.
     again = await second.next_batch(limits, has_turn=True)
     assert isinstance(again, Turn)
     assert again.wait_s == pytest.approx(30, abs=SLACK_S)
@@ -162,7 +162,7 @@ async def test_a_clock_that_jumped_back_does_not_hold_up_the_portal(redis: ArqRe
     limits = terms(requests_per_second=10, burst=5, max_wait_s=1e6)
     turn = await reserve_turn(redis, PORTAL, limits)
     assert turn.wait_s <= (80 + 5) * 0.1
-    # Behind it everything is spaced as usual.
+    # After it, everything is spaced as usual.
     taken = await turns_us(redis, limits, 5)
     gaps = [later - earlier for earlier, later in itertools.pairwise(taken)]
     assert gaps == pytest.approx([100_000] * 4, abs=SLACK_S * 1e6)
@@ -186,6 +186,6 @@ async def test_a_batch_in_hand_is_delivered_again_without_a_turn(redis: ArqRedis
     limits = terms(requests_per_second=0.1, burst=1)
     ledger = await start_lane(redis)
     batch = await take(ledger, limits)
-    again = await take(lane(redis, "lane"), limits)  # knows of nothing that was given
+    again = await take(lane(redis, "lane"), limits)  # does not know that it was given anything
     assert (again.seq, again.items) == (batch.seq, batch.items)
     assert await ids_of(redis, again) == [list(range(1, 11))]

@@ -1,4 +1,4 @@
-"""What every answer of the page holds to: a strict policy, nothing hostile coming through, errors as a screen."""
+"""What every answer of the page keeps to: a strict policy, nothing hostile gets through, errors are a screen."""
 
 import re
 
@@ -28,7 +28,7 @@ async def a_job(redis: ArqRedis, **facts: object) -> str:
 
 
 def check_policy(screen: Screen) -> None:
-    """Hold a screen to what its own policy demands, and to what the policy cannot demand."""
+    """Check a screen against what its own policy demands, and what the policy cannot demand."""
     policy = dict(part.strip().partition(" ")[::2] for part in screen.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert {policy[name] for name in ("script-src", "style-src", "connect-src", "form-action")} == {"'self'"}
@@ -46,7 +46,7 @@ def check_policy(screen: Screen) -> None:
             assert target is None or target.startswith(("/", "#")), (tag, attributes)
             assert target is None or not target.startswith("//"), (tag, attributes)
     ids = [attributes["id"] for _, attributes in screen.markup.elements if attributes.get("id")]
-    assert len(ids) == len(set(ids)), "each id is there once"
+    assert len(ids) == len(set(ids)), "each id occurs once"
 
 
 async def test_every_screen_keeps_to_a_strict_policy(redis: ArqRedis, server: EmbeddedServer) -> None:
@@ -103,7 +103,7 @@ async def test_an_id_that_came_from_elsewhere_leads_to_its_job(
         [link] = {found["href"] for found in listed.markup.all("a") if (found["href"] or "").startswith("/jobs/")}
         assert link
         assert re.fullmatch(r"/jobs/[A-Za-z0-9._~%-]+", link)
-        if job_id not in {"../..", "%2e", "a/b"}:  # clients take dots and encoded separators for something else
+        if job_id not in {"../..", "%2e", "a/b"}:  # clients treat dots and encoded separators as something else
             shown = await anna.look(link)
             assert (shown.status, job_id in shown.text) == (200, True)
 
@@ -155,7 +155,7 @@ async def test_a_request_that_was_wrong_says_what_was_wrong(redis: ArqRedis, ser
             check_policy(screen)
             assert "Job from-billing" in screen.text
             assert "contact_ids: expected an array" in screen.text
-            assert "%" not in screen.text.replace(" 0 %", ""), "a share of nothing is not told"
+            assert "%" not in screen.text.replace(" 0 %", ""), "a share of nothing is not shown"
 
 
 async def test_a_job_of_a_portal_that_is_gone_can_still_be_looked_at(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -1,4 +1,4 @@
-"""Forms of the page: only those that the page itself has given out change anything."""
+"""Forms of the page: only those that the page itself has issued change anything."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ async def a_job(redis: ArqRedis, **facts: Any) -> str:
 
 
 async def posts(person: Person, settings: Settings, redis: ArqRedis, job_id: str) -> list[tuple[str, dict[str, str]]]:
-    """Every address of the page that takes a form, with a form that would be carried out."""
+    """Return every address of the page that takes a form, with a form that would be carried out."""
     draft = (await person.upload("7\n8\n")).location
     given = {
         "/login": {"key": "anna-secret-key"},
@@ -151,7 +151,7 @@ async def test_what_the_state_does_not_allow_is_told_beside_the_job(redis: ArqRe
         assert f"/jobs/{job_id}/pause" in screen.markup.actions()
 
 
-async def test_of_two_people_at_once_one_is_told_that_the_other_was_faster(
+async def test_of_two_simultaneous_users_one_is_told_that_the_other_was_faster(
     redis: ArqRedis, server: EmbeddedServer
 ) -> None:
     job_id = await a_job(redis, needs_approval=True)

@@ -1,4 +1,4 @@
-"""Screens that stay current: what their events bring, and when they end."""
+"""Screens that stay current: what their events contain, and when they end."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ class Events:
         self.shown: dict[str, str] = {}
 
     async def next(self) -> tuple[str, Any]:
-        """Wait for the next event, and give its name and data."""
+        """Wait for the next event, and return its name and data."""
         name = ""
         async with asyncio.timeout(20):
             async for raw in self._answer.content:
@@ -233,5 +233,5 @@ async def test_events_end_with_the_server(redis: ArqRedis, server: EmbeddedServe
             answer = await reader.get(f"{person.url}/jobs/{job_id}/events")
             events = Events(answer)
             await events.until_shown("progress", "Queued")
-        # The server has stopped in an orderly way, with the reader still there.
+        # The server has stopped in an orderly way, with the reader still connected.
         assert (await events.next())[0] == "closed"

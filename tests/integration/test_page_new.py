@@ -1,4 +1,4 @@
-"""A new job on the page: what is in the list is told first, and only a typed number queues it, exactly once."""
+"""A new job on the page: first it shows what is in the list, and only a typed number queues it, exactly once."""
 
 import asyncio
 import gzip
@@ -20,7 +20,7 @@ from tests.support.browsing import api_key, multipart, portal, settings_with, vi
 
 
 async def queued_ids(redis: ArqRedis) -> list[int]:
-    """The contact IDs of the only job there is."""
+    """Return the contact IDs of the only job."""
     [job] = (await list_jobs(redis)).jobs
     return [line.contact_id async for lines in read_results(redis, job.id) for line in lines]
 
@@ -70,7 +70,7 @@ async def test_another_number_queues_nothing(redis: ArqRedis, server: EmbeddedSe
         screen = await anna.send(draft, count=typed, do="submit")
         assert (screen.status, "Nothing was queued" in screen.text) == (422, True)
         assert not (await list_jobs(redis)).jobs
-        assert (await anna.send(draft, count="12345", do="submit")).status == 303, "one may try again"
+        assert (await anna.send(draft, count="12345", do="submit")).status == 303, "the user can try again"
     assert len(await queued_ids(redis)) == 12345
 
 

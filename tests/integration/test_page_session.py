@@ -1,4 +1,4 @@
-"""Logging in to the page: what the cookie is, what Redis holds of it, and how it ends."""
+"""Logging in to the page: what the cookie is, what Redis keeps of it, and how the session ends."""
 
 import hashlib
 
@@ -31,7 +31,7 @@ async def test_a_stranger_gets_no_events(redis: ArqRedis, server: EmbeddedServer
         assert (await stranger.look(path, headers={"Accept": "text/event-stream"})).status == 401
 
 
-async def test_after_the_log_in_one_goes_where_one_wanted_to(redis: ArqRedis, server: EmbeddedServer) -> None:
+async def test_after_the_log_in_users_get_where_they_wanted_to(redis: ArqRedis, server: EmbeddedServer) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "") as [anna]:
         asked = await anna.look("/login?next=/portals")
         screen = await anna.send("/login", key=f"  {SECRETS['anna']} ", next=asked.markup.value("next"))
@@ -73,7 +73,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(redis: ArqR
 
 
 async def test_the_log_in_gives_a_new_token(redis: ArqRedis, server: EmbeddedServer) -> None:
-    """Somebody who has planted a cookie before the log-in does not get in with it after."""
+    """An attacker who has planted a cookie before the log-in does not get in with it afterwards."""
     async with visiting(settings_with(server, api_key("anna")), redis, "", "") as [anna, thief]:
         planted = cookie(await anna.look("/login")).partition(";")[0]
         screen = await anna.send("/login", key=SECRETS["anna"], next="/")
@@ -109,14 +109,14 @@ async def test_a_wrong_key_is_told_and_tries_are_limited(redis: ArqRedis, server
         screen = await guesser.send("/login", key="<wrong>", next="/")
         assert screen.status == 429
         assert int(screen.headers["Retry-After"]) >= 1
-        # Behind a proxy all share one address: nobody may lock the others out.
+        # Behind a proxy all users share one address: none may lock the others out.
         screen = await guesser.send("/login", key=SECRETS["anna"], next="/")
         assert (screen.status, screen.location) == (303, "/")
 
 
 @pytest.mark.parametrize("path", ["/login", "/logout", "/jobs/x/pause", "/new"])
 async def test_a_form_without_a_cookie_plants_none(redis: ArqRedis, server: EmbeddedServer, path: str) -> None:
-    """Browsers leave the cookie out of what another site sends; a new one would end the session that there is."""
+    """Browsers do not send the cookie with requests from another site; a new one would end the existing session."""
     async with visiting(settings_with(server, api_key("anna")), redis, "") as [stranger]:
         screen = await stranger.ask("POST", path, data={"csrf": "x"})
         assert screen.status in {401, 403}

@@ -21,7 +21,7 @@ FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 
 @contextlib.asynccontextmanager
 async def visitor(server: EmbeddedServer, redis: ArqRedis, **limits: float) -> AsyncIterator[Person]:
-    """Somebody in front of a server with small limits."""
+    """Run a server with small limits, and yield a user of it."""
     settings = settings_with(server, api=Api(max_body_mb=1))
     tight = Limits(lingering_s=0.3, ending_s=1.0, **limits)  # type: ignore[arg-type]  # those given here are floats
     async with serving(settings, redis, limits=tight) as api:
@@ -48,7 +48,7 @@ async def test_a_form_that_trickles_is_given_up(redis: ArqRedis, server: Embedde
 
 
 async def test_a_form_of_parts_without_end_is_refused(redis: ArqRedis, server: EmbeddedServer) -> None:
-    """However little is in them, and whether or not anybody wants them."""
+    """It is refused however little is in the parts, and whether or not they are wanted."""
     async with visitor(server, redis) as person:
         csrf = await person.csrf()
 

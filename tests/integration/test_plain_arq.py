@@ -1,4 +1,4 @@
-"""Requests of other services, which know arq, JSON and some names, and nothing of this project."""
+"""Requests from other services, which know arq, JSON and some names, but nothing of this project."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ asyncio.run(main())
 
 
 async def call(server: EmbeddedServer, job_id: str = "", **arguments: Any) -> str:
-    """Enqueue a request from a process of its own; give arq's job ID, empty if arq says it is there already."""
+    """Enqueue a request from a process of its own; return arq's job ID, empty if arq says it already exists."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-I", "-W", "error", "-c", CALLER, server.url.get_secret_value(), job_id, json.dumps(arguments)),
@@ -64,7 +64,7 @@ async def call(server: EmbeddedServer, job_id: str = "", **arguments: Any) -> st
 
 
 async def result(redis: ArqRedis, job_id: str) -> dict[str, Any]:
-    """What arq keeps of a message that was worked on."""
+    """Return what arq keeps of a message that was processed."""
 
     async def look() -> bytes | None:
         found: bytes | None = await redis.get(result_key_prefix + job_id)

@@ -17,7 +17,7 @@ HTML = "<!DOCTYPE html><html><body>Welcome</body></html>"
 
 
 class Pace:
-    """Counts the turns that were asked for."""
+    """A counter of the turns that were asked for."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -95,7 +95,7 @@ async def test_what_is_not_listed_is_not_deleted() -> None:
     assert outcome == Deleted(frozenset({2}), unlisted_doubtful=False, http_status=200)
 
 
-async def test_an_empty_list_is_nobody_deleted() -> None:
+async def test_an_empty_list_is_nothing_deleted() -> None:
     async with client_of(answer(200, listing([]))) as (client, _):
         outcome = await client.delete([1, 2, 3])
     assert outcome == Deleted(frozenset(), unlisted_doubtful=False, http_status=200)
@@ -176,13 +176,13 @@ async def test_retry_after_of_a_throttled_call_is_passed_on() -> None:
 
 
 async def test_several_headers_and_the_portals_own_clock_are_heeded() -> None:
-    """An hour behind, it names a moment by its own clock; and a gateway adds a header of its own."""
+    """The portal is an hour behind and names a moment by its own clock; a gateway adds a header of its own."""
     headers = "Date: Mon, 23 Nov 2026 12:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 12:01:00 GMT\r\nRetry-After: 45\r\n"
     failure = await failure_of(sending(f"HTTP/1.1 503 X\r\n{headers}Content-Length: 0\r\n\r\n".encode()))
     assert failure.retry_after_s == 60
 
 
-async def test_a_refused_token_stops_at_once_since_nobody_can_renew_it() -> None:
+async def test_a_refused_token_that_cannot_be_renewed_stops_immediately() -> None:
     failure = await failure_of(answer(401, "Unauthorized", {"Content-Type": "text/html"}))
     assert (failure.action, failure.reason, failure.may_have_deleted) == (Remedy.STOP, "portal_auth", False)
     assert "the-token" not in str(failure)
@@ -374,7 +374,7 @@ async def test_calls_at_the_same_time_do_not_wait_for_one_another() -> None:
 
     async def behave(request: object, writer: asyncio.StreamWriter) -> None:
         await together.wait()
-        await delete_all(request, writer)  # type: ignore[arg-type] # a Request, which this one does not look at
+        await delete_all(request, writer)  # type: ignore[arg-type] # a Request, which this one does not use
 
     async with client_of(behave) as (client, _):
         outcomes = await asyncio.gather(*(client.delete([each]) for each in range(1, 9)))

@@ -1,4 +1,4 @@
-"""The client against the simulated portal, in every format and casing that it knows."""
+"""The client on the simulated portal, in every format and casing that the portal knows."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -57,7 +57,7 @@ async def _no_pace() -> None:
 
 @broken_connections
 @pytest.mark.parametrize("kept_alive", [False, True])
-async def test_a_broken_connection_is_never_tried_again_by_itself(end: Behave, kept_alive: bool) -> None:
+async def test_a_broken_connection_is_never_retried_automatically(end: Behave, kept_alive: bool) -> None:
     script = (delete_all, end, delete_all) if kept_alive else (end, delete_all)
     async with raw_portal(*script) as portal:
         client = PortalClient(portal.config(), LocalTokenStore(), _no_pace)
@@ -117,7 +117,7 @@ async def test_a_portal_that_never_answers_times_out() -> None:
 
 async def test_a_refused_connection_deleted_nothing() -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can take the port
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: no other process can take the port
         async with raw_portal(delete_all) as portal:
             portal.url = f"http://127.0.0.1:{unused.getsockname()[1]}"
             client = PortalClient(portal.config(), LocalTokenStore(), _no_pace)
@@ -168,13 +168,13 @@ async def test_speaking_tls_to_a_plain_port_deleted_nothing() -> None:
     assert portal.requests == []
 
 
-# Workers run on uvloop where there is one, which raises errors of its own: the same tests again, on that loop.
+# Workers run on uvloop where it is available, and it raises errors of its own: the same tests again, on that loop.
 
 
 @broken_connections
 @pytest.mark.parametrize("kept_alive", [False, True])
 def test_on_uvloop_a_broken_connection_is_the_same(end: Behave, kept_alive: bool) -> None:
-    uvloop.run(test_a_broken_connection_is_never_tried_again_by_itself(end, kept_alive))
+    uvloop.run(test_a_broken_connection_is_never_retried_automatically(end, kept_alive))
 
 
 @damaged_answers

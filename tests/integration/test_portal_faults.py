@@ -1,4 +1,4 @@
-"""A fault of the portal or the account holds all of its jobs, until somebody has looked at it."""
+"""A fault of the portal or the account holds all of its jobs until a user has looked at it."""
 
 import pytest
 from arq.connections import ArqRedis
@@ -20,7 +20,7 @@ from tests.support.steering import control
 
 
 async def meet_a_fault(ledger: LaneLedger, stop: StateReason, *, everyone: bool = False) -> str:
-    """Take a batch and let the portal answer it with a fault; gives the job that met it."""
+    """Take a batch and let the portal answer it with a fault; return the job that met it."""
     batch = await take(ledger)
     items = [(item, 0.0) for item in batch.items]
     settlement = Settlement(items=items, sent=1, stop=stop, everyone=everyone, last_error=f"{stop} was staged")
@@ -78,13 +78,13 @@ async def test_left_alone_it_is_tried_again_after_a_while(redis: ArqRedis) -> No
 
 
 async def alive(redis: ArqRedis, **workers: str) -> None:
-    """Let workers be alive, each with its configuration."""
+    """Make workers alive, each with its configuration."""
     for worker, configuration in workers.items():
         await presence.beat(redis, worker, [PORTAL], {PORTAL: configuration})
 
 
 @pytest.mark.parametrize("reason", sorted(NEEDS_A_PERSON))
-async def test_whoever_starts_with_another_configuration_is_not_held(redis: ArqRedis, reason: StateReason) -> None:
+async def test_a_worker_with_another_configuration_is_not_held(redis: ArqRedis, reason: StateReason) -> None:
     await accept(redis, range(1, 100), job_id="one")
     await accept(redis, range(1, 100), job_id="two")
     await alive(redis, before="old")
@@ -98,7 +98,7 @@ async def test_whoever_starts_with_another_configuration_is_not_held(redis: ArqR
     assert (await read_portal(redis, DECIDER.portal)).fault is None
     assert isinstance(await (await start_lane(redis, "same", configuration="old")).next_batch(terms()), Idle)
     assert (await take(await start_lane(redis, "next", configuration="new"))).job_id == other
-    assert (await read_job(redis, paused)).state_reason == reason, "somebody still has to resume it"
+    assert (await read_job(redis, paused)).state_reason == reason, "a user still has to resume it"
 
 
 async def test_the_same_configuration_is_held_after_a_restart_as_well(redis: ArqRedis) -> None:
@@ -220,7 +220,7 @@ async def test_a_fault_of_one_job_holds_no_other(redis: ArqRedis) -> None:
 
 
 async def fail_some(redis: ArqRedis, ledger: LaneLedger, size: int) -> str:
-    """Take a batch and give all of it up; gives the job's state."""
+    """Take a batch and give all of it up; return the job's state."""
     batch = await take(ledger, terms(batch_size=size, failure_threshold_from=20))
     at_ms = batch.server_ms()
     records = [

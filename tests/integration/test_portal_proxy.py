@@ -18,7 +18,7 @@ from worker.portal_answers import Deleted, Failure, Remedy
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore
 
-#: Through it, the two ways in which a proxy is used.
+#: The two ways in which a proxy is used.
 TUNNEL, PLAIN = "tunnel", "plain"
 PASSWORD = "hush-proxy-9"
 
@@ -40,7 +40,7 @@ async def client_of(portal: RawPortal, **settings: object) -> AsyncIterator[Port
 async def behind_a_proxy(
     way: str, directory: Path, *, credentials: str = "", tls_to_proxy: bool = False
 ) -> AsyncIterator[tuple[RawPortal, ForwardProxy, dict[str, object]]]:
-    """A portal behind a proxy, and the settings that it takes to get there; to the proxy without credentials."""
+    """Run a portal behind a proxy; yield it with the settings to get there, without the proxy's credentials."""
     authority = Authority(directory)
     async with (
         raw_portal(delete_all, tls=authority.server() if way == TUNNEL else None) as portal,
@@ -57,7 +57,7 @@ async def failure_of(portal: RawPortal, **settings: object) -> Failure:
 
 
 def closed_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port on which nothing listens."""
     with contextlib.closing(socket.socket()) as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -164,7 +164,7 @@ async def test_a_tunnel_that_is_refused_was_no_attempt(
 
 @pytest.mark.parametrize("status", [302, 307, 400, 402, 403, 404, 405, 407, 500, 502, 503, 504])
 async def test_what_a_proxy_answers_itself_says_nothing_about_what_was_deleted(tmp_path: Path, status: int) -> None:
-    """The portal has deleted by then, and the proxy did not like its answer."""
+    """By then the portal has deleted, but the proxy did not like its answer."""
     async with behind_a_proxy(PLAIN, tmp_path) as (portal, proxy, settings):
         proxy.swallows = status
         failure = await failure_of(portal, **settings)
@@ -233,7 +233,7 @@ async def test_a_plain_call_that_the_proxy_drops_may_have_deleted(tmp_path: Path
     async with behind_a_proxy(PLAIN, tmp_path) as (portal, proxy, settings):
         proxy.breaks_off = True
         failure = await failure_of(portal, **settings)
-        assert len(proxy.asked) == 1  # never sent again by itself
+        assert len(proxy.asked) == 1  # never sent again automatically
     assert (failure.may_have_deleted, failure.sent) == (True, True)
 
 
@@ -263,7 +263,7 @@ async def test_the_certificate_of_the_proxy_is_told_from_that_of_the_portal(tmp_
 @pytest.mark.parametrize("way", [TUNNEL, PLAIN])
 async def test_tls_spoken_to_a_proxy_that_does_not_is_told(tmp_path: Path, way: str) -> None:
     async with behind_a_proxy(way, tmp_path) as (portal, proxy, settings):
-        # The proxy waits for the end of what it takes for a request: connecting ends with half of this time.
+        # The proxy waits for the end of what it takes for a request: connecting is given up after half of this time.
         impatient = {"proxy": proxy.url.replace("http:", "https:"), "request_timeout_s": 2.0}
         failure = await failure_of(portal, **settings | impatient)
     assert (failure.reason, failure.may_have_deleted, failure.sent) == ("portal_unreachable", False, False)
@@ -273,7 +273,7 @@ async def test_tls_spoken_to_a_proxy_that_does_not_is_told(tmp_path: Path, way: 
 async def test_a_private_authority_is_trusted_without_a_proxy_too(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     bundle = tmp_path / "bundle.pem"
-    # As exported on another system: a byte order mark, words in another language, another authority before it.
+    # As exported on another system: with a byte order mark, words in another language, and another authority first.
     other = Authority(tmp_path, "other").file.read_bytes()
     bundle.write_bytes(b"\xef\xbb\xbf" + other + "# größte Stelle\r\n".encode() + authority.file.read_bytes())
     async with (

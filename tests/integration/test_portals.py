@@ -1,4 +1,4 @@
-"""Limits that somebody sets hold at once and for everybody; what the portal answered is counted and shown."""
+"""Limits that a user sets apply immediately and to all workers; what the portal answered is counted and shown."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ async def test_a_rate_that_somebody_sets_holds_for_every_kind_of_call(redis: Arq
     assert turn.wait_s <= 1.0
     grant = await one.next_batch(limits)
     assert isinstance(grant, Turn)
-    assert grant.wait_s <= turn.wait_s + 0.02, "a hundred a second, one behind the other"
+    assert grant.wait_s <= turn.wait_s + 0.02, "a hundred per second, one after the other"
     assert (await read_portal(redis, SLOW)).requests_per_second == 100
 
 
@@ -103,16 +103,16 @@ async def test_a_job_is_driven_with_what_its_portal_says(redis: ArqRedis) -> Non
     limits = terms(requests_per_second=10)
 
     async def told() -> list[float | None]:
-        """What the job says, then what the portal says."""
+        """Return what the job says, then what the portal says."""
         job, view = await read_job(redis, job_id), await read_portal(redis, portal)
         return [job.requests_per_second, view.learned_requests_per_second]
 
-    assert await told() == [None, 10], "there was no call yet"
+    assert await told() == [None, 10], "there has been no call yet"
     one = await start_lane(redis)
     batch = await take(one, limits)
     assert await told() == [10, 10]
     await set_limits(redis, portal, by="me", requests_per_second=3.3333)
-    assert await told() == [3.3333, 3.3333], "before the next call, too"
+    assert await told() == [3.3333, 3.3333], "also before the next call"
     await set_limits(redis, portal, by="me", requests_per_second=100)
     await answer(redis, one, batch)
     batch = await take(one, limits)
@@ -172,7 +172,7 @@ async def test_answers_are_counted_and_the_last_ones_shown(redis: ArqRedis) -> N
     assert (last[0].job_id, last[0].call, last[0].size, last[0].http_status) == (job_id, "put", 10, 429)
 
 
-async def test_outcomes_are_counted_also_those_of_a_cancelled_job(redis: ArqRedis) -> None:
+async def test_outcomes_are_counted_including_those_of_a_cancelled_job(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 101))
     one = await start_lane(redis)
     await answer(redis, one, await take(one))

@@ -1,4 +1,4 @@
-"""A worker says that it lives, and says so in its log when Redis does not hear it."""
+"""A worker says that it is alive, and logs it if Redis does not hear."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ async def test_a_worker_logs_that_redis_is_away_long_before_it_gives_up(
         assert "redis_away" not in log.getvalue()
 
         async def unheard(*_arguments: object) -> None:
-            await asyncio.Event().wait()  # as long as a patient connection tries
+            await asyncio.Event().wait()  # for as long as a patient connection tries
 
         with monkeypatch.context() as away:
             away.setattr(presence, "beat", unheard)

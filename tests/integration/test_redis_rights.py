@@ -1,4 +1,4 @@
-"""The rights in docs/operations.md are what the program needs: a campaign runs with them, and uses each of them."""
+"""The rights in docs/operations.md are what the program needs: a campaign runs with them and uses each of them."""
 
 import asyncio
 import re
@@ -40,12 +40,12 @@ DOCUMENTED = (ROOT / "docs" / "operations.md").read_text()
 PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
 PASSWORD = "sweeper-password"
 
-#: The program works in a database of its own here, so that the server's monitor tells its commands from the test's.
+#: Here, the program uses a database of its own, so that the server's monitor tells its commands from the test's.
 DATABASE = 1
 
 
 def documented_rights() -> list[str]:
-    """The words of the line in the documents, behind the user's name."""
+    """Return the words of the documented line, after the user's name."""
     line = DOCUMENTED.partition("$ valkey-cli ACL SETUSER crm-sweep ")[2].partition("\n```")[0]
     return [word.replace(">PASSWORD", f">{PASSWORD}") for word in shlex.split(line.replace("\\\n", " "))]
 
@@ -74,7 +74,7 @@ def url(own_server: EmbeddedServer) -> RedisUrl:
 
 @dataclass
 class Monitor:
-    """What the server was told to do in the program's database, from within scripts too."""
+    """Everything that the server was told to do in the program's database, including by scripts."""
 
     commands: set[tuple[str, ...]] = field(default_factory=set)
     _task: "asyncio.Task[None] | None" = None
@@ -115,7 +115,7 @@ def settings_of(url: RedisUrl, portal: simulator.Portal) -> Settings:
 
 
 async def command(directory: Path, *arguments: str) -> str:
-    """Run a command of the program in a process of its own, and give its standard output."""
+    """Run a command of the program in a process of its own, and return its standard output."""
     process = await asyncio.create_subprocess_exec(PROGRAM, *arguments, cwd=directory, stdout=-1, stderr=-1)
     out, errors = await process.communicate()
     assert process.returncode in {0, 3}, (arguments, out, errors)
@@ -123,14 +123,14 @@ async def command(directory: Path, *arguments: str) -> str:
 
 
 async def done(api: Api, method: str, path: str, **options: Any) -> Any:
-    """Send a request that must succeed, and give its JSON."""
+    """Send a request that must succeed, and return its JSON."""
     async with api.client.request(method, path, **options) as answer:
         assert answer.ok, (method, path, await answer.text())
         return await answer.json()
 
 
 async def as_services_do(redis: ArqRedis, settings: Settings) -> None:
-    """Jobs over HTTP, from the page, and with plain arq, steered before and after a worker took them."""
+    """Submit jobs over HTTP, from the page and with plain arq; steer them before and after a worker has taken them."""
     async with serving(settings, redis, key="anna-secret-key") as api:
         await done(api, "GET", "/readyz")
         body = {"portal": "main", "contact_ids": list(range(301, 401)), "label": "by http"}
@@ -163,7 +163,7 @@ async def on_the_page(api: Api) -> None:
 
 
 async def as_lanes_that_die(redis: ArqRedis) -> None:
-    """A lane takes a batch and is never heard of again; another lets go of its lease."""
+    """Let a lane take a batch and never be heard of again, and another one give up its lease."""
     dead, tidy = await start_lane(redis, "dead"), await start_lane(redis, "tidy")
     await take(dead, terms(batch_size=5))
     assert await dead.renew()
@@ -172,7 +172,7 @@ async def as_lanes_that_die(redis: ArqRedis) -> None:
 
 
 async def as_workers_that_log_in(redis: ArqRedis) -> None:
-    """What happens around a log-in that is refused, or that another worker does."""
+    """Do what happens around a log-in that is refused, or that another worker does."""
     store = RedisTokenStore(redis, "spare")
     assert await store.begin_login(b"me")
     assert not await store.begin_login(b"you")
@@ -188,7 +188,7 @@ async def as_workers_that_log_in(redis: ArqRedis) -> None:
 
 
 async def a_campaign(url: RedisUrl, directory: Path) -> None:
-    """Everything that the program does with Redis, seen from outside where that is possible."""
+    """Do everything that the program does with Redis, from outside where that is possible."""
     redis = connect(url, patience_s=0)
     world = World(1000, read_only=10, poisoned=[50], missing=10)
     async with simulator.running(world) as portal:
@@ -229,7 +229,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
         for arguments in (["list"], ["portals"], ["limits", "main", "--requests-per-second", "800"], ["check"]):
             await command(directory, *arguments)
         swept = [job.id for job in (await list_jobs(redis)).jobs if job.state is State.COMPLETED]
-        assert len(swept) == 4  # that of the page included
+        assert len(swept) == 4  # including that of the page
         await check_against_truth(redis, portal, *swept)
     gone = await forget_old_jobs(redis, 0.0)
     assert {"by-command", "by-http", "by-arq", "bad"} <= set(gone)
@@ -239,7 +239,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
 async def test_a_campaign_needs_these_rights_and_no_others(
     own_server: EmbeddedServer, admin: ArqRedis, url: RedisUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "RESCUE_SETTLE_S", 0.1)  # the lane that died had called nobody
+    monkeypatch.setattr(fleet, "RESCUE_SETTLE_S", 0.1)  # the lane that died had made no call
     monitor = Monitor()
     await monitor.listen(own_server)
     await admin.config_resetstat()
@@ -250,7 +250,7 @@ async def test_a_campaign_needs_these_rights_and_no_others(
     called = {name.removeprefix("cmdstat_") for name, stat in stats.items() if stat["calls"]}
     granted = {right[1:] for right in RIGHTS if right[0] == "+"}
     if int((await admin.info("server"))["redis_version"].split(".")[0]) < 7:
-        # Redis 6 does not count the parts of a command, and cannot be asked what a user might do.
+        # Redis 6 does not count subcommands, and cannot be asked what a user is allowed to do.
         assert {right.partition("|")[0] for right in granted} <= called
         return
     assert granted <= called, "rights that are never used"
@@ -271,12 +271,12 @@ PATTERNS = [right for right in RIGHTS if right[0] == "~"]
 
 
 async def may(admin: ArqRedis, words: tuple[str, ...]) -> bool:
-    """Whether the user might do what was done."""
+    """Check whether the user is allowed to do what was done."""
     return bool(await admin.execute_command("ACL", "DRYRUN", "crm-sweep", *words) == b"OK")
 
 
 async def refused_any(admin: ArqRedis, commands: list[tuple[str, ...]]) -> bool:
-    """Whether something that was done would be refused now."""
+    """Check whether something that was done would be refused now."""
     for words in commands:
         if not await may(admin, words):
             return True
@@ -299,7 +299,7 @@ async def test_a_right_that_is_missing_is_named(admin: ArqRedis, url: RedisUrl, 
     named = {"~": "to use a key that it needs", "+": f"to run {right[1:].upper()}"}[right[0]]
     assert process.returncode == 5
     said = " ".join(out.decode().split()).partition("Redis does not grant this user a right that is needed: ")[2]
-    # Servers before Redis 7.2 do not tell which command of a script it was.
+    # Servers before Redis 7.2 do not say which command of a script it was.
     assert said.startswith((named, "to run a command of a script (the server's ACL LOG names it)")), out
     assert PASSWORD not in out.decode()
 

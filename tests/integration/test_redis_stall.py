@@ -1,4 +1,4 @@
-"""A Redis that stands still: whatever waits for it ends in bounded time, and no reply is taken for another one."""
+"""A frozen Redis: whatever waits for it ends in bounded time, and no reply is taken for another one."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ PLAIN = {"Content-Type": "text/plain"}
 
 @contextlib.asynccontextmanager
 async def black_hole() -> AsyncIterator[RedisUrl]:
-    """A server that takes connections and never answers."""
+    """Run a server that accepts connections and never answers."""
     async with forwarding(None) as forwarder:
         yield RedisUrl(f"redis://127.0.0.1:{forwarder.port}/0")
 
@@ -60,7 +60,7 @@ async def test_a_command_too_large_for_a_server_that_stands_still_is_given_up(tm
         redis = connect(server.url, patience_s=0, stall_s=0.5)
         await redis.ping()
         with standing_still(server), pytest.raises(RedisStalled):
-            # More than the buffers between two processes hold, so that the writing itself does not come to an end.
+            # More than the buffers between two processes hold, so that the writing itself does not finish.
             await redis.set("large", b"x" * 64_000_000)
         await redis.aclose(close_connection_pool=True)
 
@@ -83,12 +83,10 @@ async def test_the_reply_that_was_given_up_is_not_taken_for_the_next_one(tmp_pat
 
 
 @pytest.mark.parametrize("role_every_s", [0.0, 60.0])
-async def test_whoever_is_patient_goes_on_when_the_server_does(
+async def test_a_patient_connection_goes_on_when_the_server_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role_every_s: float
 ) -> None:
-    monkeypatch.setattr(
-        primary, "ROLE_EVERY_S", role_every_s
-    )  # what hangs is the question for the role, or the command
+    monkeypatch.setattr(primary, "ROLE_EVERY_S", role_every_s)  # what hangs is the check of the role, or the command
     with EmbeddedServer(tmp_path) as server:
         redis = connect(server.url, patience_s=60, stall_s=0.2)
         await redis.ping()
@@ -113,7 +111,7 @@ async def api_of(server: EmbeddedServer, limits: Limits) -> AsyncIterator[Api]:
 
 async def test_every_submission_ends_and_none_waits_for_the_places_of_those_that_hang(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server:
-        # A ninth one may wait longer for its place than the others for Redis, and still gets one.
+        # A ninth one may wait longer for its place than the others do for Redis, and still gets one.
         async with api_of(server, Limits(submissions=8, submission_wait_s=5.0, ending_s=1.0)) as api:
             with standing_still(server):
 
@@ -137,7 +135,7 @@ async def test_a_list_whose_staging_meets_a_standstill_is_refused_in_time(tmp_pa
             async def body() -> AsyncIterator[bytes]:
                 yield b"".join(b"%d\n" % (7 * number) for number in range(1, 2_000_000))
                 arrived.set()
-                os.kill(server.pid, signal.SIGSTOP)  # after the first look at Redis, before the list is written to it
+                os.kill(server.pid, signal.SIGSTOP)  # after the first call to Redis, before the list is written to it
                 yield b"1\n"
 
             try:

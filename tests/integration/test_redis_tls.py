@@ -24,7 +24,7 @@ from tests.support.authority import Authority
 
 @asynccontextmanager
 async def over_tls(server: EmbeddedServer, tls: ssl.SSLContext) -> AsyncIterator[int]:
-    """Put TLS before a server, and give the port."""
+    """Put TLS in front of a server, and yield the port."""
     path = server.url.address.socket_path
     assert path is not None
     async with forwarding(lambda: asyncio.open_unix_connection(path), tls=tls) as front:
@@ -64,7 +64,7 @@ async def test_another_server_is_not_trusted_and_the_message_says_what_to_do(
             assert message.endswith("name its authority in redis.tls_ca_file")
 
 
-async def test_a_command_reaches_redis_over_tls_or_says_whom_it_does_not_trust(
+async def test_a_command_reaches_redis_over_tls_or_says_what_it_does_not_trust(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
     authority = Authority(tmp_path)
@@ -78,7 +78,7 @@ async def test_a_command_reaches_redis_over_tls_or_says_whom_it_does_not_trust(
 
 
 async def run_list(directory: Path, environment: dict[str, str]) -> tuple[int | None, str]:
-    """Run `crm-sweep list`; gives its exit code and what it wrote to standard error."""
+    """Run `crm-sweep list`; return its exit code and what it wrote to standard error."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "cli", "list", cwd=directory, env=os.environ | environment | {"COLUMNS": "200"},
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
@@ -88,7 +88,7 @@ async def run_list(directory: Path, environment: dict[str, str]) -> tuple[int | 
 
 
 async def test_a_certificate_for_another_host_is_not_enough(server: EmbeddedServer, tmp_path: Path) -> None:
-    """redis-py by itself would talk to anybody who has any certificate of the authority."""
+    """redis-py alone would talk to any server that has any certificate of the authority."""
     authority = Authority(tmp_path, hosts=["elsewhere.example"])
     async with over_tls(server, authority.server()) as port:
         with pytest.raises(RedisConnectionError) as caught:
@@ -110,7 +110,7 @@ async def test_tls_spoken_to_a_plain_port_is_told_at_once(tmp_path: Path) -> Non
     process = await asyncio.create_subprocess_exec(get_binary_path(), *options, cwd=tmp_path)
     try:
         assert await ping(f"redis://127.0.0.1:{port}/0", None, patience_s=60)
-        # What a server takes of a handshake for a line is chance: it answers with an error, or waits for more.
+        # Which part of a handshake a server takes for a line is chance: it answers with an error, or waits for more.
         several = [ping(f"rediss://127.0.0.1:{port}/0", None, patience_s=60) for _ in range(10)]
         for outcome in await asyncio.gather(*several, return_exceptions=True):
             assert isinstance(outcome, TlsUnknown)

@@ -1,4 +1,4 @@
-"""A server that refuses in the middle of a big list: nothing of the list is told, and nothing of it stays."""
+"""A server that refuses in the middle of a big list: nothing of the list is revealed, and nothing of it stays."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
 @pytest.fixture
 async def own_redis(private_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
     redis = plain_redis(private_server.url)
-    for way in WAYS.values():  # where a test before this one has failed, the server still refuses
+    for way in WAYS.values():  # if a test before this one has failed, the server is still refusing
         await redis.execute_command(*way.undo)
     await redis.flushall()
     yield redis
@@ -52,7 +52,7 @@ async def own_redis(private_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
 
 
 class Way(NamedTuple):
-    """How a server comes to refuse, and how it is undone."""
+    """How a server is made to refuse, and how that is undone."""
 
     refuse: tuple[str, ...]
     undo: tuple[str, ...]
@@ -70,7 +70,7 @@ EACH_WAY = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 
 @contextlib.asynccontextmanager
 async def refusing_half(server: EmbeddedServer, redis: ArqRedis, way: Way) -> AsyncIterator[None]:
-    """The server begins to refuse when half of a list has been staged by this process."""
+    """Make the server refuse once this process has staged half of a list."""
 
     def half(ids: BitMap) -> Iterator[bytes]:
         for number, segment in enumerate(segments(ids)):
@@ -86,21 +86,21 @@ async def refusing_half(server: EmbeddedServer, redis: ArqRedis, way: Way) -> As
 
 
 def check_text(text: str) -> None:
-    """Nothing of a list, plain or packed, and no command of Redis."""
+    """Check that there is nothing of a list, plain or packed, and no Redis command."""
     assert not [number for number in re.findall(r"\d{10}", text) if int(number) in IDS]
     for part in ("\\x", "\\u00", "\ufffd", "HSET", "EVALSHA", "PSETEX", "staging", "of pipeline", "zebulon"):
         assert part not in text, text[:2000]
 
 
 async def check_values(redis: ArqRedis) -> None:
-    """No value in Redis tells of the list, but a list that is staged and about to vanish, and the request itself."""
+    """Check that no value in Redis reveals the list, except a staged list about to expire, and the request itself."""
     for key in await redis.keys("*"):
         if key.startswith(keys.STAGING.encode()):
             assert 0 < await redis.ttl(key) <= 3600
         elif not key.startswith(b"arq:job:"):
             reads = {b"string": ("GET",), b"hash": ("HGETALL",), b"list": ("LRANGE", 0, -1), b"zset": ("ZRANGE", 0, -1)}
             kind = await redis.type(key)
-            if kind == b"none":  # a mark of arq that has lapsed meanwhile
+            if kind == b"none":  # a mark of arq that has lapsed in the meantime
                 continue
             command, *arguments = reads[kind]
             check_text(repr(await redis.execute_command(command, key, *arguments)))
@@ -134,14 +134,14 @@ async def test_through_plain_arq(
     private_server: EmbeddedServer, own_redis: ArqRedis, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     monkeypatch.setattr(functions, "_PUT_BACK_S", 1)
-    # Where arq could not put the request back, its mark keeps other workers off for so long.
+    # If arq could not put the request back, its mark keeps other workers away for this long.
     monkeypatch.setattr(functions, "_INTAKE_TTL_MS", 3000)
-    monkeypatch.setattr(presence, "BEAT_S", 1.0)  # the heart tells of a replica
+    monkeypatch.setattr(presence, "BEAT_S", 1.0)  # the heartbeat notices a replica
     body: dict[str, Any] = {"portal": "main", "contact_ids": list(IDS), "label": LABEL}
     async with simulator.running(simulator.World(10)) as portal:
         settings = settings_of(private_server, portal, approval_above=1)
         await own_redis.enqueue_job("delete_contacts", _job_id="big", **body)
-        # What the worker has begun can only end when Redis takes it again.
+        # What the worker has begun can only end once Redis accepts it again.
         async with working(settings), refusing_half(private_server, own_redis, way):
 
             async def is_told() -> bool:

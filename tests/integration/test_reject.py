@@ -1,4 +1,4 @@
-"""A request that was refused is a job like others: it is shown, listed, steered in vain, and forgotten."""
+"""A refused request is a job like others: it is shown, listed, cannot be steered, and is forgotten."""
 
 import pytest
 from arq.connections import ArqRedis
@@ -66,7 +66,7 @@ async def test_it_is_forgotten_without_a_trace(redis: ArqRedis) -> None:
     assert not await redis.keys("*")
 
 
-async def test_a_job_that_stands_there_already_is_left_alone(redis: ArqRedis) -> None:
+async def test_a_job_that_already_exists_is_left_alone(redis: ArqRedis) -> None:
     await accept(redis, [1, 2, 3], job_id="wrong")
     before = await redis.execute_command("HGETALL", keys.job("wrong"))
     assert not await reject(redis)

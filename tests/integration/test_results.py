@@ -1,4 +1,4 @@
-"""Reading the ledger: every contact ID once, in ascending order, whatever is known of it so far."""
+"""Reading the ledger: every contact ID once, in ascending order, whatever is known about it so far."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from worker.portal_answers import Visible
 
 
 async def mixed(redis: ArqRedis) -> str:
-    """A cancelled job with six kinds of outcomes."""
+    """Make a cancelled job with six kinds of outcomes."""
     job_id = await accept(redis, range(1, 41))
     ledger = await start_lane(redis)
     await answer(redis, ledger, await take(ledger), gone=range(1, 6))

@@ -1,4 +1,4 @@
-"""The fast text of a ledger is the same, line for line, as what its lines say of themselves."""
+"""The fast text of a ledger is the same, line for line, as its lines written one by one."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ async def text_of(redis: ArqRedis, job_id: str, form: Format, outcome: Outcome |
 
 
 async def make_job(redis: ArqRedis, *, total: int) -> list[int]:
-    """A job of which some contact IDs are decided, in records of mixed codes, and some are waiting."""
+    """Make a job with some contact IDs decided, in records of mixed codes, and some waiting."""
     chance = random.Random(5)
     ids = BitMap(chance.sample(range(1, 4 * total), total))
     await submit(redis, request(portal="main", ids=ids, job_id="job"))
@@ -97,7 +97,7 @@ async def test_a_job_without_contacts_has_a_header_too(redis: ArqRedis) -> None:
 
 @pytest.mark.parametrize("comes_back", [False, True])
 async def test_a_job_that_is_forgotten_while_it_is_read_ends_in_an_error(redis: ArqRedis, comes_back: bool) -> None:
-    """Also where its ID is in use again by then: the lists of two jobs are never mixed."""
+    """This also holds if its ID is in use again by then: the lists of two jobs are never mixed."""
     total = SEGMENT_SIZE + 10
     await submit(redis, request(portal="main", ids=BitMap(range(1, total + 1)), job_id="job", by="test"))
     parts = read_text(redis, "job", Format.NDJSON)

@@ -80,7 +80,7 @@ async def test_an_id_that_is_free_again_makes_a_new_job(redis: ArqRedis) -> None
 async def test_a_new_job_is_not_forgotten_in_place_of_the_former_one(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that stood still after it had looked for old jobs, while another one forgot them."""
+    """A worker freezes after it has looked for old jobs, while another one forgets them."""
     await finish(redis, "monthly")
     await age(redis, "monthly", 31)
     look: Any = redis.zrangebyscore
@@ -98,7 +98,7 @@ async def test_a_new_job_is_not_forgotten_in_place_of_the_former_one(
 
 
 async def test_a_worker_that_knew_the_former_job_sends_nothing_of_its_list(redis: ArqRedis) -> None:
-    """Also where Redis was emptied a moment ago, and a service sends its next list under the usual ID."""
+    """This also holds if Redis has just been emptied, and a service sends its next list under the usual ID."""
     segments = Segments(redis)
     for ids in (range(1, 31), range(500, 510)):
         await accept(redis, ids, job_id="monthly")
@@ -142,6 +142,6 @@ async def test_segments_in_use_are_read_once_and_few_are_kept(redis: ArqRedis, m
         assert list(await segments.ids(f"j{n}", digests[n], 0)) == [n + 1]
     assert len(read) == 20
     await segments.ids("j0", digests[0], 0)
-    assert len(read) == 21, "the one that was used least lately had to go"
+    assert len(read) == 21, "the least recently used one had to go"
     with pytest.raises(LookupError):
         await segments.ids("nobody", b"?", 0)

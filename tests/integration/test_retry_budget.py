@@ -11,7 +11,7 @@ from jobs.ledger.items import Call
 from jobs.store import keys
 from tests.support.lanes import PORTAL, accept, field, start_lane, take, terms
 
-#: Ten retries may go at once, then one every 100 s.
+#: Ten retries may go immediately, then one every 100 s.
 SCARCE = terms(requests_per_second=1.0, burst=1_000_000, retry_share=0.01, batch_size=1)
 
 
@@ -55,7 +55,7 @@ async def test_all_jobs_of_a_portal_share_the_budget(redis: ArqRedis) -> None:
     assert isinstance(await ledger.next_batch(SCARCE), Idle)
 
 
-async def test_a_budget_that_lay_idle_does_not_pile_up(redis: ArqRedis) -> None:
+async def test_an_unused_budget_does_not_pile_up(redis: ArqRedis) -> None:
     await redis.execute_command("HSET", keys.portal(PORTAL), "retry_tat_us", 1)
     await accept(redis, [1])
     ledger = await start_lane(redis)
@@ -65,7 +65,7 @@ async def test_a_budget_that_lay_idle_does_not_pile_up(redis: ArqRedis) -> None:
 
 
 async def test_retries_of_a_slow_time_are_not_held_against_a_faster_one(redis: ArqRedis) -> None:
-    """Somebody raises the rate a hundredfold: what would have been worked off in 1000 s is in 10 s."""
+    """If a user raises the rate a hundredfold, what would have taken 1000 s takes 10 s."""
     job_id = await accept(redis, [1])
     ledger = await start_lane(redis)
     for _ in range(11):

@@ -1,4 +1,4 @@
-"""`retry-failed`: what has failed is tried again, everything else stays as it is."""
+"""`retry-failed`: what has failed is retried, everything else stays as it is."""
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,7 @@ from tests.support.steering import control
 
 
 async def decide_all(ledger: LaneLedger, *, failed_every: int, size: int = 1000) -> None:
-    """Work a job off: every n-th contact ID fails, the others are deleted."""
+    """Finish a job: every n-th contact ID fails, the others are deleted."""
     while True:
         grant = await ledger.next_batch(terms(batch_size=size, failure_threshold=1.0))
         if not isinstance(grant, Batch):
@@ -111,7 +111,7 @@ async def test_only_a_completed_job_can_be_retried(redis: ArqRedis) -> None:
 async def test_a_ledger_that_changes_while_it_is_read_is_read_again(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else tries the failed ones again and is through before the reader comes to the second segment."""
+    """Another user retries the failed ones, and that is done before the reader comes to the second segment."""
     total = SEGMENT_SIZE + 1_000
     first, last = 1, total
     job_id = await accept(redis, range(1, total + 1))

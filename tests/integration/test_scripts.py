@@ -1,4 +1,4 @@
-"""Running scripts: by hash, in one trip, and also on a server that has forgotten them."""
+"""Running scripts: by hash, in one round trip, even on a server that has forgotten them."""
 
 import re
 from importlib import resources
@@ -63,7 +63,9 @@ async def test_forgetting_between_two_scripts_of_one_trip_records_once(redis: Ar
     ledger = await start_lane(redis)
     batch = await take(ledger)
     await redis.script_flush()
-    await redis.script_load(SETTLE.source)  # knows the first of the two, so only the second is refused at first
+    await redis.script_load(
+        SETTLE.source
+    )  # the server knows the first of the two, so at first only the second is refused
     _, grant = await ledger.settle_and_next(batch, Settlement(items=[(batch.items[0], 600.0)], sent=1), terms())
     assert isinstance(grant, Batch)
     assert grant.seq == batch.seq + 1

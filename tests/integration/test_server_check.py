@@ -18,7 +18,7 @@ from jobs.store.server_check import UnsuitableServer, check_server
 
 @pytest.fixture(scope="module")
 def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A server whose settings these tests may change."""
+    """Run a server whose settings these tests may change."""
     with EmbeddedServer(tmp_path_factory.mktemp("private"), fsync="always") as server:
         yield server
 
@@ -59,7 +59,7 @@ async def test_keeping_nothing_on_disk_is_warned_about(private: ArqRedis) -> Non
 
 @contextlib.asynccontextmanager
 async def as_user(redis: ArqRedis, *rights: str) -> AsyncIterator[None]:
-    """Go on as a user that may do everything but some things."""
+    """Continue as a user that may do everything except some things."""
     await redis.execute_command("ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all", *rights)
     await redis.execute_command("AUTH", "blind", "x")
     try:
@@ -91,7 +91,7 @@ async def test_what_the_server_does_not_tell_at_all_is_said(private: ArqRedis) -
 
 
 async def test_a_server_without_the_command_is_read_through_info_as_well(tmp_path: Path) -> None:
-    """Managed servers rename CONFIG away."""
+    """Managed servers rename CONFIG so that it is not available."""
     socket = tmp_path / "redis.sock"
     options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--rename-command", "CONFIG", ""]
     options += ["--maxmemory-policy", "allkeys-lru"]

@@ -67,7 +67,7 @@ async def test_one_bad_element_deletes_nothing(bad: object) -> None:
         assert len(portal.truth.alive) == 5
 
 
-async def test_numbers_in_other_clothes_are_accepted() -> None:
+async def test_numbers_in_other_forms_are_accepted() -> None:
     async with simulator.running(World(20)) as portal:
         reply = await call(portal, "PUT", "/api/2.0/crm/contact?fields=id", {"contactIds": ["7", 5.0, "#10", 7]})
         assert reply.ids == [5, 7, 16]

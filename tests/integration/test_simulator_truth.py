@@ -1,4 +1,4 @@
-"""What the truth tells, in process and over HTTP."""
+"""What the truth says, in process and over HTTP."""
 
 import pytest
 from pyroaring import BitMap
@@ -108,7 +108,7 @@ async def test_the_world_can_be_changed_from_outside() -> None:
         assert list(portal.truth.created) == [100]
 
 
-async def test_a_reset_begins_anew() -> None:
+async def test_a_reset_starts_over() -> None:
     async with simulator.running(World(9), faults=[Fault(fault="hang")]) as portal:
         await control(portal, "reset", {"contacts": 20, "read_only": [1], "invoiced": 2})
         assert (await delete(portal, [1, 2], "?fields=id")).status == 200

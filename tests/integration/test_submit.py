@@ -30,7 +30,7 @@ def submission(ids: Any = range(1, 11), **facts: Any) -> Submission:
 
 
 async def everything(redis: ArqRedis) -> dict[bytes, object]:
-    """All that is in Redis, as bytes."""
+    """Return everything that is in Redis, as bytes."""
     return {key: await redis.dump(key) for key in await redis.keys("*")}
 
 
@@ -167,7 +167,7 @@ async def test_a_long_list_is_cut_into_segments_that_hold_it_all(redis: ArqRedis
     assert set(stored) == {b"0", b"1", b"2", b"3"}
     assert sum(map(len, stored.values())) < 2 * len(ids)
 
-    # Batches never cross the border of a segment, and hold every position once.
+    # Batches never cross the border of a segment, and contain every position once.
     ledger, seen = await start_lane(redis), 0
     limits = terms(batch_size=1000, batch_size_max=1000)
     while seen < len(ids):
@@ -199,7 +199,7 @@ async def test_jobs_are_listed_newest_first_page_by_page(redis: ArqRedis) -> Non
     assert not (await list_jobs(redis, state=State.RUNNING)).jobs
 
 
-async def test_no_pace_is_promised_while_nobody_works_and_none_made_of_skipped_contacts(redis: ArqRedis) -> None:
+async def test_no_pace_is_promised_without_a_worker_and_skipped_contacts_make_none(redis: ArqRedis) -> None:
     job_id = (await submit(redis, request(portal="main", ids=BitMap(range(1, 1001)), lanes=0))).job_id
     ledger = await start_lane(redis)
     await answer(redis, ledger, await take(ledger))
@@ -224,14 +224,14 @@ async def test_the_time_in_which_a_job_stood_still_is_no_part_of_its_pace(redis:
             for moment in ("started_ms", "worked_until_ms"):
                 await redis.execute_command("HINCRBY", keys.job(job_id), moment, -12 * 3600 * 1000)
         await answer(redis, ledger, batch)
-        # Ten contacts at least in the few seconds that a wait for a turn may take, and what the test itself takes.
+        # At least ten contacts in the few seconds that a wait for a turn may take, plus what the test itself takes.
         assert (await read_job(redis, job_id)).contacts_per_second > 0.5
     ended = await read_job(redis, job_id)
     assert (ended.state, ended.started_at != ended.finished_at) == (State.COMPLETED, True)
     assert ended.contacts_per_second > 0.5
 
 
-async def test_the_time_between_two_calls_counts_as_far_as_a_turn_is_waited_for(redis: ArqRedis) -> None:
+async def test_the_time_between_two_calls_counts_up_to_the_wait_for_a_turn(redis: ArqRedis) -> None:
     job_id = (await submit(redis, request(portal="main", ids=BitMap(range(1, 21)), lanes=0))).job_id
     ledger = await start_lane(redis)
     await answer(redis, ledger, await take(ledger))

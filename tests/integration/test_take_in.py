@@ -1,4 +1,4 @@
-"""Steering a job that no worker has taken yet, also when one takes it at that very moment."""
+"""Steering a job that no worker has taken yet, even if one takes it at that very moment."""
 
 import asyncio
 import json
@@ -84,7 +84,7 @@ async def test_cancelled_before_a_worker_took_it_nothing_is_ever_sent(redis: Arq
         assert await steer(redis, settings, Event.CANCEL) is State.CANCELLED
         assert (await read_job(redis, "mine")).counts[Outcome.SKIPPED] == 3
         await redis.zadd(keys.FINISHED, {"mine": 1})
-        assert await forget_old_jobs(redis, 1) == ["mine"]  # the workers were away for longer than the retention
+        assert await forget_old_jobs(redis, 1) == ["mine"]  # the workers were down for longer than the retention
         async with working(settings):
             await hand_in(redis, "other", contact_ids=[7])
             await ended(redis, "other")
@@ -169,7 +169,7 @@ async def test_what_is_no_message_of_ours_is_left_alone(redis: ArqRedis, setting
 async def test_a_worker_that_takes_the_message_at_the_same_moment_makes_the_same_job(
     redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch, worker_first: bool
 ) -> None:
-    """The worker has marked the message as its own before the caller could, and reads it before it is gone."""
+    """The worker has marked the message as its own before the caller could, and reads it before it disappears."""
     await hand_in(redis)
     data = await redis.get(job_key_prefix + "mine")
     await redis.set(in_progress_key_prefix + "mine", b"1", px=3_610_000)
@@ -191,7 +191,7 @@ async def test_a_worker_that_takes_the_message_at_the_same_moment_makes_the_same
 async def test_another_request_under_the_same_id_stands(
     redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It came through another door between two looks."""
+    """It came through another door between two checks."""
     await hand_in(redis)
     data = await redis.get(job_key_prefix + "mine")
 
@@ -210,7 +210,7 @@ async def test_another_request_under_the_same_id_stands(
 async def test_a_caller_that_dies_on_the_way_has_done_what_was_asked(
     redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch, event: Event, state: State
 ) -> None:
-    """The job is made and steered in one step: there is no moment at which it stands half way."""
+    """The job is made and steered in one step: there is no moment at which only half is done."""
     await hand_in(redis)
 
     async def die(*_: Any) -> None:
@@ -229,7 +229,7 @@ async def test_a_caller_that_dies_on_the_way_has_done_what_was_asked(
 async def test_what_a_caller_that_died_left_in_the_queue_is_taken_out_by_the_next_one(
     redis: ArqRedis, settings: Settings, monkeypatch: pytest.MonkeyPatch, event: Event
 ) -> None:
-    """A message that is put off for longer than jobs are kept would make a cancelled job anew."""
+    """A message that is put off for longer than jobs are kept would make a cancelled job again."""
     await hand_in(redis, later_s=90 * 86_400)
 
     async def die(*_: Any) -> None:
@@ -263,7 +263,7 @@ async def test_a_mark_whose_reply_got_lost_is_known_as_ones_own(server: Embedded
         told = [await hold_message(unlucky, "mine", 10_000) for _ in range(2)]
         await unlucky.aclose(close_connection_pool=True)
     assert proxy.lost
-    assert told == [True, False], "the second one is somebody else"
+    assert told == [True, False], "the second one belongs to another caller"
     assert 0 < await redis.pttl(in_progress_key_prefix + "mine") <= 10_000
 
 

@@ -1,4 +1,4 @@
-"""IDs that no job can have: they name a part of another job, or nothing that Redis could be asked for."""
+"""IDs that no job can have: they name a part of another job, or something that Redis cannot be asked for."""
 
 from collections.abc import Awaitable, Callable
 

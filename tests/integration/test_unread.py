@@ -1,4 +1,4 @@
-"""A job that was handed in with plain arq is shown at once, before any worker took it."""
+"""A job that was submitted with plain arq is shown immediately, before any worker has taken it."""
 
 import json
 import pickle
@@ -30,7 +30,7 @@ MAIN = {"name": "main", "url": "http://127.0.0.1:9", "token": "t"}
 
 @pytest.fixture(autouse=True)
 def _forgetful() -> Iterator[None]:
-    """No test knows what another one has read."""
+    """Forget what other tests have read."""
     unread._read.clear()
     yield
     unread._read.clear()
@@ -113,12 +113,12 @@ async def test_its_list_is_read_once(redis: ArqRedis, monkeypatch: pytest.Monkey
     await hand_in(redis)
     assert [(await read_job(redis, "mine")).total for _ in range(3)] == [3, 3, 3]
     assert read == ["mine"]
-    await redis.delete(job_key_prefix + "mine")  # and another one under the same ID
+    await redis.delete(job_key_prefix + "mine")  # and another one comes under the same ID
     await hand_in(redis, contact_ids=[3, 1, 2, 5, 6])
     assert (await read_job(redis, "mine")).total == 5
 
 
-async def test_what_was_read_is_not_kept_for_ever(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_read_is_not_kept_forever(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread, "_KEPT", 5)
     for n in range(20):
         await hand_in(redis, f"j{n}", contact_ids=list(range(1, n + 2)))
@@ -137,7 +137,7 @@ async def test_a_huge_one_is_shown_by_its_id_alone(redis: ArqRedis, monkeypatch:
         await read_job(redis, "lane")
 
 
-async def test_it_is_seen_when_a_worker_takes_it_between_two_looks(
+async def test_it_is_seen_when_a_worker_takes_it_between_two_reads(
     redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_for(server, Portal.model_validate(MAIN))
@@ -156,7 +156,7 @@ async def test_it_is_seen_when_a_worker_takes_it_between_two_looks(
     assert [action.action for action in job.actions] == ["submit"]
 
 
-async def test_a_job_that_stands_is_shown_and_not_the_message_under_its_id(
+async def test_an_existing_job_is_shown_and_not_the_message_under_its_id(
     redis: ArqRedis, server: EmbeddedServer
 ) -> None:
     await hand_in(redis)

@@ -1,4 +1,4 @@
-"""What holds a job back is told as it is: the state first, then whatever limits the calls most."""
+"""What holds a job back is reported as it is: the state first, then whatever limits the calls most."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Jobs run by a worker on a simulated portal, to their end: the ledger is what really happened."""
+"""A worker runs jobs to their end on a simulated portal: the ledger is what really happened."""
 
 import asyncio
 from pathlib import Path

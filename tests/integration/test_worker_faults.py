@@ -82,7 +82,7 @@ async def test_an_id_that_was_not_asked_for_stops_the_job(redis: ArqRedis, serve
 
 
 async def test_a_gateway_that_replays_can_hide_a_deletion(redis: ArqRedis, server: EmbeddedServer) -> None:
-    """The answer of a second execution is a valid one: nothing was there. No client could tell."""
+    """The answer of a second execution is a valid one: nothing was there. No client can tell."""
     fault = Fault(fault="replay", call_numbers=[5, 11])
     async with simulator.running(world(), faults=[fault]) as portal:
         job_id = await accept(redis, range(1, TOTAL + 1))

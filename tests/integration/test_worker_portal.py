@@ -64,7 +64,7 @@ async def test_a_wrong_token_costs_few_calls_however_many_jobs(redis: ArqRedis, 
 
             await until(all_stand)
         assert len(portal.truth.calls) <= 10
-        async with working(settings_of(server, portal)):  # the token was replaced
+        async with working(settings_of(server, portal)):  # the token has been replaced
             for job_id in jobs:
                 if (await read_job(redis, job_id)).state is State.PAUSED:
                     await control(redis, job_id, Event.RESUME, by="test", lanes=4)
@@ -135,7 +135,7 @@ async def test_logging_in_once_serves_all_lanes(redis: ArqRedis, server: Embedde
 async def test_a_protected_contact_stays_protected_when_its_worker_dies(
     redis: ArqRedis, server: EmbeddedServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its batch was claimed as a whole, so it is in doubt with the others, although it was never sent."""
+    """Its batch was claimed as a whole, so it is in doubt like the others, although it was never sent."""
     monkeypatch.setattr(fleet, "RESCUE_SETTLE_S", 0.1)
     protected = tmp_path / "protected.txt"
     protected.write_text("5\n")

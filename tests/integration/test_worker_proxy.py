@@ -1,4 +1,4 @@
-"""A job through a proxy that misbehaves: whatever it answers itself, the ledger tells the truth."""
+"""A job through a proxy that misbehaves: whatever the proxy answers itself, the ledger tells the truth."""
 
 import asyncio
 from pathlib import Path
@@ -27,7 +27,7 @@ TOTAL = 1000
 
 
 async def told(redis: ArqRedis, job_id: str, words: str) -> bool:
-    """Whether a job says so."""
+    """Check whether a job's last error begins with these words."""
     return ((await read_job(redis, job_id)).last_error or "").startswith(words)
 
 

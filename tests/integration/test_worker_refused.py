@@ -27,7 +27,7 @@ async def test_the_log_says_why_and_the_ledger_stays_true(
     private_server: EmbeddedServer, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     refusing, reason = WAYS[way]
-    # This portal answers in milliseconds.
+    # This portal answers within milliseconds.
     monkeypatch.setattr(fleet, "RESCUE_SETTLE_S", 1.0)
     redis = plain_redis(private_server.url)
     await redis.flushall()

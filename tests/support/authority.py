@@ -1,4 +1,4 @@
-"""A private authority, and certificates of its making: what a company has that signs for its own machines."""
+"""A private certificate authority and its certificates, as used by a company that signs for its own machines."""
 
 import ssl
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """An authority that nobody knows who has not got its file.
+    """An authority that is trusted only by clients that have its file.
 
     Args:
         directory: where its files go.
@@ -35,14 +35,14 @@ class Authority:
             .add_extension(_key_usage(signs=True), critical=True)
             .sign(self._key, hashes.SHA256())
         )
-        #: What those who shall trust it are given.
+        #: The file for those who are to trust it.
         self.file = directory / f"{name}-authority.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         self.der = certificate.public_bytes(serialization.Encoding.DER)
         self.key_file, self.certificate_file = self._server_files(directory / name)
 
     def server(self) -> ssl.SSLContext:
-        """How its server speaks TLS."""
+        """Return the TLS settings of its server."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate_file, self.key_file)
         return context

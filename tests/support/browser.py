@@ -16,10 +16,10 @@ from tests.support.home import Home, until
 
 KEY = "a-key-for-the-browser"
 
-#: In the server's log: an error that nobody has foreseen.
+#: In the server's log: an unforeseen error.
 _BUG = "request_failed"
 
-#: How long something may take that happens at once on an idle machine.
+#: How long something may take that is immediate on an idle machine.
 PATIENCE_MS = 30_000
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -27,7 +27,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Run the system's Chromium. One per module: its driver must not be there while other tests run event loops."""
+    """Run the system's Chromium. One per module: its driver must not exist while other tests run event loops."""
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
@@ -35,7 +35,7 @@ def chromium() -> Iterator[Browser]:
             pytest.fail(f"no browser: none of {', '.join(names)} is installed")
         pytest.skip("no browser is installed")
     with sync_playwright() as playwright:
-        # Within a container there is no room for the sandbox, and /dev/shm is small.
+        # In a container the sandbox is not available, and /dev/shm is small.
         options = ["--no-sandbox", "--disable-dev-shm-usage"]
         browser = playwright.chromium.launch(executable_path=program, args=options)
         yield browser
@@ -48,7 +48,7 @@ class Site:
 
     Attributes:
         url: its base address.
-        troubles: what browsers complained about: errors on their consoles, what the policy has blocked.
+        troubles: what browsers complained about: errors on their consoles, and what the policy has blocked.
     """
 
     url: str
@@ -57,10 +57,10 @@ class Site:
     contexts: list[BrowserContext] = field(default_factory=list)
 
     def visit(self, *, log_in: bool = True, **options: Any) -> Page:
-        """Open a browser window of somebody new.
+        """Open a browser window for a new user.
 
         Args:
-            log_in: with the key that may do everything.
+            log_in: with the key that has every scope.
             options: of the window: viewport, color_scheme, java_script_enabled, …
         """
         usual: dict[str, Any] = {"viewport": {"width": 1180, "height": 900}, "reduced_motion": "reduce"}
@@ -80,7 +80,7 @@ class Site:
         return page
 
     def _note(self, message: ConsoleMessage) -> None:
-        # Chromium reports every answer of 400 and more; those that a test asks for are no trouble.
+        # Chromium reports every answer of 400 or above; those that a test asks for are no trouble.
         expected = "Failed to load resource: the server responded with a status of"
         if message.type in {"error", "warning"} and not message.text.startswith(expected):
             self.troubles.append(message.text)
@@ -92,7 +92,7 @@ class Site:
 
 @contextlib.contextmanager
 def site(home: Home, browser: Browser, *, more: str = "", workers: bool = True, **portals: Any) -> Iterator[Site]:
-    """Run the API with its page and a worker. At the end no browser may have complained about anything."""
+    """Run the API with its page and a worker, and check at the end that no browser has complained about anything."""
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     key = f'[[api.keys]]\nname = "anna"\nkey_sha256 = "{digest}"\nscopes = ["read", "submit", "control"]\n'
     home.configure(more=f"{more}\n{key}\n[worker]\nlease_ttl_s = 2.0\nlifeline_s = 1\n", **portals)
@@ -115,7 +115,7 @@ def site(home: Home, browser: Browser, *, more: str = "", workers: bool = True, 
 
 
 def check_accessible(page: Page) -> None:
-    """Look for violations of accessibility rules with axe-core, light and dark, and for anything too wide."""
+    """Check for violations of accessibility rules with axe-core, light and dark, and for anything too wide."""
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     for scheme in schemes:
         page.emulate_media(color_scheme=scheme)
@@ -138,7 +138,7 @@ def upload(page: Page, content: str, *, portal: str = "main", label: str = "", n
 
 
 def submit(page: Page, content: str, count: int, **options: str) -> str:
-    """Queue a list, and give the job's ID."""
+    """Queue a list, and return the job's ID."""
     upload(page, content, **options)
     page.get_by_label("Type the number of contacts").fill(str(count))
     page.get_by_role("button", name="Delete", exact=False).click()

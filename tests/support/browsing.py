@@ -1,4 +1,4 @@
-"""A person with a browser, at the level of HTTP: cookies, forms, redirects, and what stands on a screen."""
+"""A user with a browser, at the level of HTTP: cookies, forms, redirects, and what is on a screen."""
 
 import contextlib
 import hashlib
@@ -18,7 +18,7 @@ from config.settings import Api, ApiKey, Portal, Settings
 from tests.conftest import settings_for
 from tests.support.serving import serving
 
-#: A key by the name of its owner.
+#: A key by its owner's name.
 SECRETS = {"anna": "anna-secret-key", "reader": "reader-secret-key", "sender": "sender-secret-key"}
 EVERYTHING = ("read", "submit", "control")
 
@@ -34,16 +34,16 @@ def portal(name: str, **limits: Any) -> Portal:
 
 
 def settings_with(server: EmbeddedServer, *keys: ApiKey, **others: Any) -> Settings:
-    """Two portals, and these keys; without keys everybody may do everything."""
+    """Return settings with two portals and these keys; without keys everyone may do everything."""
     return settings_for(server, portal("main"), portal("other"), **{"api": Api(keys=keys), **others})
 
 
 class Markup(HTMLParser):
-    """What tests ask about a screen.
+    """A parsed screen, for what tests ask about it.
 
     Attributes:
-        elements: name and attributes of all elements, in order.
-        text: all text, blanks collapsed.
+        elements: names and attributes of all elements, in order.
+        text: all text, with whitespace collapsed.
     """
 
     def __init__(self, html: str) -> None:
@@ -61,16 +61,16 @@ class Markup(HTMLParser):
         self._texts.append(data)
 
     def all(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
-        """The attributes of all such elements."""
+        """Return the attributes of all such elements."""
         wanted = attributes.items()
         return [found for name, found in self.elements if name == tag and wanted <= found.items()]
 
     def value(self, name: str) -> str:
-        """The value of an input of this name."""
+        """Return the value of the input of this name."""
         return self.all("input", name=name)[0]["value"] or ""
 
     def actions(self) -> set[str]:
-        """Where forms of this screen are sent."""
+        """Return where the screen's forms are sent."""
         return {form["action"] or "" for form in self.all("form", method="post")}
 
 
@@ -88,7 +88,7 @@ class Screen:
 
     @property
     def location(self) -> str:
-        """Where it sends the browser."""
+        """The address it redirects the browser to."""
         return self.headers["Location"]
 
     @property
@@ -98,7 +98,7 @@ class Screen:
 
 @dataclass
 class Person:
-    """Somebody with cookies of their own."""
+    """A user with cookies of their own."""
 
     url: str
     client: aiohttp.ClientSession
@@ -111,14 +111,14 @@ class Person:
             return Screen(answer.status, answer.headers, await answer.text())
 
     async def csrf(self) -> str:
-        """The token in the forms that this person gets."""
+        """Return the token in the forms that this user gets."""
         screen = await self.look("/login")
         if screen.status == 303:
             screen = await self.look("/new")
         return screen.markup.value("csrf")
 
     async def send(self, path: str, **fields: str) -> Screen:
-        """Send a form as their browser would."""
+        """Send a form as the browser would."""
         return await self.ask("POST", path, data={"csrf": await self.csrf(), **fields})
 
     async def log_in(self, name: str) -> Screen:
@@ -133,7 +133,7 @@ class Person:
 
 
 def multipart(values: dict[str, str], content: bytes | str, *, list_first: bool = False) -> aiohttp.FormData:
-    """The form of a new job, its fields in this order and then the file."""
+    """Return the form of a new job: its fields in this order, then the file."""
     form = aiohttp.FormData()
     body = content.encode() if isinstance(content, str) else content
     if list_first:
@@ -147,11 +147,11 @@ def multipart(values: dict[str, str], content: bytes | str, *, list_first: bool 
 
 @contextlib.asynccontextmanager
 async def visiting(settings: Settings, redis: ArqRedis, *names: str) -> AsyncIterator[list[Person]]:
-    """Run the server, and give people in front of it, each logged in with the key of this name; '' is a stranger."""
+    """Run the server and yield its users, each logged in with the key of this name; '' is not logged in."""
     async with serving(settings, redis) as api, contextlib.AsyncExitStack() as stack:
         people = []
         for name in names:
-            # Cookies of an address that is a number are kept only on demand.
+            # Cookies for a numeric address are kept only on demand.
             jar = aiohttp.CookieJar(unsafe=True)
             client = await stack.enter_async_context(aiohttp.ClientSession(api.url, cookie_jar=jar))
             person = Person(api.url, client)

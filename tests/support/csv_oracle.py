@@ -1,4 +1,4 @@
-"""A second reader of CSV lists to compare the real one with: slow and plain, character by character."""
+"""A second reader of CSV lists, to compare the real one with: slow and plain, character by character."""
 
 import re
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ def judge(text: str, delimiter: str, width: int, position: int, *, first_line: i
     """Read the rows after a header.
 
     Args:
-        text: the rows, one character a byte.
-        delimiter: what stands between two cells.
+        text: the rows, one character per byte.
+        delimiter: what separates two cells.
         width: of the header.
         position: of the ID column.
         first_line: number of the first line of the text.
@@ -66,7 +66,7 @@ def judge(text: str, delimiter: str, width: int, position: int, *, first_line: i
 
 
 def _record(lines: list[str], delimiter: str) -> tuple[int, list[str] | None]:
-    """Read one record: how many lines it takes, and its cells; one line and None if its quoting is broken."""
+    """Read one record; return how many lines it takes and its cells, or one line and None if its quoting is broken."""
     text = "".join(lines)
     cells: list[str] = []
     at = 0

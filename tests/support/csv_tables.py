@@ -36,7 +36,7 @@ Writer = Callable[[Table, str, str], str]
 
 
 def by_python(table: Table, delimiter: str, end: str) -> str:
-    """As Python's csv module writes: quotes where they are needed."""
+    """Write as Python's csv module does: with quotes where they are needed."""
     return _by_python(table, delimiter, end, csv.QUOTE_MINIMAL)
 
 
@@ -53,7 +53,7 @@ def _by_python(table: Table, delimiter: str, end: str, quoting: int) -> str:
 
 
 def by_spreadsheet(table: Table, delimiter: str, end: str) -> str:
-    """As a spreadsheet saves: a cell is quoted where it has to be, and its line breaks are line feeds."""
+    """Write as a spreadsheet does: a cell is quoted where it has to be, and its line breaks are line feeds."""
 
     def cell(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -63,7 +63,7 @@ def by_spreadsheet(table: Table, delimiter: str, end: str) -> str:
 
 
 def by_plain_exporter(table: Table, delimiter: str, end: str) -> str:
-    """As exporters write that do not quote at all."""
+    """Write as an exporter that never quotes."""
     return "".join(delimiter.join(row) + end for row in (table.header, *table.rows))
 
 
@@ -71,7 +71,7 @@ QUOTING: tuple[Writer, ...] = (by_python, by_python_quoting_all, by_spreadsheet)
 
 
 def random_table(rng: random.Random, alphabet: str, *, most_rows: int = 6) -> Table:
-    """Make a table whose other cells are a few characters out of an alphabet."""
+    """Make a table whose other cells are a few characters from an alphabet."""
     width = rng.randint(1, 5)
     position = rng.randrange(width)
 

@@ -1,4 +1,4 @@
-"""Reading our own documents, so that tests can hold them to what the program does."""
+"""Reads our own documents, so that tests can compare them with what the program does."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-#: Every page that people read.
+#: Every page that users read.
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 _MARKER = re.compile(r"<!-- readme-test: (.*) -->")
@@ -21,10 +21,10 @@ class Block:
     """One fenced block.
 
     Attributes:
-        language: the word behind its fence.
-        marker: what the comment before it says to the tests; empty if there is none.
+        language: the word after its fence.
+        marker: what the comment before it tells the tests; empty if there is none.
         lines: its content.
-        number: of its first line in the page.
+        number: line number of its first line in the page.
     """
 
     language: str
@@ -33,7 +33,7 @@ class Block:
     number: int
 
     def steps(self) -> list[tuple[str, list[str]]]:
-        """The commands of a console block, each with the output that is shown for it."""
+        """Return the commands of a console block, each with the output shown for it."""
         steps: list[tuple[str, list[str]]] = []
         for line in self.lines:
             if line.startswith("$ "):
@@ -44,7 +44,7 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in order."""
+    """Return the fenced blocks of a page, in order."""
     found: list[Block] = []
     content: list[str] = []
     language: str | None = None
@@ -64,7 +64,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def prose(page: Path) -> str:
-    """A page without its fenced blocks."""
+    """Return a page without its fenced blocks."""
     lines, inside = [], False
     for line in page.read_text(encoding="utf-8").splitlines():
         if _FENCE.match(line):
@@ -75,18 +75,18 @@ def prose(page: Path) -> str:
 
 
 def links(page: Path) -> list[str]:
-    """The targets of all links of a page."""
+    """Return the targets of all links on a page."""
     return _LINK.findall(re.sub(r"`[^`]*`", "", prose(page)))
 
 
 def anchors(page: Path) -> set[str]:
-    """The names under which the headings of a page can be linked to."""
+    """Return the anchors of a page's headings."""
     headings = [line.lstrip("#").strip() for line in prose(page).splitlines() if line.startswith("#")]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def first_column(page: Path, heading: str) -> list[str]:
-    """The words in backquotes that begin the rows of the table under a heading."""
+    """Return the words in backquotes that begin the rows of the table under a heading."""
     text = prose(page)
     assert f"# {heading}\n" in text, f"{page.name} has no heading {heading!r}"
     section = re.split(r"\n#+ ", text.split(f"# {heading}\n", 1)[1], maxsplit=1)[0]
@@ -95,7 +95,7 @@ def first_column(page: Path, heading: str) -> list[str]:
 
 
 def make(*arguments: str, **variables: str) -> str:
-    """Run make as from a terminal, whatever the make that runs the tests was told; gives its output."""
+    """Run make as from a terminal, unaffected by a make that runs the tests; return its output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(
         ["/usr/bin/env", "make", *arguments],

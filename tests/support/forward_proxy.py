@@ -1,4 +1,4 @@
-"""An HTTP proxy as companies have them: opens tunnels (CONNECT), sends other calls on, and may ask who is calling.
+"""An HTTP proxy as companies have: it opens tunnels (CONNECT), forwards other calls, and can ask for credentials.
 
 Run as its own process, `python -m tests.support.forward_proxy [USER:PASSWORD]` prints `listening on http://…`, then
 one line per request.
@@ -22,15 +22,15 @@ class ForwardProxy:
     """A running proxy, and how it behaves.
 
     Attributes:
-        credentials: `user:password` that it asks for; empty lets everybody in.
-        refuses: status with which it answers whatever it is asked; 0 does what it is asked.
-        swallows: status with which it answers after it has sent a call on, in place of the answer; 0 passes that on.
-        swallowed: numbers of the calls for which it does, the first one being 1; empty for all.
+        credentials: `user:password` that it asks for; empty lets every caller in.
+        refuses: status with which it answers every request; 0 does what it is asked.
+        swallows: status that it returns in place of the answer to a forwarded call; 0 passes the answer on.
+        swallowed: numbers of the calls for which it does so, counted from 1; empty for all.
         page: what its own answers say.
-        breaks_off: closes the connection without a word.
+        breaks_off: closes the connection without an answer.
         asked: the first line of each request.
-        heads: each request's head as it came.
-        sent_on: how many calls it has sent on.
+        heads: each request's head as it arrived.
+        sent_on: how many calls it has forwarded.
     """
 
     url: str = ""
@@ -45,7 +45,7 @@ class ForwardProxy:
     sent_on: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Treat one connection, which carries one request or one tunnel."""
+        """Serve one connection, which carries one request or one tunnel."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.rstrip().split("\r\n")
         self.asked.append(first)
@@ -110,7 +110,7 @@ class ForwardProxy:
 
 @asynccontextmanager
 async def forward_proxy(credentials: str = "", tls: ssl.SSLContext | None = None) -> AsyncIterator[ForwardProxy]:
-    """Run a proxy on a free port of this machine."""
+    """Run a proxy on a free port."""
     proxy = ForwardProxy(credentials=credentials)
     async with listening(proxy.serve, tls=tls) as port:
         proxy.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
@@ -118,7 +118,7 @@ async def forward_proxy(credentials: str = "", tls: ssl.SSLContext | None = None
 
 
 async def _forward_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Forward one answer: its length is told, or it ends with the connection."""
+    """Forward one answer: its length is given, or it ends with the connection."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.decode("latin-1").lower().split("\r\n")
     length = next((int(line.partition(":")[2]) for line in lines if line.startswith("content-length:")), None)

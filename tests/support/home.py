@@ -1,4 +1,4 @@
-"""The program as its users have it: commands, typed in a working directory of their own."""
+"""The program as users have it: commands typed in a working directory of their own."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ TIMEOUT_S = 60
 
 
 class Result(NamedTuple):
-    """What a command came to."""
+    """The result of a command."""
 
     code: int
     stdout: str
@@ -29,7 +29,7 @@ class Result(NamedTuple):
 
 
 def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
-    """Wait until something is true, for a bounded time."""
+    """Wait until a condition is true, for a limited time."""
     end_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end_s:
@@ -56,16 +56,16 @@ class Home:
         (self.directory / "crm-sweep.toml").write_text("\n".join(lines) + "\n")
 
     def write(self, name: str, content: str | bytes) -> str:
-        """Write a file there."""
+        """Write a file in the directory."""
         (self.directory / name).write_bytes(content.encode() if isinstance(content, str) else content)
         return name
 
     def ids(self, *ids: int) -> str:
-        """Write a list of contact IDs there."""
+        """Write a list of contact IDs in the directory."""
         return self.write("ids.txt", "".join(f"{contact_id}\n" for contact_id in ids))
 
     def environment(self, **more: str) -> dict[str, str]:
-        """An environment without settings of ours, as wide as a terminal usually is."""
+        """Return an environment without settings of ours, with the width of a usual terminal."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_SWEEP_", "FORCE_"))}
         return clean | {"COLUMNS": "100"} | more
 
@@ -85,7 +85,7 @@ class Home:
         return result
 
     def start(self, *args: str) -> "subprocess.Popen[bytes]":
-        """Start a command that goes on until it is told to stop; it writes to files."""
+        """Start a command that runs until it is told to stop; its output goes to files."""
         with (self.directory / f"{args[0]}.{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [PROGRAM, *args],
@@ -99,23 +99,23 @@ class Home:
         return process
 
     def submit(self, portal: str, *ids: int, more: tuple[str, ...] = ()) -> str:
-        """Submit a list and give the job's ID."""
+        """Submit a list and return the job's ID."""
         result = self.cli("submit", self.ids(*ids), "--portal", portal, "--yes", *more)
         assert result.code == 0, result.stderr
         return result.stdout.strip()
 
     def keys(self) -> list[bytes]:
-        """All keys in Redis."""
+        """Return all keys in Redis."""
         with contextlib.closing(sync_redis.Redis.from_url(self.redis_url)) as client:
             return list(client.scan_iter())
 
     def state(self, job_id: str) -> str:
-        """A job's state as it stands in Redis: what waits for it need not start a command for every look."""
+        """Return a job's state from Redis, so that waiting for it does not start a command for every check."""
         with contextlib.closing(sync_redis.Redis.from_url(self.redis_url)) as client:
             return str(client.execute_command("HGET", keys.job(job_id), "state").decode())
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """A job as `status --json` shows it."""
+        """Return a job as `status --json` shows it."""
         result = self.cli("status", job_id, "--json")
         assert result.code == 0, result.stderr
         return dict(json.loads(result.stdout))

@@ -1,10 +1,10 @@
-"""Looks for lists of which the intake takes what is not on them.
+"""Searches for lists from which the intake reads IDs that are not on them.
 
     python -m tests.support.intake_fuzz [--seconds 600] [--seed 1]
 
 Every example is a random table, written by one of several kinds of exporter, then perhaps damaged: cut off, with a
-character lost, or with a quote mark, a delimiter or a line end too many. It is read in pieces of random size. What is
-checked:
+character lost, or with a quote mark, a delimiter or a line end too many. It is read in pieces of random size. The
+checks:
 
 - an undamaged table gives exactly the IDs of its column, or is refused; one that needs no quotes is never refused;
 - damaged or not, the outcome is that of the slow reader in `csv_oracle`, bad lines included.
@@ -33,7 +33,7 @@ def fuzz(seed: int, seconds: float) -> Counter[str]:
         How many of each kind were tried, taken and refused.
 
     Raises:
-        AssertionError: one was read wrongly; the message holds it.
+        AssertionError: a list was read wrongly; the message contains it.
     """
     counts: Counter[str] = Counter()
     ends_s = time.monotonic() + seconds
@@ -63,7 +63,7 @@ def try_one(rng: random.Random, counts: Counter[str]) -> None:
     told = f"{text!r} gave {taken}, bad lines {bad_lines}"
 
     width = len(table.header)
-    # A header of one column does not tell the delimiter; a comma is taken for it.
+    # A header of one column does not show the delimiter; a comma is assumed.
     verdict = judge(text[header_length:], delimiter if width > 1 else ",", width, table.position)
     assert taken == (None if verdict.refused else sorted(set(verdict.ids))), f"{told}, not {verdict}"
     if taken is None and not verdict.ambiguous:
@@ -76,12 +76,12 @@ def try_one(rng: random.Random, counts: Counter[str]) -> None:
 
 
 def needs_no_quotes(table: Table, delimiter: str) -> bool:
-    """Whether every writer writes the table alike, so that there is only one way to read it."""
+    """Check whether every exporter writes the table in the same way, so that there is only one way to read it."""
     return not any(mark in cell for row in table.rows for cell in row for mark in ('"', delimiter, "\r", "\n"))
 
 
 def read(rng: random.Random, text: str) -> tuple[list[int] | None, list[int]]:
-    """Read a list in pieces; return its IDs, or None and the lines that were told as bad."""
+    """Read a list in pieces; return its IDs, or None and the lines that were reported as bad."""
     data = text.encode("latin-1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intake, "BLOCK_BYTES", rng.choice([1, 3, 16, 1 << 19]))
@@ -98,7 +98,7 @@ def read(rng: random.Random, text: str) -> tuple[list[int] | None, list[int]]:
 def _kind(rng: random.Random, delimiter: str) -> tuple[Writer, str]:
     if rng.random() < 0.6:
         return rng.choice(QUOTING), _ALPHABET
-    # Without quotes, one text may be that of many tables, and only what stands there can be read. A delimiter and a
+    # Without quotes, one text may stand for many tables, and only what is there can be read. A delimiter and a
     # quote mark in one table, or a delimiter and a line break, can make a row that looks like a whole one.
     without = rng.choice([(delimiter, "\n", "\r"), ('"', "\n", "\r"), (delimiter, '"')])
     return by_plain_exporter, "".join(mark for mark in _ALPHABET if mark not in without)

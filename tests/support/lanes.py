@@ -1,4 +1,4 @@
-"""Lanes without a portal: tests take batches from the real ledger and say themselves what became of them."""
+"""Lanes without a portal: tests take batches from the real ledger and decide themselves what becomes of them."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ async def ids_of(redis: ArqRedis, batch: Batch) -> list[list[int]]:
 async def answer(
     redis: ArqRedis, ledger: LaneLedger, batch: Batch, *, gone: Any = None, visible: dict[int, Visible] | None = None
 ) -> Settlement:
-    """Record a good answer: a PUT deletes `gone` (all, if not said), a look-up sees `visible` (nothing)."""
+    """Record a good answer: a PUT deletes `gone` (by default all), a look-up sees `visible` (by default nothing)."""
     ids = await ids_of(redis, batch)
     everything = [one for item_ids in ids for one in item_ids]
     reply: Deleted | LookedUp
@@ -104,7 +104,7 @@ async def read_items(redis: ArqRedis, job_id: str) -> list[Item]:
 
 
 async def lapse(redis: ArqRedis, ledger_name: str, portal: str = PORTAL) -> None:
-    """Let a lane's lease have lapsed a moment ago."""
+    """Make a lane's lease one that lapsed a moment ago."""
     seconds, _ = await redis.time()
     await redis.zadd(keys.leases(portal), {ledger_name: seconds * 1000 - 1})
 
@@ -118,6 +118,6 @@ def positions(batch: Batch) -> list[list[int]]:
 
 
 async def field(redis: ArqRedis, key: str, name: str) -> bytes | None:
-    """One field of a hash."""
+    """Return one field of a hash."""
     value: bytes | None = await redis.execute_command("HGET", key, name)
     return value

@@ -1,4 +1,4 @@
-"""A portal that asks who is there: it checks a password and gives out tokens."""
+"""A portal with log-in: it checks a password and issues tokens."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ WRONG = error(500, "User authentication failed", -2146233087)
 
 
 class Office:
-    """A portal that gives out numbered tokens and accepts those it has not revoked."""
+    """A portal that issues numbered tokens and accepts those that it has not revoked."""
 
     def __init__(self) -> None:
         self.logins = 0

@@ -1,4 +1,4 @@
-"""What tests of `crm-sweep run` share: a portal that can be caught at work, and what is to be true at the end."""
+"""What tests of `crm-sweep run` share: a portal that can be caught at work, and what has to be true at the end."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ from pyroaring import BitMap
 
 from tests.support.portal_process import Portal
 
-#: Slow enough to be caught at work, quick enough for a test: 40 calls of about 100 ms.
+#: Slow enough to be caught at work, fast enough for a test: 40 calls of about 100 ms.
 SLOW = (
     "--contacts",
     2000,
@@ -27,7 +27,7 @@ SLOW_SETTINGS: dict[str, object] = {"batch_size_start": 50, "batch_size_max": 50
 
 
 def ledger_of(report: Path) -> dict[str, BitMap]:
-    """The contact IDs of a report by outcome."""
+    """Return a report's contact IDs by outcome."""
     outcomes: dict[str, BitMap] = {}
     with report.open() as file:
         for row in csv.DictReader(file):
@@ -36,7 +36,7 @@ def ledger_of(report: Path) -> dict[str, BitMap]:
 
 
 def assert_true(report: Path, portal: Portal, ids: BitMap) -> None:
-    """The report has every contact ID once, and says of each what the portal says."""
+    """Check that the report has every contact ID once and agrees with the portal about each."""
     outcomes = ledger_of(report)
     assert sum(len(found) for found in outcomes.values()) == len(report.read_text().splitlines()) - 1 == len(ids)
     gone = outcomes.get("deleted", BitMap()) | outcomes.get("presumed_deleted", BitMap())
@@ -49,7 +49,7 @@ def assert_true(report: Path, portal: Portal, ids: BitMap) -> None:
 
 
 def leftovers(directory: Path) -> list[int]:
-    """Processes that still run in a directory."""
+    """Return the processes still running in a directory."""
     found = []
     for process in psutil.process_iter():
         try:

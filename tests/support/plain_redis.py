@@ -1,4 +1,4 @@
-"""A client as others have it: it does not mind what it talks to, a replica included."""
+"""A client like those of other programs: it does not check what it is connected to, be it a replica."""
 
 from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool

@@ -23,7 +23,7 @@ class Portal:
 
     Attributes:
         url: its address.
-        process: what may be killed or frozen.
+        process: can be killed or frozen.
     """
 
     url: str
@@ -38,7 +38,7 @@ class Portal:
         return self._ask(lambda client: client.summary())
 
     def has_committed(self, calls: int = 1) -> bool:
-        """Tell whether so many calls have deleted something."""
+        """Check whether at least this many calls have deleted something."""
         return int(self.summary()["deletions_committed"]) >= calls
 
     def change(self, **switches: object) -> None:
@@ -46,11 +46,11 @@ class Portal:
         self._ask(lambda client: client.behave(**switches))
 
     def misbehave(self, **rule: object) -> None:
-        """Let a fault strike."""
+        """Make a fault strike."""
         self._ask(lambda client: client.misbehave(rule))
 
     def change_world(self, **changes: object) -> None:
-        """Change which contacts there are and what they are like."""
+        """Change which contacts exist and what they are like."""
         self._ask(lambda client: client.change_world(**changes))
 
     def _ask(self, question: Callable[[SimulatorClient], Awaitable[T]]) -> T:
@@ -58,7 +58,7 @@ class Portal:
             async with connect(self.url, timeout_s=10) as client:
                 return await question(client)
 
-        # In a thread of its own: Playwright runs an event loop in the one of the test.
+        # In a thread of its own: Playwright runs an event loop in the test's thread.
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(lambda: asyncio.run(ask())).result()
 

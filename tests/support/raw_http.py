@@ -21,7 +21,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """Its document."""
+        """Return its JSON document."""
         return json.loads(self.body)
 
     @property
@@ -33,7 +33,7 @@ class Answer:
 
 @contextlib.asynccontextmanager
 async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A bare connection, on which a test says exactly what it wants to."""
+    """Open a bare connection, on which a test sends exactly the bytes it wants."""
     async with asyncio.timeout(TIMEOUT_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
@@ -45,23 +45,25 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
 
 
 async def exchange(port: int, data: bytes) -> list[Answer]:
-    """Send bytes, and give all answers that come before the server closes the connection."""
+    """Send bytes, and return all answers that arrive before the server closes the connection."""
     async with connected(port) as (reader, writer):
         writer.write(data)
         return await read_answers(reader)
 
 
 async def read_answers(reader: asyncio.StreamReader) -> list[Answer]:
-    """Give all answers that come before the server closes the connection."""
+    """Return all answers that arrive before the server closes the connection."""
     received = b""
-    with contextlib.suppress(ConnectionError):  # whoever sends on after an answer may lose the end of the connection
+    with contextlib.suppress(
+        ConnectionError
+    ):  # a client that keeps sending after an answer may lose the connection's end
         while more := await reader.read(65_536):
             received += more
     return parse_answers(received)
 
 
 def parse_answers(received: bytes) -> list[Answer]:
-    """Take the answers apart that came over a connection, each with its length."""
+    """Split what came over a connection into answers, each with its length."""
     found = []
     while received:
         head, end, rest = received.partition(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""A server that answers in raw bytes: for what no HTTP server would do, and for counting what is really on the wire."""
+"""A server that answers in raw bytes: for what no HTTP server would do, and for counting what is really sent."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ Behave: TypeAlias = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def raw_portal(*script: Behave, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawPortal]:
-    """Run a server that treats each request by the next entry of the script, the last one again and again."""
+    """Run a server that handles each request with the next entry of the script, and repeats the last one."""
     portal = RawPortal()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +82,7 @@ def answer(
     *,
     length: int | None = None,
 ) -> Behave:
-    """Answer with these bytes; `length` overrules the true Content-Length."""
+    """Answer with these bytes; `length` overrides the true Content-Length."""
     raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
     fields = {"Content-Length": str(len(raw) if length is None else length), **(headers or {})}
 
@@ -119,7 +119,7 @@ def error(status: int, message: str = "Server error", hresult: int = -2146233088
 
 
 async def delete_all(request: Request, writer: asyncio.StreamWriter) -> None:
-    """List every contact that was sent, as a portal does where nothing stands in the way."""
+    """List every contact that was sent, as a portal does when nothing prevents it."""
     await answer(200, listing(json.loads(request.body)["contactids"]))(request, writer)
 
 
@@ -131,7 +131,7 @@ async def reset(request: Request, writer: asyncio.StreamWriter) -> None:
 
 
 async def disconnect(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Close the connection in good order, without an answer."""
+    """Close the connection in an orderly way, without an answer."""
     writer.close()
 
 

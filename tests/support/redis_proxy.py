@@ -1,4 +1,4 @@
-"""A way to Redis on which replies get lost: the command has been carried out, and whoever sent it never hears of it."""
+"""A proxy to Redis that loses replies: the command has been carried out, but its sender never hears of it."""
 
 import asyncio
 import tempfile
@@ -18,7 +18,7 @@ class Proxy:
 
     Attributes:
         url: where clients connect.
-        lost: what the commands held whose replies were lost.
+        lost: the content of the commands whose replies were lost.
     """
 
     url: RedisUrl
@@ -26,7 +26,7 @@ class Proxy:
     _marks: list[bytes] = field(default_factory=list)
 
     def lose_reply(self, mark: bytes) -> None:
-        """Lose the next reply to a command that holds these bytes, and the connection with it."""
+        """Lose the next reply to a command that contains these bytes, and the connection with it."""
         self._marks.append(mark)
 
     def _struck(self, data: bytes) -> bool:
@@ -40,7 +40,7 @@ class Proxy:
 
 @asynccontextmanager
 async def losing_replies(server: EmbeddedServer) -> AsyncIterator[Proxy]:
-    """Run a proxy before a server."""
+    """Run a proxy in front of a server."""
     socket_path = server.url.address.socket_path
     assert socket_path is not None
     with tempfile.TemporaryDirectory() as directory:

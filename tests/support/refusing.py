@@ -1,4 +1,4 @@
-"""A server that refuses, in all the ways in which servers do; each is undone when the block ends."""
+"""The ways in which a server refuses; each is undone when the block ends."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from cli.embedded import EmbeddedServer
 from jobs.store.trouble import Reason
 from tests.support.waiting import until
 
-#: Makes a server refuse while the block lasts, by way of a connection of its own.
+#: Makes a server refuse until the block ends, over a connection of its own.
 Refusing = Callable[[EmbeddedServer, ArqRedis], AbstractAsyncContextManager[None]]
 
 
@@ -29,7 +29,7 @@ def _setting(name: str, value: object, usual: object) -> Refusing:
 
 
 def without_right(*rights: str) -> Refusing:
-    """The user lacks something, said as ACL SETUSER says it."""
+    """Take rights from the user, written as for ACL SETUSER."""
 
     @contextlib.asynccontextmanager
     async def refusing(_server: EmbeddedServer, admin: ArqRedis) -> AsyncIterator[None]:
@@ -59,7 +59,7 @@ async def _replica_without_data(server: EmbeddedServer, admin: ArqRedis) -> Asyn
 
 @contextlib.asynccontextmanager
 async def _unsaved(server: EmbeddedServer, admin: ArqRedis) -> AsyncIterator[None]:
-    """Saving fails, because there is a directory where the file would be put."""
+    """Make saving fail, by putting a directory where the file would go."""
     in_the_way = server.directory / "dump.rdb"
     in_the_way.mkdir()
     (in_the_way / "file").touch()
@@ -82,13 +82,13 @@ async def _unsaved(server: EmbeddedServer, admin: ArqRedis) -> AsyncIterator[Non
 
 @contextlib.asynccontextmanager
 async def _busy(server: EmbeddedServer, admin: ArqRedis) -> AsyncIterator[None]:
-    """Somebody's script does not end."""
+    """Run a script that does not end."""
     async with _setting("lua-time-limit", 1, 5000)(server, admin):
         _reader, writer = await asyncio.open_unix_connection(server.url.address.socket_path)
         writer.write(b'EVAL "while true do end" 0\r\n')
         await writer.drain()
         try:
-            await asyncio.sleep(0.1)  # until the server says so, it answers nobody
+            await asyncio.sleep(0.1)  # until the server says so, it does not answer at all
             yield
         finally:
             await admin.execute_command("SCRIPT", "KILL")
@@ -103,7 +103,7 @@ async def _answers(admin: ArqRedis) -> bool:
         return False
 
 
-#: Every way, with the reason that is told.
+#: Every way, with the reason that is reported.
 WAYS: dict[str, tuple[Refusing, Reason]] = {
     "out of memory": (_setting("maxmemory", 1, 0), Reason.OUT_OF_MEMORY),
     "replica": (_replica, Reason.READ_ONLY),

@@ -9,7 +9,7 @@ from jobs.view.portal import PortalView
 from jobs.words.outcomes import Outcome
 from jobs.words.states import State
 
-#: A portal that nobody has driven yet.
+#: A portal that no worker has driven yet.
 PORTAL_VIEW = PortalView(
     name="main",
     requests_per_second=5.0,
@@ -31,7 +31,7 @@ PORTAL_VIEW = PortalView(
 
 
 def a_job(**facts: Any) -> Job:
-    """Make a job of five contacts that waits for its turn, but for what is given."""
+    """Make a job of five contacts that is waiting for its turn, except for the given facts."""
     usual: dict[str, Any] = {
         "id": "JOB-1", "portal": "main", "label": "", "state": State.QUEUED, "state_reason": None, "waits_until": None,
         "created_at": "2026-11-23T12:00:00Z", "started_at": None, "finished_at": None, "total": 5, "duplicates": 0,

@@ -1,8 +1,8 @@
-"""What schemathesis is told about this API beyond its document; tests/acceptance/schemathesis.toml names this file.
+"""What schemathesis has to know about this API beyond its document; tests/acceptance/schemathesis.toml names this file.
 
-Nothing here switches a check off. A document cannot say what one part of a request demands of another: these rules are
-kept by what is sent, but for `skip_invalid`, which makes a list right that would be wrong without. And it describes one
-line of a ledger: a check of our own looks at all of them.
+Nothing here turns a check off. A document cannot say what one part of a request requires of another: what is sent here
+follows these rules, except for `skip_invalid`, which makes a list valid that would otherwise be invalid. And the
+document describes only one line of a ledger: a check of our own looks at all of them.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.generation.meta import TestPhase
 
-#: A portal that there is.
+#: A portal that exists.
 PORTAL = "main"
 
 STREAMED = ("text/plain", "text/csv", "application/x-ndjson")
 
-#: Those of createJob, in the address as well as in a JSON document.
+#: The parameters of createJob, in the address as well as in a JSON document.
 PARAMETERS = ("portal", "label", "id", "priority", "column", "skip_invalid", "multiline")
 
 
 @schemathesis.serializer("application/x-ndjson")
 def lines(_context: schemathesis.SerializationContext, value: object) -> bytes:
-    """Send a list as it is; what is no text goes out as JSON."""
+    """Send a list as it is; anything but text is sent as JSON."""
     if isinstance(value, bytes):
         return value
     return (value if isinstance(value, str) else json.dumps(value)).encode()
@@ -33,36 +33,36 @@ def lines(_context: schemathesis.SerializationContext, value: object) -> bytes:
 
 @schemathesis.hook
 def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any], _kwargs: dict[str, Any]) -> None:
-    """Let the parts of a submission agree with each other, and with what there is."""
+    """Make the parts of a submission agree with each other, and with what exists."""
     if case.operation.definition.raw.get("operationId") != "createJob":
         return
     query: dict[str, Any] = dict(case.query or {})
     document: dict[str, Any] = dict(case.body) if isinstance(case.body, dict) else {}
     chosen = document if case.media_type not in STREAMED else query
     if case.media_type in STREAMED:
-        # A list alone needs a portal in the address. A parameter that a document demands is demanded of all bodies.
+        # A bare list needs a portal in the address. A parameter that a document requires is required with all bodies.
         query.setdefault("portal", PORTAL)
         if case.media_type == "text/csv" and "column" in query:
             query["column"] = "contact_id"  # as the lists that the document describes call it
-    # To JSON Schema 5.0 is an integer; to this API it is no contact ID.
+    # To JSON Schema, 5.0 is an integer; to this API, it is not a contact ID.
     if isinstance(ids := document.get("contact_ids"), list):
         document["contact_ids"] = ids = [_as_written(value) for value in ids]
     if case.meta is not None and case.meta.generation.mode.is_positive:
-        # One phase takes the simplest values: always the same portal, which there is not, and the same ID.
+        # One phase uses the simplest values: always the same portal, which does not exist, and the same ID.
         if case.meta.phase.name is TestPhase.COVERAGE and "portal" in chosen:
             chosen["portal"] = PORTAL
-        # An ID that was used before answers 409, unless the list is the same.
+        # An ID that was used before gets a 409, unless the list is the same.
         if "id" in chosen:
             chosen["id"] = hashlib.sha256(repr((case.media_type, case.body)).encode()).hexdigest()[:16]
     if document:
-        # The address may only repeat what the document says.
+        # The address can only repeat what the document says.
         query = {name: value for name, value in query.items() if name not in PARAMETERS or document.get(name) == value}
-    # The same ID, by one way or the other.
+    # The same ID, given in one way or the other.
     if {"id"} & (query.keys() | document.keys()):
         case.headers.pop("Idempotency-Key", None)
     if query != dict(case.query or {}):
         case.query = query
-    if document:  # 5 is equal to 5.0, so there is no telling whether it changed
+    if document:  # 5 is equal to 5.0, so a change cannot be seen
         case.body = document
 
 
@@ -70,7 +70,7 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
 def filter_failure(
     _context: schemathesis.HookContext, failure: Failure, _case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> bool:
-    """Let a wrong list be accepted where `skip_invalid` asked for that: the answer says how much was left out."""
+    """Allow a wrong list to be accepted if `skip_invalid` asked for it: the answer says how much was left out."""
     skipped = int(response.headers.get("skipped-invalid", ["0"])[0])
     return not (isinstance(failure, AcceptedNegativeData) and skipped)
 
@@ -83,7 +83,7 @@ def _as_written(value: object) -> object:
 def every_line_of_a_ledger_is_documented(
     _context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
-    """Compare each line with the schema of one."""
+    """Compare each line with the schema of a line."""
     if response.status_code != 200 or response.headers.get("content-type") != ["application/x-ndjson"]:
         return
     components = case.operation.schema.raw_schema["components"]

@@ -32,11 +32,11 @@ class Api:
 
     @property
     def port(self) -> int:
-        """Where it listens, for tests that speak to its socket."""
+        """The port it listens on, for tests that use its socket."""
         return int(self.url.rpartition(":")[2])
 
     async def json(self, method: str, path: str, *, status: int = 200, **options: Any) -> Any:
-        """Send a request, check the status of the answer, and give its JSON."""
+        """Send a request, check the status of the answer, and return its JSON."""
         async with self.client.request(method, path, **options) as answer:
             text = await answer.text()
             assert answer.status == status, f"{method} {path}: {answer.status} {text[:500]}"
@@ -47,12 +47,12 @@ class Api:
 async def serving(
     settings: Settings, redis: ArqRedis, *, limits: Limits | None = None, key: str | None = None
 ) -> AsyncIterator[Api]:
-    """Run the API while the block lasts.
+    """Run the API until the block ends.
 
     Args:
         settings: the whole configuration.
         redis: the connection that it uses.
-        limits: other ones than the usual; by default a busy machine is not taken for an absent Redis.
+        limits: other limits than usual; with the default, a busy machine is not mistaken for an unreachable Redis.
         key: what the client sends with every request.
     """
     headers = {"Authorization": f"Bearer {key}"} if key else None

@@ -1,4 +1,4 @@
-"""A caller that puts exactly one request on the wire, and shows exactly what came back."""
+"""A caller that sends exactly one request and shows exactly what came back."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def call(
     headers: dict[str, str] | None = None,
     authenticated: bool = True,
 ) -> Reply:
-    """Send one request; a body that is not bytes goes as JSON.
+    """Send one request; a body that is not bytes is sent as JSON.
 
     Raises:
         ConnectionResetError: the portal reset the connection.

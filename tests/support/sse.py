@@ -11,7 +11,7 @@ import msgspec
 
 @dataclass(frozen=True)
 class Sent:
-    """What a server sent between two empty lines: an event, or a comment."""
+    """What a server sent between two blank lines: an event or a comment."""
 
     event: str | None = None
     id: str | None = None
@@ -33,7 +33,7 @@ def parse(block: str) -> Sent:
 
 
 async def read_events(answer: aiohttp.ClientResponse) -> AsyncIterator[Sent]:
-    """Give all that is sent, until the stream ends in an orderly way.
+    """Yield everything that is sent, until the stream ends in an orderly way.
 
     Raises:
         TimeoutError: nothing came for ten seconds.

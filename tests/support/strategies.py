@@ -1,4 +1,4 @@
-"""What tests that make up positions, items and records share."""
+"""What tests that generate positions, items and records share."""
 
 from hypothesis import strategies as st
 
@@ -8,19 +8,19 @@ from jobs.words.outcomes import Code
 
 MAX_POSITION = 65_535
 
-#: Codes that a record may hold: everything but "not decided yet".
+#: Codes that a record can have: all except "not decided yet".
 FINAL = [code for code in Code if code is not Code.PENDING]
 
 
 def runs(max_size: int = 1000) -> st.SearchStrategy[range]:
-    """Positions without a gap."""
+    """Generate positions without a gap."""
     return st.integers(1, max_size).flatmap(
         lambda size: st.integers(0, MAX_POSITION + 1 - size).map(lambda start: range(start, start + size))
     )
 
 
 def scattered(max_size: int = 60, top: int = MAX_POSITION) -> st.SearchStrategy[list[int]]:
-    """Ascending positions, mostly with gaps."""
+    """Generate ascending positions, mostly with gaps."""
     return st.sets(st.integers(0, top), min_size=1, max_size=max_size).map(sorted)
 
 
@@ -41,7 +41,7 @@ items = st.builds(
 
 
 def records(where: st.SearchStrategy[list[int]] | st.SearchStrategy[range]) -> st.SearchStrategy[Record]:
-    """Records of the given positions, some of one outcome, some mixed."""
+    """Generate records of the given positions, some with one outcome, some mixed."""
 
     def of(places: list[int] | range) -> st.SearchStrategy[Record]:
         codes = st.lists(st.sampled_from(FINAL), min_size=len(places), max_size=len(places))

@@ -1,4 +1,4 @@
-"""Requests as tests make them: nothing waits for approval unless a test says so."""
+"""Requests for tests: nothing waits for approval unless a test says so."""
 
 from typing import Any
 

@@ -23,18 +23,18 @@ PORTAL = "main"
 
 #: For every module that runs a worker in its own process.
 MARKS = [
-    # arq closes its connection by a name that redis-py has given up.
+    # arq closes its connection with a method that redis-py has deprecated.
     pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning"),
-    # A task that was cancelled in the middle of a command leaves its pipeline to the collector.
+    # A task that was cancelled in the middle of a command leaves its pipeline to the garbage collector.
     pytest.mark.filterwarnings("ignore:Exception ignored in. <function Redis:pytest.PytestUnraisableExceptionWarning"),
 ]
 
-#: A worker that notices everything soon.
+#: A worker that notices everything quickly.
 EAGER: dict[str, Any] = {"poll_delay_s": 0.01, "lease_ttl_s": 2.0, "slice_s": 5.0, "lifeline_s": 1}
 
 
 def portal_settings(portal: simulator.Portal, **limits: Any) -> Portal:
-    """Settings for a simulated portal, without pacing to speak of and with short waits."""
+    """Return settings for a simulated portal, with no pacing to speak of and short waits."""
     usual: dict[str, Any] = {
         "name": PORTAL,
         "url": portal.url,
@@ -82,7 +82,7 @@ async def in_state(redis: ArqRedis, job_id: str, *states: State, timeout_s: floa
 
 
 async def by_outcome(redis: ArqRedis, job_id: str) -> dict[Outcome, BitMap]:
-    """The contact IDs of a job by what became of them."""
+    """Return a job's contact IDs by outcome."""
     found = {outcome: BitMap() for outcome in Outcome}
     for line in await lines_of(redis, job_id):
         found[line.code.outcome].add(line.contact_id)
@@ -95,7 +95,7 @@ async def check_against_truth(
     """Compare ledgers with the portal's truth, contact by contact.
 
     Args:
-        inferred: contact IDs of which the portal itself said something wrong, so that `not_found` may be wrong too.
+        inferred: contact IDs about which the portal itself said something wrong, so that `not_found` may be wrong too.
 
     Returns:
         All contact IDs of the jobs by outcome.
@@ -119,7 +119,7 @@ async def check_against_truth(
                 assert (line.attempts, line.http_status) == (0, None), line
     never_sent = found[Outcome.SKIPPED] | found[Outcome.PROTECTED]
     deleted = found[Outcome.DELETED]
-    assert deleted <= truth.deleted, "claimed without the portal's word"
+    assert deleted <= truth.deleted, "reported as deleted without the portal's word"
     assert truth.deleted <= deleted | found[Outcome.PRESUMED_DELETED] | (inferred or BitMap()), "a deletion is missing"
     assert not found[Outcome.NOT_FOUND] & truth.deleted - (inferred or BitMap()), "not_found hides a deletion of ours"
     assert not (found[Outcome.PRESUMED_DELETED] | found[Outcome.NOT_FOUND]) & world.visible(), "still there"

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, for a bounded time."""
+"""Waiting for something to become true, for a limited time."""
 
 import asyncio
 import time
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 async def until(condition: Callable[[], Awaitable[T | None]], timeout_s: float = 20.0, every_s: float = 0.02) -> T:
-    """Ask again and again until the answer is true, and give that answer.
+    """Ask repeatedly until the answer is true, and return that answer.
 
     Raises:
-        TimeoutError: it was not in time; the last answer is in the message.
+        TimeoutError: it did not become true in time; the message has the last answer.
     """
     end_s = time.monotonic() + timeout_s
     while True:

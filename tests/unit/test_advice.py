@@ -1,4 +1,4 @@
-"""Every reason for which a job can wait has plain words, and the words name commands that exist."""
+"""Every reason why a job can wait is explained in plain words, and the commands in them exist."""
 
 import re
 
@@ -38,7 +38,7 @@ def test_advice_names_commands_that_exist_and_the_job(reason: str) -> None:
 
 
 def test_what_stops_a_job_says_what_to_do_by_itself() -> None:
-    """So that a person is told what is wrong once, and what to do once."""
+    """A user is told once what is wrong, and once what to do."""
     messages = [decision.message for decision in DECISIONS if decision.action is Remedy.STOP]
     messages += [message for message, _ in REFUSALS.values()]
     assert [message for message in messages if "; " not in message] == []

@@ -1,4 +1,4 @@
-"""Requests through plain arq: all that is wrong is told, nothing that is right is lost, and nothing is executed."""
+"""Requests through plain arq: everything wrong is reported, nothing valid is lost, and nothing is executed."""
 
 import json
 import pickle
@@ -19,7 +19,7 @@ RIGHT = {"portal": "main", "contact_ids": [3, 1, 3], "label": "from billing", "p
 
 
 def message(arguments: object = None, **parts: object) -> bytes:
-    """A message as arq writes it."""
+    """Return a message as arq writes it."""
     usual = {"t": None, "f": "delete_contacts", "a": [], "k": RIGHT if arguments is None else arguments, "et": 1234}
     return json.dumps(usual | parts).encode()
 
@@ -165,7 +165,7 @@ def test_one_wrong_value_anywhere_spoils_the_list(values: list[Any], part_bytes:
     right = [value for value in values if type(value) is int and 1 <= value <= 2147483647]
     assert bool(request.problems) == (len(right) < len(values) or not values)
     if not any(isinstance(value, str | list | dict) for value in values):
-        # Where a value holds commas, a part may end within it, and what is in that part is not counted.
+        # If a value contains commas, a part can end within it, and what is in that part is not counted.
         assert set(request.ids) == set(right)
 
 

@@ -1,4 +1,4 @@
-"""The size of batches stays in its bounds and finds the target duration."""
+"""The size of batches stays within its bounds and finds the target duration."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +38,7 @@ def test_it_converges_to_the_target_for_a_linear_latency(start: int, base_s: flo
     for _ in range(300):
         size = after_answer(size, size, base_s + per_s * size, most, TARGET_S)
     best = max(1.0, min((TARGET_S - base_s) / per_s, float(most)))
-    # Where the fixed cost is nearly the whole target, sizes beside the best one are as good, for want of fractions.
+    # If the fixed cost is nearly the whole target, sizes next to the best one are as good, for lack of fractions.
     slack = max(1.0, 0.5 * TARGET_S / (TARGET_S - base_s) * 1.5)
     # Rounding stops within half of a contact per step, of which base_s / TARGET_S remains after each.
     assert abs(size - best) <= slack + 1

@@ -1,4 +1,4 @@
-"""What follows from an answer: each rule by an example, and the laws that hold for any batch and any answer."""
+"""What follows from an answer: an example of each rule, and the laws that hold for any batch and any answer."""
 
 import math
 from collections import Counter
@@ -216,7 +216,7 @@ def test_a_wait_of_our_own_costs_no_attempt_and_is_no_throttling(call: Call, sen
     assert settlement.stop is None
 
 
-def test_only_what_no_configuration_can_cure_stops_everybody() -> None:
+def test_only_what_no_configuration_can_fix_stops_all_workers() -> None:
     alone, everyone = (
         settle(batch(item()), failure(Remedy.STOP, reason="portal_protocol", everyone=everyone))
         for everyone in (False, True)
@@ -259,7 +259,7 @@ def test_a_look_up_decides_by_what_is_visible(doubtful: bool) -> None:
 
 
 def test_a_doubtful_contact_is_refused_only_when_two_look_ups_in_a_row_say_so() -> None:
-    """While a deletion ends, the portal shows contacts that are about to be gone, and no rights to them any more."""
+    """While a deletion is finishing, the portal still shows its contacts, but no longer any rights to them."""
     held = item(Call.LOOK_UP, positions=[1, 3, 5], doubtful=True, attempts=1)
     visible = {FIRST + 1: Visible.READ_ONLY, FIRST + 3: Visible.HAS_INVOICE, FIRST + 5: Visible.DELETABLE}
     settlement = settle(batch(held), LookedUp(visible, [FIRST + 1, FIRST + 3, FIRST + 5], 200))
@@ -271,7 +271,7 @@ def test_a_doubtful_contact_is_refused_only_when_two_look_ups_in_a_row_say_so() 
     assert codes(second) == {1: Code.PRESUMED_DELETED, 3: Code.HAS_INVOICE}
 
 
-def test_what_was_seen_refused_before_and_is_sent_again_has_to_be_seen_anew() -> None:
+def test_what_was_seen_refused_before_and_is_sent_again_has_to_be_seen_again() -> None:
     held = item(Call.LOOK_UP, positions=[1], doubtful=True, seen_refused=True, attempts=1)
     [(again, _)] = settle(batch(held), LookedUp({FIRST + 1: Visible.DELETABLE}, [FIRST + 1], 200)).items
     assert (again.call, again.doubtful, again.seen_refused) == (Call.PUT, True, False)
@@ -343,7 +343,7 @@ failures = st.one_of(
 
 @st.composite
 def rounds(draw: st.DrawFn) -> tuple[Batch, Deleted | LookedUp | Failure]:
-    """A batch and any answer to it."""
+    """Draw a batch and any answer to it."""
     call = draw(st.sampled_from(Call))
     places = draw(scattered(30))
     cut = draw(st.integers(1, len(places))) if call is Call.LOOK_UP else len(places)
@@ -387,7 +387,7 @@ def test_for_any_batch_and_any_answer(round_: tuple[Batch, Deleted | LookedUp | 
     for place, attempts in after.items():
         assert before[place].attempts <= attempts <= before[place].attempts + int(tried)
 
-    # Doubt is never lost: in doubt before, in doubt after, or decided in a way that says so.
+    # Doubt is never lost: what was in doubt stays in doubt, or is decided in a way that says so.
     for place, item in history_by_place(items).items():
         assert item.doubtful or not before[place].doubtful
         if isinstance(answer, Failure) and answer.may_have_deleted and held.call is Call.PUT:
@@ -427,7 +427,7 @@ def test_dropping_keeps_every_position_and_sends_nothing(round_: tuple[Batch, De
 
 
 def work_off(size: int, bad: set[int], action: Remedy) -> tuple[int, dict[int, Code]]:
-    """Send until everything is decided, where each batch with a bad one fails as a whole; also count the calls."""
+    """Send until everything is decided, each batch with a bad contact failing as a whole; also count the calls."""
     todo, calls, found = [item(positions=range(size))], 0, dict[int, Code]()
     while todo:
         held = todo.pop()
@@ -450,7 +450,7 @@ def test_splits_find_the_bad_ones_with_few_calls(size_and_bad: tuple[int, set[in
         calls, found = work_off(size, bad, action)
         assert found == {position: Code.REJECTED if position in bad else Code.DELETED for position in range(size)}
         if bad:
-            # Every bad one costs two calls a level, less what the top levels have in common.
+            # Every bad contact costs two calls per level, less what the top levels have in common.
             levels = math.ceil(math.log2(size / len(bad))) + 1
             assert calls <= 2 * len(bad) * levels + 2 * len(bad) + 1 + extra
         else:

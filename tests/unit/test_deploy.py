@@ -1,4 +1,4 @@
-"""Alert rules, dashboard and Prometheus' configuration agree with the metrics there are, and with the documents."""
+"""Alert rules, dashboard and Prometheus' configuration agree with the existing metrics and with the documents."""
 
 import importlib
 import json
@@ -17,7 +17,7 @@ from tests.support.documents import ROOT, anchors, first_column
 from tests.support.samples import PORTAL_VIEW
 from web.ops.exposition import Reading, render
 
-# Comes with pre-commit, and publishes no type information.
+# Comes with pre-commit and has no type information.
 yaml = importlib.import_module("yaml")
 
 DEPLOY = ROOT / "deploy"
@@ -29,7 +29,7 @@ DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboard.json").r
 
 
 def exposed() -> dict[str, tuple[str, set[str]]]:
-    """Every metric of `/metrics` by the name that stands in a document: its type and its labels."""
+    """Return the type and labels of every metric of `/metrics`, by the name that documents use."""
     backlog = Backlog(at_ms=0, portals={}, ended=0, queue=0, workers=0)
     text = render(Reading(backlog, [PORTAL_VIEW], {"main": {}})).decode()
     found = {}
@@ -40,7 +40,7 @@ def exposed() -> dict[str, tuple[str, set[str]]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    """All panels of the dashboard but its rows."""
+    """Return all panels of the dashboard except its rows."""
     flat = [inner for panel in DASHBOARD["panels"] for inner in (panel, *panel.get("panels", ()))]
     return [panel for panel in flat if panel["type"] != "row"]
 
@@ -81,7 +81,7 @@ def test_every_alert_fires_in_a_story_and_keeps_quiet_in_one() -> None:
         quiet = [case for case in cases if case["alertname"] == rule["alert"] and not case.get("exp_alerts")]
         series = next(story["input_series"] for story in STORIES if fires_in(story, rule["alert"]))
         portals = {match[1] for one in series if (match := re.search(r'portal="(\w+)"', one["series"]))}
-        assert quiet or len(portals) > 1, f"{rule['alert']}: no story, and no portal, in which it keeps quiet"
+        assert quiet or len(portals) > 1, f"{rule['alert']}: no story, and no portal, in which it stays silent"
 
 
 def fires_in(story: dict[str, Any], alert: str) -> bool:
@@ -125,10 +125,10 @@ def test_dashboard_and_alerts_use_only_metrics_and_labels_that_exist() -> None:
             labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))
             assert labels <= metrics[metric][1] | {"le"}, f"{labels} of {metric} in {expression}"
             used.add(metric)
-    # For those who read one scrape; a graph takes the rate of the counter.
+    # For readers of a single scrape; a graph takes the rate of the counter.
     unseen = {"crm_sweep_achieved_requests_per_second"}
     unseen |= {name for name in metrics if name.startswith("crm_sweep_api_process_")}
-    assert used >= metrics.keys() - unseen, "nobody would see these"
+    assert used >= metrics.keys() - unseen, "no panel and no alert shows these"
 
 
 def test_label_values_in_the_expressions_are_words_of_the_program() -> None:
@@ -155,12 +155,12 @@ def test_every_expression_of_the_dashboard_is_one(tmp_path: Path) -> None:
 
 
 def filled(expression: str) -> str:
-    """Put values in place of Grafana's variables."""
+    """Replace Grafana's variables with values."""
     return expression.replace("$__rate_interval", "1m").replace("$portal", "main|other")
 
 
 def test_every_series_that_is_drawn_is_safe_against_several_api_processes() -> None:
-    """All of them show the same numbers, so their sum would be a multiple; `max by` first."""
+    """All processes show the same numbers, so their sum would be a multiple; `max by` comes first."""
     for expression in EXPRESSIONS:
         for at in (match.start() for match in re.finditer(r"\bcrm_sweep_(?!api_|build_info)", expression)):
             before = expression[:at]
@@ -169,7 +169,7 @@ def test_every_series_that_is_drawn_is_safe_against_several_api_processes() -> N
             )
 
 
-def test_panels_say_what_they_show_and_lie_beside_each_other() -> None:
+def test_panels_say_what_they_show_and_do_not_overlap() -> None:
     ids = [panel["id"] for panel in panels()]
     assert len(ids) == len(set(ids))
     taken: set[tuple[int, int]] = set()
@@ -183,7 +183,7 @@ def test_panels_say_what_they_show_and_lie_beside_each_other() -> None:
             (place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])
         }  # fmt: skip
         assert place["x"] + place["w"] <= 24
-        assert not cells & taken, f"{panel['title']} lies on another panel"
+        assert not cells & taken, f"{panel['title']} overlaps another panel"
         taken |= cells
 
 

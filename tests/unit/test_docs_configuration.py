@@ -1,4 +1,4 @@
-"""What docs/configuration.md says of settings; its table is made from the models."""
+"""What docs/configuration.md says about settings; its table is generated from the models."""
 
 from pathlib import Path
 

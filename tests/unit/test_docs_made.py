@@ -1,4 +1,4 @@
-"""The parts of the documentation that are made from code are up to date."""
+"""The generated parts of the documentation are up to date."""
 
 import pytest
 

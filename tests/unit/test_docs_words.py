@@ -61,7 +61,7 @@ def test_the_documents_name_only_files_that_exist() -> None:
 
 
 def _events() -> Iterator[str]:
-    """The first argument of every call like `log.info("event", …)`, outside of the simulator."""
+    """Yield the first argument of every call like `log.info("event", …)` outside the simulator."""
     for package in ("config", "jobs", "worker", "web", "cli"):
         for source in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(source.read_text())):

@@ -1,4 +1,4 @@
-"""Every job comes in through one door, so that no way in can forget a gate."""
+"""Every job comes in through one door, so that no route can skip a gate."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draining: whoever waits is told at once, and nobody waits for longer than asked."""
+"""Draining: everything that waits is woken immediately, and nothing waits for longer than asked."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ async def test_a_drain_that_begins_during_a_short_wait_is_noticed_after_it() -> 
 
 
 async def test_cancelling_goes_on_until_the_task_has_ended() -> None:
-    """What asyncio.wait_for does to a cancellation on Python 3.11, twice."""
+    """On Python 3.11, asyncio.wait_for can lose a cancellation: here it does so twice."""
 
     async def swallows() -> None:
         for _ in range(2):
@@ -56,7 +56,7 @@ async def test_cancelling_goes_on_until_the_task_has_ended() -> None:
     assert task.cancelled()
 
 
-async def test_cancelling_what_has_ended_is_nothing() -> None:
+async def test_cancelling_what_has_ended_does_nothing() -> None:
     async def ends() -> None:
         return
 

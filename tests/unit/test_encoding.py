@@ -1,4 +1,4 @@
-"""gzip is sent where it is asked for, and only there."""
+"""gzip is sent when it is asked for, and only then."""
 
 import pytest
 from hypothesis import given

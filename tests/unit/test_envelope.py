@@ -1,4 +1,4 @@
-"""An envelope is read exactly or not at all."""
+"""An envelope is read exactly, or not at all."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ from worker.portal_answers import Visible
 Write: TypeAlias = Callable[[dict[str, object]], bytes]
 
 contact_ids = st.lists(st.integers(1, 2**31 - 1), max_size=30, unique=True)
-#: The spellings found on the wire and in the published examples, and one that nobody uses.
+#: The spellings found on the wire and in the published examples, and one that is never used.
 spellings = st.sampled_from([str, lambda key: key[0].upper() + key[1:], str.upper])
 
 

@@ -1,4 +1,4 @@
-"""One tree of errors: drawn where it is looked for, and every leaf of it is told to users."""
+"""One tree of errors: drawn where readers look for it, and every leaf is reported to users."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ DRAWN = re.findall(r"^ {4}[│ ]*[├└]─ (\w+)", errors.__doc__ or "", re.MU
 
 
 def defined(*packages: str) -> dict[str, type[CrmSweepError]]:
-    """The errors that modules of some packages define, by name."""
+    """Return the errors defined in the modules of some packages, by name."""
     found: dict[str, type[CrmSweepError]] = {}
     for path in (path for package in packages for path in (ROOT / package).rglob("*.py")):
         module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))

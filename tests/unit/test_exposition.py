@@ -21,7 +21,7 @@ counts_by_bucket = st.dictionaries(st.sampled_from(BUCKET_NAMES), st.integers(0,
 
 
 def view(*ages_s: float) -> PortalView:
-    """A portal that answered so many seconds ago."""
+    """Return a portal that answered this many seconds ago."""
     answers = tuple(LastAnswer(iso(round(NOW_MS - age_s * 1000)), "job", "put", 50, 20, 200, "ok") for age_s in ages_s)
     return msgspec.structs.replace(PORTAL_VIEW, last_answers=answers)
 
@@ -41,7 +41,7 @@ def test_the_histogram_is_cumulative_and_ends_with_its_count(buckets: dict[str, 
 
 
 @given(st.text(max_size=60), st.integers(0, 10**9))
-def test_whatever_stands_in_the_hash_the_exposition_can_be_read(word: str, count: int) -> None:
+def test_whatever_is_in_the_hash_the_exposition_can_be_read(word: str, count: int) -> None:
     text = render(Reading(EMPTY, [view()], {"main": {f"calls:put:{word}": count, word: count}})).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     puts = [one.value for one in families["crm_sweep_portal_requests"].samples if one.labels["call"] == "put"]

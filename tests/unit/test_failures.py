@@ -57,7 +57,7 @@ def aiohttp_errors() -> list[type[BaseException]]:
 
 @pytest.mark.parametrize("cls", aiohttp_errors(), ids=lambda cls: cls.__name__)
 def test_every_exception_of_the_http_library_is_decided_by_name(cls: type[BaseException]) -> None:
-    """When this fails, the library has grown an exception: decide it in worker/failure_table.py."""
+    """If this fails, the library has a new exception: decide it in worker/failure_table.py."""
     assert cls in EXCEPTION_TABLE
     assert issubclass(cls, CAUGHT)
 
@@ -98,7 +98,7 @@ def test_an_exception_that_nobody_knows_counts_as_a_lost_connection() -> None:
 
 
 def test_what_breaks_before_a_call_is_sent_was_no_attempt() -> None:
-    """The same classes as of a call that is lost: only the moment tells."""
+    """The exceptions are the same as those of a lost call; only the moment tells them apart."""
     for error in (aiohttp.ServerDisconnectedError(), ConnectionResetError(), aiohttp.ClientPayloadError()):
         for proxy in (None, ("proxy", 3128)):
             failure = decide_exception(error, connecting=True, proxy=proxy)

@@ -1,4 +1,4 @@
-"""Which fault holds all of a portal's jobs, told from what is kept of faults and of workers that are alive."""
+"""Which fault holds all of a portal's jobs, judged from the recorded faults and the workers that are alive."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A fingerprint tells configurations of a portal apart, and says nothing about what is in them."""
+"""A fingerprint tells configurations of a portal apart without revealing what is in them."""
 
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def test_every_setting_that_holds_a_secret_or_an_address_is_part_of_it() -> None
 
 
 def test_a_guess_at_what_is_in_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each takes a pass of scrypt over at least 16 MiB, secrets and all."""
+    """Each guess takes a pass of scrypt over at least 16 MiB, including the secrets."""
     asked: list[tuple[bytes, dict[str, Any]]] = []
 
     def scrypt(secret: bytes, **cost: Any) -> bytes:

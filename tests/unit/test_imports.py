@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-#: What each package may import of ours, beside itself. `tools` makes pages of docs/ and may look everywhere. What runs
-#: at a user's knows neither it nor tests and benchmarks; what measures and tortures the program knows no tests.
+#: What each package may import of ours, besides itself. `tools` makes pages of docs/ and may import everything. What
+#: users run imports neither it nor tests and benchmarks; what measures and tortures the program imports no tests.
 MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "jobs": {"config"},
@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 OURS = {*MAY_IMPORT, "tests"}
 
-#: The rooms of a package from the ground up: each may import itself and those before it.
+#: The rooms of a package from the ground up: each can import itself and those before it.
 ROOMS = {
     "jobs": ("words", "store", "intake", "ledger", "lanes", "arq_messages", "view", "accept", "steering"),
     "web": ("http", "live", "ops", "api", "page", "app", "server"),
@@ -33,7 +33,7 @@ IN_ROOMS = [path for path in FILES if path.relative_to(ROOT).parts[0] in ROOMS a
 
 
 def imported(path: Path) -> set[str]:
-    """The modules that a file imports anywhere, also inside functions and for type checking alone."""
+    """Return the modules that a file imports anywhere, including inside functions and only for type checking."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

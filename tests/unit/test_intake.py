@@ -12,7 +12,7 @@ from jobs.intake.tally import BadLine, Intake, IntakeError
 
 
 def packed(data: bytes) -> bytes:
-    """Gzip without the time, so that a test has the same name in every process."""
+    """Compress with gzip without the time, so that a test has the same name in every process."""
     return gzip.compress(data, mtime=0)
 
 

@@ -1,4 +1,4 @@
-"""CSV lists as people really have them: what they say, or why they are refused."""
+"""CSV lists as users really have them: what they contain, or why they are refused."""
 
 import gzip
 import io
@@ -97,7 +97,7 @@ def test_a_column_without_a_name_takes_no_part_of_a_number(text: str) -> None:
 
 @pytest.mark.parametrize("broken", ['6,"Ann', "6", "6,Ann,x"])
 def test_a_broken_row_is_left_out_only_where_no_contact_follows(broken: str) -> None:
-    # What follows may be the rest of it: a street and its number, say.
+    # What follows can be the rest of it: a street and its number, say.
     followed = f"id,name\n5,Bob\n{broken}\n7,Cy\n"
     error = refused(followed, skip_invalid=True)
     assert (

@@ -1,7 +1,7 @@
-"""What holds for every table of contacts, whoever wrote it as CSV: its IDs exactly, or a refusal; never a number of
-another column, never a part.
+"""What holds for every table of contacts, whatever wrote it as CSV: exactly its IDs, or a refusal; never a number from
+another column, never part of an ID.
 
-`INTAKE_EXAMPLES=20000` tries more tables; `python -m tests.support.intake_fuzz` goes on for as long as one likes.
+`INTAKE_EXAMPLES=20000` tries more tables; `python -m tests.support.intake_fuzz` runs for as long as you like.
 """
 
 import io
@@ -16,9 +16,9 @@ from jobs.intake.tally import Intake, IntakeError
 from tests.support.csv_tables import DELIMITERS, QUOTING, Table, Writer, by_plain_exporter, by_python
 from tests.support.intake_fuzz import fuzz
 
-#: Tables for each law.
+#: Tables per law.
 EXAMPLES = int(os.environ.get("INTAKE_EXAMPLES", "300"))
-#: How long the fuzzing goes on, seconds, and where it begins.
+#: How long the fuzzing runs, seconds, and its seed.
 FUZZ_S = float(os.environ.get("INTAKE_FUZZ_S", "60"))
 FUZZ_SEED = int(os.environ.get("INTAKE_FUZZ_SEED", "1"))
 
@@ -82,7 +82,7 @@ def test_a_table_without_line_breaks_in_its_cells_is_never_refused(
 @many
 @given(table=tables(), delimiter=delimiters)
 def test_a_table_over_several_lines_is_read_whole_when_that_is_said(*, table: Table, delimiter: str) -> None:
-    # The quotes are all there: there is nothing to guess once the fields are known to go over several lines.
+    # All quotes are there: nothing is left to guess once the fields are known to span several lines.
     text = QUOTING[1](table, delimiter, "\n")
     intake = read(text, multiline=True)
     assert intake is not None
@@ -98,7 +98,7 @@ def test_a_table_over_several_lines_is_read_whole_when_that_is_said(*, table: Ta
 def test_a_table_written_without_quotes_gives_its_ids_or_is_refused(
     *, kept: str, data: st.DataObject, delimiter: str, end: str
 ) -> None:
-    # With two of these in one table, its text may be that of another table, to the letter.
+    # With two of these in one table, its text can be identical to that of another table.
     without = {"quotes": f"{delimiter}\r\n", "delimiters": '"\r\n', "line breaks": f'"{delimiter}'}[kept]
     table = data.draw(tables(without=without))
     assert taken(by_plain_exporter(table, delimiter, end)) in (None, table.ids)

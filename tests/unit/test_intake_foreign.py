@@ -1,4 +1,4 @@
-"""Files that are no lists are called by their names, whatever they are called themselves."""
+"""Files that are not lists are recognised by their content, whatever their names."""
 
 import bz2
 import io

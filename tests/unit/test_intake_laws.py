@@ -22,13 +22,13 @@ contact_ids = st.lists(st.integers(1, 50) | st.integers(1, MAX_CONTACT_ID), min_
 line_ends = st.sampled_from(["\n", "\r\n", "\r"])
 #: Sizes of the chunks that an input comes in, used in turn.
 chunk_sizes = st.lists(st.integers(1, 40), min_size=1, max_size=5)
-#: Bytes parsed at a time: tiny ones put a block's end at every place of a line, a record or a value.
+#: Bytes parsed at a time: tiny blocks end at every place in a line, a record or a value.
 block_sizes = st.integers(1, 12) | st.just(intake.BLOCK_BYTES)
-#: Written in text or a CSV cell, none of these is a contact ID.
+#: None of these is a contact ID in text or in a CSV cell.
 bad_texts = st.sampled_from(
     ["5.0", "0", "-1", "2147483648", "1e3", "+7", "١٢", "0x10", "1,000", "1_000", "true", "x" * 100, "é"]
 )
-#: Nor is any of these as a JSON value.
+#: Nor is any of these a contact ID as a JSON value.
 bad_values = st.sampled_from(["5.0", "0", "-1", "2147483648", "1e3", '"7"', "true", "null", '"a,]\\"[}"', "[1,[2]]"])
 
 
@@ -110,7 +110,7 @@ def test_neither_order_nor_repetition_matters_for_the_set(
     assert parse(texts[0], sizes, 7).ids == parse(texts[1], sizes, 7).ids
 
 
-# Each form with the line that its value number n (from 0) stands in.
+# Each form with the line that its value number n (from 0) is on.
 with_line_numbers = pytest.mark.parametrize(
     ("write", "line_of", "is_json"),
     [

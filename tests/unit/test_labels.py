@@ -1,4 +1,4 @@
-"""What may be the label of a job: one line of text in any language, that shows what it says."""
+"""What can be the label of a job: one line of text in any language, with nothing hidden in it."""
 
 import re
 
@@ -22,7 +22,7 @@ def test_a_line_of_text(label: str) -> None:
     "label",
     ["a\nb", "a\n", "\x00", "\x1b[2J", "\x7f", "\x85", "a\u2028b", "\u202egnp.exe", "\u2066", "\udcff", "x" * 201],
 )
-def test_what_is_none(label: str) -> None:
+def test_what_is_not_a_label(label: str) -> None:
     with pytest.raises(BadSubmission, match="printable"):
         check_label(label)
 

@@ -24,7 +24,7 @@ SECRET = "hush-0123456789"
 
 @pytest.fixture(autouse=True)
 def _logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test starts without secrets and leaves the process's loggers as they were."""
+    """Start each test without secrets, and leave the process's loggers as they were."""
     monkeypatch.setattr(masking, "_known", masking._Known())
     root, arq = logging.getLogger(), logging.getLogger("arq")
     before = root.level, list(root.handlers), list(arq.handlers)
@@ -241,7 +241,7 @@ VALUES = st.recursive(
 
 @given(
     secret=st.text(st.characters(codec="utf-8"), min_size=MIN_PART_CHARS + 4, max_size=20).filter(
-        lambda text: text.strip() and "*" not in text  # the mask itself is made of these
+        lambda text: text.strip() and "*" not in text  # the mask itself consists of these
     ),
     value=VALUES,
     before=WORDS,

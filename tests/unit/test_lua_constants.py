@@ -1,4 +1,4 @@
-"""What Python and the scripts both know stands in Python alone."""
+"""What Python and the scripts both need is written down only in Python."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LUA = sorted(path for package in ("jobs", "worker") for path in (ROOT / package).rglob("*.lua"))
 SCRIPTS = [path for path in LUA if path.parent.name == "lua"]
 
-#: So small or so round that they mean something else in many places.
+#: So small or so round that they mean other things in many places.
 COMMON_NUMBERS = {RUN, DOUBTFUL, MOST_ACTIONS, FIRST_SAMPLE_EVERY_MS}
 
 
@@ -26,7 +26,7 @@ def code_of(path: Path) -> str:
 
 
 def literals(code: str) -> set[str]:
-    """The texts and numbers in Lua code, as they are written there; products are worked out."""
+    """Return the texts and numbers in Lua code, as they are written there; products are calculated."""
     texts = set(re.findall(r"'[^'\n]*'", code))
     products = re.findall(r"\b\d+(?: \* \d+)*\b", re.sub(r"'[^'\n]*'", "", code))
     numbers = set()

@@ -1,4 +1,4 @@
-"""Members that stand in a JSON document twice."""
+"""Members that occur twice in a JSON document."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The name under which the command line puts on record what was done."""
+"""The name under which the command line records what was done."""
 
 import pytest
 

@@ -1,11 +1,11 @@
-"""The bytes of the ledger: stored for ever, so the numbers are pinned here."""
+"""The bytes of the ledger: they are stored forever, so the numbers are pinned here."""
 
 import pytest
 
 from jobs.words.outcomes import Code, Outcome, failed_code
 from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Decision
 
-#: What a number means must never change: ledgers of years ago are read with it.
+#: What a number means must never change: ledgers from years ago are read with it.
 STORED = {
     0: ("pending", None),
     1: ("deleted", None),
@@ -29,7 +29,7 @@ DECISIONS: list[Decision] = [
     *EXCEPTION_TABLE.values(),
 ]
 
-#: Reasons of the portal or the account; they pause or hold up a job and are no contact's own fault.
+#: Reasons of the portal or the account; they pause or hold up a job and are not the fault of a contact.
 OF_THE_PORTAL = {
     "portal_auth",
     "portal_payment",

@@ -19,7 +19,7 @@ from config.settings import load_settings
 from simulator.__main__ import parse
 from tests.support.documents import ROOT, blocks, make
 
-# Comes with pre-commit, and publishes no type information.
+# Comes with pre-commit and has no type information.
 yaml = importlib.import_module("yaml")
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -45,7 +45,7 @@ def test_every_package_on_disk_is_listed_in_the_build() -> None:
     assert shipped == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
-def test_files_that_are_no_modules_are_shipped_with_their_package() -> None:
+def test_files_that_are_not_modules_are_shipped_with_their_package() -> None:
     patterns: dict[str, list[str]] = PROJECT["tool"]["setuptools"]["package-data"]
     shipped = {
         path

@@ -1,4 +1,4 @@
-"""The arithmetic and the words of the page: bars, plots, numbers, tries, and one word for everything there is."""
+"""The arithmetic and the words of the page: bars, plots, numbers, tries, and a word for everything."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The state of a portal is read from the replies of Redis, and says what follows from it."""
+"""The state of a portal is read from the replies of Redis, and shows what follows from it."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def state_of(
     faults: dict[bytes, bytes] | None = None,
     **facts: object,
 ) -> PortalState:
-    """Read a state from replies to the very commands that ask for it."""
+    """Read a state from replies to the same commands that ask for it."""
     pipe = Redis().pipeline(transaction=False)
     PortalState.ask(pipe, "main", with_actions=True)
     commands = [command for command, _ in pipe.command_stack]

@@ -1,4 +1,4 @@
-"""Which errors mean that a server is not the primary any more, and how often connections are given up for them."""
+"""Which errors mean that a server is no longer the primary, and how often connections are dropped because of them."""
 
 import pytest
 from redis import exceptions

@@ -1,4 +1,4 @@
-"""How long a portal is left alone: doubling, bounded, and as long as it asks for itself."""
+"""How long a portal is left alone: doubling, bounded, and for as long as it asks."""
 
 import time
 
@@ -38,7 +38,7 @@ def test_a_wait_of_our_own_cuts_no_rate_and_counts_as_no_trouble() -> None:
     push_back = PushBack(1.0, 10.0)
     waiting = failure(Remedy.WAIT, reason="login_guard", retry_after_s=42.0)
     assert push_back.after(waiting, time.monotonic()) == Relief(rest=NewRest(42.0, StateReason.LOGIN_GUARD))
-    assert wait_s(push_back, failure(Remedy.SLOW_DOWN)) == 1, "the first trouble of the portal's"
+    assert wait_s(push_back, failure(Remedy.SLOW_DOWN)) == 1, "the portal's first trouble"
 
 
 def test_waits_double_up_to_the_longest_and_begin_again_after_calm() -> None:
@@ -103,14 +103,14 @@ def test_a_portal_that_stays_away_is_waited_for_and_slowed_down_once(http_status
     assert sum(push_back.after(trouble, time.monotonic()).slow_down for _ in range(5)) == cuts
 
 
-def test_the_portals_word_is_kept_to_up_to_a_bound() -> None:
+def test_the_portals_wish_is_respected_up_to_a_bound() -> None:
     push_back = PushBack(1.0, 10.0, asked_max_s=3600.0)
     for asked_s, given_s, told_s in ((42.0, 42.0, 42.0), (3600.0, 3600.0, 3600.0), (86_400.0, 3600.0, 86_400.0)):
         rest = push_back.after(failure(Remedy.SLOW_DOWN, retry_after_s=asked_s), time.monotonic()).rest
         assert rest == NewRest(given_s, StateReason.PUSH_BACK, told_s)
 
 
-def test_a_portal_that_says_at_once_again_and_again_is_not_hammered() -> None:
+def test_a_portal_that_always_asks_for_no_wait_is_not_hammered() -> None:
     push_back = PushBack(1.0, 5.0)
     at_once = failure(Remedy.SLOW_DOWN, retry_after_s=0.0)
     assert [wait_s(push_back, at_once) for _ in range(4)] == [1, 2, 4, 5]

@@ -1,4 +1,4 @@
-"""Why a job does not move: one word, and never silence while nothing moves."""
+"""Why a job does not move: one word, and never none while nothing moves."""
 
 from typing import Any
 

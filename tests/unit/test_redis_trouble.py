@@ -1,4 +1,4 @@
-"""Every way in which Redis fails has one word, and no error repeats what was sent."""
+"""Every way in which Redis fails has its own word, and no error repeats what was sent."""
 
 import msgspec
 import pytest
@@ -38,7 +38,7 @@ SENT = {
     "WRONGTYPE Operation against a key holding the wrong kind of value": Reason.REFUSES,
 }
 
-#: What they say of a missing right, and how it is told.
+#: What servers say about a missing right, and how it is reported.
 RIGHTS = {
     "NOPERM this user has no permissions to run the 'hset' command or its subcommand": "to run HSET",
     "NOPERM User u has no permissions to run the 'config|get' command": "to run CONFIG|GET",
@@ -61,7 +61,7 @@ RIGHTS = {
 
 
 def received(line: str) -> Exception:
-    """What redis-py makes of a line that a server sends."""
+    """Return what redis-py makes of a line that a server sends."""
     error: Exception = BaseParser.parse_error(line)
     return error
 
@@ -114,7 +114,7 @@ def test_an_unreachable_server_is_told_with_its_address_and_cause_once() -> None
     )
 
 
-def test_what_is_no_error_of_redis_is_called_by_its_class() -> None:
+def test_what_is_not_an_error_of_redis_is_named_by_its_class() -> None:
     assert word_for(KeyError("a@b.example")) == "KeyError"
 
 

@@ -1,4 +1,4 @@
-"""A secret out of a file is its one line; what is in the way of that is told without the secret."""
+"""A secret from a file is its one line; what prevents that is reported without the secret."""
 
 from collections.abc import Callable
 from pathlib import Path

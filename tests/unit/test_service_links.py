@@ -1,4 +1,4 @@
-"""Variables that Kubernetes and Docker set for other services are no settings, and misspelt settings are no such."""
+"""Variables that Kubernetes and Docker set for other services are left alone; misspelt settings are not."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ MAIN = {"CRM_SWEEP_PORTALS__MAIN__URL": "https://crm.example.com", "CRM_SWEEP_PO
 
 
 def of_kubernetes(service: str, *ports: tuple[str, int, str], address: str = "10.96.0.12") -> dict[str, str]:
-    """What the kubelet puts into every container for one service (kubelet/envvars)."""
+    """Return what the kubelet puts into every container for a service (kubelet/envvars)."""
     prefix = service.upper().replace("-", "_")
     host = f"[{address}]" if ":" in address else address
     first = ports[0][1]
@@ -35,7 +35,7 @@ def of_kubernetes(service: str, *ports: tuple[str, int, str], address: str = "10
 
 
 def of_docker(alias: str, port: int) -> dict[str, str]:
-    """What Docker puts into a container that is linked to another one."""
+    """Return what Docker puts into a container that is linked to another one."""
     prefix = alias.upper().replace("-", "_")
     link = f"{prefix}_PORT_{port}_TCP"
     return {
@@ -64,7 +64,7 @@ SERVICES = ["crm-sweep", "crm-sweep-api", "crm-sweep-redis", "crm-sweep-portals"
 def test_what_kubernetes_says_of_another_service_is_left_alone(service: str, address: str) -> None:
     links = of_kubernetes(service, ("http", 80, "tcp"), ("metrics-1", 9100, "tcp"), ("", 53, "udp"), address=address)
     assert load_settings(NO_FILE, MAIN | links) == load_settings(NO_FILE, MAIN)
-    for name, value in links.items():  # each of them by itself as well
+    for name, value in links.items():  # each of them on its own as well
         load_settings(NO_FILE, MAIN | {name: value})
     assert service_links(MAIN | links) == sorted(links)
 
@@ -127,7 +127,7 @@ def test_what_only_looks_like_it_is_no_link(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("name", ["CRM_SWEEP_ZONE", "CRM_SWEEP_KUBECONFIG_PATH", "CRM_SWEEP_PORTALS__MAIN__COLOUR"])
 def test_a_name_that_is_like_no_setting_gets_no_hint(name: str) -> None:
-    """What all names have in common must not make them look alike."""
+    """What all names have in common must not make them look similar."""
     with pytest.raises(ConfigError) as caught:
         load_settings(NO_FILE, MAIN | {name: "x"})
     assert caught.value.problems == [f"environment variable {name}: matches no setting"]

@@ -208,7 +208,7 @@ def test_nan_and_infinity_are_not_numbers(value: str, as_variable: bool) -> None
 
 
 def test_a_key_that_is_no_text_at_all_is_refused() -> None:
-    """What `sha256sum` gives for a variable that was not set: an empty form would log in."""
+    """This is what `sha256sum` returns for a variable that was not set: an empty form would log in."""
     digest = hashlib.sha256(b"").hexdigest().upper()
     (found,) = problems(f'[[api.keys]]\nname = "billing"\nkey_sha256 = "{digest}"\nscopes = ["read"]')
     assert "given that of an empty string, expected the SHA-256 of a key" in found
@@ -253,10 +253,10 @@ def test_the_lines_commented_out_in_the_example_are_valid_settings() -> None:
         "keys",
         "password",
         "proxy_password",
-    }  # keys are shown as [[api.keys]]; a file is the better place for a password
+    }  # keys are shown as [[api.keys]]; a password is better kept in a file
 
 
-#: Those with an environment variable of their own.
+#: The settings with an environment variable of their own.
 RANGED = [
     setting
     for setting in all_settings().values()

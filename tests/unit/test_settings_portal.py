@@ -15,7 +15,7 @@ Given = Mapping[str, object]
 
 
 def load_over(path: Path, given: Given) -> Portal:
-    """Load portal `main` from a file with these variables over it."""
+    """Load portal `main` from a file, with these variables overriding it."""
     return load_settings(path, {PREFIX + key.upper(): str(value) for key, value in given.items()}).portal("main")
 
 

@@ -1,4 +1,4 @@
-"""The settings of the way to a portal: a proxy, its credentials, and whom to trust."""
+"""The settings of the way to a portal: a proxy, its credentials, and which authorities to trust."""
 
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def test_the_environments_proxies_are_ignored_unless_they_are_wanted(monkeypatch
         ("other.example.com", False),
     ],
 )
-def test_no_proxy_names_whom_to_reach_straight(no_proxy: str, straight: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_names_hosts_to_reach_directly(no_proxy: str, straight: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "proxy:3128")
     monkeypatch.setenv("no_proxy", no_proxy)
     proxy = environment_proxy("https://crm.example.com")
@@ -146,10 +146,10 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_refused(monkeypatch: 
     (found,) = problems(proxy_from_environment="true")
     assert "given true, expected in HTTPS_PROXY an address that begins with http://" in found
     assert SECRET not in found
-    load()  # who does not want it is not bothered by it
+    load()  # no problem unless it is wanted
 
 
-def test_authorities_are_read_and_what_is_none_is_called_by_its_name(tmp_path: Path) -> None:
+def test_authorities_are_read_and_anything_else_is_named(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     assert load(tls_ca_file=authority.file).tls_ca_file == authority.file
     assert read_authorities(authority.file).count("BEGIN CERTIFICATE") == 1

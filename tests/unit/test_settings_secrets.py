@@ -26,7 +26,7 @@ ENVIRON = {
 
 
 def everything_raised(error: BaseException) -> str:
-    """What any handler could print of an error, its causes and contexts included."""
+    """Return what any handler could print about an error, including its causes and contexts."""
     shown = ["".join(traceback.format_exception(error)), repr(error), str(error)]
     shown += [everything_raised(other) for other in (error.__cause__, error.__context__) if other is not None]
     return "\n".join(shown)

@@ -1,4 +1,4 @@
-"""How long calls take and how many run at once."""
+"""How long calls take and how many run at the same time."""
 
 import asyncio
 

@@ -8,7 +8,7 @@ import pytest
 from jobs.words.errors import IllegalMove
 from jobs.words.states import MOVES, STOPPING, TERMINAL, Event, State, allowed_events, lua_table, move
 
-#: Said once more by hand, so that a slip in the table shows.
+#: Written out again by hand, so that a slip in the table shows.
 EXPECTED = {
     "awaiting_approval": {"approve": "queued", "cancel": "cancelling"},
     "queued": {"start": "running", "pause": "pausing", "cancel": "cancelling", "finish": "completed"},

@@ -1,4 +1,4 @@
-"""Requests are built from integers and nothing else, and fit the request line."""
+"""Requests are built only from integers, and fit the request line."""
 
 import json
 from typing import Any, Literal

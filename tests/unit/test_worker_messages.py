@@ -1,4 +1,4 @@
-"""What arq is given of its queue: well-formed messages, whatever lies there."""
+"""What arq is given from its queue: well-formed messages, whatever is in there."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ WAKE_UP: dict[str, Any] = {"t": None, "f": "drive_lane", "a": ["main"], "k": {},
 
 
 def read(data: bytes) -> Any:
-    """Read a message as arq's worker does, with what it does to the parts before a function is called."""
+    """Read a message as arq's worker does, including what it does to the parts before it calls a function."""
     function, args, kwargs, _, enqueued_ms = deserialize_job_raw(data, deserializer=read_message)
     hash(function)
     ms_to_datetime(enqueued_ms)
@@ -80,5 +80,5 @@ def test_nothing_makes_it_fail(data: bytes) -> None:
 def test_arq_tells_of_its_wake_ups_only_where_everything_is_wanted(
     caplog: pytest.LogCaptureFixture, root: int, line: int, written: bool
 ) -> None:
-    caplog.set_level(root)  # of the root logger, put back afterwards
+    caplog.set_level(root)  # of the root logger, restored afterwards
     assert is_news(logging.LogRecord("arq.worker", line, "", 0, "0.01s", None, None)) is written

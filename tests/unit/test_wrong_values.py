@@ -1,4 +1,4 @@
-"""What the API says about parameters and members that are wrong."""
+"""What the API says about wrong parameters and members."""
 
 from typing import Any
 
