@@ -19,7 +19,7 @@ CONTROL = Script("control")
 async def control(
     redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: StateReason = StateReason.OPERATOR
 ) -> State:
-    """Like `carry_out`, but return only the job's state."""
+    """Call `carry_out`, and return only the job's state."""
     return (await carry_out(redis, job_id, event, by=by, lanes=lanes, reason=reason)).state
 
 
