@@ -10,7 +10,7 @@ from jobs.words.contact_ids import segments
 #: A staged list that never became a job is forgotten after this time.
 _STAGING_S = 3600
 
-#: Segments sent at once, 256 KiB each at most, so that memory stays flat.
+#: Segments sent together, 256 KiB each at most, so that memory use stays flat.
 _TOGETHER = 16
 
 

@@ -115,7 +115,7 @@ class CsvForm:
         return self._add_run(b",".join(cells[self._columns.position :: step]), row_count)
 
     def _read_quoted(self, lines: bytes) -> bool:
-        """Like `_read_plain`, for rows with quotes."""
+        """Read rows with quotes that all have as many cells as the header; see `_read_plain`."""
         if not self._is_simple():
             return False
         rows = csv.reader(StringIO(lines.decode("latin-1"), newline=""), delimiter=self._columns.delimiter, strict=True)

@@ -1,4 +1,4 @@
-"""The protected list: contact IDs of a portal that are never sent, whoever asks."""
+"""The protected list: contact IDs of a portal that are never sent."""
 
 from pyroaring import BitMap
 
@@ -23,7 +23,7 @@ def load_protected(portal: Portal) -> BitMap:
 
 
 def read_protected(portal: Portal) -> Intake | None:
-    """Like `load_protected`, but return the report of the intake as well; None if no file is configured.
+    """Read the list as `load_protected` does, but return it with its report; None if no file is configured.
 
     Raises:
         BadProtectedList: the file cannot be read, or is not a list of contact IDs.

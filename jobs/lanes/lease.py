@@ -184,7 +184,7 @@ async def rescue(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
 
 
 async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
-    """Like `rescue`, but without waiting for leases to lapse; only if certainly no lane of the portal is alive.
+    """Rescue without waiting for leases to lapse; call it only if no lane of the portal can be alive.
 
     Without this, the places of lanes that died with their Redis stay taken until their leases have lapsed.
     """

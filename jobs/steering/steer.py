@@ -1,4 +1,4 @@
-"""Steering a job, whoever asks and wherever the job is kept: the same functions for command line, API and page."""
+"""Steering a job: the same functions for command line, API and page, even if the job is still in a message."""
 
 from arq.connections import ArqRedis
 

@@ -31,7 +31,7 @@ _AGAIN_S = 600.0
 
 
 async def newest_first(redis: Redis, jobs: str, after: Place | None, limit: int) -> list[Place]:
-    """Return the places of up to `limit` jobs behind `after`. Jobs of one millisecond are in descending order of ID.
+    """Return up to `limit` places after `after`. Jobs of the same millisecond are in descending order of ID.
 
     Args:
         redis: the connection.

@@ -74,7 +74,7 @@ async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalVi
 
 
 async def read_portal(redis: Redis, portal: Portal) -> PortalView:
-    """Like `read_portals`, but for one portal."""
+    """Read one portal; see `read_portals`."""
     [view] = await read_portals(redis, [portal])
     return view
 

@@ -172,7 +172,7 @@ def remedy_without_job(reason: str) -> str:
 
 
 def advice_on(reason: str, job_id: str, go_on: str | None = None) -> str:
-    """Say in plain words why a job does not move and what to do.
+    """Return in plain words why a job does not move and what to do.
 
     Args:
         reason: `Job.state_reason`. A word that this version does not know sends the reader to `last_error`.

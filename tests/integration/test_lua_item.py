@@ -1,6 +1,7 @@
 """Lua writes items as Python reads them: both sides have the same layout."""
 
 from dataclasses import replace
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ from hypothesis import strategies as st
 
 from jobs.ledger.items import Call, Item
 from jobs.store.lua_constants import with_constants
-from jobs.store.scripts import Script
 from jobs.words.outcomes import Code
 from tests.support.strategies import items
 
-SOURCE = Script("rescue").source.partition("-- Take the batches of dead lanes back")[0]
+INCLUDES = resources.files("jobs.store.lua").joinpath("includes")
+SOURCE = with_constants(INCLUDES.joinpath("item.lua").read_text("utf-8"))
 #: All examples use the same server; nothing is kept there.
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
