@@ -20,7 +20,7 @@ from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.ledger.records import Record
 from jobs.words.outcomes import Code, failed_code
-from jobs.words.reasons import StateReason
+from jobs.words.reasons import StateReason, known_reason
 from jobs.words.states import State
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 
@@ -188,7 +188,7 @@ def _after_failure(batch: Batch, failure: Failure) -> Settlement:
         retried=int(failure.sent and batch.call is Call.PUT and batch.items[0].attempts > 0),
         throttled=int(_throttled(failure)),
         last_error=failure.message,
-        stop=StateReason(failure.reason) if stops else None,
+        stop=(known_reason(failure.reason) or StateReason.PORTAL_PROTOCOL) if stops else None,
         everyone=stops and failure.everyone,
     )
 

@@ -181,16 +181,16 @@ class Lane:
         """Send what is not protected. This is the last place before the wire, whichever way a list came in."""
         spared = [at for at, contact_id in enumerate(ids) if contact_id in self.protected]
         kept = [at for at, contact_id in enumerate(ids) if contact_id not in self.protected]
+        sent = _Done(batch, Settlement())
+        if kept:
+            sent = await self._send(_part(batch, kept), [[ids[at] for at in kept]])
         dropped = self.decider.drop(_part(batch, spared), batch.server_ms(), never_sent=Code.PROTECTED)
-        if not kept:
-            return _Done(batch, dropped)
-        done = await self._send(_part(batch, kept), [[ids[at] for at in kept]])
         both = replace(
-            done.settlement,
-            records=[*done.settlement.records, *dropped.records],
-            items=[*done.settlement.items, *dropped.items],
+            sent.settlement,
+            records=[*sent.settlement.records, *dropped.records],
+            items=[*sent.settlement.items, *dropped.items],
         )
-        return replace(done, batch=batch, settlement=both)
+        return replace(sent, batch=batch, settlement=both)
 
     async def _send(self, batch: Batch, ids: list[list[int]]) -> "_Done":
         started_s = time.monotonic()

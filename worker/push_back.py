@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from jobs.lanes.settlement import NewRest
-from jobs.words.reasons import StateReason
+from jobs.words.reasons import StateReason, known_reason
 from worker.portal_answers import Failure, Remedy
 from worker.retry_after import LONGEST_S
 
@@ -47,7 +47,9 @@ class PushBack:
                 trouble, which counts once.
         """
         if failure.action is Remedy.WAIT:
-            return Relief(rest=NewRest(failure.retry_after_s or 0.0, StateReason(failure.reason)))
+            return Relief(
+                rest=NewRest(failure.retry_after_s or 0.0, known_reason(failure.reason) or StateReason.LOGIN_GUARD)
+            )
         away = not failure.sent and failure.action is Remedy.RETRY
         slow_down = failure.action is Remedy.SLOW_DOWN
         # "At once", or a moment that has passed: no wish that could be kept to, again and again, without hammering.
@@ -60,7 +62,8 @@ class PushBack:
         # A portal that stays away (503, 502) is waited for. Cutting the rate again and again would only leave it at a
         # crawl for minutes after it is back.
         cut = slow_down and (failure.http_status == 429 or self._in_a_row == 1)
-        reason = StateReason(failure.reason) if away else StateReason.PUSH_BACK
+        # A log-in that failed has the word for what went wrong with its call, such as timeout.
+        reason = (known_reason(failure.reason) if away else None) or StateReason.PUSH_BACK
         if asked_s is not None:
             return Relief(cut, NewRest(min(asked_s, self._asked_max_s), reason, asked_s))
         waits = self._in_a_row - (CUTS_BEFORE_WAITING if failure.http_status == 429 else 0)

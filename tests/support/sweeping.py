@@ -125,5 +125,6 @@ async def check_against_truth(
     assert not (found[Outcome.PRESUMED_DELETED] | found[Outcome.NOT_FOUND]) & world.visible(), "still there"
     assert found[Outcome.REFUSED] <= world.visible()
     assert not never_sent & truth.sent, "sent, although the ledger says never"
+    assert found[Outcome.PRESUMED_DELETED] <= truth.sent, "presumed deleted by a PUT that never left"
     assert not truth.resent_after_confirmation, "a confirmed deletion was sent again"
     return found

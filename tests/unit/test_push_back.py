@@ -114,3 +114,15 @@ def test_a_portal_that_always_asks_for_no_wait_is_not_hammered() -> None:
     push_back = PushBack(1.0, 5.0)
     at_once = failure(Remedy.SLOW_DOWN, retry_after_s=0.0)
     assert [wait_s(push_back, at_once) for _ in range(4)] == [1, 2, 4, 5]
+
+
+@pytest.mark.parametrize("action", list(Remedy))
+@pytest.mark.parametrize("reason", ["timeout", "portal_error", "connection_lost", "answer_garbled", "something_new"])
+def test_whatever_went_wrong_with_a_log_in_is_waited_for_under_a_reason_to_wait(action: Remedy, reason: str) -> None:
+    """The words for a call that failed are not those for a job that waits."""
+    rest = PushBack(1.0, 5.0).after(failure(action, sent=False, reason=reason), time.monotonic()).rest
+    if action in {Remedy.RETRY, Remedy.SLOW_DOWN, Remedy.WAIT}:
+        assert rest is not None
+        assert rest.reason is (StateReason.LOGIN_GUARD if action is Remedy.WAIT else StateReason.PUSH_BACK)
+    else:
+        assert rest is None

@@ -294,7 +294,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="changePortal",
         scope="control",
         summary="Change how hard a portal is driven",
-        description="Live, forevery worker, from its next call on; null goes back to the configured value.",
+        description="Live, for every worker, from its next call on; null goes back to the configured value.",
         handler=change_portal,
         bodies={JSON: Annotated[PortalChange, Meta(extra_json_schema={"minProperties": 1})]},
         answers={200: _PORTAL},

@@ -37,7 +37,7 @@ async def get_portal(request: web.Request) -> web.Response:
 
 
 async def change_portal(request: web.Request) -> web.Response:
-    """Change the limits of a portal, live, forevery worker."""
+    """Change the limits of a portal, live, for every worker."""
     redis = request.app[REDIS]
     portal = visible_portal(request, request.match_info["name"])
     change = json_of(request, PortalChange)

@@ -50,7 +50,7 @@ _CHALLENGE = 'Bearer realm="crm-sweep"'
 def find_key(settings: Settings, key_text: str) -> Caller | None:
     """Return the caller to whom a key belongs, None if it is nobody's.
 
-    Takes the same time forevery key that is not right, and looks at all of them.
+    Takes the same time for every key that is not right, and looks at all of them.
     """
     digest = hashlib.sha256(key_text.encode("utf-8", "surrogateescape")).hexdigest()
     found: ApiKey | None = None

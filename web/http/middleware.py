@@ -1,4 +1,4 @@
-"""What holds forevery request and every answer, whoever handles it: the page and its files included."""
+"""What holds for every request and every answer, whoever handles it: the page and its files included."""
 
 from time import perf_counter
 from typing import Any

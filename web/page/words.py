@@ -138,6 +138,6 @@ _DONE = {path_word(event): words.done for event, words in VERBS.items()} | {
     "submitted-before": "This list had been queued before: this is its job.",
     "nothing-failed": "Nothing has failed, so there is nothing to try again.",
     "rest-ended": "The rest is ended: one careful call goes first. What it had asked for is shown below.",
-    "limits": "The limits are changed, forevery worker from its next batch on.",
+    "limits": "The limits are changed, for every worker from its next batch on.",
     "configured": "The limits are those of the configuration again.",
 }
