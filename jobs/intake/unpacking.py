@@ -156,7 +156,7 @@ class _Decode:
 
 
 class _Utf8Check:
-    """Checks whether all of a text is UTF-8, and gives up at the first byte that is not."""
+    """Check whether all of a text is UTF-8, and gives up at the first byte that is not."""
 
     def __init__(self) -> None:
         self.passed = True

@@ -158,7 +158,7 @@ def login_refused(name: str, fingerprint: str) -> str:
 
 
 def known_key(job_id: str) -> str:
-    """Give the key of a job's facts, for whoever was told the ID by somebody else.
+    """Return the key of a job's facts, for an ID that comes from outside.
 
     Raises:
         UnknownJob: there can be no job of this ID.

@@ -1,4 +1,4 @@
-"""Reads jobs forall who poll: requests that come in while a read is under way share the next one.
+"""Reads jobs for all who poll: requests that come in while a read is under way share the next one.
 
 Redis is asked once for all of them, so that a hundred services that poll cost little more than one. No caller gets an
 answer older than their own request: a read that had begun before is never shared.

@@ -1,4 +1,4 @@
-"""Watches Redis forall who watch a job: one look serves them all, however many they are.
+"""Watches Redis for all who watch a job: one look serves them all, however many they are.
 
 What is watched is a *topic*: one job, the newest jobs, or the portals. All watched jobs are read together, twice a
 second, and only while a reader watches. A topic keeps nothing but its newest state; a slow reader misses what was in

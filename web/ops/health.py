@@ -52,7 +52,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 class Probe:
-    """Looks at Redis forall who ask at the same moment, once: no key is needed here.
+    """Looks at Redis for all who ask at the same moment, once: no key is needed here.
 
     A look is a real try to write, at most one in `_TRY_EVERY_S`.
 

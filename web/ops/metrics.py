@@ -25,7 +25,7 @@ SHARED_FOR_S = 1.0
 
 
 class Gauges:
-    """Reads Redis forall who scrape, once at a time and at most once per `SHARED_FOR_S`.
+    """Reads Redis for all who scrape, once at a time and at most once per `SHARED_FOR_S`.
 
     Args:
         redis: the connection.
