@@ -6,10 +6,10 @@ from worker.proxy_failures import AT_PROXY_TABLE, NO_TUNNEL, SAID_BY_PROXY, TUNN
 _PROXIES = """
 ## Proxies
 
-This is for portals behind a proxy. For `https://` addresses the proxy opens a tunnel, and whatever goes wrong before
-the tunnel is open never reached the portal. Calls to `http://` addresses it reads and may answer itself, even after the
-portal has done what was asked. So for those, an answer that is not the API's own error is *unknown* whatever the table
-of statuses says, except for 401, 413, 414 and 429, which turn a call away unread.
+This applies to portals behind a proxy. For `https://` addresses the proxy opens a tunnel, and a call that fails before
+the tunnel is open never reached the portal. Calls to `http://` addresses are read by the proxy, which can answer them
+itself, even after the portal has done what was asked. So for those, an answer that is not the API's own error is
+*unknown* whatever the table of statuses says, except for 401, 413, 414 and 429, which turn a call away unread.
 
 """
 
