@@ -117,8 +117,8 @@ async def delete_contacts(ctx: dict[str, Any], message: Message) -> str:
 def is_news(record: logging.LogRecord) -> bool:
     """Check whether a log line of arq is worth writing.
 
-    The traceback of a refused request is not. Nor, unless the level is DEBUG, are the start and end of each wake-up: the
-    lifeline alone would write a pair of lines every two seconds, and batches would be lost among them.
+    The traceback of a refused request is not. Nor, unless the level is DEBUG, are the start and end of each wake-up:
+    the lifeline alone would write a pair of lines every two seconds, and batches would be lost among them.
     """
     if record.exc_info and isinstance(record.exc_info[1], BadSubmission | JobExists):
         return False
