@@ -13,7 +13,7 @@ from simulator.behaviour import Behaviour
 from simulator.faults import Fault
 from simulator.portal import Portal
 from simulator.server import running
-from simulator.truth import Call, Truth
+from simulator.truth import RecordedCall, Truth
 from simulator.world import World
 
-__all__ = ["Behaviour", "Call", "Fault", "Portal", "Truth", "World", "running"]
+__all__ = ["Behaviour", "Fault", "Portal", "RecordedCall", "Truth", "World", "running"]

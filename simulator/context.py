@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from simulator.elements import Detail, ElementWriter
 from simulator.portal import Portal
 from simulator.replies import PortalError
-from simulator.truth import Call, Truth
+from simulator.truth import RecordedCall, Truth
 from simulator.world import World
 
 
@@ -25,7 +25,7 @@ class Context:
     portal: Portal
     world: World
     truth: Truth
-    call: Call
+    call: RecordedCall
     query: list[tuple[str, str]]
     body: bytes
     address: str

@@ -15,7 +15,7 @@ DELETIONS = frozenset({"delete", "delete_one"})
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class RecordedCall:
     """One API call. Times are in seconds; ``*_s`` on the monotonic clock, ``arrived_at`` as a Unix time."""
 
     #: 1, 2, 3, … in order of arrival.
@@ -65,7 +65,7 @@ class Truth:
         self.existed = world.alive.copy()
         self.started_s = time.monotonic()
         self.started_at = time.time()
-        self.calls: list[Call] = []
+        self.calls: list[RecordedCall] = []
         self.deleted = BitMap()
         self.deleted_outside = BitMap()
         self.created = BitMap()
@@ -79,16 +79,16 @@ class Truth:
 
     # --- recording -------------------------------------------------------------------------------------------------
 
-    def arrive(self, kind: str, method: str, path: str) -> Call:
+    def arrive(self, kind: str, method: str, path: str) -> RecordedCall:
         """Record that a call came in."""
-        call = Call(len(self.calls) + 1, kind, method, path, time.monotonic(), time.time())
+        call = RecordedCall(len(self.calls) + 1, kind, method, path, time.monotonic(), time.time())
         self.calls.append(call)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         self.changed()
         return call
 
-    def ask(self, call: Call, contact_ids: list[int]) -> None:
+    def ask(self, call: RecordedCall, contact_ids: list[int]) -> None:
         """Record at its arrival which contacts a call is about; what cannot be a contact ID is only counted."""
         call.contact_count = len(contact_ids)
         possible = contact_ids if not contact_ids or min(contact_ids) > 0 else [n for n in contact_ids if n > 0]
@@ -98,14 +98,14 @@ class Truth:
             self.sent |= asked
             self.resent_after_confirmation |= self.confirmed & asked
 
-    def commit(self, call: Call, deleted: BitMap) -> None:
+    def commit(self, call: RecordedCall, deleted: BitMap) -> None:
         """Record what a call deleted, at the moment of the deletion."""
         call.deleted = deleted
         self.deleted |= deleted
         call.committed_s = time.monotonic()
         self.changed()
 
-    def leave(self, call: Call) -> None:
+    def leave(self, call: RecordedCall) -> None:
         """Record that a call is over, with or without an answer."""
         call.answered_s = time.monotonic()
         if call.delivered and call.listed:
@@ -143,7 +143,7 @@ class Truth:
         """The contacts that exist now."""
         return self.world.alive
 
-    def of_kind(self, kind: str) -> list[Call]:
+    def of_kind(self, kind: str) -> list[RecordedCall]:
         """Return the calls of one kind, or all for ``*``."""
         return [call for call in self.calls if kind in ("*", call.kind)]
 
@@ -151,7 +151,7 @@ class Truth:
         """Return the numbers of the deletion calls that held the contact, in order of arrival."""
         return [call.number for call in self._deletions() if call.asked and contact_id in call.asked]
 
-    def deleted_by(self, contact_id: int) -> Call | None:
+    def deleted_by(self, contact_id: int) -> RecordedCall | None:
         """Return the call that deleted the contact, if one did."""
         return next((call for call in self.calls if call.deleted and contact_id in call.deleted), None)
 
@@ -185,7 +185,7 @@ class Truth:
         """Return a monotonic moment as milliseconds since the start."""
         return round((moment_s - self.started_s) * 1000, 3)
 
-    def describe(self, call: Call) -> dict[str, object]:
+    def describe(self, call: RecordedCall) -> dict[str, object]:
         """Return a call without its ID lists, ready for JSON."""
         return {
             "number": call.number,
@@ -205,7 +205,7 @@ class Truth:
             "delivered": call.delivered,
         }
 
-    def deletions(self) -> Iterator[tuple[Call, BitMap]]:
+    def deletions(self) -> Iterator[tuple[RecordedCall, BitMap]]:
         """Yield each call that deleted something, with what it deleted, in order of arrival."""
         return ((call, call.deleted) for call in self.calls if call.deleted)
 
@@ -219,5 +219,5 @@ class Truth:
         self.created |= new - self.alive
         self.world.create(new)
 
-    def _deletions(self) -> Iterator[Call]:
+    def _deletions(self) -> Iterator[RecordedCall]:
         return (call for call in self.calls if call.kind in DELETIONS)

@@ -13,7 +13,7 @@ from pyroaring import BitMap
 from simulator.faults import Fault
 from simulator.front import PORTAL
 from simulator.portal import Portal
-from simulator.truth import Call
+from simulator.truth import RecordedCall
 from simulator.world import MAX_CONTACT_ID, World
 
 routes = web.RouteTableDef()
@@ -191,7 +191,7 @@ async def wait(request: web.Request) -> web.Response:
     return _json(portal.truth.summary())
 
 
-_WAITED: dict[str, Callable[[list[Call]], int]] = {
+_WAITED: dict[str, Callable[[list[RecordedCall]], int]] = {
     "arrived": len,
     "answered": lambda calls: sum(call.answered_s is not None for call in calls),
     "committed": lambda calls: sum(call.committed for call in calls),

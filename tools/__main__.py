@@ -1,10 +1,10 @@
-"""Brings the parts of the documentation that are made from code up to date: `make docs`."""
+"""Update the parts of the documentation that are made from code: `make docs`."""
 
 from tools.pages import PARTS
 
 
 def main() -> None:
-    """Write every part into its page, and say which pages changed."""
+    """Write every part into its page, and print which pages changed."""
     for part in PARTS:
         before = part.path.read_text(encoding="utf-8")
         after = part.put_into(before)

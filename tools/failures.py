@@ -1,15 +1,15 @@
 """The tables of docs/failures.md, from worker/failure_table.py and worker/proxy_failures.py."""
 
-from worker.failure_table import ANY_BODY, EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Body, Decision, StatusRule
+from worker.failure_table import ANY_BODY, EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE, Body, Decision, StatusRule
 from worker.proxy_failures import AT_PROXY_TABLE, NO_TUNNEL, SAID_BY_PROXY, TUNNEL_TABLE
 
 _PROXIES = """
 ## Proxies
 
-This is for portals behind a proxy. For `https://` addresses the proxy opens a tunnel, and whatever goes wrong before
-the tunnel is open never reached the portal. Calls to `http://` addresses it reads and may answer itself, even after the
-portal has done what was asked. So for those, an answer that is not the API's own error is *unknown* whatever the table
-of statuses says, except for 401, 413, 414 and 429, which turn a call away unread.
+This applies to portals behind a proxy. For `https://` addresses the proxy opens a tunnel, and a call that fails before
+the tunnel is open never reached the portal. Calls to `http://` addresses are read by the proxy, which can answer them
+itself, even after the portal has done what was asked. So for those, an answer that is not the API's own error is
+*unknown* whatever the table of statuses says, except for 401, 413, 414 and 429, which turn a call away unread.
 
 """
 
@@ -27,8 +27,8 @@ def render() -> str:
         _RULES,
     ]
     parts += [f"| {_statuses(rule)} | {_bodies(rule)} {_row(rule.decision)}" for rule in STATUS_TABLE]
-    parts += ["\n## Faulty answers with status 200\n\n", "| Fault ", _COLUMNS, "|---", _RULES]
-    parts += [f"| {fault.value} {_row(decision)}" for fault, decision in FAULT_TABLE.items()]
+    parts += ["\n## Faulty answers with status 200\n\n", "| Flaw ", _COLUMNS, "|---", _RULES]
+    parts += [f"| {flaw.value} {_row(decision)}" for flaw, decision in FLAW_TABLE.items()]
     parts += ["\n## Exceptions\n\nThe most specific class wins.\n\n", "| Exception ", _COLUMNS, "|---", _RULES]
     parts += [f"| `{_name(cls)}` {_row(decision)}" for cls, decision in EXCEPTION_TABLE.items()]
     parts += [_PROXIES, "| What the proxy does ", _COLUMNS, "|---", _RULES]

@@ -78,7 +78,7 @@ def _response(item: tuple[str, dict[str, Any]]) -> tuple[str, ...]:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """Say in a few words what a schema takes."""
+    """Describe briefly what a schema accepts."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"

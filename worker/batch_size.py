@@ -6,13 +6,13 @@ the portal's fixed cost per call and, under a rate limit, calls themselves.
 
 import math
 
-#: Grow at most by this factor at a time, shrink by it when a call took too long altogether.
+#: The most that batches grow at a time, and what they shrink by after one that was too large or took far too long.
 GROWTH = 1.5
 SHRINK = 0.5
 
 
 def after_answer(current: int, sent: int, took_s: float, most: int, target_s: float) -> int:
-    """Give the size of the next batches after a PUT that was answered.
+    """Return the size of the next batches after a PUT that was answered.
 
     Args:
         current: contact IDs per batch now.
@@ -30,5 +30,5 @@ def after_answer(current: int, sent: int, took_s: float, most: int, target_s: fl
 
 
 def after_overload(sent: int, most: int) -> int:
-    """Give the size of the next batches after one that was too large or took too long."""
+    """Return the size of the next batches after one that was too large or took too long."""
     return max(1, min(round(sent * SHRINK), most))

@@ -3,10 +3,10 @@
 The rules in one place:
 
 - `deleted` only for contact IDs that the portal listed in its answer to our PUT;
-- an ID of which an attempt may have deleted it stays *doubtful* for ever: if it is gone, it is `presumed_deleted`;
+- an ID that an attempt may have deleted stays *doubtful* forever: if it is gone, it is `presumed_deleted`;
 - an ID that a valid answer left out is looked up: gone is `not_found`, visible is `refused` or tried again;
 - a doubtful ID is `refused` only if two look-ups in a row say so;
-- an attempt that certainly had no effect is repeated, split or given up as worker/failures.py says.
+- an attempt that certainly had no effect is repeated, split or given up, as worker/failures.py decides.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Fate:
-    """What becomes of the contact IDs of one item: each is in a record or in an item of its own."""
+    """What becomes of the contact IDs of one item: each is in either a record or an item."""
 
     records: list[tuple[int, Record]] = field(default_factory=list)
     items: list[tuple[Item, float]] = field(default_factory=list)
@@ -53,9 +53,9 @@ class Decider:
 
     Args:
         portal: its limits on attempts and waits.
-        uniform: gives a random number between two bounds (`random.uniform`); spreads retries.
-        protected: contact IDs that are never sent. A look-up meets them where a batch that held them was claimed by a
-            worker that died before it sent the others.
+        uniform: returns a random number between two bounds (`random.uniform`); spreads retries.
+        protected: contact IDs that are never sent. A look-up can still meet them: a worker may have claimed a batch
+            that held them and died before it sent the others.
     """
 
     portal: Portal
@@ -70,7 +70,7 @@ class Decider:
         Args:
             batch: what was sent.
             ids: the contact IDs of each of its items, by position.
-            answer: what came of the call.
+            answer: the result of the call.
             at_ms: the time to record, Unix milliseconds on the Redis server's clock.
         """
         if isinstance(answer, Failure):
@@ -86,7 +86,7 @@ class Decider:
     def drop(self, batch: Batch, at_ms: int, *, never_sent: Code = Code.SKIPPED) -> Settlement:
         """Decide what becomes of a PUT that is not sent, because its job is being cancelled or its IDs are protected.
 
-        What an earlier attempt may have deleted is looked up; what an earlier attempt certainly left is given up.
+        What an earlier attempt may have deleted is looked up; what it certainly did not delete is given up.
 
         Args:
             batch: what is not sent.
@@ -131,8 +131,8 @@ class Decider:
         if not_asked:
             fate += _undecided(replace(item, positions=not_asked))
         if refused:
-            # A look-up that runs into the end of the doubtful attempt still sees the contacts, but no rights to them:
-            # they are gone a moment later. The next look-up tells.
+            # A look-up that overlaps with the end of the doubtful attempt still sees the contacts, but no rights to
+            # them: they are gone a moment later. The next look-up shows which it is.
             fate += _undecided(replace(item, positions=refused, seen_refused=True))
         if there:
             again = replace(item, call=Call.PUT, positions=there, seen_refused=False)
@@ -153,7 +153,7 @@ class Decider:
         return self._try_again(batch, item, at_ms)
 
     def _try_again(self, batch: Batch, item: Item, at_ms: int) -> _Fate:
-        """Try an item again later; after enough tries, cut it down to the contact IDs that cause the trouble."""
+        """Try an item again later; after enough tries, narrow it down to the contact IDs that cause the trouble."""
         failures = item.failures + 1
         most = self.portal.max_attempts
         if item.call is Call.PUT and batch.state is State.CANCELLING:
@@ -161,18 +161,18 @@ class Decider:
         if failures < most:
             return _undecided(replace(item, failures=failures), self._backoff_s(failures))
         if len(item.positions) > 1:
-            # One more try for each half: what is at fault is found in log2 of the size, the rest goes through.
+            # One more try for each half: the culprits are found in log2(size) steps, and the rest goes through.
             return _halves(replace(item, failures=most - 1))
         return _decided(item, item.reason, at_ms)
 
     def _backoff_s(self, failures: int) -> float:
-        """Exponential backoff with full jitter: anything between 0 and the bound, so that retries spread out."""
+        """Return an exponential backoff with full jitter: anything from 0 to the bound, so that retries spread out."""
         bound: float = min(self.portal.backoff_max_s, self.portal.backoff_base_s * 2.0 ** (failures - 1))
         return self.uniform(0.0, bound)
 
 
 def _joined(fates: Sequence[_Fate], settlement: Settlement) -> Settlement:
-    """Add the fates of the items of a batch to what its answer means for the job and the portal."""
+    """Add the fates of a batch's items to what its answer means for the job and the portal."""
     return replace(
         settlement,
         records=[record for fate in fates for record in fate.records],
@@ -181,7 +181,7 @@ def _joined(fates: Sequence[_Fate], settlement: Settlement) -> Settlement:
 
 
 def _after_failure(batch: Batch, failure: Failure) -> Settlement:
-    """Return what a failure means for the job and the portal, whatever the contact IDs."""
+    """Return what a failure means for the job and the portal, regardless of the contact IDs."""
     stops = failure.action is Remedy.STOP
     return Settlement(
         sent=int(failure.sent),
@@ -198,7 +198,7 @@ def _throttled(failure: Failure) -> bool:
 
 
 def _after_put(item: Item, failure: Failure) -> Item:
-    """Note the attempt on the item; being throttled, waiting for a log-in or not getting through is none."""
+    """Count the attempt on the item; being throttled, waiting for a log-in or failing to connect is not one."""
     waits = failure.action is Remedy.WAIT and not failure.may_have_deleted
     if _throttled(failure) or waits or not failure.sent:
         return item
@@ -208,7 +208,7 @@ def _after_put(item: Item, failure: Failure) -> Item:
 
 
 def _deleted(item: Item, item_ids: Sequence[int], answer: Deleted, at_ms: int) -> _Fate:
-    # If those that it left out are still there and have to be given up, then because it does not delete them.
+    # If contacts it left out still exist and have to be given up, the reason is that the portal does not delete them.
     sent = replace(item, attempts=item.attempts + 1, http_status=answer.http_status, reason=Code.NOT_DELETED)
     if len(answer.listed) == len(item_ids):  # a subset of as many: all of them
         return _decided(sent, Code.DELETED, at_ms)

@@ -1,4 +1,4 @@
-"""Draining: the worker is to stop, and its lanes finish what they hold."""
+"""Draining: the worker has to stop, and its lanes finish what they hold."""
 
 import asyncio
 from typing import Any
@@ -12,19 +12,19 @@ class Drain:
 
     @property
     def wanted(self) -> bool:
-        """Whether lanes are to let go after the batch they hold."""
+        """Whether lanes have to end after the batch they hold."""
         return self._wanted.is_set()
 
     def begin(self) -> None:
-        """Ask all lanes to let go."""
+        """Ask all lanes to end."""
         self._wanted.set()
 
     async def begun(self) -> None:
-        """Wait until the worker is to stop."""
+        """Wait until the worker has to stop."""
         await self._wanted.wait()
 
     async def within(self, wait_s: float) -> bool:
-        """Wait, but no longer than until the worker is to stop; True if it is."""
+        """Wait for a time, or until the worker has to stop; return whether it has to."""
         if wait_s < 0.25 and not self.wanted:
             await asyncio.sleep(wait_s)  # cheaper, and soon over
             return self.wanted
@@ -37,9 +37,9 @@ class Drain:
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait for its end; nothing to do if it has ended.
+    """Cancel a task and wait for its end; do nothing if it has already ended.
 
-    Once is not enough: on Python 3.11, `asyncio.wait_for` swallows a cancellation that comes in the moment in which
+    Once is not enough: on Python 3.11, `asyncio.wait_for` swallows a cancellation that arrives at the moment when
     what it waits for is done, and redis-py sends every command through it.
     """
     while not task.done():

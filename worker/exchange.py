@@ -15,8 +15,8 @@ from yarl import URL
 
 from config.authorities import read_authorities
 from config.portal import Portal
-from worker.failure_table import Fault
-from worker.failures import CAUGHT, decide_exception, decide_fault
+from worker.failure_table import Flaw
+from worker.failures import CAUGHT, decide_exception, decide_flaw
 from worker.portal_answers import Failure
 
 #: A thousand contacts with every field are about 610 kB.
@@ -137,7 +137,7 @@ class Exchange:
                 connecting=isinstance(error, _NotConnectedError),
             )
         if answer is None:
-            return decide_fault(Fault.TOO_LARGE, status=status, elapsed_s=_since(started), deleting=deleting)
+            return decide_flaw(Flaw.TOO_LARGE, status=status, elapsed_s=_since(started), deleting=deleting)
         return RawAnswer(
             status,
             answer,

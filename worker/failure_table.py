@@ -75,7 +75,7 @@ class StatusRule:
         )
 
 
-class Fault(Enum):
+class Flaw(Enum):
     """What can be wrong with an answer of status 200 that arrived complete."""
 
     TOO_LARGE = "larger than any real answer"
@@ -314,21 +314,21 @@ STATUS_TABLE: tuple[StatusRule, ...] = (
     ),
 )
 
-FAULT_TABLE: dict[Fault, Decision] = {
-    Fault.TOO_LARGE: Decision(
+FLAW_TABLE: dict[Flaw, Decision] = {
+    Flaw.TOO_LARGE: Decision(
         Remedy.RETRY, True, "answer_garbled", "the portal's answer is larger than any real one", shrink=True
     ),
-    Fault.INCOMPLETE: Decision(
+    Flaw.INCOMPLETE: Decision(
         Remedy.RETRY, True, "answer_garbled", "the portal's answer lists less than it counts, or lacks a field"
     ),
-    Fault.FOREIGN_ID: Decision(
+    Flaw.FOREIGN_ID: Decision(
         Remedy.STOP,
         True,
         StateReason.PORTAL_PROTOCOL,
         "the portal's answer lists a contact that was not asked for; do not continue before the cause is known",
         everyone=True,
     ),
-    Fault.NEVER_THE_API: Decision(
+    Flaw.NEVER_THE_API: Decision(
         Remedy.STOP, True, StateReason.PORTAL_PROTOCOL, f"several answers in a row were not the API's; {_WRONG_ADDRESS}"
     ),
 }

@@ -8,7 +8,7 @@ from dataclasses import replace
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Body, Decision, Fault, StatusRule
+from worker.failure_table import EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE, Body, Decision, Flaw, StatusRule
 from worker.portal_answers import Failure
 from worker.proxy_failures import ProxyAt, before_sending, hearsay
 from worker.retry_after import parse_retry_after
@@ -59,9 +59,9 @@ def decide_status(
     return replace(failure, retry_after_s=parse_retry_after(retry_after, now, date))
 
 
-def decide_fault(fault: Fault, *, status: int = 200, elapsed_s: float = 0.0, deleting: bool = True) -> Failure:
+def decide_flaw(flaw: Flaw, *, status: int = 200, elapsed_s: float = 0.0, deleting: bool = True) -> Failure:
     """Decide what a faulty answer of status 200 means."""
-    return _failure(FAULT_TABLE[fault], "", status=status, elapsed_s=elapsed_s, deleting=deleting)
+    return _failure(FLAW_TABLE[flaw], "", status=status, elapsed_s=elapsed_s, deleting=deleting)
 
 
 def decide_exception(

@@ -35,9 +35,9 @@ from worker.push_back import PushBack
 from worker.segments import Segments
 from worker.token_store import RedisTokenStore
 
-#: A worker outlives an outage of Redis of at least this long, seconds.
+#: A worker survives a Redis outage of at least this many seconds.
 PATIENCE_S = 150.0
-#: A reply that has not come after so long does not come, seconds: the command is sent again on a new connection.
+#: After this many seconds a reply is given up: the command is sent again on a new connection.
 STALL_S = 10.0
 
 #: How long a portal may still be working on the call of a worker that died, before its contact IDs are looked up.
@@ -45,7 +45,7 @@ RESCUE_SETTLE_S = 5.0
 
 
 def connect_patiently(settings: Settings) -> ArqRedis:
-    """Make a client that outlives an outage, and a server that stands still."""
+    """Return a client that survives an outage or a stalled server."""
     return connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file)
 
 
@@ -63,10 +63,10 @@ class _Driven:
     decider: Decider
     push_back: PushBack
     configuration: str = ""
-    """Its fingerprint; empty until it is asked for."""
+    """Its fingerprint; empty until first requested."""
 
     async def fingerprint(self) -> str:
-        """Give the fingerprint of what reaches the portal."""
+        """Return the fingerprint of the settings with which the portal is called."""
         if not self.configuration:
             self.configuration = await asyncio.to_thread(fingerprint_of, self.portal)
         return self.configuration
@@ -96,7 +96,7 @@ class Fleet:
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
-        """Connect, and say that this worker is alive until it is closed.
+        """Connect, and report this worker as alive until it is closed.
 
         Raises:
             BadProtectedList: a list of protected contact IDs cannot be read.
@@ -105,7 +105,7 @@ class Fleet:
             settings,
             connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file),
         )
-        # Every task of this worker begins after this and takes it along.
+        # Every task of this worker starts after this and inherits it.
         bind_contextvars(worker=fleet.name)
         for portal in settings.portals.values():
             fleet._driven[portal.name] = fleet._prepare(portal)
@@ -126,7 +126,7 @@ class Fleet:
         unbind_contextvars("worker")
 
     async def drive(self, portal_name: str) -> Farewell:
-        """Drive a portal for one slice, then see to it that somebody goes on."""
+        """Drive a portal for one slice, then make sure that a lane continues."""
         with bound_contextvars(portal=portal_name):
             return await self._drive(portal_name)
 
@@ -166,7 +166,7 @@ class Fleet:
     async def look_after_portals(self) -> None:
         """Rescue the work of dead lanes, and wake lanes where there is work and room for them."""
         if (await self.redis.info("server"))["uptime_in_seconds"] < self.settings.worker.lease_ttl_s + 5:
-            # The server was away, so every lease has lapsed. Lanes that are alive are about to report: let them.
+            # The server was away, so every lease has lapsed. Living lanes are about to renew theirs: let them.
             return
         for portal_name in self.settings.portals:
             await self._look_after(portal_name)
@@ -199,7 +199,7 @@ class Fleet:
         return idle
 
     async def _configurations(self) -> dict[str, str]:
-        """Give the fingerprints of what reaches the portals, by portal."""
+        """Return the fingerprints of the settings with which the portals are called, by portal."""
         driven = self._driven.values()
         fingerprints = await asyncio.gather(*(one.fingerprint() for one in driven))
         return dict(zip((one.portal.name for one in driven), fingerprints, strict=True))
@@ -208,14 +208,14 @@ class Fleet:
         configurations: dict[str, str] = {}
         while True:
             try:
-                # The connection is patient for minutes; whoever reads the log should not have to be.
+                # The connection is patient for minutes; a reader of the log should not have to be.
                 async with asyncio.timeout(presence.BEAT_S):
                     await presence.beat(self.redis, self.name, self.settings.portals, configurations)
             except (*AWAY, RedisError, TimeoutError) as error:
                 trouble = trouble_of(what_holds(self.redis, error))
                 get_logger().warning("redis_away", error=trouble.reason.word, detail=trouble.what)
             if self._driven and not configurations:
-                # Slow on purpose, so it is seen to after everybody knows that this worker is alive.
+                # Slow on purpose, so it is computed only after this worker has been reported as alive.
                 configurations = await self._configurations()
                 continue
             await asyncio.sleep(presence.BEAT_S)
@@ -236,12 +236,12 @@ class Fleet:
         """Wait for the turn of a call that belongs to no batch.
 
         Raises:
-            NoTurn: the portal wants to be left alone for long; a batch must not be held meanwhile.
+            NoTurn: the portal asks for a long rest, during which no batch must be held.
         """
         terms = self._driven[portal_name].terms
         while True:
             turn = await reserve_turn(self.redis, portal_name, terms)
-            # The rate alone never asks for more: `max_wait_s` of reserved turns, and the one behind them.
+            # The rate alone never asks for more than `max_wait_s` of reserved turns and the one after them.
             if isinstance(turn, Later) and turn.wait_s > terms.max_wait_s + max(10.0, turn.interval_s):
                 raise NoTurn
             await asyncio.sleep(turn.wait_s)
@@ -250,7 +250,7 @@ class Fleet:
 
 
 def terms_of(portal: Portal, look_up_size: int) -> Terms:
-    """Give a portal's limits as the ledger wants them.
+    """Return a portal's limits in the form that the ledger needs.
 
     Args:
         portal: the portal's settings.

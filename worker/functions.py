@@ -21,14 +21,14 @@ from worker.messages import Message
 #: After this time without a sign of life, a request is accepted by another worker.
 _INTAKE_TTL_MS = 10_000
 
-#: Pause before a request is tried again that Redis did not let be written, such as when it is out of memory.
+#: Pause before retrying a request that Redis refused to store, for example because it is out of memory.
 _PUT_BACK_S = 5
 
 FLEET = "fleet"
-"""Where the fleet stands in arq's context."""
+"""The key of the fleet in arq's context."""
 
 STOPPING = "stopping"
-"""Where, under arq's own command line, the task stands that ends arq's main loop."""
+"""The key of the task that ends arq's main loop, which exists only under arq's own command line."""
 
 
 async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
@@ -47,15 +47,15 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
         try:
             farewell = await asyncio.shield(lane)
         except (*AWAY, RedisError) as error:
-            # What the lane held is taken back by the lifeline, and looked up.
+            # The lifeline rescues what the lane held, and it is looked up.
             return _told(error, portal=portal)
         except asyncio.CancelledError:
-            if STOPPING in ctx:  # arq's own command line has no other way to say that the worker is to stop
+            if STOPPING in ctx:  # arq's own command line has no other way to stop the worker
                 fleet.drain.begin()
             if not fleet.drain.wanted and not lane.done():
-                continue  # arq's time-out: Redis stood still for very long, which is no reason to stop the worker
-            # arq cancels on SIGTERM. The batch in flight is finished and recorded as long as there is time; after that
-            # it is handed back. The wake-up itself stays in the queue, so another worker goes on at once.
+                continue  # arq's time-out: Redis stalled for very long, which is no reason to stop the worker
+            # arq cancels on SIGTERM. The batch in flight is finished and recorded if there is time; otherwise it is
+            # given back. The wake-up itself stays in the queue, so another worker continues immediately.
             await asyncio.wait({lane}, timeout=fleet.settings.worker.shutdown_grace_s)
             lane.cancel()
             await asyncio.wait({lane}, timeout=5.0)
@@ -64,7 +64,7 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
 
 
 async def lifeline(ctx: dict[str, Any]) -> None:
-    """Rescue what dead lanes held, wake lanes where there is work, forget what is old, keep the lists of jobs right."""
+    """Rescue what dead lanes held, wake lanes where there is work, forget old jobs, keep the lists of jobs right."""
     fleet: Fleet = ctx[FLEET]
     try:
         await fleet.look_after_portals()
@@ -76,7 +76,7 @@ async def lifeline(ctx: dict[str, Any]) -> None:
 
 
 def _told(error: Exception, **fields: str) -> str:
-    """Log what is wrong with Redis, and give the reason. What the server cannot help is a bug, and arq's to log."""
+    """Log what is wrong with Redis, and return the reason. What is not the server's doing is a bug, which arq logs."""
     trouble = trouble_of(error)
     if trouble.reason is Reason.REFUSES:
         raise error
@@ -89,22 +89,22 @@ async def delete_contacts(ctx: dict[str, Any], message: Message) -> str:
 
     Args:
         ctx: arq's context; its job ID becomes the job's ID.
-        message: the request as it lay in Redis (worker/messages.py).
+        message: the request as it was in Redis (worker/messages.py).
 
     Returns:
         The job's ID.
 
     Raises:
-        BadSubmission: the request is wrong; arq's result says what, and so does a job that has failed.
+        BadSubmission: the request is wrong; arq's result says why, and so does a failed job.
         JobExists: the ID is taken by another request; arq's result says so.
-        arq.worker.Retry: Redis did not let the job be written, which is no reason to lose it.
+        arq.worker.Retry: Redis refused to store the job; the request must not be lost for that.
     """
     fleet: Fleet = ctx[FLEET]
     sign_of_life = asyncio.create_task(_show_life(fleet, ctx["job_id"]))
     try:
         return await accept(fleet.redis, fleet.settings, ctx["job_id"], message.data)
     except (BadSubmission, JobExists) as error:
-        # What was wrong may be anything that the sender typed: it stands on the job, not in the log.
+        # The error can quote anything that the sender typed, so it is kept on the job, not in the log.
         get_logger().warning("request_refused", job_id=ctx["job_id"], error=type(error).__name__)
         raise
     except (*AWAY, RedisError) as error:
@@ -115,10 +115,10 @@ async def delete_contacts(ctx: dict[str, Any], message: Message) -> str:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Say whether a line of arq is worth writing.
+    """Check whether a log line of arq is worth writing.
 
-    Not the traceback of a request that was refused. And, unless everything is wanted, not that a wake-up came and went:
-    that is a pair of lines every two seconds for the lifeline alone, between which a batch would not be found.
+    The traceback of a refused request is not. Nor, unless the level is DEBUG, are the start and end of each wake-up:
+    the lifeline alone would write a pair of lines every two seconds, and batches would be lost among them.
     """
     if record.exc_info and isinstance(record.exc_info[1], BadSubmission | JobExists):
         return False
@@ -126,9 +126,9 @@ def is_news(record: logging.LogRecord) -> bool:
 
 
 async def _show_life(fleet: Fleet, arq_job_id: str) -> None:
-    """Keep arq's own mark of this message short-lived.
+    """Keep arq's in-progress mark of this message short-lived.
 
-    arq would hand a killed worker's message to another one only after the longest time-out of all functions.
+    arq would hand a killed worker's message to another worker only after the longest time-out of all functions.
     """
     mark = in_progress_key_prefix + arq_job_id
     while True:

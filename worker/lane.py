@@ -3,7 +3,7 @@
     take a lease → (ask for a batch → wait for the turn → call the portal → record)* → give the lease back
 
 Recording a batch and asking for the next one is a single round trip. The claim that comes with a batch marks it as
-sent, so whatever happens to this process afterwards, somebody else knows what may have been deleted.
+sent, so whatever happens to this process afterwards, another worker knows what may have been deleted.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from worker.portal_client import NOT_SENT, PortalClient
 from worker.push_back import PushBack, Relief
 from worker.segments import Segments
 
-#: What a call came to that this process had no time to wait for.
+#: The result of a call whose answer this process had no time to wait for.
 INTERRUPTED = Failure(
     action=Remedy.RETRY,
     may_have_deleted=True,
@@ -49,7 +49,7 @@ INTERRUPTED = Failure(
 
 
 class Ending(StrEnum):
-    """Why a lane has let go."""
+    """Why a lane ended."""
 
     BUSY = "busy"
     """Enough lanes drive the portal already."""
@@ -58,7 +58,7 @@ class Ending(StrEnum):
     LATER = "later"
     """The portal takes no calls for a while."""
     SLICE_OVER = "slice_over"
-    """Its time is over; another lane goes on."""
+    """Its time is up; another lane continues."""
     DRAINED = "drained"
     """The worker is about to stop."""
     LOST = "lost"
@@ -71,7 +71,7 @@ class Farewell:
 
     Attributes:
         ending: why.
-        wake_in_s: when the portal has work again, in seconds; None if nobody needs to be woken.
+        wake_in_s: when the portal has work again, in seconds; None if no lane needs to be woken.
     """
 
     ending: Ending
@@ -85,13 +85,13 @@ class Lane:
     Attributes:
         ledger: its side of the ledger, with a token of its own.
         portal: the portal's settings.
-        terms: the same as the ledger wants them.
+        terms: the same settings in the form that the ledger needs.
         client: calls the portal; shared by the lanes of the process.
-        segments: contact IDs; shared by the lanes of the process.
+        segments: the contact IDs; shared by the lanes of the process.
         protected: contact IDs that are never sent.
-        decider: what follows from an answer.
+        decider: decides what follows from an answer.
         push_back: how long to stay away when the portal does not say; shared by the lanes of the process.
-        drain: says when the worker is to stop; shared by the lanes of the process.
+        drain: signals that the worker has to stop; shared by the lanes of the process.
         slice_s: how long to drive.
         log: writes one line per batch.
     """
@@ -130,12 +130,12 @@ class Lane:
             while isinstance(grant, Turn | Batch):
                 if isinstance(grant, Turn):
                     if await self.drain.within(_whole_ms(grant.wait_s)):
-                        if recording:  # without a lease it would be rescued, in doubt
+                        if recording:  # without a lease, it would be rescued as doubtful
                             await recording
                         return await self._let_go(Ending.DRAINED)
                     grant = await self.ledger.next_batch(self.terms, has_turn=True)
                     continue
-                # The line about this batch may be written while the next one is under way: its task takes this along.
+                # The line about this batch may be written while the next one is under way: its task inherits this.
                 bind_contextvars(job_id=grant.job_id)
                 done = await self._work(grant)
                 if recording:
@@ -156,7 +156,7 @@ class Lane:
                 await recording
                 await self.ledger.release()
         farewell = _farewell(grant)
-        # Whoever was woken while the last batch was being recorded found no lease, so somebody has to look again.
+        # A lane woken while the last batch was being recorded found no free lease, so another has to check again.
         return replace(farewell, wake_in_s=0.0) if recording else farewell
 
     async def _record(self, done: "_Done") -> None:
@@ -178,7 +178,7 @@ class Lane:
         return await self._send(batch, ids)
 
     async def _spare(self, batch: Batch, ids: list[int]) -> "_Done":
-        """Send what is not protected. This is the last place before the wire, whichever way a list came in."""
+        """Send what is not protected. This is the last check before the wire, however the list came in."""
         spared = [at for at, contact_id in enumerate(ids) if contact_id in self.protected]
         kept = [at for at, contact_id in enumerate(ids) if contact_id not in self.protected]
         sent = _Done(batch, Settlement())
@@ -212,8 +212,8 @@ class Lane:
 
     async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
         def may_send() -> bool:
-            # Without its lease this process stood still, or waited for a log-in while Redis did, for longer than a
-            # lease lasts: the batch may be in other hands.
+            # If the lease is lost, this process stalled, or waited for a log-in while Redis stalled, for longer than a
+            # lease lasts: another worker may have the batch.
             return self.ledger.holds_lease
 
         if not may_send():
@@ -224,7 +224,7 @@ class Lane:
             every_id = [contact_id for item_ids in ids for contact_id in item_ids]
             return await self.client.look_up(every_id, may_send=may_send)
         except asyncio.CancelledError:
-            # The grace period is over. What was sent is handed back as doubtful; the lane ends right after that.
+            # The grace period is over. What was sent is given back as doubtful; the lane ends right after that.
             self.drain.begin()
             return INTERRUPTED
 
@@ -232,13 +232,13 @@ class Lane:
         most = self.portal.batch_size_max
         if isinstance(answer, Failure):
             return batch_size.after_overload(batch.size, most) if answer.shrink else None
-        # Well below the time-out: a call that takes a little longer than usual must not be given up.
+        # Well below the time-out: a call that takes a little longer than usual must not time out.
         target_s = min(self.portal.batch_target_s, self.portal.request_timeout_s / 4)
         size = batch_size.after_answer(batch.batch_size, batch.size, took_s, most, target_s)
         return size if size != batch.batch_size else None
 
     async def _keep_lease(self) -> None:
-        """Renew the lease while a call is in flight or a turn is awaited; asking for a batch renews it as well."""
+        """Renew the lease during a call or the wait for a turn; asking for a batch renews it as well."""
         ttl_s = self.ledger.ttl_s
         while True:
             await asyncio.sleep(ttl_s / 4)
@@ -267,18 +267,18 @@ class Lane:
             self.log.info("batch", **fields)
 
 
-#: A call shorter than this leaves no time to do anything beside it; one round trip is then cheaper than two.
+#: A call shorter than this leaves no time for anything else; one round trip is then cheaper than two.
 _LONG_CALL_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A batch that has been worked on, not yet recorded.
+    """A batch that has been worked on but not yet recorded.
 
     Attributes:
         batch: the batch.
         settlement: what becomes of it.
-        answer: what came of the call; None if there was none.
+        answer: the result of the call; None if there was no call.
         took_s: how long the call took.
     """
 
@@ -288,12 +288,12 @@ class _Done:
     took_s: float = 0.0
 
     def recordable_later(self) -> bool:
-        """Whether the next batch may be taken before this one is recorded: only where nothing can follow from it."""
+        """Check whether the next batch can be taken before this one is recorded: only if nothing follows from it."""
         return self.took_s > _LONG_CALL_S and isinstance(self.answer, Deleted) and not self.settlement.items
 
 
 def _part(batch: Batch, places: Sequence[int]) -> Batch:
-    """Give the part of a PUT that has these places in its list."""
+    """Return the part of a PUT at these places in its list."""
     [item] = batch.items
     return replace(batch, items=(replace(item, positions=[item.positions[at] for at in places]),))
 
@@ -321,7 +321,7 @@ def _report(batch: Batch, answer: Deleted | LookedUp | Failure, took_s: float) -
 def _result(answer: Deleted | LookedUp | Failure) -> str:
     if not isinstance(answer, Failure):
         return OK
-    # What we wait for is no answer; that was 401.
+    # The wait is our own; the portal's answer was 401.
     return StateReason.PORTAL_AUTH if answer.action is Remedy.WAIT else answer.reason
 
 

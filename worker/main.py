@@ -28,27 +28,27 @@ from worker.fleet import Fleet, connect_patiently
 from worker.functions import FLEET, STOPPING, delete_contacts, drive_lane, is_news, lifeline
 from worker.messages import read_message
 
-#: A lane may wait for its turn, then for an answer, and then for Redis, beyond its slice; this is far more than that.
+#: Beyond its slice, a lane can wait for its turn, then for an answer, then for Redis; this is far more than that.
 _LANE_TIMEOUT_S = 3600
 
-#: Reading the longest list that Redis can hold takes a minute or so. A request that is cut off here would be lost.
+#: Reading the longest list that Redis can hold takes about a minute. A request cut off here would be lost.
 _INTAKE_TIMEOUT_S = 3600
 
-#: Messages that are not lanes: requests from other services, the lifeline.
+#: Room for messages that are not lanes: requests from other services, the lifeline.
 _SPARE_JOBS = 8
 
 
 def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, Any]:
-    """Give the arguments of an arq `Worker`.
+    """Return the arguments of an arq `Worker`.
 
-    Every function has its name spelled out, so that no import path is ever stored in Redis.
+    Every function's name is spelled out, so that no import path is ever stored in Redis.
 
     Args:
         settings: the configuration.
-        fleet: the fleet to use; by default each worker starts and ends one of its own.
+        fleet: the fleet to use; by default each worker starts and closes its own.
     """
     every_s = settings.worker.lifeline_s
-    logging.getLogger("arq.worker").addFilter(is_news)  # before arq says what it is about to start
+    logging.getLogger("arq.worker").addFilter(is_news)  # before arq logs what it is about to start
 
     async def start(ctx: dict[str, Any]) -> None:
         if FLEET not in ctx:
@@ -62,7 +62,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
             await ctx[FLEET].close()
 
     functions: list[Function] = [
-        # A wake-up is worth one try: whoever has work to do is woken again by the lifeline.
+        # A lost wake-up does no harm: the lifeline wakes lanes again wherever there is work.
         func(drive_lane, name=DRIVE_LANE, timeout=_LANE_TIMEOUT_S, keep_result=0, max_tries=1_000_000),
         func(delete_contacts, name=FUNCTION, timeout=_INTAKE_TIMEOUT_S, keep_result=KEEP_RESULT_S, max_tries=1_000_000),
     ]
@@ -85,20 +85,20 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
 
 
 async def _warn_of_risks(redis: ArqRedis) -> None:
-    """Log what puts the ledger at risk on this server, or refuse it."""
+    """Log what puts the ledger at risk on this server, or refuse the server."""
     for warning in await check_server(redis):
         get_logger().warning("redis_not_safe", detail=warning)
 
 
 async def _stop_with(fleet: Fleet, main: asyncio.Task[None] | None) -> None:
-    """End arq's main loop for certain when its lanes were told to stop: arq's command line cancels it only once."""
+    """Make sure that arq's main loop ends once its lanes have to stop: arq's command line cancels it only once."""
     await fleet.drain.begun()
     if main is not None:
         await cancel(main)
 
 
 def __getattr__(name: str) -> Any:
-    """Give `WorkerSettings` to arq's command line, made from the configuration when it is asked for."""
+    """Return `WorkerSettings` for arq's command line, built from the configuration on access."""
     if name != "WorkerSettings":
         raise AttributeError(name)
     settings = load_settings()
@@ -109,8 +109,8 @@ def __getattr__(name: str) -> Any:
 async def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT; then let the batches in flight finish.
 
-    A second signal does not wait for them: it ends the process as if there were no handler, and what was in flight is
-    rescued by others, in doubt.
+    A second signal does not wait for them: it ends the process as if there were no handler, and other workers rescue
+    what was in flight as doubtful.
 
     Raises:
         UnsuitableServer: Redis is set up so that the ledger would not be safe.
@@ -132,7 +132,7 @@ async def run_worker(settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[Fleet]:
-    """Run a worker beside other things; leaving the block lets the batches in flight finish.
+    """Run a worker alongside other code; leaving the block lets the batches in flight finish.
 
     Raises:
         UnsuitableServer: Redis is set up so that the ledger would not be safe.
@@ -152,10 +152,10 @@ async def working(settings: Settings) -> AsyncIterator[Fleet]:
 
 
 async def _supervise(settings: Settings, fleet: Fleet) -> None:
-    """Keep an arq worker running: its main loop dies of a connection that breaks at the wrong moment.
+    """Keep an arq worker running: its main loop dies if a connection breaks at the wrong moment.
 
-    Its lanes do not die with it. They finish their slices while the next worker takes over, which ends the former one
-    as soon as nothing of it runs any more.
+    Its lanes do not die with it. They finish their slices while the next arq worker takes over; the old one is closed
+    as soon as none of its tasks runs any more.
     """
     workers: list[Worker] = []
     try:
@@ -176,7 +176,7 @@ async def _supervise(settings: Settings, fleet: Fleet) -> None:
 
 
 async def _drop_garbage(redis: ArqRedis) -> None:
-    """Take what cannot be an arq job ID out of the queue: arq dies of it at every look."""
+    """Remove what cannot be an arq job ID from the queue: arq would die of it at every poll."""
     with contextlib.suppress(*AWAY, RedisError):
         for member in await redis.zrange(QUEUE, 0, -1):
             try:
@@ -187,7 +187,7 @@ async def _drop_garbage(redis: ArqRedis) -> None:
 
 
 async def _run(worker: Worker, fleet: Fleet) -> None:
-    """Run an arq worker's main loop until it dies, or until this process is to stop."""
+    """Run an arq worker's main loop until it dies or this process has to stop."""
     main = asyncio.create_task(worker.async_run())
     stop = asyncio.create_task(fleet.drain.begun())
     try:
@@ -202,8 +202,8 @@ async def _run(worker: Worker, fleet: Fleet) -> None:
 async def _end(worker: Worker) -> None:
     """Cancel what runs in an arq worker (lanes take that as a request to finish), and close its connection.
 
-    arq itself gives up waiting at the first message that was cancelled before its function ran, while lanes still
-    finish their batches; so they are waited for here.
+    arq itself stops waiting at the first message that was cancelled before its function ran, while lanes are still
+    finishing their batches; so this waits for them.
     """
     running = list(worker.tasks.values())
     for task in running:
@@ -213,5 +213,5 @@ async def _end(worker: Worker) -> None:
     pool = worker.pool
     with contextlib.suppress(*AWAY, RedisError):
         await worker.close()
-    # arq takes a key away first, and gives up closing where Redis refuses that.
+    # arq deletes a key first, and does not close the connection if Redis refuses that.
     await pool.aclose(close_connection_pool=True)

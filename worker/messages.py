@@ -1,7 +1,7 @@
-"""How the worker reads what lies in arq's queue: arguments of other services stay as they are until they are judged.
+"""How the worker reads arq's queue: arguments from other services stay unread until they are validated.
 
 arq's main loop dies of a message whose parts are not of the types that it expects, and forgets one that it cannot read.
-So nothing gets to arq but what is well formed; everything else goes to `delete_contacts`, which says what was wrong.
+So arq gets only what is well formed; everything else goes to `delete_contacts`, which reports what was wrong.
 """
 
 from typing import Any
@@ -12,9 +12,10 @@ from jobs.arq_messages.message import FUNCTION, UnreadableMessage, open_envelope
 
 
 class Message:
-    """A request as it lay in Redis, whatever it is.
+    """A request as it was in Redis, whatever it holds.
 
-    It is short in arq's log and in its result, which would otherwise hold a second copy of the list for a day.
+    Its representation is short in arq's log and in arq's result, which would otherwise hold a second copy of the list
+    for a day.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -25,7 +26,7 @@ class Message:
 
 
 def read_message(data: bytes) -> dict[str, Any]:
-    """Read a message for arq. Nothing in it is executed, and nothing makes this fail.
+    """Read a message for arq. Nothing in it is executed, and no content makes this fail.
 
     Returns:
         The parts of a message under arq's names; a request, or what cannot be read, is one argument of
@@ -44,5 +45,5 @@ def read_message(data: bytes) -> dict[str, Any]:
 
 
 def _parts(function: str, args: list[Any], kwargs: dict[str, Any], enqueued_ms: int) -> dict[str, Any]:
-    # "t" is a number of tries to begin with, of which our functions have no need.
+    # "t" is an initial number of tries, which our functions do not need.
     return {"f": function, "a": args, "k": kwargs, "t": None, "et": enqueued_ms}

@@ -1,8 +1,8 @@
-"""What a call to the portal came to, as values: nothing here does anything.
+"""The possible results of a call to the portal, as plain values.
 
 - Deleted: the portal's word on a PUT, per contact ID
 - LookedUp: what the account can see of the contact IDs that were asked about
-- Failure: anything else, already turned into "what now?"
+- Failure: anything else, with what to do about it
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,16 +14,16 @@ from enum import StrEnum
 class Visible(StrEnum):
     """What a look-up says of a contact that the account can see."""
 
-    #: canEdit and canDelete: nothing stands in the way, it can be sent (again).
+    #: canEdit and canDelete: it can be sent (again).
     DELETABLE = "deletable"
-    #: not canEdit: the account has no right to change it, so never to delete it.
+    #: not canEdit: the account has no right to change it, and so none to delete it.
     READ_ONLY = "read_only"
-    #: canEdit but not canDelete: the contact is on an invoice of whatever status.
+    #: canEdit but not canDelete: the contact is on an invoice, whatever the invoice's status.
     HAS_INVOICE = "has_invoice"
 
 
 class AllOf(AbstractSet[int]):
-    """All contact IDs of a list, as a set that is only built when somebody asks for a single one.
+    """All contact IDs of a list, as a set that is built only when a single one is asked for.
 
     Nearly every answer lists everything that was sent; building a set each time would cost more than comparing.
 
@@ -75,7 +75,7 @@ class LookedUp:
     """
 
     visible: dict[int, Visible]
-    #: The contact IDs that this call really asked about: a prefix of those handed in, because a request line is finite.
+    #: The contact IDs that this call really asked about: a prefix of those passed in, because a request line is finite.
     asked: Sequence[int]
     http_status: int
 
@@ -87,9 +87,9 @@ class Remedy(StrEnum):
     RETRY = "retry"
     #: The portal asks for less: move its next turn, cut the rate. Costs no attempt.
     SLOW_DOWN = "slow_down"
-    #: We ourselves wait before the next call, for no trouble of the portal's. Costs no attempt, and no rate.
+    #: We wait on our own account, not because of the portal. Costs no attempt, and the rate is not cut.
     WAIT = "wait"
-    #: Something about this set of contact IDs: cut it in halves down to the ones that cause it.
+    #: Some of these contact IDs cause it: halve the set until they are found.
     SPLIT = "split"
     #: Nothing more can be done for these contact IDs.
     GIVE_UP = "give_up"
@@ -99,7 +99,7 @@ class Remedy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A call that brought no valid answer."""
+    """A call without a valid answer."""
 
     action: Remedy
     #: False only where it is certain that the portal deleted nothing. True: read the contact IDs back first.
@@ -112,7 +112,7 @@ class Failure:
     http_status: int | None
     #: For a person: what happened and, where a person must act, what to do. Never holds a secret or an address.
     message: str
-    #: How long to stay away, in seconds, 0 to a year: the portal's own wish, with WAIT ours; None when it named none.
+    #: How long to stay away, in seconds, 0 to a year: the portal's wish, or with WAIT our own; None if there is none.
     retry_after_s: float | None = None
     #: The request was too large or took too long: make the batches smaller.
     shrink: bool = False
@@ -120,5 +120,5 @@ class Failure:
     settle_s: float = 0.0
     #: False where the request itself never left: no connection, or no log-in before it. That was no attempt.
     sent: bool = True
-    #: With STOP: another configuration would not help, so nobody calls the portal until a person has looked at it.
+    #: With STOP: another configuration would not help, so no worker calls the portal until a person has looked at it.
     everyone: bool = False

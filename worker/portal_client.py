@@ -13,8 +13,8 @@ from jobs.words.reasons import StateReason
 from worker import wire
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
 from worker.exchange import Exchange, RawAnswer
-from worker.failure_table import Body, Fault
-from worker.failures import decide_fault, decide_status
+from worker.failure_table import Body, Flaw
+from worker.failures import decide_flaw, decide_status
 from worker.login import Credentials, LogIn, StaticToken
 from worker.portal_answers import AllOf, Deleted, Failure, LookedUp, Remedy
 from worker.token_store import TokenStore
@@ -114,7 +114,7 @@ class PortalClient:
             return Deleted(AllOf(ids), unlisted_doubtful=not listing.complete, http_status=200)
         listed = frozenset(listing.ids)
         if not listed.issubset(ids):
-            return self._fault(Fault.FOREIGN_ID, answer, deleting=True)
+            return self._flaw(Flaw.FOREIGN_ID, answer, deleting=True)
         # A contact that is listed twice may be there in place of another one.
         complete = listing.complete and len(listed) == len(listing.ids)
         return Deleted(listed, unlisted_doubtful=not complete, http_status=200)
@@ -145,9 +145,9 @@ class PortalClient:
             return self._failed(answer, deleting=False)
         self._strange_answers = 0
         if not rights.visible.keys() <= set(asked):
-            return self._fault(Fault.FOREIGN_ID, answer, deleting=False)
+            return self._flaw(Flaw.FOREIGN_ID, answer, deleting=False)
         if not rights.complete:
-            return self._fault(Fault.INCOMPLETE, answer, deleting=False)
+            return self._flaw(Flaw.INCOMPLETE, answer, deleting=False)
         return LookedUp(rights.visible, asked, answer.status)
 
     def look_up_capacity(self, contact_ids: Sequence[int]) -> int:
@@ -271,7 +271,7 @@ class PortalClient:
         elif answer.status in range(200, 300):
             self._strange_answers += 1
             if self._strange_answers >= MAX_STRANGE_ANSWERS:
-                return self._fault(Fault.NEVER_THE_API, answer, deleting=deleting)
+                return self._flaw(Flaw.NEVER_THE_API, answer, deleting=deleting)
         return decide_status(
             answer.status,
             error.kind,
@@ -286,5 +286,5 @@ class PortalClient:
         )
 
     @staticmethod
-    def _fault(fault: Fault, answer: RawAnswer, *, deleting: bool) -> Failure:
-        return decide_fault(fault, status=answer.status, elapsed_s=answer.elapsed_s, deleting=deleting)
+    def _flaw(flaw: Flaw, answer: RawAnswer, *, deleting: bool) -> Failure:
+        return decide_flaw(flaw, status=answer.status, elapsed_s=answer.elapsed_s, deleting=deleting)

@@ -15,8 +15,8 @@ _KEPT = 16
 class Segments:
     """Reads segments and keeps the latest ones unpacked.
 
-    They are kept by the fingerprint of the list: a job's ID may come back with another list, when the job is forgotten
-    or when Redis was emptied, and then nothing of the former one may be sent.
+    They are kept by the fingerprint of the list: a job's ID can return with another list after the job is forgotten or
+    Redis is emptied, and then nothing of the old list may be sent.
 
     Args:
         redis: the connection.
@@ -27,7 +27,7 @@ class Segments:
         self._kept: OrderedDict[tuple[bytes, int], array[int]] = OrderedDict()
 
     async def ids(self, job_id: str, digest: bytes, segment: int) -> "array[int]":
-        """Give the contact IDs of a segment by position.
+        """Return the contact IDs of a segment by position.
 
         Args:
             job_id: the job.
@@ -35,13 +35,13 @@ class Segments:
             segment: number of the segment.
 
         Raises:
-            LookupError: the job has no such segment (any more), or its ID belongs to another list by now.
+            LookupError: the job has no such segment (any more), or its ID now belongs to another list.
         """
         key = digest, segment
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        # In one step: between two, Redis may be emptied and the ID come back with another list.
+        # In one step: between two, Redis could be emptied and the ID return with another list.
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("HGET", keys.job(job_id), "digest")
         pipe.execute_command("HGET", keys.segments(job_id), str(segment))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Hand a list of contact IDs to crm-sweep, follow the job to its end, and fetch what was not deleted.
+# Submit a list of contact IDs to crm-sweep, follow the job to its end, and fetch what was not deleted.
 # Needs nothing but a POSIX shell and curl 7.55 or newer. docs/examples/http.md explains it step by step.
 #
 #   delete_contacts.sh FILE PORTAL JOB_ID OUT.csv
@@ -26,7 +26,7 @@ umask 077
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
-# In a file, because everybody on this machine can read the arguments of a process.
+# In a file, because every user of a machine can read the arguments of its processes.
 : > "$tmp/auth"
 [ -z "${CRM_SWEEP_KEY:-}" ] || printf 'Authorization: Bearer %s\n' "$CRM_SWEEP_KEY" > "$tmp/auth"
 
@@ -38,7 +38,7 @@ text() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
 number() { sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p"; }
 
 # request CURL-ARGUMENTS: sets $status; the answer is in $tmp/body. Waits and tries again while the API is away or
-# busy. That is safe for every request here: each of them may arrive twice.
+# busy. That is safe for every request here: none does harm by arriving twice.
 request() {
     try=1
     while :; do
@@ -70,7 +70,7 @@ check() {
     esac
 }
 
-# Tell a person where the job in a file stands.
+# Show a person the progress of the job in a file.
 show() {
     why=$(text state_reason < "$1")
     say "$job_id: $(text state < "$1")${why:+ ($why)}, $(number pending < "$1") of $(number total < "$1") to do"
@@ -87,12 +87,12 @@ esac
 request --request POST --upload-file "$file" --header "Content-Type: $type" --header "Idempotency-Key: $job_id" \
     "$url/v1/jobs?portal=$portal"
 if [ "$status" = 409 ]; then
-    die 2 "$job_id is another list already; choose another JOB_ID: $(explain)"
+    die 2 "$job_id already belongs to another list; choose another JOB_ID: $(explain)"
 fi
 check
-[ "$status" != 200 ] || say "$job_id was handed in before; going on with it"
+[ "$status" != 200 ] || say "$job_id was submitted before; following it"
 
-# 2. Follow it to its end. A job that is paused, or waits for an approval, needs a person; it is waited for.
+# 2. Follow it to its end. A job that is paused, or waits for an approval, needs a person; the script waits.
 last=
 while :; do
     request "$url/v1/jobs/$job_id"
@@ -100,7 +100,7 @@ while :; do
     state=$(text state < "$tmp/body")
     case $state in completed | cancelled | failed) break ;; esac
     if [ "${FOLLOW:-0}" = 1 ]; then
-        # Events come as they happen. Whatever ends the stream early, the look at the job above goes on from there.
+        # Events come as they happen. Whatever ends the stream early, the loop looks at the job again.
         curl --silent --no-buffer --header "@$tmp/auth" --header "Last-Event-ID: $last" "$url/v1/jobs/$job_id/events" |
             while IFS= read -r line; do
                 case $line in

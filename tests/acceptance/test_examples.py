@@ -78,7 +78,7 @@ def test_the_script_submits_follows_and_fetches_what_is_left(home: Home, api: st
 
     again = script(home, api, "ids.txt", "main", "ticket-1", "again.csv", FOLLOW=follow)
     assert again.code == 0, again.stderr
-    assert "handed in before" in again.stderr
+    assert "submitted before" in again.stderr
     assert (home.directory / "again.csv").read_text() == (home.directory / "left.csv").read_text()
     assert not list(home.directory.glob("*.part"))
 
@@ -157,7 +157,7 @@ def test_the_arq_example_needs_nothing_of_this_project(home: Home, api: str, for
 
     again = run(home, *example, "main", "ticket-4711", "101", "102", "103")
     assert (again.code, again.stdout) == (0, "ticket-4711\n")
-    assert "handed in before" in again.stderr
+    assert "submitted before" in again.stderr
     wrong = run(home, *example, "nowhere", "ticket-4712", "101")
     assert (wrong.code, wrong.stdout) == (1, "ticket-4712\n")
     assert "nowhere" in wrong.stderr

@@ -7,11 +7,11 @@ import pytest
 from cli.main import _COMMANDS
 from jobs.words.reasons import NEEDS_A_PERSON, PORTAL_FAULTS, ReasonClass, StateReason, advice_on, remedy_without_job
 from jobs.words.states import State
-from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE
+from worker.failure_table import EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE
 from worker.login import REFUSALS
 from worker.portal_answers import Remedy
 
-DECISIONS = [rule.decision for rule in STATUS_TABLE] + [*FAULT_TABLE.values(), *EXCEPTION_TABLE.values()]
+DECISIONS = [rule.decision for rule in STATUS_TABLE] + [*FLAW_TABLE.values(), *EXCEPTION_TABLE.values()]
 
 
 @pytest.mark.parametrize("reason", list(StateReason))

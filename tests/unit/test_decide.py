@@ -20,8 +20,8 @@ from jobs.words.reasons import NEEDS_A_PERSON, StateReason
 from jobs.words.states import State
 from tests.support.strategies import scattered
 from worker.decide import Decider
-from worker.failure_table import STATUS_TABLE, Fault
-from worker.failures import decide_fault
+from worker.failure_table import STATUS_TABLE, Flaw
+from worker.failures import decide_flaw
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 from worker.portal_client import NOT_SENT
 from worker.push_back import PushBack, Relief
@@ -223,7 +223,7 @@ def test_only_what_no_configuration_can_fix_stops_all_workers() -> None:
     )
     assert (alone.stop, alone.everyone) == ("portal_protocol", False)
     assert (everyone.stop, everyone.everyone) == ("portal_protocol", True)
-    assert decide_fault(Fault.FOREIGN_ID).everyone
+    assert decide_flaw(Flaw.FOREIGN_ID).everyone
     assert not any(rule.decision.everyone for rule in STATUS_TABLE)
 
 

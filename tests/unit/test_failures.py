@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from worker.failure_table import (
     EXCEPTION_TABLE,
-    FAULT_TABLE,
+    FLAW_TABLE,
     HRESULT_DATABASE,
     HRESULT_INVALID_OPERATION,
     HRESULT_SECURITY,
     HRESULT_TIMEOUT,
     STATUS_TABLE,
     Body,
-    Fault,
+    Flaw,
 )
-from worker.failures import CAUGHT, decide_exception, decide_fault, decide_status, rule_for
+from worker.failures import CAUGHT, decide_exception, decide_flaw, decide_status, rule_for
 from worker.portal_answers import Remedy
 from worker.proxy_failures import tunnel_refused
 
@@ -157,7 +157,7 @@ def test_no_row_of_the_table_is_dead() -> None:
         for status, body, hresult, message in product(range(1000), Body, hresults, messages)
     }
     assert [rule for rule in STATUS_TABLE if id(rule) not in hit] == []
-    assert set(FAULT_TABLE) == set(Fault)
+    assert set(FLAW_TABLE) == set(Flaw)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_call_that_only_reads_never_deleted_anything() -> None:
         failure = decide_status(rule.statuses[0], Body.TEXT, now=NOW, elapsed_s=9, deleting=False)
         assert (failure.may_have_deleted, failure.settle_s) == (False, 0)
     assert not decide_exception(TimeoutError(), deleting=False).may_have_deleted
-    assert not decide_fault(Fault.FOREIGN_ID, deleting=False).may_have_deleted
+    assert not decide_flaw(Flaw.FOREIGN_ID, deleting=False).may_have_deleted
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.words.outcomes import Code, Outcome, failed_code
-from worker.failure_table import EXCEPTION_TABLE, FAULT_TABLE, STATUS_TABLE, Decision
+from worker.failure_table import EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE, Decision
 
 #: What a number means must never change: ledgers from years ago are read with it.
 STORED = {
@@ -25,7 +25,7 @@ STORED = {
 
 DECISIONS: list[Decision] = [
     *(rule.decision for rule in STATUS_TABLE),
-    *FAULT_TABLE.values(),
+    *FLAW_TABLE.values(),
     *EXCEPTION_TABLE.values(),
 ]
 
