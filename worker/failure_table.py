@@ -2,7 +2,7 @@
 
 The first matching row wins. `may_have_deleted` is False only if the portal certainly did nothing: an error does not
 mean "not deleted", because the portal goes on working after its database has committed. `worker.failures` applies these
-tables; `tools.failure_page` generates `docs/failures.md` from them.
+tables; `make docs` writes them into docs/failures.md.
 """
 
 import socket
