@@ -62,7 +62,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
             await ctx[FLEET].close()
 
     functions: list[Function] = [
-        # A lost wake-up does no harm: the lifeline wakes lanes again wherever there is work.
+        # arq counts every try, also one that a shutdown cut short; none of them may be the last.
         func(drive_lane, name=DRIVE_LANE, timeout=_LANE_TIMEOUT_S, keep_result=0, max_tries=1_000_000),
         func(delete_contacts, name=FUNCTION, timeout=_INTAKE_TIMEOUT_S, keep_result=KEEP_RESULT_S, max_tries=1_000_000),
     ]
