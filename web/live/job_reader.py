@@ -1,4 +1,4 @@
-"""Reads jobs forall who poll: requests that come in while a read is under way share the next one.
+"""Reads jobs for all who poll: requests that come in while a read is under way share the next one.
 
 Redis is asked once for all of them, so that a hundred services that poll cost little more than one. No caller gets an
 answer older than their own request: a read that had begun before is never shared.
@@ -17,7 +17,7 @@ _TOGETHER = 200
 
 
 class JobReader:
-    """One for all requests of a process.
+    """The one reader for all requests of a process.
 
     Args:
         redis: the connection.
@@ -53,14 +53,14 @@ class JobReader:
                 del self._wanted[job_id]
             try:
                 jobs = await read_jobs(self._redis, list(now))
-            except Exception as error:  # noqa: BLE001  # it is everybody's who waits, and told to each of them
+            except Exception as error:  # noqa: BLE001  # every waiting request gets the error
                 for future in now.values():
                     future.set_exception(error)
-                    future.exception()  # no one may be left to hear it
+                    future.exception()  # mark it as retrieved: every waiter may have gone
             else:
                 for future, job in zip(now.values(), jobs, strict=True):
                     future.set_result(job)
 
 
 READER = web.AppKey("reader", JobReader)
-"""Where the reader stands in the application."""
+"""The one reader of this process."""
