@@ -1,4 +1,4 @@
-"""Runs the HTTP API: listens, sees to limits, and ends without tearing anything apart."""
+"""Runs the HTTP API: listens, enforces limits, and stops gracefully."""
 
 import asyncio
 import contextlib

@@ -121,7 +121,7 @@ async def test_a_csv_sent_as_plain_text_and_a_bare_array_are_told_how_to_be_sent
     assert "send a CSV as text/csv, with a header line" in problem["detail"]
     problem = await api.json("POST", "/v1/jobs?portal=main", status=422, json=[5, 6])
     assert "a JSON document is an object such as" in problem["detail"]
-    assert "a list alone goes as text/plain, text/csv or application/x-ndjson" in problem["detail"]
+    assert "send a list alone as text/plain, text/csv or application/x-ndjson" in problem["detail"]
     assert await nothing_was_kept(redis)
 
 

@@ -161,7 +161,7 @@ async def test_a_list_that_can_be_read_in_two_ways_is_refused_unless_the_box_is_
         screen = await anna.upload(ambiguous)
         assert screen.status == 422
         assert "Lines 2 to 3 can be read in two ways" in screen.text
-        assert "say below that fields go over several lines" in screen.text
+        assert "tick the box below for fields that span several lines" in screen.text
         sent = await anna.upload(ambiguous, multiline="yes")
         assert "Delete 2 contacts from main?" in (await anna.look(sent.location)).text
 

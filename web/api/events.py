@@ -22,7 +22,7 @@ EVENT = {
             "type": "object",
             "properties": {
                 "event": {"const": "job"},
-                "id": {"type": "string", "description": "What to send as `Last-Event-ID` on coming back."},
+                "id": {"type": "string", "description": "What to send as `Last-Event-ID` when reconnecting."},
                 "data": {
                     "type": "string",
                     "contentMediaType": "application/json",
@@ -53,9 +53,9 @@ EVENT = {
 
 
 async def job_events(request: web.Request) -> web.StreamResponse:
-    """Send an event `job` at once and whenever the job changes, until it has ended.
+    """Send an event `job` immediately and whenever the job changes, until it has ended.
 
-    A client that comes back with the last version of a job that has ended gets 204, which tells it to stop.
+    A client that reconnects with the last version of a job that has ended gets 204, which tells it to stop.
 
     Raises:
         UnknownJob: there is no such job.

@@ -1,4 +1,4 @@
-"""Looking at jobs and steering them."""
+"""Handlers that show jobs and steer them."""
 
 from aiohttp import web
 
@@ -18,7 +18,7 @@ from web.http.context import REDIS, SETTINGS
 from web.http.problems import Kind, Refusal, Wrong
 from web.live.job_reader import READER
 
-#: What a person may ask of a job, as the addresses call it.
+#: What a user can ask of a job, as spelled in addresses.
 VERBS: dict[str, Event] = {
     "pause": Event.PAUSE,
     "resume": Event.RESUME,
@@ -67,7 +67,7 @@ async def get_jobs(request: web.Request) -> web.Response:
     try:
         page = await _visible_page(request, query)
     except ValueError:
-        wrong = Wrong(where="query.cursor", why="expected next_cursor of the page before")
+        wrong = Wrong(where="query.cursor", why="expected next_cursor of the previous page")
         raise Refusal(Kind.UNKNOWN_PARAMETER, f"{wrong.where}: {wrong.why}.", more={"errors": (wrong,)}) from None
     return as_json(page)
 

@@ -1,4 +1,4 @@
-"""Members of JSON documents that are there twice: of two lists of contact IDs, none may be dropped in silence."""
+"""Members of JSON documents that are there twice: of two lists of contact IDs, neither may be dropped silently."""
 
 import json
 from typing import Any
@@ -10,11 +10,11 @@ _LONGEST_REST = 64 << 10
 
 
 class RepeatedMember(Exception):
-    """The same member stands in a document more than once."""
+    """The same member is in a document more than once."""
 
 
 def check_members(body: bytes | bytearray, document: object) -> None:
-    """Make sure that each member of a document is there once; a decoder takes the last one and says nothing.
+    """Check that no member of a document is repeated; a decoder would silently take the last one.
 
     Args:
         body: the text.
@@ -30,7 +30,7 @@ def check_members(body: bytes | bytearray, document: object) -> None:
             return  # it will be refused for that
         body = _without(body, array)
         if len(body) > _LONGEST_REST:
-            raise RepeatedMember("There is too much beside contact_ids, or contact_ids is there more than once")
+            raise RepeatedMember("There is too much besides contact_ids, or contact_ids is there more than once")
     try:
         json.loads(body, object_pairs_hook=_once, strict=False)
     except (ValueError, RecursionError):  # in a list that is not the last one: nothing else is left to be wrong

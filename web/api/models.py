@@ -1,4 +1,4 @@
-"""What callers may send: each struct refuses what does not fit, and describes itself in the OpenAPI document."""
+"""What callers may send: each struct rejects what does not fit, and describes itself in the OpenAPI document."""
 
 from typing import Annotated
 
@@ -36,7 +36,7 @@ SkipInvalid = Annotated[bool, Meta(description="Drop what is not a contact ID, i
 Multiline = Annotated[
     bool,
     Meta(
-        description="Fields of a CSV go over several lines. Needed only where one of these lines could be a row of its "
+        description="Fields of a CSV span several lines. Needed only where one of these lines could be a row of its "
         "own; such a list is refused otherwise."
     ),
 ]
@@ -46,7 +46,7 @@ ContactIds = Annotated[
     msgspec.Raw,
     Meta(
         description="The contact IDs to delete, in any order. Objects that hold the ID under `id`, `contact_id` or "
-        "`contactid` are read as well.",
+        "`contactid` are accepted as well.",
         extra_json_schema={
             "type": "array",
             "items": {"type": "integer", "minimum": MIN_CONTACT_ID, "maximum": MAX_CONTACT_ID},
@@ -57,7 +57,7 @@ ContactIds = Annotated[
 
 
 class JobParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What there is to say about a job beside its list, behind the question mark."""
+    """Query parameters: everything about a job except its list."""
 
     portal: PortalName | UnsetType = UNSET
     label: Label | UnsetType = UNSET
@@ -69,7 +69,7 @@ class JobParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class JobDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job to submit. What is null is as if it were not there."""
+    """A job to submit. A member that is null counts as absent."""
 
     portal: PortalName
     contact_ids: ContactIds
@@ -84,11 +84,11 @@ class JobDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class JobChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be changed about a job."""
 
-    priority: Annotated[Priority, Meta(description="How often its turn comes among the other jobs of the portal.")]
+    priority: Annotated[Priority, Meta(description="How often the job gets a turn among the other jobs of the portal.")]
 
 
 class PortalChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """New limits of a portal, one or both; null goes back to the configured value."""
+    """New limits of a portal, one or both; null restores the configured value."""
 
     requests_per_second: (
         Annotated[float, Meta(ge=REQUESTS_PER_SECOND[0], le=REQUESTS_PER_SECOND[1])] | UnsetType | None
@@ -97,7 +97,7 @@ class PortalChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_concurrency: (
         Annotated[float, Meta(ge=MAX_CONCURRENCY[0], le=MAX_CONCURRENCY[1], multiple_of=1)] | UnsetType | None
     ) = UNSET
-    """Calls in flight at most; a whole number, which JSON may also write as 5.0."""
+    """Most calls in flight; a whole number, which JSON can also write as 5.0."""
 
 
 class JobsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,9 +107,9 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     portal: Annotated[str, Meta(min_length=1, max_length=32, description="Only jobs of this portal.")] | UnsetType = (
         UNSET
     )
-    limit: Annotated[int, Meta(ge=1, le=1000, description="At most so many.")] = 50
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Most jobs to return.")] = 50
     cursor: (
-        Annotated[str, Meta(pattern=r"^[0-9]{1,15}-[^:]{1,128}$", description="`next_cursor` of the page before.")]
+        Annotated[str, Meta(pattern=r"^[0-9]{1,15}-[^:]{1,128}$", description="`next_cursor` of the previous page.")]
         | UnsetType
     ) = UNSET
 

@@ -17,7 +17,7 @@ from web.http.problems import CONTENT_TYPE, RETRY_AFTER_S, TYPE_PREFIX, Kind, Pr
 DOCUMENT = web.AppKey("document", bytes)
 """The document, written once."""
 
-#: In Python it is None, in JSON it is null.
+#: None in Python is null in JSON.
 _NONE = re.compile(r"\bNone(?= (?:as|before|if|when|where|while)\b)")
 
 _REF = "#/components/schemas/{name}"
@@ -31,11 +31,11 @@ _PATH_PARAMETERS = {
 #: Headers that take less than any text.
 _HEADERS = {"Idempotency-Key": {"type": "string", "pattern": '^"?[A-Za-z0-9][A-Za-z0-9._-]{0,63}"?$'}}
 
-_DESCRIPTION = """Deletes CRM contacts in bulk, with a ledger that tells what became of each contact ID.
+_DESCRIPTION = """Deletes CRM contacts in bulk, with a ledger that records what became of each contact ID.
 
-Errors are problem details (RFC 9457); their `type` is stable. Times are UTC. What is unknown is refused, not ignored:
-parameters, members of documents, methods. Every answer may also be a 400, 408, 413, 417 or 431 where the request breaks
-HTTP itself or a limit of the server."""
+Errors are problem details (RFC 9457); their `type` is stable. Times are UTC. Unknown parameters, members of documents
+and methods are refused, not ignored. Any request that breaks HTTP itself or a limit of the server is answered with 400,
+408, 413, 417 or 431."""
 
 
 async def openapi(request: web.Request) -> web.Response:
@@ -136,7 +136,7 @@ def _structs(types: Iterable[Any]) -> Iterable[type]:
 
 
 def _field_docstrings(kind: type) -> dict[str, str]:
-    """Return what stands under the fields of a struct; Python itself forgets it."""
+    """Return the docstrings under the fields of a struct, which Python does not keep."""
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     found: dict[str, str] = {}
     name = ""
@@ -217,7 +217,7 @@ def _problems(operation: Operation, *, keys: bool) -> Iterable[tuple[str, dict[s
         if status == 401:
             made["headers"] = {"WWW-Authenticate": {"description": "The scheme.", "schema": {"type": "string"}}}
         if status == 503:
-            about = f"Seconds to wait, usually {RETRY_AFTER_S}; not there where a person has to act first."
+            about = f"Seconds to wait, usually {RETRY_AFTER_S}; absent where a person has to act first."
             made["headers"] = {"Retry-After": {"description": about, "schema": {"type": "string"}}}
         yield str(status), made
 

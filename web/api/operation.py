@@ -48,10 +48,10 @@ class Operation:
         path: with `{job_id}` or `{name}` as parameters.
         name: the operationId.
         summary: a few words.
-        description: whatever else a caller has to know.
+        description: whatever else a caller needs to know.
         scope: what a key must have; None for what anyone may ask.
         handler: carries it out.
-        query: the parameters behind the question mark, a struct that `web.api.reading.query_of` reads.
+        query: the query parameters, a struct that `web.api.reading.query_of` reads.
         headers: name and description of the request headers that matter.
         bodies: per media type what the body is: a type that msgspec knows, or a JSON Schema. Unless the operation
             streams, it is one JSON document, which `web.api.reading.json_of` decodes.
@@ -87,14 +87,14 @@ def add_routes(app: web.Application, operations: tuple[Operation, ...]) -> None:
 
 
 def _guarded(operation: Operation) -> Handler:
-    """Put in front of a handler what is the same for all of them."""
+    """Wrap a handler in the checks that all of them share."""
     scope, handler, takes_query = operation.scope, operation.handler, operation.query is not None
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         if scope is not None:
             require(request, scope)
         if not takes_query and request.rel_url.raw_query_string:
-            raise Refusal(Kind.UNKNOWN_PARAMETER, "This operation has no parameters behind a question mark.")
+            raise Refusal(Kind.UNKNOWN_PARAMETER, "This operation has no query parameters.")
         if operation.streams:
             return await handler(request)
         limits = request.app[LIMITS]

@@ -1,7 +1,7 @@
-"""The table of operations: routing and the OpenAPI document are both made from it, so neither can lie about the other.
+"""The table of operations: routing and the OpenAPI document are both made from it, so the two cannot disagree.
 
 To add one: write its handler (see `web.api.operation`) in a file of its own, and give it a row here. The page and its
-files are no operations: their table is `web.page.routes`.
+files are not operations: their table is `web.page.routes`.
 """
 
 from typing import Annotated
@@ -42,9 +42,9 @@ _JOB_LINKS = {
     "getPortal": {"name": "$response.body#/portal"},
 }
 
-_JOB = Success(description="The job as it stands now.", content={JSON: Job}, links=_JOB_LINKS)
+_JOB = Success(description="The job as it is now.", content={JSON: Job}, links=_JOB_LINKS)
 _PORTAL = Success(
-    description="The portal as it stands now.",
+    description="The portal as it is now.",
     content={JSON: PortalView},
     links={"changePortal": {"name": "$response.body#/name"}, "createJob": {"portal": "$response.body#/name"}},
 )
@@ -97,13 +97,13 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="submit",
         summary="Submit a list of contact IDs",
         description=(
-            "As a JSON document, or the list alone with the parameters in the address: one ID a line, a CSV with a "
-            "header, or NDJSON of integers or objects; of any size up to `api.max_body_mb`, streamed. Plain or gzip. "
+            "As a JSON document, or as the list alone with the parameters in the query: one ID per line, a CSV with a "
+            "header, or NDJSON of integers or objects; streamed, of any size up to `api.max_body_mb`. Plain or gzip. "
             "A list is accepted as a whole or not at all; duplicates are left out and counted. In the answer, `intake` "
             "says how the list was read. CSV is read strictly: every row is as wide as its header. `id`, or the header "
-            "Idempotency-Key, makes it safe to send twice. A JSON document holds everything: a parameter of the "
-            "address may only repeat what it says. A list alone needs `portal` in the address. "
-            "Lists above `approval_above` of the portal wait for approval."
+            "Idempotency-Key, makes it safe to send twice. A JSON document holds everything: a query "
+            "parameter may only repeat what it says. A list alone needs `portal` in the query. "
+            "Lists larger than the portal's `approval_above` wait for approval."
         ),
         handler=create_job,
         query=JobParameters,
@@ -144,7 +144,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="listJobs",
         scope="read",
         summary="List jobs",
-        description="Newest first. A key that is restricted to portals sees the jobs of these.",
+        description="Newest first. A key that is restricted to certain portals sees only their jobs.",
         handler=get_jobs,
         query=JobsQuery,
         answers={200: Success(description="A page of jobs.", content={JSON: JobList})},
@@ -156,7 +156,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="getJob",
         scope="read",
         summary="Look at a job",
-        description="Cheap, whatever the size of the job: made for polling.",
+        description="Cheap whatever the size of the job, so it is suitable for polling.",
         handler=get_job,
         answers={200: _JOB},
     ),
@@ -178,23 +178,23 @@ OPERATIONS: tuple[Operation, ...] = (
     _verb(
         "resume",
         "resumeJob",
-        "Let a job go on",
-        "One that is paused, or that waits for the portal: after a fault, or for the end of a rest. The rest is ended: "
-        "one careful call goes alone before the others follow, and the last of `actions` says what the portal had "
-        "asked for. 409 where the job neither is paused nor waits for that.",
+        "Resume a job",
+        "For a job that is paused, or that waits for the portal: after a fault, or for the end of a rest. The rest is "
+        "ended: one careful call goes alone before the others follow, and the last of `actions` says what the portal "
+        "had asked for. 409 if the job is neither paused nor waiting for the portal.",
     ),
     _verb(
         "cancel",
         "cancelJob",
         "Stop a job for good",
-        "Contacts that were never sent become `skipped`; what was sent is accounted for, then it is `cancelled`.",
+        "Contacts that were never sent become `skipped`; sent ones are accounted for, then it is `cancelled`.",
     ),
-    _verb("approve", "approveJob", "Agree to a large job", "For jobs larger than `approval_above` of their portal."),
+    _verb("approve", "approveJob", "Approve a large job", "For jobs larger than the `approval_above` of their portal."),
     _verb(
         "retry-failed",
         "retryFailed",
         "Try the failed contacts of a completed job again",
-        "Within the same job and ledger; everything else that is decided stays as it is. Without any, nothing changes.",
+        "Within the same job and ledger; every other outcome stays as it is. If none has failed, nothing changes.",
     ),
     Operation(
         method="GET",
@@ -202,7 +202,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="explainJob",
         scope="read",
         summary="Why is it slow?",
-        description="What holds the job back now, what the portal answered last, and when it may end.",
+        description="What holds the job back now, what the portal answered last, and when the job may end.",
         handler=get_why,
         answers={200: Success(description="The explanation.", content={JSON: Why})},
     ),
@@ -213,15 +213,15 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="read",
         summary="Read the ledger of a job",
         description=(
-            "One line per contact ID, in ascending order, streamed; at any time, also while the job runs. 409 for a "
+            "One line per contact ID, in ascending order, streamed; at any time, even while the job runs. 409 for a "
             "job submitted with plain arq that no worker has taken yet: its ledger begins then. Compressed where "
             "`Accept-Encoding` asks for gzip. A ledger that cannot be sent to its end, because the job was forgotten "
-            "in between or Redis went away, breaks off with a reset of the connection: an answer that ends in an "
-            "orderly way is complete."
+            "meanwhile or Redis went away, breaks off with a connection reset: an answer that ends normally "
+            "is complete."
         ),
         handler=job_results,
         query=ResultsQuery,
-        headers={"Accept-Encoding": "gzip, to get less to transfer."},
+        headers={"Accept-Encoding": "gzip, to transfer less."},
         answers={
             200: Success(
                 description="The ledger. CSV has the same columns, in the same order, with a header.",
@@ -242,20 +242,20 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="read",
         summary="Follow a job",
         description=(
-            "Server-sent events: one event `job` at once and one per change, at most two a second, with the job as "
-            "data; whoever reads slowly only gets the newest state. Comments keep a silent connection alive. After "
-            "the event of a job that has ended the stream ends. A client that comes back with the `id` of the last "
-            "event it had is not sent that again. A job that is forgotten in the meantime ends with an event `gone`."
+            "Server-sent events: one event `job` immediately and one per change, at most two per second, with the "
+            "job as data; a slow reader gets only the newest state. Comments keep a silent connection alive. The "
+            "stream ends after the event of a job that has ended. A client that reconnects with the `id` of the last "
+            "event it received is not sent that event again. If the job is forgotten, the stream ends with `gone`."
         ),
         handler=job_events,
-        headers={"Last-Event-ID": "The id of the last event that came, on coming back."},
+        headers={"Last-Event-ID": "When reconnecting, the id of the last event received."},
         answers={
             200: Success(
                 description="The events, as they happen.",
                 content={"text/event-stream": EVENT},
             ),
             204: Success(
-                description="The job has ended, and `Last-Event-ID` shows that this is known: do not come back."
+                description="The job has ended, and `Last-Event-ID` shows that the client knows: do not reconnect."
             ),
         },
         problems=(Kind.TOO_BUSY,),
@@ -293,8 +293,8 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/v1/portals/{name}",
         name="changePortal",
         scope="control",
-        summary="Change how hard a portal is driven",
-        description="Live, for every worker, from its next call on; null goes back to the configured value.",
+        summary="Change the limits of a portal",
+        description="Takes effect for every worker from its next call on; null restores the configured value.",
         handler=change_portal,
         bodies={JSON: Annotated[PortalChange, Meta(extra_json_schema={"minProperties": 1})]},
         answers={200: _PORTAL},
@@ -321,11 +321,11 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         path="/readyz",
         name="getReadiness",
-        summary="Can it take in jobs?",
+        summary="Can it accept jobs?",
         handler=readyz,
         answers={
-            200: Success(description="It can; warnings may tell what to look after.", content={JSON: Readiness}),
-            503: Success(description="It cannot; the findings tell why.", content={JSON: Readiness}),
+            200: Success(description="It can; warnings tell what needs attention.", content={JSON: Readiness}),
+            503: Success(description="It cannot; the findings explain why.", content={JSON: Readiness}),
         },
         asks_redis=False,
     ),

@@ -1,4 +1,4 @@
-"""Looking at portals, and changing how hard they are driven."""
+"""Handlers that show portals and change their limits."""
 
 from typing import TypeVar
 
@@ -37,12 +37,12 @@ async def get_portal(request: web.Request) -> web.Response:
 
 
 async def change_portal(request: web.Request) -> web.Response:
-    """Change the limits of a portal, live, for every worker."""
+    """Change the limits of a portal for every worker, while they run."""
     redis = request.app[REDIS]
     portal = visible_portal(request, request.match_info["name"])
     change = json_of(request, PortalChange)
     if change.requests_per_second is UNSET and change.max_concurrency is UNSET:
-        raise Refusal(Kind.INVALID, "Say requests_per_second, max_concurrency, or both.")
+        raise Refusal(Kind.INVALID, "Give requests_per_second, max_concurrency, or both.")
     await set_limits(
         redis,
         portal,
@@ -54,7 +54,7 @@ async def change_portal(request: web.Request) -> web.Response:
 
 
 def _limit(value: float | UnsetType | None, kind: type[T]) -> T | str | None:
-    """Say in the words of `set_limits` what null and a missing member mean."""
+    """Translate null and a missing member for `set_limits`."""
     if isinstance(value, UnsetType):
         return None
     return CONFIGURED if value is None else kind(value)

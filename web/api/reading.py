@@ -1,4 +1,4 @@
-"""From what a request holds to values that are right: parameters, small JSON bodies, and what is wrong with them."""
+"""Turns what a request holds into valid values: parameters and small JSON bodies, and what is wrong with them."""
 
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ _DOCUMENT = web.RequestKey("document", bytes)
 
 
 def query_of(request: web.Request, kind: type[T]) -> T:
-    """Read the parameters behind the question mark.
+    """Read the query parameters.
 
     Args:
         request: the request.
@@ -29,7 +29,7 @@ def query_of(request: web.Request, kind: type[T]) -> T:
     given: dict[str, str] = {}
     for name, value in request.query.items():
         if name in given:
-            raise _bad_parameter(f"query.{name[:80]}", "it stands there more than once")
+            raise _bad_parameter(f"query.{name[:80]}", "it is given more than once")
         given[name] = value
     try:
         return msgspec.convert(given, kind, strict=False)
@@ -39,10 +39,10 @@ def query_of(request: web.Request, kind: type[T]) -> T:
 
 
 async def fetch_document(request: web.Request) -> None:
-    """Read the body of a request that is a small JSON document; `json_of` has it then.
+    """Read the body of a request that is a small JSON document, for `json_of` to decode.
 
     Raises:
-        Refusal: it is none, is too large, too slow or incomplete.
+        Refusal: it is not JSON, is too large, too slow or incomplete.
     """
     if request.content_type != "application/json":
         raise Refusal(Kind.WRONG_MEDIA_TYPE, "Send a JSON document, with Content-Type: application/json.")
@@ -55,7 +55,7 @@ def json_of(request: web.Request, kind: type[T]) -> T:
     """Decode the JSON document of a request.
 
     Raises:
-        Refusal: it is no JSON, or says something impossible.
+        Refusal: it is not JSON, or asks for something impossible.
     """
     return decode(request[_DOCUMENT], kind)
 
@@ -64,7 +64,7 @@ def decode(body: bytes | bytearray, kind: type[T]) -> T:
     """Decode a JSON document.
 
     Raises:
-        Refusal: it is no JSON, or says something impossible.
+        Refusal: it is not JSON, or asks for something impossible.
     """
     try:
         document = msgspec.json.decode(body, type=kind)

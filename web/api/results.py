@@ -33,7 +33,7 @@ _log = get_logger()
 
 
 class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which lines of a ledger, and how they are written."""
+    """Which lines of a ledger to send, and how to write them."""
 
     outcome: Outcome | None = None
     """Only the lines with this outcome."""
@@ -50,7 +50,7 @@ class LedgerLine(msgspec.Struct, frozen=True):
     http_status: int | None
     """Of the last PUT that held it."""
     attempts: int
-    """PUTs that held it, those not counted that were turned away."""
+    """PUTs that held it, not counting those that were turned away."""
     at: str | None
     """When the outcome was recorded; null while it is pending."""
 
@@ -64,7 +64,7 @@ class Downloads:
     """
 
     def __init__(self, at_once: int, makers: int = 2) -> None:
-        self.places = Places(at_once, "Too many ledgers are being sent; come back later.")
+        self.places = Places(at_once, "Too many ledgers are being sent; try again later.")
         self.turn = asyncio.Semaphore(makers)
 
 
@@ -91,9 +91,9 @@ async def job_results(request: web.Request) -> web.StreamResponse:
 async def stream_results(
     request: web.Request, job_id: str, form: Format, outcome: Outcome | None = None
 ) -> web.StreamResponse:
-    """Send the ledger of a job that the caller may see, as a file. It may be asked for at any time.
+    """Send the ledger of a job that the caller may see, as a file. It can be requested at any time.
 
-    A ledger that cannot be sent to its end, because the job was forgotten in between or Redis went away, breaks off
+    A ledger that cannot be sent to its end, because the job was forgotten meanwhile or Redis went away, breaks off
     with a reset of the connection: no client can take it for a complete one.
 
     Args:

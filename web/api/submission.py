@@ -27,7 +27,7 @@ from web.http.callers import Caller, caller, visible_portal
 from web.http.context import LIMITS, REDIS, SETTINGS
 from web.http.problems import Kind, Refusal, Wrong, refuse_list
 
-#: How a list looks under each media type.
+#: The form of a list by media type.
 STREAMED: dict[str, FormName] = {"text/plain": "lines", "text/csv": "csv", "application/x-ndjson": "ndjson"}
 
 _DOCUMENT = "application/json"
@@ -40,7 +40,7 @@ class Intakes:
     """Bounds how many lists are read at the same time.
 
     Args:
-        at_once: so many.
+        at_once: most lists read at the same time.
         wait_s: how long another one waits for its turn.
     """
 
@@ -60,7 +60,7 @@ class Intakes:
                 await self._places.acquire()
         except TimeoutError:
             raise Refusal(
-                Kind.TOO_BUSY, "Too many lists are being read; send this one again later.", headers={"Retry-After": "5"}
+                Kind.TOO_BUSY, "Too many lists are being read; try again later.", headers={"Retry-After": "5"}
             ) from None
         try:
             yield
@@ -122,7 +122,7 @@ async def _read_document(request: web.Request, parameters: JobParameters) -> _As
     await read_plain(request, request.app[LIMITS].document_bytes, body.extend)
     if body[:64].lstrip().startswith(b"["):
         where, why = "body", 'a JSON document is an object such as {"portal": "main", "contact_ids": [1, 2]}'
-        streamed = f"a list alone goes as {', '.join(list(STREAMED)[:-1])} or {list(STREAMED)[-1]}"
+        streamed = f"send a list alone as {', '.join(list(STREAMED)[:-1])} or {list(STREAMED)[-1]}"
         raise Refusal(Kind.INVALID, f"{where}: {why}; {streamed}.", more={"errors": (Wrong(where=where, why=why),)})
     document = await asyncio.to_thread(decode, body, JobDocument)
     portal = visible_portal(request, document.portal)
@@ -131,8 +131,8 @@ async def _read_document(request: web.Request, parameters: JobParameters) -> _As
         if asked is not UNSET and asked != said:
             raise Refusal(
                 Kind.UNKNOWN_PARAMETER,
-                f"{name}: with a JSON document, everything belongs in the document; the address says something else.",
-                more={"errors": (Wrong(where=f"query.{name}", why="the document does not say the same"),)},
+                f"{name}: with a JSON document, everything belongs in the document, but the query says something else.",
+                more={"errors": (Wrong(where=f"query.{name}", why="the document says something else"),)},
             )
     job_id = _job_id(request, document)
     intake = await asyncio.to_thread(_read_array, document)
@@ -202,7 +202,7 @@ def _job_id(request: web.Request, parameters: JobParameters | JobDocument) -> st
             Kind.INVALID, f"Idempotency-Key becomes the job's ID: {error}.", more={"errors": (wrong,)}
         ) from None
     if chosen is not None and chosen != key:
-        raise Refusal(Kind.UNKNOWN_PARAMETER, "id and Idempotency-Key say different things; one of them is enough.")
+        raise Refusal(Kind.UNKNOWN_PARAMETER, "id and Idempotency-Key differ; one of them is enough.")
     return key
 
 

@@ -1,4 +1,4 @@
-"""Says what is wrong with a parameter or a member of a document, in the words of the interface and not of a library."""
+"""Describes what is wrong with a parameter or a member of a document, in the API's own words, not a library's."""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""Where the server may listen, and which names are this machine alone."""
+"""Where the server may listen, and which names mean this machine only."""
 
 from ipaddress import ip_address
 
@@ -11,14 +11,14 @@ class BadAddress(CrmSweepError):
 
 
 def check_host(settings: Settings, host: str) -> None:
-    """Make sure that an API without keys is reached from this machine only.
+    """Check that an API without keys can be reached from this machine only.
 
     Raises:
         BadAddress: it would be reached from elsewhere.
     """
     if not settings.api.keys and not is_loopback(host):
         raise BadAddress(
-            f"api.host {host!r} can be reached from other machines, and there are no api.keys: whoever reaches it "
+            f"api.host {host!r} can be reached from other machines, and there are no api.keys: anyone who reaches it "
             "could delete contacts; configure keys, or listen on 127.0.0.1"
         )
 

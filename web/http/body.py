@@ -13,7 +13,7 @@ from web.http.problems import Kind, Refusal
 
 T = TypeVar("T")
 
-#: Handed on at a time: little enough to stay in memory, enough to be worth a thread.
+#: Passed on at a time: small enough to stay in memory, large enough to be worth a thread.
 _BLOCK_BYTES = 512 << 10
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -21,11 +21,11 @@ _ENCODINGS = {"": False, "identity": False, "gzip": True, "x-gzip": True}
 
 
 class TooSlow(Exception):
-    """The body does not come, or not fast enough; the message says which."""
+    """The body does not arrive, or not fast enough; the message says which."""
 
 
 class Patience:
-    """Bounds the wait for a body, from now on: it may neither go silent, nor trickle and hold its place for hours.
+    """Bounds the wait for a body, from now on: it can neither go silent nor trickle in and hold its place for hours.
 
     Args:
         limits: of the server.
@@ -53,8 +53,8 @@ class Patience:
                 return await more
         except TimeoutError:
             if silent_s <= trickles_s:
-                raise TooSlow(f"Nothing of the body has come for {self._silence_s:g} s.") from None
-            raise TooSlow(f"The body comes more slowly than {self._bytes_per_s:,} bytes a second.") from None
+                raise TooSlow(f"No part of the body has arrived for {self._silence_s:g} s.") from None
+            raise TooSlow(f"The body arrives more slowly than {self._bytes_per_s:,} bytes a second.") from None
 
 
 async def read_body(request: web.Request, limit: int, take: Callable[[bytes], object]) -> None:
@@ -74,12 +74,12 @@ async def read_body(request: web.Request, limit: int, take: Callable[[bytes], ob
         if len(start) < len(begins_with):
             start += block[: len(begins_with)]
             if not begins_with.startswith(start[: len(begins_with)]):
-                raise Refusal(Kind.BAD_BODY, "Content-Encoding says gzip, and the body is something else.")
+                raise Refusal(Kind.BAD_BODY, "Content-Encoding says gzip, but the body is something else.")
         await asyncio.to_thread(take, block)
 
 
 async def read_plain(request: web.Request, limit: int, take: Callable[[bytes], object]) -> None:
-    """Read a body to its end as plain text. Gzip is recognised by its header field or by itself.
+    """Read a body to its end as plain text. Gzip is recognised by its header field or by its first bytes.
 
     Args:
         request: the request.
@@ -123,7 +123,7 @@ async def _blocks(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         except TooSlow as error:
             raise Refusal(Kind.SLOW_BODY, f"{error}") from None
         except (web.RequestPayloadError, ClientError, OSError):
-            raise Refusal(Kind.BAD_BODY, "The body ends before its end; nothing was accepted.") from None
+            raise Refusal(Kind.BAD_BODY, "The body ended early; nothing was accepted.") from None
         if not chunk:
             break
         length += len(chunk)
@@ -143,7 +143,7 @@ def _is_packed(request: web.Request) -> bool:
         return _ENCODINGS[encoding]
     except KeyError:
         raise Refusal(
-            Kind.WRONG_MEDIA_TYPE, "The only Content-Encoding read here is gzip.", headers={"Accept-Encoding": "gzip"}
+            Kind.WRONG_MEDIA_TYPE, "The only supported Content-Encoding is gzip.", headers={"Accept-Encoding": "gzip"}
         ) from None
 
 

@@ -48,9 +48,9 @@ _CHALLENGE = 'Bearer realm="crm-sweep"'
 
 
 def find_key(settings: Settings, key_text: str) -> Caller | None:
-    """Return the caller to whom a key belongs, None if it is nobody's.
+    """Return the caller to whom a key belongs, None if it belongs to no caller.
 
-    Takes the same time for every key that is not right, and looks at all of them.
+    Takes the same time for every wrong key, because all configured keys are compared.
     """
     digest = hashlib.sha256(key_text.encode("utf-8", "surrogateescape")).hexdigest()
     found: ApiKey | None = None
@@ -70,7 +70,7 @@ def caller(request: web.Request) -> Caller:
     """Return the caller of a request: the one assumed, else the one whose key the request holds.
 
     Raises:
-        Refusal: a key is needed, and there is none or not a right one.
+        Refusal: a key is needed, and it is missing or wrong.
     """
     known = request.get(_CALLER)
     if known is None:
@@ -79,7 +79,7 @@ def caller(request: web.Request) -> Caller:
 
 
 def assume(request: web.Request, known: Caller) -> None:
-    """Say who the caller is, where that was found out by other means than the header."""
+    """Set the caller, where it was identified by other means than the header."""
     request[_CALLER] = known
 
 
@@ -87,7 +87,7 @@ def require(request: web.Request, scope: Scope) -> Caller:
     """Return the caller if it may do this.
 
     Raises:
-        Refusal: it may not, or is nobody.
+        Refusal: it may not, or is unknown.
     """
     known = caller(request)
     if scope not in known.scopes:

@@ -15,7 +15,7 @@ REDIS = web.AppKey("redis", ArqRedis)
 """The connection to Redis, shared by all requests."""
 
 LIMITS = web.AppKey("limits", Limits)
-"""Sizes, waiting times, and how much goes on at once."""
+"""Sizes, waiting times, and how much can happen at the same time."""
 
 ENDING = web.AppKey("ending", asyncio.Event)
-"""Set when the server was told to stop: streams that go on forever end now."""
+"""Set when the server is told to stop: endless streams end now."""

@@ -1,4 +1,4 @@
-"""What one caller can cost the server: sizes, waiting times, and how much goes on at once."""
+"""What one caller can cost the server: sizes, waiting times, and how much can happen at the same time."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ class Limits:
     """Bounds of the server. The defaults are those in force; tests pass smaller ones."""
 
     connection_idle_s: float = 15.0
-    """A connection is closed when it has been idle, or its request headers have been incomplete, for so long."""
+    """A connection is closed when it has been idle, or its request headers have been incomplete, for this long."""
     body_silence_s: float = 30.0
-    """A body of which nothing has come for so long is given up."""
+    """A body that has been silent for this long is given up."""
     body_bytes_per_s: int = 256
-    """A body that comes more slowly than this, beyond the first `body_silence_s`, is given up: it would hold its place
-    for hours. Thirty contact IDs a second are fast enough."""
+    """A body that arrives more slowly than this, beyond the first `body_silence_s`, is given up: it would hold its
+    place for hours. Thirty contact IDs a second are fast enough."""
     lingering_s: float = 5.0
-    """What comes after an answer that did not need the whole body is taken for so long, so that the answer is read."""
+    """How long the rest of a body is read after an answer that did not need it, so that the client reads the answer."""
     header_bytes: int = 8190
     """Longest request line, and longest header."""
     header_count: int = 64
@@ -33,16 +33,16 @@ class Limits:
     redis_s: float = 10.0
     """How long a request that reads or changes a job waits for Redis."""
     ending_s: float = 10.0
-    """How long requests may go on once the server was told to stop."""
+    """How long requests may continue once the server has been told to stop."""
     event_streams: int = 1000
     """Streams of events that are open at the same time."""
     events_every_s: float = 0.5
     """Time between two looks for changes, for all streams together."""
     events_patience_s: float = 2.0
-    """A look that takes longer is one that waits for Redis to come back: the readers are told."""
+    """A look that takes longer is waiting for Redis to come back: the readers are told."""
     events_silence_s: float = 15.0
-    """A stream without events says so often that it is alive."""
+    """How often a stream without events shows that it is alive."""
     downloads: int = 32
     """Ledgers that are sent at the same time, each of which holds a few megabytes."""
     reader_silence_s: float = 30.0
-    """Whoever takes so long for 64 KiB of a stream or a ledger is cut off."""
+    """A reader that takes this long for 64 KiB of a stream or a ledger is cut off."""

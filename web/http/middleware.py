@@ -1,4 +1,4 @@
-"""What holds for every request and every answer, whoever handles it: the page and its files included."""
+"""What applies to every request and every answer, including the page and its files."""
 
 from time import perf_counter
 from typing import Any
@@ -29,7 +29,7 @@ SERVER = "crm-sweep"
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Put the headers of every answer on."""
+    """Add the headers that every answer has."""
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = SERVER
@@ -37,7 +37,7 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
 
 @web.middleware
 async def log_request(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Write one line per request: what may have changed something at level info, what only looked at debug."""
+    """Write one line per request: at level info if it may have changed something, else at debug."""
     started = perf_counter()
     response: web.StreamResponse | None = None
     try:
@@ -59,7 +59,7 @@ async def log_request(request: web.Request, handler: Any) -> web.StreamResponse:
 
 @web.middleware
 async def only_local(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Without keys, let nobody in but programs on this machine, and the page in a browser.
+    """Without keys, admit only programs on this machine, and the page in a browser.
 
     A browser on this machine reaches loopback as well, on behalf of any site that is open in it: by a name that
     resolves to 127.0.0.1, or by a form or script that sends to it.
@@ -69,10 +69,10 @@ async def only_local(request: web.Request, handler: Any) -> web.StreamResponse:
         if host and not is_loopback(without_port(host)):
             raise Refusal(
                 Kind.FOREIGN_ORIGIN,
-                "Without api.keys the server answers under a loopback name only, such as localhost.",
+                "Without api.keys, the server answers only under a loopback name such as localhost.",
             )
         if request.method not in _READING and _foreign(request, host):
-            raise Refusal(Kind.FOREIGN_ORIGIN, "Without api.keys no other site may change anything here.")
+            raise Refusal(Kind.FOREIGN_ORIGIN, "Without api.keys, no other site may change anything here.")
     response: web.StreamResponse = await handler(request)
     return response
 

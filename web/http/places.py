@@ -1,4 +1,4 @@
-"""A bound on how much goes on at once: whoever comes when all places are taken is told to come back."""
+"""A bound on how much happens at the same time: a caller who finds all places taken is told to come back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ class Places:
 
     Args:
         count: how many there are.
-        refusal: what to tell whoever finds none.
+        refusal: what to tell a caller who finds none.
         retry_after_s: when to come back, in whole seconds.
     """
 
@@ -22,7 +22,7 @@ class Places:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Take one of the places while the block lasts; before the first byte of an answer.
+        """Hold one of the places for the block; to be entered before the first byte of an answer.
 
         Raises:
             Refusal: all are taken.

@@ -1,4 +1,4 @@
-"""Errors as answers: RFC 9457 problem details with a stable `type`, and never a word about the inside.
+"""Errors as answers: RFC 9457 problem details with a stable `type`, never revealing internals.
 
 Everything that can go wrong while a request is handled becomes a `Problem` here, and only here.
 """
@@ -23,7 +23,7 @@ CONTENT_TYPE = "application/problem+json"
 #: Before the word that names a problem; programs compare the whole.
 TYPE_PREFIX = "urn:crm-sweep:problem:"
 
-#: Seconds after which a caller who was sent away for the moment should ask again.
+#: Seconds after which a caller who was turned away for the moment should ask again.
 RETRY_AFTER_S = 2
 
 _log = get_logger()
@@ -33,7 +33,7 @@ class Kind(Enum):
     """The problems there are: the word in `type`, the HTTP status, the title."""
 
     BAD_REQUEST = ("bad-request", 400, "The request cannot be read")
-    UNKNOWN_PARAMETER = ("bad-parameter", 400, "A parameter of the address is unknown or wrong")
+    UNKNOWN_PARAMETER = ("bad-parameter", 400, "A query parameter is unknown or wrong")
     BAD_JSON = ("bad-json", 400, "The body is not valid JSON")
     BAD_BODY = ("bad-body", 400, "The body is incomplete or damaged")
     NO_KEY = ("unauthorized", 401, "A valid key is needed")
@@ -43,12 +43,12 @@ class Kind(Enum):
     UNKNOWN_ADDRESS = ("unknown-address", 404, "There is nothing at this address")
     UNKNOWN_JOB = ("unknown-job", 404, "There is no such job")
     UNKNOWN_PORTAL = ("unknown-portal", 404, "There is no such portal")
-    WRONG_METHOD = ("method-not-allowed", 405, "The address does not know this method")
+    WRONG_METHOD = ("method-not-allowed", 405, "The address does not support this method")
     SLOW_BODY = ("slow-body", 408, "The body did not arrive in time")
     ILLEGAL_MOVE = ("illegal-move", 409, "The job's state does not allow this")
     JOB_EXISTS = ("job-exists", 409, "The ID is taken by another request")
     TOO_LARGE = ("too-large", 413, "The body is too large")
-    WRONG_MEDIA_TYPE = ("unsupported-media-type", 415, "The body has a form that is not read here")
+    WRONG_MEDIA_TYPE = ("unsupported-media-type", 415, "The body has an unsupported media type")
     BAD_EXPECTATION = ("expectation-failed", 417, "The expectation cannot be met")
     INVALID = ("invalid", 422, "The request asks for something impossible")
     INVALID_LIST = ("invalid-list", 422, "The list is not a list of contact IDs")
@@ -56,7 +56,7 @@ class Kind(Enum):
     INTERNAL = ("internal", 500, "Something went wrong here")
     SYSTEM_ERROR = ("system-error", 500, "The operating system of the server refused something")
     REDIS_AWAY = ("redis-away", 503, "The ledger is not available")
-    TOO_BUSY = ("too-busy", 503, "Too much is going on at once")
+    TOO_BUSY = ("too-busy", 503, "The server is too busy")
 
     def __init__(self, word: str, status: int, title: str) -> None:
         self.word = word
@@ -85,17 +85,17 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str
     """A stable name to compare with."""
     title: str
-    """The same for people."""
+    """The same in words for people."""
     status: int
     """The HTTP status of the answer."""
     detail: str
     """What is wrong with this request, and what to do."""
     errors: tuple[Wrong, ...] | msgspec.UnsetType = msgspec.UNSET
-    """Each thing that is wrong, the first ten of them."""
+    """The first ten things that are wrong."""
     total_errors: int | msgspec.UnsetType = msgspec.UNSET
-    """How many things are wrong with a list; at most the first ten of them are told."""
+    """How many things are wrong with a list; at most the first ten are listed."""
     state: State | msgspec.UnsetType = msgspec.UNSET
-    """The job's state, where that is why."""
+    """The job's state, where that is the reason."""
     allowed: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     """What can be asked of the job in this state."""
     scope: str | msgspec.UnsetType = msgspec.UNSET
@@ -110,7 +110,7 @@ class Refusal(Exception):
 
     Attributes:
         kind: which problem.
-        detail: one or two sentences for the caller; never anything about the inside.
+        detail: one or two sentences for the caller; never anything internal.
         headers: more headers of the answer.
         more: further members of the problem.
     """
@@ -182,7 +182,7 @@ def unforeseen(error: BaseException | None, route: str) -> Refusal:
     """
     _log.error("request_failed", route=route, exc_info=error)
     if isinstance(error, OSError):
-        detail = "The server could not do what is needed, such as writing a file; its log has the details."
+        detail = "The server could not do what was needed, such as writing a file; its log has the details."
         return Refusal(Kind.SYSTEM_ERROR, detail)
     return Refusal(Kind.INTERNAL, "This is a bug; the server's log has the details.")
 
@@ -201,17 +201,17 @@ def refuse_list(error: IntakeError, *, where: str = "body") -> Refusal:
     return Refusal(Kind.INVALID_LIST, error.message + (f"; {way_out}" if way_out else ""), more=more)
 
 
-#: What else than another list helps, as the parameters of a request.
+#: What helps other than a different list, as parameters of a request.
 _WAYS_OUT = {
     WayOut.COLUMN: "name the column or key with the parameter column",
     WayOut.HEADER: "send a CSV as text/csv, with a header line that names the column of the contact ID, such as id",
-    WayOut.MULTILINE: "if fields do go over several lines, send multiline=true",
+    WayOut.MULTILINE: "if fields do span several lines, send multiline=true",
     WayOut.SKIP_INVALID: "with skip_invalid=true, such values are left out",
 }
 
 
 def spoken(state: State) -> tuple[str, ...]:
-    """Return what can be asked of a job in a state, as the addresses call it."""
+    """Return what can be asked of a job in a state, as spelled in addresses."""
     return tuple(event.replace("_", "-") for event in allowed_events(state))
 
 
@@ -221,11 +221,11 @@ def illegal(detail: str, state: State) -> Refusal:
 
 
 def _redis_away(error: BaseException) -> Refusal:
-    """Describe what is wrong, but not where: an address is not for every caller. Waiting does not always help."""
+    """Describe what is wrong, but not where: not every caller may see an address. Waiting does not always help."""
     trouble = trouble_of(error)
     reason = trouble.reason
     _log.warning("redis_away", error=reason.word, detail=trouble.what)
-    what_to_do = "ask again" if reason.passes else "ask again when that has been put right"
+    what_to_do = "ask again" if reason.passes else "ask again once that is fixed"
     return Refusal(
         Kind.REDIS_AWAY,
         f"Redis, which holds the ledger, {reason.what}; {what_to_do}.",
@@ -237,10 +237,10 @@ def _redis_away(error: BaseException) -> Refusal:
 def _of_aiohttp(error: web.HTTPException) -> Refusal | None:
     match error:
         case web.HTTPNotFound():
-            return Refusal(Kind.UNKNOWN_ADDRESS, "There is nothing at this address; /openapi.json lists what there is.")
+            return Refusal(Kind.UNKNOWN_ADDRESS, "There is nothing at this address; /openapi.json lists every address.")
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
-            return Refusal(Kind.WRONG_METHOD, f"This address knows {allowed}.", headers={"Allow": allowed})
+            return Refusal(Kind.WRONG_METHOD, f"This address supports {allowed}.", headers={"Allow": allowed})
         case web.HTTPRequestEntityTooLarge():
             return Refusal(Kind.TOO_LARGE, "The body is too large.")
         case web.HTTPExpectationFailed():
@@ -255,7 +255,7 @@ async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
     """Answer with a problem where a handler fails.
 
     Raises:
-        ConnectionError: an answer had begun; it must break off, so that nobody takes it for complete.
+        ConnectionError: an answer had begun; it must break off, so that no client takes it for complete.
     """
     try:
         response: web.StreamResponse = await handler(request)

@@ -1,4 +1,4 @@
-"""One connection, where aiohttp's own manners do not do: what is no HTTP request, and the end of the server."""
+"""One connection, where aiohttp's own behaviour is not enough: input that is not HTTP, and the end of the server."""
 
 import asyncio
 
@@ -47,7 +47,7 @@ class Protocol(web.RequestHandler):
         if isinstance(exc, LineTooLong):
             refusal = Refusal(Kind.HEADERS_TOO_LARGE, "The address or one of the headers is too long.")
         elif status < 500:
-            refusal = Refusal(Kind.BAD_REQUEST, "This is not an HTTP request that can be read here.")
+            refusal = Refusal(Kind.BAD_REQUEST, "This is not a readable HTTP request.")
         else:
             refusal = unforeseen(exc, "")
         response = refusal.answer()

@@ -1,4 +1,4 @@
-"""Sending an answer of unknown length: whoever does not read is cut off, and what breaks off never looks complete."""
+"""Sends answers of unknown length: a reader that stalls is cut off, and what breaks off never looks complete."""
 
 import asyncio
 import contextlib

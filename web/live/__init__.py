@@ -1,1 +1,1 @@
-"""Live state: one reader of Redis for everyone who watches or polls."""
+"""Live state: one reader of Redis for all who watch or poll."""

@@ -17,7 +17,7 @@ _TOGETHER = 200
 
 
 class JobReader:
-    """One for all requests of a process.
+    """The one reader for all requests of a process.
 
     Args:
         redis: the connection.
@@ -53,14 +53,14 @@ class JobReader:
                 del self._wanted[job_id]
             try:
                 jobs = await read_jobs(self._redis, list(now))
-            except Exception as error:  # noqa: BLE001  # it is everybody's who waits, and told to each of them
+            except Exception as error:  # noqa: BLE001  # every waiting request gets the error
                 for future in now.values():
                     future.set_exception(error)
-                    future.exception()  # no one may be left to hear it
+                    future.exception()  # mark it as retrieved: every waiter may have gone
             else:
                 for future, job in zip(now.values(), jobs, strict=True):
                     future.set_result(job)
 
 
 READER = web.AppKey("reader", JobReader)
-"""Where the reader stands in the application."""
+"""The one reader of this process."""

@@ -22,7 +22,7 @@ class Change(Generic[T]):
         version: fingerprint of the content, the same in every process; what `Last-Event-ID` brings back.
         value: the job, or the page of the list.
         json: the same as JSON, written once for all.
-        last: nothing will change any more.
+        last: nothing will change after this.
     """
 
     version: str
@@ -85,7 +85,7 @@ class Topic(Generic[T]):
     asked_s: float = 0.0
 
     def show(self, change: Change[T] | None, asked_s: float) -> None:
-        """Take in what was read; None where there is nothing any more.
+        """Take in what was read; None where it no longer exists.
 
         Args:
             change: what was read.

@@ -45,7 +45,7 @@ class _List:
 
 
 class Watcher:
-    """Tells many what changes, and reads it once.
+    """Reads changes once and tells all watchers.
 
     Args:
         redis: the connection.
@@ -73,12 +73,12 @@ class Watcher:
             last_version: the version that the reader has; it is not given again.
 
         Yields:
-            Its state at once and then whenever it changes, only ever the newest; silence where there is nothing new
+            Its state immediately and then whenever it changes, only ever the newest; silence where there is nothing new
             for `events_silence_s`, or when Redis goes away. Ends after the state in which the job has ended, or when
             the server is stopping.
 
         Raises:
-            UnknownJob: there is no such job, or not any more.
+            UnknownJob: there is no such job, or no longer.
         """
 
         async def look(topic: Topic[Job]) -> None:
@@ -129,7 +129,7 @@ class Watcher:
         return self._follow(self._portals, portals, look, last_version)
 
     async def close(self) -> None:
-        """End all streams at once: the server is stopping."""
+        """End all streams immediately: the server is stopping."""
         self._closed = True
         self._wake_all()
         if self._looking is not None:
@@ -182,7 +182,7 @@ class Watcher:
         """Read all topics again and again, until there are none."""
         took_s = 0.0
         while True:
-            # Where there is much to read, that shall not take all the time.
+            # Where there is much to read, reading must not take up all the time.
             await asyncio.sleep(max(self._limits.events_every_s, min(4 * took_s, _LONGEST_PAUSE_S)))
             if not self._jobs and not self._lists and not self._portals:
                 return

@@ -22,8 +22,8 @@ from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import PORTAL_FAULTS, StateReason
 from jobs.words.states import TERMINAL, State
 
-#: What a call can come to. All of them stand at 0 from the beginning: a counter that appears with its first failure has
-#: no rise that anybody could see. Portals answer in ever new ways, so a word that is not here is shown as well.
+#: What a call can come to. All of them start at 0: a counter that appears with its first failure shows no
+#: increase. Portals answer in ever new ways, so a word that is not here is shown as well.
 RESULTS = (
     OK,
     *sorted(code.reason or "" for code in Code if code.outcome is Outcome.FAILED and code is not Code.NOT_DELETED),
@@ -209,7 +209,7 @@ def _counters(stats: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
             seconds.add_metric([portal, call], _cumulative(counts, call), counts.get(f"ms_sum:{call}", 0) / 1000)
     yield from (contacts, requests, seconds)
     for name, counter, text in (
-        ("retries", "retried", "PUTs that held contact IDs which an earlier PUT had held."),
+        ("retries", "retried", "PUTs that held contact IDs that an earlier PUT had held."),
         ("throttled", "throttled", "Calls that the portal turned away because it had too many."),
         ("push_backs", "push_backs", "Times that the portal asked to be left alone for a while."),
         ("rate_cuts", "rate_cuts", "Times that the learned rate was cut."),

@@ -1,4 +1,4 @@
-"""Checks whether the process lives, and whether it can do its work."""
+"""Checks whether the process is alive, and whether it can do its work."""
 
 import asyncio
 import time
@@ -21,8 +21,8 @@ from web.http.context import REDIS
 #: A probe wants an answer soon, whatever is wrong.
 _PATIENCE_S = 3.0
 
-#: What writing came to is told for so long, however often it is asked: with `appendfsync always`, each try costs the
-#: server's disk what a batch costs.
+#: How long the result of a try to write is reused, however often it is asked for: with `appendfsync always`, each try
+#: costs the server's disk what a batch costs.
 _TRY_EVERY_S = 2.0
 
 
@@ -33,7 +33,7 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     about: Literal["redis", "workers"]
     level: Literal["ok", "warning", "error"]
@@ -45,16 +45,16 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether jobs can be taken in and looked up."""
+    """Whether jobs can be accepted and looked up."""
 
     ready: bool
     findings: tuple[Condition, ...]
 
 
 class Probe:
-    """Looks at Redis for all who ask at the same moment, once: no key is needed here.
+    """Checks Redis once for all who ask at the same moment: no key is needed here.
 
-    A look is a real try to write, at most one in `_TRY_EVERY_S`.
+    A check includes a real write, at most one in `_TRY_EVERY_S`.
 
     Args:
         redis: the connection.
@@ -121,7 +121,7 @@ async def probing(app: web.Application) -> AsyncIterator[None]:
 
 
 async def healthz(_request: web.Request) -> web.Response:
-    """Say that the process lives; asks nobody."""
+    """Answer that the process is alive, without asking Redis."""
     return as_json(Alive())
 
 

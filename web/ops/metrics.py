@@ -42,7 +42,7 @@ class Gauges:
         """Return an exposition at most `SHARED_FOR_S` old; one that knows nothing when that takes over `PATIENCE_S`."""
         if self._reading is None or (self._reading.done() and time.monotonic() - self._read_at_s > SHARED_FOR_S):
             self._reading = asyncio.create_task(self._read())
-        # The reading goes on when nobody waits any more: the next scrape finds it, and no second one is begun.
+        # The reading goes on when no scrape is waiting any more: the next scrape finds it, and no second one is begun.
         await asyncio.wait({self._reading}, timeout=PATIENCE_S)
         return self._reading.result() if self._reading.done() else render(None)
 
@@ -70,7 +70,7 @@ GAUGES = web.AppKey("gauges", Gauges)
 
 
 async def measuring(app: web.Application) -> AsyncIterator[None]:
-    """Make ready what scrapes need, and end it with the application (an aiohttp `cleanup_ctx`)."""
+    """Prepare what scrapes need, and end it with the application (an aiohttp `cleanup_ctx`)."""
     app[GAUGES] = Gauges(app[REDIS], app[SETTINGS])
     yield
     await app[GAUGES].close()

@@ -1,4 +1,4 @@
-"""What comes before every handler of the page: who asks, may they, is the form ours; and errors as a screen."""
+"""Checks before every handler of the page: who asks, whether they may, whether the form is ours; errors as screens."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -84,14 +84,14 @@ def form_value(request: web.Request, name: str) -> str:
 
 
 def check_form(request: web.Request, token: str) -> None:
-    """Let through only what was sent from a form that this visitor was given.
+    """Accept only what was sent from a form that this visitor was given.
 
     Raises:
         Refusal: it was not.
     """
     if not visitor_of(request).owns_form(token):
         raise Refusal(
-            Kind.FOREIGN_ORIGIN, "The form does not belong to this session. Load the page again, then send it."
+            Kind.FOREIGN_ORIGIN, "The form does not belong to this session. Reload the page, then send it again."
         )
 
 
@@ -130,7 +130,7 @@ async def _read_form(request: web.Request) -> MultiDictProxy[str]:
 def _to_login(request: web.Request) -> web.Response:
     if request.method in {"GET", "HEAD"} and "text/event-stream" not in request.headers.get("Accept", ""):
         return see_other(f"/login?next={quote(request.path_qs, safe='/')}" if request.path != "/" else "/login")
-    raise Refusal(Kind.NO_KEY, "The session has ended. Log in again; what was sent has not been carried out.")
+    raise Refusal(Kind.NO_KEY, "The session has ended. Log in again; what you sent was not carried out.")
 
 
 def problem(request: web.Request, error: Exception) -> web.Response:

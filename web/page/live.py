@@ -15,9 +15,9 @@ from web.live.topic import Change, Changes, T
 from web.live.watcher import WATCHER
 from web.page.session import is_open
 
-#: Between two changes shown: as often as a person can follow.
+#: Between two changes shown: as often as a user can follow.
 _EVERY_S = 1.0
-#: Between two looks at a job that has ended; a user may try its failed contacts again.
+#: Between two checks of a job that has ended; a user may retry its failed contacts.
 _RARELY_S = 5.0
 
 #: HTML of parts of a screen, by the id of the element that shows it; `title` is the title of the window.

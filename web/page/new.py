@@ -122,7 +122,7 @@ async def _already_queued(request: web.Request) -> web.Response:
     try:
         job = check_visible(request, await read_job(request.app[REDIS], request.match_info["draft_id"]))
     except UnknownJob:
-        error = "That list is not kept any more, and was not queued. Read it again."
+        error = "That list is no longer kept and was not queued. Read it again."
         return _form(request, status=404, error=error)
     return _to_job(job.id, "submitted-before")
 
@@ -132,12 +132,12 @@ def _to_job(job_id: str, did: str) -> web.Response:
 
 
 def _too_many(request: web.Request, total: int) -> str:
-    """Say why the caller may not submit so many contacts; empty if it may."""
+    """Explain why the caller may not submit so many contacts; empty if it may."""
     most = caller(request).max_contacts
     if most is None or total <= most:
         return ""
     return (
-        f"The list has {plural(total, 'contact')}, and this key may submit {number(most)} at most. Nothing was queued."
+        f"The list has {plural(total, 'contact')}, and this key may submit at most {number(most)}. Nothing was queued."
     )
 
 

@@ -23,7 +23,7 @@ async def show_portals(request: web.Request) -> web.Response:
 
 
 async def portals_events(request: web.Request) -> web.StreamResponse:
-    """Send what changes on the screen of portals; the forms stay as a user is filling them in."""
+    """Send what changes on the screen of portals; the forms are left alone, as a user may be filling them in."""
     watcher, visible = request.app[WATCHER], caller(request).portals
 
     async def render(portals: list[PortalView]) -> Parts:
@@ -56,13 +56,13 @@ async def change_limits(request: web.Request) -> web.Response:
             redis,
             portal,
             by=by,
-            # What stays as it is, is not pinned: it goes on following the configuration.
+            # An unchanged value is not pinned: it keeps following the configuration.
             requests_per_second=None if _reads_as(rate, view.requests_per_second) else rate,
             max_concurrency=None if concurrency == view.max_concurrency else concurrency,
         )
     except ValueError:
         error = (
-            f"{portal.name} is as it was: calls per second go from {_told(REQUESTS_PER_SECOND)}, "
+            f"{portal.name} is unchanged: calls per second go from {_told(REQUESTS_PER_SECOND)}, "
             f"calls in flight from {_told(MAX_CONCURRENCY)}."
         )
         return await _portals_page(request, status=422, error=error)

@@ -29,7 +29,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    # What stands on the page is for the person who asked, and of this moment.
+    # The page is for the user who asked, and only current now.
     "Cache-Control": "no-store",
 }
 
@@ -91,5 +91,5 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
 
 
 def see_other(location: str) -> web.Response:
-    """Answer a form: look there now. Loading that again sends nothing twice."""
+    """Answer a form with a redirect (303), so that reloading sends nothing twice."""
     return web.Response(status=303, headers={**SECURITY_HEADERS, "Location": location})

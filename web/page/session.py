@@ -41,7 +41,7 @@ class Visitor:
 
     @property
     def csrf(self) -> str:
-        """What every form of theirs carries: it is told by the token, and does not tell it."""
+        """What every form of theirs carries: derived from the token, and does not reveal it."""
         return hashlib.sha256(b"csrf " + self.token.encode()).hexdigest()
 
     def owns_form(self, token: str) -> bool:
@@ -66,12 +66,12 @@ _VISITOR = web.RequestKey("visitor", Visitor)
 
 
 def visitor_of(request: web.Request) -> Visitor:
-    """Return the visitor; `admission` has put them there."""
+    """Return the visitor that `admission` has stored."""
     return request[_VISITOR]
 
 
 def become(request: web.Request, visitor: Visitor) -> None:
-    """Say who asks, where that has changed with this request."""
+    """Set the visitor, where this request has changed who they are."""
     request[_VISITOR] = visitor
 
 
@@ -128,7 +128,7 @@ async def close_session(redis: ArqRedis, visitor: Visitor) -> None:
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, visitor: Visitor) -> None:
-    """Set in the browser its token, unless it has it.
+    """Set the token in the browser, unless it has it already.
 
     Lax, not Strict: a link in a mail or a chat leads to the page, and looking changes nothing. Only forms do, and with
     one from elsewhere browsers send no such cookie.

@@ -15,11 +15,11 @@ from web.page.words import STATES, VERBS
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Why a job does not move.
+    """Why a job makes no progress.
 
     Attributes:
         title: the reason in plain words.
-        to_do: what a person should do; empty where it goes on by itself.
+        to_do: what a person should do; empty where it resumes on its own.
     """
 
     title: str
@@ -40,7 +40,7 @@ def name_of(job: Job) -> str:
 
 
 def standing_of(job: Job) -> Standing | None:
-    """Say why a job waits or stopped; None while it moves."""
+    """Explain why a job waits or has stopped; None while it makes progress."""
     reason = job.state_reason
     if reason == StateReason.OPERATOR and (by := _who_paused(job)):
         return Standing(f"{by} paused it", _TO_DO[reason])
@@ -55,19 +55,19 @@ def standing_of(job: Job) -> Standing | None:
 
 
 def waits_for(job: Job) -> str:
-    """Say in a few words why a job waits, for a line in the list; empty while it moves."""
+    """Explain in a few words why a job waits, for a row of the list; empty while it makes progress."""
     standing = standing_of(job)
     return standing.title if standing else ""
 
 
 def announcement(job: Job) -> str:
-    """Say what a screen reader should tell by itself: the state, and no more than that."""
+    """Return what a screen reader should announce unprompted: the state, and no more than that."""
     waits = waits_for(job)
     return f"{STATES[job.state].label}. {waits}." if waits else f"{STATES[job.state].label}."
 
 
 def offered(job: Job, visitor: Visitor) -> list[Event]:
-    """Return the verbs to show as buttons: allowed by the table, of any effect, and for this visitor."""
+    """Return the verbs to show as buttons: allowed by the table, with an effect, and open to this visitor."""
     if not visitor.may("control"):
         return []
     allowed = [event for event in allowed_events(job.state) if MOVES[job.state, event] is not job.state]

@@ -37,7 +37,7 @@ async def _job(request: web.Request) -> Job:
 
 
 async def _carry_out(request: web.Request, job: Job, verb: str) -> str:
-    """Do it, and give the word for what was done."""
+    """Carry out a verb, and return the word for what was done."""
     redis, settings, by = request.app[REDIS], request.app[SETTINGS], caller(request).name
     if verb == "priority":
         await change_priority(redis, settings, job.id, _priority(form_value(request, "priority")), by=by)

@@ -60,7 +60,7 @@ async def read_upload(request: web.Request) -> Upload:
     except TooSlow:
         raise Refusal(Kind.SLOW_BODY, "The form did not arrive in time. Nothing was queued.") from None
     except (ClientError, HttpProcessingError, ValueError, AssertionError, OSError):
-        # In this many ways aiohttp says that the parts are not well-formed, or break off.
+        # aiohttp raises any of these when the parts are malformed or break off.
         raise Refusal(Kind.BAD_BODY, "The form is incomplete or damaged. Nothing was queued.") from None
     return reader.upload
 
@@ -123,7 +123,7 @@ class _Reader:
             if self._parser is not None and self.upload.error is None:
                 try:
                     await asyncio.to_thread(self._parser.feed, chunk)
-                except IntakeError as error:  # the rest is only read so that the browser gets to see the answer
+                except IntakeError as error:  # read the rest only so that the browser sees the answer
                     self.upload.error = error
 
     def _new_parser(self) -> IntakeParser:

@@ -15,15 +15,15 @@ class Tone(StrEnum):
     """How a state feels; its class in the stylesheet."""
 
     CALM = "calm"
-    """It waits its turn, or has ended without a verdict."""
+    """Waiting its turn, or ended without a verdict."""
     BUSY = "busy"
-    """It moves."""
+    """Making progress."""
     ASKS = "asks"
-    """It waits for a person."""
+    """Waiting for a user."""
     GOOD = "good"
-    """It is done."""
+    """Done."""
     BAD = "bad"
-    """It went wrong."""
+    """Failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class VerbWords:
 
     Attributes:
         button: the text of the button.
-        done: what is said once it is asked for.
+        done: what is shown once it has been asked for.
     """
 
     button: str
@@ -99,11 +99,11 @@ VERBS: dict[Event, VerbWords] = {
     Event.APPROVE: VerbWords("Approve", "Approved: it starts with the next free turn."),
     Event.RESUME: VerbWords("Resume", "It goes on with the next batch."),
     Event.PAUSE: VerbWords("Pause", "It pauses as soon as the batches in flight are recorded."),
-    Event.RETRY_FAILED: VerbWords("Try failed ones again", "What has failed is tried again."),
-    Event.CANCEL: VerbWords("Cancel…", "It stops for good: nothing that was not sent will be."),
+    Event.RETRY_FAILED: VerbWords("Try failed ones again", "The failed contacts are tried again."),
+    Event.CANCEL: VerbWords("Cancel…", "It stops for good: what has not been sent never will be."),
 }
 
-#: What is in the record of who did what, behind the name.
+#: What the record of actions shows after the name.
 ACTIONS: dict[str, str] = {
     "submit": "submitted it",
     "pause": "paused it",
@@ -123,21 +123,21 @@ PRIORITIES: dict[Priority, str] = {
 
 
 def path_word(event: Event) -> str:
-    """Write a verb as in commands and addresses."""
+    """Write a verb as commands and addresses spell it."""
     return event.replace("_", "-")
 
 
 def done_text(word: str) -> str:
-    """Return what is said after an action; empty for words that are none."""
+    """Return what is shown after an action; empty for an unknown word."""
     return _DONE.get(word, "")
 
 
 _DONE = {path_word(event): words.done for event, words in VERBS.items()} | {
-    "priority": "The priority is changed, from the next batch on.",
+    "priority": "The priority has changed, from the next batch on.",
     "submitted": "The job is queued.",
-    "submitted-before": "This list had been queued before: this is its job.",
+    "submitted-before": "This list was already queued: this is its job.",
     "nothing-failed": "Nothing has failed, so there is nothing to try again.",
-    "rest-ended": "The rest is ended: one careful call goes first. What it had asked for is shown below.",
-    "limits": "The limits are changed, for every worker from its next batch on.",
-    "configured": "The limits are those of the configuration again.",
+    "rest-ended": "The rest has ended: one careful call goes first. What the portal had asked for is shown below.",
+    "limits": "The limits have changed, for every worker from its next batch on.",
+    "configured": "The limits are back to the configured ones.",
 }

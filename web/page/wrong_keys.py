@@ -1,6 +1,6 @@
-"""A limit on wrong keys: one is far too long to guess, and trying should not be free either.
+"""A limit on wrong keys: a key is far too long to guess, but trying should not be free either.
 
-A right key is taken all the same: many may come from the address of one proxy, and no one should lock the others out.
+A correct key is always accepted: many users may share the address of a proxy, and none should lock out the others.
 """
 
 import time

@@ -1,4 +1,4 @@
-// Buttons that copy a text; they show only where the browser can.
+// Buttons that copy text; shown only where the browser supports it.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   if (!navigator.clipboard) continue;
   button.hidden = false;

@@ -1,4 +1,4 @@
-// A form is sent once, and says that it is at work; a file that is dropped anywhere on the form is taken.
+// Sends a form only once and shows that it is busy; accepts a file dropped anywhere on the form.
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) {
@@ -13,7 +13,7 @@ for (const form of document.querySelectorAll("form[method=post]")) {
     }
   });
 }
-// Coming back with the back button, the form can be sent again.
+// After the back button, the form can be sent again.
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });

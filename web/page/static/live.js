@@ -3,7 +3,7 @@ const screen = document.querySelector("[data-live]");
 const offline = document.getElementById("offline");
 const RETRY_MS = 5000;
 
-// What has come for an element while the user was choosing from a list in it; shown when they leave it.
+// Updates that arrived for an element while the user was choosing from a list in it; shown when they leave it.
 const held = new Map();
 
 function show(id, html) {
@@ -18,7 +18,7 @@ function show(id, html) {
   const place = focused && { id: focused.id, href: focused.getAttribute("href") };
   element.innerHTML = html;
   if (place) {
-    // The keyboard stays where it was, or as near as the new content has something to hold it.
+    // Keep the keyboard focus where it was, or on the first element of the new content that can take it.
     const targets = [...element.querySelectorAll("a[href], button, select, [tabindex]")];
     const same = targets.find((one) => (place.id ? one.id === place.id : place.href && one.getAttribute("href") === place.href));
     (same ?? targets[0])?.focus({ preventScroll: true });
@@ -46,14 +46,14 @@ function follow() {
     if (title) document.title = title;
     for (const [id, html] of Object.entries(parts)) show(id, html);
   });
-  source.addEventListener("away", () => say("Not live: the ledger does not answer. Trying again…"));
+  source.addEventListener("away", () => say("Not live: the ledger is not answering. Trying again…"));
   source.addEventListener("ended", () => {
     stop();
-    say("Not live any more: load the page again.");
+    say("No longer live: reload the page.");
   });
   source.addEventListener("error", () => {
-    say("Not live: the connection is lost. Trying again…");
-    // After an answer that is no stream, such as 503, browsers give up; a server that starts again answers so.
+    say("Not live: the connection was lost. Trying again…");
+    // Browsers give up after an answer that is not a stream, such as the 503 of a server that is restarting.
     if (source?.readyState === EventSource.CLOSED) timer = setTimeout(follow, RETRY_MS);
   });
 }
@@ -65,7 +65,7 @@ function stop() {
 }
 
 if (screen?.dataset.live) {
-  // Browsers hold few connections to one server: a tab that no one sees gives its own back.
+  // Browsers allow few connections to one server: a hidden tab gives its own back.
   const whenSeen = () => (document.hidden ? stop() : follow());
   document.addEventListener("visibilitychange", whenSeen);
   addEventListener("pagehide", stop);
