@@ -90,7 +90,7 @@ async def create_job(request: web.Request) -> web.Response:
         )
     parameters = query_of(request, JobParameters)
     async with request.app[INTAKES].place():
-        # Whoever sends a hundred megabytes should not learn only then that there is nowhere to put them.
+        # A client that sends a hundred megabytes should not learn only afterwards that they cannot be stored.
         await request.app[REDIS].ping()
         if request.content_type == _DOCUMENT:
             asked = await _read_document(request, parameters)

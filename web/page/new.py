@@ -41,7 +41,7 @@ async def show_form(request: web.Request) -> web.Response:
 async def take_list(request: web.Request) -> web.Response:
     """Read the list, keep it, and show what is in it."""
     async with request.app[INTAKES].place():
-        # Whoever sends a hundred megabytes should not learn only then that there is nowhere to put them.
+        # A client that sends a hundred megabytes should not learn only afterwards that they cannot be stored.
         await request.app[REDIS].ping()
         return await _take(request, await read_upload(request))
 
