@@ -124,7 +124,7 @@ def _api(settings: Settings) -> Finding:
         return Finding("api", "error", str(error), ExitCode.BAD_INPUT)
     if not keys:
         return Finding(
-            "api", "ok", f"{host} port {settings.api.port}, without keys: for everybody on this machine alone"
+            "api", "ok", f"{host} port {settings.api.port}, without keys: open to users of this machine only"
         )
     callers = ", ".join(f"{key.name} ({', '.join(key.scopes)})" for key in keys)
     return Finding("api", "ok", f"{host} port {settings.api.port}, keys: {callers}")

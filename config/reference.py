@@ -7,7 +7,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -54,6 +54,8 @@ class Setting:
     choices: tuple[str, ...]
     lowest: float | None
     highest: float | None
+    #: Whether `lowest` itself is too low.
+    above_lowest: bool
     #: As text; empty if the setting is required, or has no value unless given.
     default: str
     required: bool
@@ -88,6 +90,8 @@ class Setting:
             return ", ".join(self.choices)
         if self.lowest is None:
             return ""
+        if self.above_lowest:
+            return f"above {self.lowest:g}, at most {self.highest:g}"
         return f"{self.lowest:g} or more" if self.highest is None else f"{self.lowest:g} to {self.highest:g}"
 
     @property
@@ -110,6 +114,8 @@ class Setting:
         }[self.kind]
         if not self.range:
             return noun
+        if self.above_lowest:
+            return f"{noun} {self.range}"
         return f"{noun} of {self.range}" if self.highest is None else f"{noun} from {self.range}"
 
 
@@ -167,14 +173,16 @@ def _leaf(path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
     choices = get_args(inner) if get_origin(inner) is Literal else ()
     kind: Kind = "list" if is_list else "choice" if choices else "text" if inner is RedisUrl else _KINDS[inner]
     lowest = next((float(str(item.ge)) for item in field.metadata if isinstance(item, Ge)), None)
+    above = next((float(str(item.gt)) for item in field.metadata if isinstance(item, Gt)), None)
     highest = next((float(str(item.le)) for item in field.metadata if isinstance(item, Le)), None)
     unit = next((item.symbol for item in field.metadata if isinstance(item, Unit)), "")
     return Setting(
         path=path,
         kind=kind,
         choices=choices,
-        lowest=lowest,
+        lowest=lowest if above is None else above,
         highest=highest,
+        above_lowest=above is not None,
         default=_default_text(field.default),
         required=field.is_required(),
         unit=unit,
