@@ -1,4 +1,4 @@
-"""One portal: its address, its credentials, and how hard it may be driven."""
+"""One portal: its address, its credentials, and how hard it may be driven; its guards are in config/guards.py."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authorities, plain, refuse, secret_or_file
+from config.fields import NAME_PATTERN, FilePath, Unit, file_of_authorities, plain, refuse, secret_or_file
+from config.guards import Guards
 from config.proxy import Proxy, environment_proxy, proxy_url
 from config.secret_file import BadSecret, check_token
 
@@ -15,7 +16,7 @@ REQUESTS_PER_SECOND = (0.01, 1000)
 MAX_CONCURRENCY = (1, 64)
 
 
-class Portal(Section):
+class Portal(Guards):
     """A configured portal.
 
     Credentials take exactly one form: a token, or a user name and a password. Secrets given as files have been read by

@@ -62,6 +62,8 @@ class Setting:
     unit: str
     #: One sentence.
     description: str
+    #: Whether it is a list of tables, each with settings of its own.
+    holds_tables: bool = False
 
     @property
     def name(self) -> str:
@@ -110,7 +112,7 @@ class Setting:
             "path": "the path of a file",
             "secret": "a string",
             "switch": "true or false",
-            "list": "a list of tables",
+            "list": "a list of tables" if self.holds_tables else "a list of strings",
         }[self.kind]
         if not self.range:
             return noun
@@ -151,7 +153,7 @@ def _general(path: tuple[str | int, ...]) -> tuple[str, ...]:
 
 
 def _walk(model: type[Section], prefix: tuple[str, ...]) -> Iterator[Setting]:
-    for key, field in model.model_fields.items():
+    for key, field in _own_first(model):
         if model is Portal and key == "name":
             continue  # the key of its table, not a setting inside it
         path = (*prefix, key)
@@ -162,9 +164,16 @@ def _walk(model: type[Section], prefix: tuple[str, ...]) -> Iterator[Setting]:
         elif get_origin(kind) is Mapping:
             yield from _walk(arguments[1], (*path, ANY_NAME))
         else:
-            yield _leaf(path, kind, field)
-            if get_origin(kind) is tuple and isinstance(arguments[0], type) and issubclass(arguments[0], Section):
+            leaf = _leaf(path, kind, field)
+            yield leaf
+            if leaf.holds_tables:
                 yield from _walk(arguments[0], (*path, ANY_ITEM))
+
+
+def _own_first(model: type[Section]) -> list[tuple[str, FieldInfo]]:
+    """Return the fields of a model, those that it inherits last."""
+    own = model.__annotations__
+    return sorted(model.model_fields.items(), key=lambda pair: pair[0] not in own)
 
 
 def _leaf(path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
@@ -187,6 +196,7 @@ def _leaf(path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
         required=field.is_required(),
         unit=unit,
         description=" ".join((field.description or "").split()),
+        holds_tables=is_list and isinstance(inner, type) and issubclass(inner, Section),
     )
 
 

@@ -19,9 +19,9 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """Given up; the contact may still be there."""
     PROTECTED = "protected"
-    """On the protected list; never sent."""
+    """On the protected list, or with a protected tag; never sent."""
     SKIPPED = "skipped"
-    """The job was cancelled before this ID was sent."""
+    """Left alone: the job was cancelled before this ID was sent, or its plan does not allow for it any more."""
 
 
 class Code(IntEnum):
@@ -35,6 +35,9 @@ class Code(IntEnum):
     HAS_INVOICE = 5
     PROTECTED = 6
     SKIPPED = 7
+    PROTECTED_TAG = 8
+    NO_LONGER_SELECTED = 9
+    NOT_PLANNED = 10
     REJECTED = 16
     PORTAL_ERROR = 17
     TIMEOUT = 18
@@ -62,6 +65,9 @@ _MEANING: dict[Code, tuple[Outcome, str | None]] = {
     Code.HAS_INVOICE: (Outcome.REFUSED, "has_invoice"),
     Code.PROTECTED: (Outcome.PROTECTED, "protected_list"),
     Code.SKIPPED: (Outcome.SKIPPED, "cancelled"),
+    Code.PROTECTED_TAG: (Outcome.PROTECTED, "protected_tag"),
+    Code.NO_LONGER_SELECTED: (Outcome.SKIPPED, "no_longer_selected"),
+    Code.NOT_PLANNED: (Outcome.SKIPPED, "not_planned"),
     Code.REJECTED: (Outcome.FAILED, "rejected"),
     Code.PORTAL_ERROR: (Outcome.FAILED, "portal_error"),
     Code.TIMEOUT: (Outcome.FAILED, "timeout"),

@@ -26,6 +26,14 @@ class StateReason(StrEnum):
 
     OPERATOR = "operator"
     APPROVAL = "approval"
+    PLAN_EXPIRED = "plan_expired"
+    PLAN_CHANGED = "plan_changed"
+    PORTAL_CHANGED = "portal_changed"
+    CANARY = "canary"
+    STOPPED = "stopped"
+    COOLING_OFF = "cooling_off"
+    OUTSIDE_WINDOW = "outside_window"
+    DAILY_CAP = "daily_cap"
     FAILURE_THRESHOLD = "failure_threshold"
     BAD_REQUEST = "bad_request"
     STARTING = "starting"
@@ -74,7 +82,45 @@ class _Advice:
 _ADVICE = {
     StateReason.OPERATOR: _Advice(ReasonClass.PERSON, "a user paused it", "to go on: {go_on}"),
     StateReason.APPROVAL: _Advice(
-        ReasonClass.PERSON, "it is larger than the portal's approval_above", "to let it start: `crm-sweep approve {id}`"
+        ReasonClass.PERSON, "it waits for a person to agree to it", "to let it start: `crm-sweep approve {id}`"
+    ),
+    StateReason.PLAN_EXPIRED: _Advice(
+        ReasonClass.PERSON,
+        "its plan is too old to be approved",
+        "cancel it with `crm-sweep cancel {id}`, and make a new plan",
+    ),
+    StateReason.PLAN_CHANGED: _Advice(
+        ReasonClass.PERSON,
+        "the protected list or a guard is no longer what it was when the plan was made",
+        "restore them and then {go_on}, or cancel it and make a new plan",
+    ),
+    StateReason.PORTAL_CHANGED: _Advice(
+        ReasonClass.PERSON,
+        "the portal's name is configured with another address than the job was made for",
+        "restore the address and then {go_on}, or cancel it",
+    ),
+    StateReason.CANARY: _Advice(
+        ReasonClass.PERSON,
+        "its canary has been deleted, and a person is to look at what became of it",
+        "compare with `crm-sweep results {id} --against-plan`, then {go_on}, or cancel it",
+    ),
+    StateReason.STOPPED: _Advice(
+        ReasonClass.PERSON,
+        "a user has stopped all deletions",
+        "to let them go on: `crm-sweep start`",
+    ),
+    StateReason.COOLING_OFF: _Advice(
+        ReasonClass.PASSING,
+        "it was approved a moment ago, and can be cancelled before its first contact is deleted",
+        "to cancel it: `crm-sweep cancel {id}`",
+    ),
+    StateReason.OUTSIDE_WINDOW: _Advice(
+        ReasonClass.PASSING,
+        "the portal's windows do not allow deletions now; the job continues on its own",
+    ),
+    StateReason.DAILY_CAP: _Advice(
+        ReasonClass.PASSING,
+        "as many contacts as the portal's max_contacts_per_day allows have been sent today; the job continues tomorrow",
     ),
     StateReason.FAILURE_THRESHOLD: _Advice(
         ReasonClass.PERSON,

@@ -15,9 +15,9 @@ class State(StrEnum):
     """The states of a job."""
 
     PLANNING = "planning"
-    """Its contact IDs are still being collected."""
+    """A worker reads its contacts from the portal and predicts what would become of each."""
     AWAITING_APPROVAL = "awaiting_approval"
-    """Larger than the portal's `approval_above`; waits for `approve`."""
+    """Its plan stands, or it is larger than the portal's `approval_above`; waits for `approve`."""
     QUEUED = "queued"
     """Accepted; no batch has been sent since it was queued or resumed."""
     RUNNING = "running"
@@ -55,6 +55,12 @@ class Event(StrEnum):
     """The last batch in flight has been recorded."""
     FINISH = "finish"
     """The last contact ID has its outcome."""
+    PLANNED = "planned"
+    """The last contact ID has its verdict: the plan stands."""
+    NOTHING_SELECTED = "nothing_selected"
+    """The filter matches no contact."""
+    CANNOT_PLAN = "cannot_plan"
+    """The plan would not be one that can be trusted or approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,13 @@ _CANCEL = "a user cancels it: what was never sent is skipped, what was sent is a
 _LAST = "a lane, or the rescue of a dead one, records the last contact ID"
 
 ARROWS = (
-    Arrow(State.AWAITING_APPROVAL, Event.APPROVE, State.QUEUED, "a user agrees to a list above `approval_above`"),
+    Arrow(State.PLANNING, Event.PLANNED, State.AWAITING_APPROVAL, "a lane predicts the last contact"),
+    Arrow(State.PLANNING, Event.NOTHING_SELECTED, State.COMPLETED, "the filter matches no contact"),
+    Arrow(
+        State.PLANNING, Event.CANNOT_PLAN, State.FAILED, "a guard forbids what was selected, or it cannot be trusted"
+    ),
+    Arrow(State.PLANNING, Event.CANCEL, State.CANCELLING, _CANCEL),
+    Arrow(State.AWAITING_APPROVAL, Event.APPROVE, State.QUEUED, "a user agrees to its plan, or to its size"),
     Arrow(State.AWAITING_APPROVAL, Event.CANCEL, State.CANCELLING, _CANCEL),
     Arrow(State.QUEUED, Event.START, State.RUNNING, _BATCH),
     Arrow(State.QUEUED, Event.PAUSE, State.PAUSING, _PAUSE),
