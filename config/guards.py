@@ -28,7 +28,7 @@ class Guards(Section):
     """How long a plan can be approved after it was made."""
 
     plan_sample: Annotated[int, Field(ge=0, le=100), Unit("contacts")] = 20
-    """Contacts that a plan shows with their names, spread over the list; kept no longer than the plan waits for approval."""
+    """Contacts that a plan shows with their names, spread over the list; kept only until it is approved."""
 
     recheck_after_s: Annotated[float, Field(ge=0, le=604_800), Unit("s")] = 900.0
     """A campaign by filter that starts later than this after its plan was made checks first who still matches."""
