@@ -22,7 +22,7 @@ from jobs.ledger.records import Record
 from jobs.words.outcomes import Code, failed_code
 from jobs.words.reasons import StateReason, known_reason
 from jobs.words.states import State
-from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
+from worker.portal_answers import Answer, Deleted, Failure, LookedUp, Remedy, Visible
 
 _DECIDED_BY = {Visible.READ_ONLY: Code.READ_ONLY, Visible.HAS_INVOICE: Code.HAS_INVOICE}
 
@@ -75,7 +75,8 @@ class Decider:
         """
         if isinstance(answer, Failure):
             fates = [self._failed(batch, item, answer, at_ms) for item in batch.items]
-            return _joined(fates, _after_failure(batch, answer))
+            retries = batch.call is Call.PUT and batch.items[0].attempts > 0
+            return _joined(fates, _after_failure(answer, retries=retries))
         if isinstance(answer, Deleted):
             fates = [_deleted(item, item_ids, answer, at_ms) for item, item_ids in zip(batch.items, ids, strict=True)]
             return _joined(fates, Settlement(sent=1, calm=True, retried=int(batch.items[0].attempts > 0)))
@@ -101,6 +102,17 @@ class Decider:
         ]
         return _joined(fates, Settlement())
 
+    def only_look_up(self, batch: Batch) -> Settlement:
+        """Have contact IDs looked up that their plan does not call deletable; they are never sent."""
+        fates = [_undecided(replace(item, call=Call.LOOK_UP, look_only=True)) for item in batch.items]
+        return _joined(fates, Settlement())
+
+    def after_step(self, answer: Answer) -> Settlement:
+        """Return what the answer to a survey's call means for the job and the portal."""
+        if isinstance(answer, Failure):
+            return _after_failure(answer, retries=False)
+        return Settlement(sent=1, calm=True)
+
     def _looked_up(self, batch: Batch, item: Item, item_ids: Sequence[int], seen: _Seen) -> _Fate:
         gone = Code.PRESUMED_DELETED if item.doubtful else Code.NOT_FOUND
         decided: list[int] = []
@@ -116,6 +128,10 @@ class Decider:
             if visible is Visible.DELETABLE and contact_id in self.protected:
                 decided.append(position)
                 codes.append(Code.PROTECTED)
+                continue
+            if visible is Visible.DELETABLE and item.look_only:
+                decided.append(position)
+                codes.append(Code.NOT_PLANNED)
                 continue
             if visible is Visible.DELETABLE:
                 there.append(position)
@@ -159,13 +175,13 @@ class Decider:
         if item.call is Call.PUT and batch.state is State.CANCELLING:
             return _decided(item, item.reason, at_ms)
         if failures < most:
-            return _undecided(replace(item, failures=failures), self._backoff_s(failures))
+            return _undecided(replace(item, failures=failures), self.backoff_s(failures))
         if len(item.positions) > 1:
             # One more try for each half: the culprits are found in log2(size) steps, and the rest goes through.
             return _halves(replace(item, failures=most - 1))
         return _decided(item, item.reason, at_ms)
 
-    def _backoff_s(self, failures: int) -> float:
+    def backoff_s(self, failures: int) -> float:
         """Return an exponential backoff with full jitter: anything from 0 to the bound, so that retries spread out."""
         bound: float = min(self.portal.backoff_max_s, self.portal.backoff_base_s * 2.0 ** (failures - 1))
         return self.uniform(0.0, bound)
@@ -180,12 +196,17 @@ def _joined(fates: Sequence[_Fate], settlement: Settlement) -> Settlement:
     )
 
 
-def _after_failure(batch: Batch, failure: Failure) -> Settlement:
-    """Return what a failure means for the job and the portal, regardless of the contact IDs."""
+def _after_failure(failure: Failure, *, retries: bool) -> Settlement:
+    """Return what a failure means for the job and the portal, regardless of the contact IDs.
+
+    Args:
+        failure: what happened.
+        retries: whether it happened to a PUT of contact IDs that an earlier one had contained.
+    """
     stops = failure.action is Remedy.STOP
     return Settlement(
         sent=int(failure.sent),
-        retried=int(failure.sent and batch.call is Call.PUT and batch.items[0].attempts > 0),
+        retried=int(failure.sent and retries),
         throttled=int(_throttled(failure)),
         last_error=failure.message,
         stop=(known_reason(failure.reason) or StateReason.PORTAL_PROTOCOL) if stops else None,

@@ -19,6 +19,7 @@ from jobs.lanes import presence
 from jobs.lanes.grants import Later, Terms
 from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn
 from jobs.lanes.wake import wake_lanes
+from jobs.plan.digest import conditions_of
 from jobs.store import keys
 from jobs.store.connection import AWAY, connect, what_holds
 from jobs.store.job_lists import Indexer
@@ -29,7 +30,10 @@ from jobs.words.contact_ids import MAX_CONTACT_ID
 from worker.decide import Decider
 from worker.drain import Drain, cancel
 from worker.fingerprint import fingerprint_of
+from worker.forecast import Forecasts
 from worker.lane import Ending, Farewell, Lane
+from worker.plan_report import PlanReport
+from worker.planner import Planner
 from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
 from worker.segments import Segments
@@ -62,6 +66,7 @@ class _Driven:
     protected: BitMap
     decider: Decider
     push_back: PushBack
+    planner: Planner
     configuration: str = ""
     """Its fingerprint; empty until first requested."""
 
@@ -88,11 +93,13 @@ class Fleet:
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
     _driven: dict[str, _Driven] = field(default_factory=dict)
     _segments: Segments = field(init=False)
+    _forecasts: Forecasts = field(init=False)
     _running: int = 0
     _heart: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self._segments = Segments(self.redis)
+        self._forecasts = Forecasts(self.redis)
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
@@ -147,6 +154,8 @@ class Fleet:
             client=driven.client,
             segments=self._segments,
             protected=driven.protected,
+            forecasts=self._forecasts,
+            planner=driven.planner,
             decider=driven.decider,
             push_back=driven.push_back,
             drain=self.drain,
@@ -223,12 +232,26 @@ class Fleet:
     def _prepare(self, portal: Portal) -> _Driven:
         protected = load_protected(portal)
         client = PortalClient(portal, RedisTokenStore(self.redis, portal.name), lambda: self._pace(portal.name))
+        decider = Decider(portal, random.uniform, protected)
+        look_up_size = client.look_up_capacity(_LONGEST_LOOK_UP)
+        conditions = conditions_of(portal, protected)
         return _Driven(
             portal=portal,
-            terms=terms_of(portal, client.look_up_capacity(_LONGEST_LOOK_UP)),
+            terms=terms_of(portal, look_up_size, conditions),
             client=client,
             protected=protected,
-            decider=Decider(portal, random.uniform, protected),
+            decider=decider,
+            planner=Planner(
+                redis=self.redis,
+                portal=portal,
+                client=client,
+                segments=self._segments,
+                protected=protected,
+                report=PlanReport(
+                    redis=self.redis, portal=portal, look_up_size=look_up_size, conditions=conditions
+                ),
+                backoff_s=decider.backoff_s,
+            ),
             push_back=PushBack(portal.backoff_base_s, portal.backoff_max_s, portal.retry_after_max_s),
         )
 
@@ -249,12 +272,13 @@ class Fleet:
                 return
 
 
-def terms_of(portal: Portal, look_up_size: int) -> Terms:
+def terms_of(portal: Portal, look_up_size: int, conditions: str = "") -> Terms:
     """Return a portal's limits in the form that the ledger needs.
 
     Args:
         portal: the portal's settings.
         look_up_size: how many contact IDs of any length fit into one look-up.
+        conditions: under which plans are carried out (jobs/plan/digest.py).
     """
     return Terms(
         requests_per_second=portal.requests_per_second,
@@ -267,4 +291,5 @@ def terms_of(portal: Portal, look_up_size: int) -> Terms:
         longest_rest_s=max(portal.retry_after_max_s, portal.backoff_max_s),
         failure_threshold=portal.failure_threshold,
         failure_threshold_from=portal.failure_threshold_from,
+        conditions=conditions,
     )

@@ -24,15 +24,18 @@ from jobs.lanes.call_report import OK, CallReport
 from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Surplus, Terms, Turn
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
+from jobs.lanes.survey_step import SurveyStep
 from jobs.ledger.items import Call
 from jobs.store.connection import AWAY
-from jobs.words.outcomes import Code, Outcome
+from jobs.words.outcomes import Outcome
 from jobs.words.reasons import StateReason
 from jobs.words.states import State
 from worker import batch_size
 from worker.decide import Decider
 from worker.drain import Drain, cancel
-from worker.portal_answers import Deleted, Failure, LookedUp, Remedy
+from worker.forecast import Forecasts, Parts
+from worker.planner import Planner
+from worker.portal_answers import Answer, Deleted, Failure, LookedUp, Remedy
 from worker.portal_client import NOT_SENT, PortalClient
 from worker.push_back import PushBack, Relief
 from worker.segments import Segments
@@ -89,6 +92,8 @@ class Lane:
         client: calls the portal; shared by the lanes of the process.
         segments: the contact IDs; shared by the lanes of the process.
         protected: contact IDs that are never sent.
+        forecasts: what the plans say; shared by the lanes of the process.
+        planner: takes the steps of surveys.
         decider: decides what follows from an answer.
         push_back: how long to stay away when the portal does not say; shared by the lanes of the process.
         drain: signals that the worker has to stop; shared by the lanes of the process.
@@ -102,6 +107,8 @@ class Lane:
     client: PortalClient
     segments: Segments
     protected: BitMap
+    forecasts: Forecasts
+    planner: Planner
     decider: Decider
     push_back: PushBack
     drain: Drain
@@ -169,46 +176,102 @@ class Lane:
 
     async def _work(self, batch: Batch) -> "_Done":
         """Send one batch and decide what becomes of it."""
+        if batch.call is Call.SURVEY:
+            return await self._survey(batch)
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
             return _Done(batch, self.decider.drop(batch, batch.server_ms()))
+        if batch.call is Call.PUT and batch.plan and not await self.forecasts.stands(batch, self.terms.conditions):
+            return _Done(batch, self._not_as_approved(batch))
         segments = [await self.segments.ids(batch.job_id, batch.digest, item.segment) for item in batch.items]
         ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
-        if batch.call is Call.PUT and self.protected and self.protected.intersect(BitMap(ids[0])):
-            return await self._spare(batch, ids[0])
-        return await self._send(batch, ids)
+        parts = await self._parts(batch, ids[0]) if batch.call is Call.PUT else None
+        return await (self._send_part(batch, ids[0], parts) if parts else self._send(batch, ids))
 
-    async def _spare(self, batch: Batch, ids: list[int]) -> "_Done":
-        """Send what is not protected. This is the last check before the wire, however the list came in."""
-        spared = [at for at, contact_id in enumerate(ids) if contact_id in self.protected]
-        kept = [at for at, contact_id in enumerate(ids) if contact_id not in self.protected]
-        sent = _Done(batch, Settlement())
-        if kept:
-            sent = await self._send(_part(batch, kept), [[ids[at] for at in kept]])
-        dropped = self.decider.drop(_part(batch, spared), batch.server_ms(), never_sent=Code.PROTECTED)
-        both = replace(
-            sent.settlement,
-            records=[*sent.settlement.records, *dropped.records],
-            items=[*sent.settlement.items, *dropped.items],
+    async def _parts(self, batch: Batch, ids: list[int]) -> Parts | None:
+        """Sort out what is not to be sent; None if all of it is. This is the last check before the wire."""
+        [item] = batch.items
+        parts = None
+        if batch.plan:
+            forecast = await self.forecasts.of(batch, item.segment)
+            parts = None if forecast.allows_all(item.positions) else forecast.parts(item.positions)
+        if not self.protected or not self.protected.intersect(BitMap(ids)):
+            return parts
+        return (parts or Parts(send=list(range(len(ids))))).without(
+            [at for at, contact_id in enumerate(ids) if contact_id in self.protected]
         )
-        return replace(sent, batch=batch, settlement=both)
+
+    async def _send_part(self, batch: Batch, ids: list[int], parts: Parts) -> "_Done":
+        """Send what is to be sent of a PUT, and settle the rest with it."""
+        done = _Done(batch, Settlement())
+        if parts.send:
+            done = await self._send(_part(batch, parts.send), [[ids[at] for at in parts.send]])
+        settlements = [done.settlement]
+        settlements += [
+            self.decider.drop(_part(batch, places), batch.server_ms(), never_sent=code)
+            for code, places in parts.spare.items()
+        ]
+        if parts.look_up:
+            settlements.append(self.decider.only_look_up(_part(batch, parts.look_up)))
+        all_of_it = replace(
+            done.settlement,
+            records=[record for settlement in settlements for record in settlement.records],
+            items=[item for settlement in settlements for item in settlement.items],
+        )
+        return replace(done, batch=batch, settlement=all_of_it)
+
+    async def _survey(self, batch: Batch) -> "_Done":
+        """Take the next step of a job's survey."""
+        started_s = time.monotonic()
+        try:
+            stepped = await self.planner.step(batch, lambda: self.ledger.holds_lease)
+        except asyncio.CancelledError:
+            # The grace period is over; the step is given back as if it had not been taken.
+            self.drain.begin()
+            return _Done(batch, Settlement(survey=SurveyStep()))
+        took_s = time.monotonic() - started_s
+        answer = stepped.answer
+        if answer is None:
+            return _Done(batch, Settlement(survey=stepped.step, last_error=stepped.error))
+        relief = self._relief(answer, started_s)
+        settlement = replace(
+            self.decider.after_step(answer),
+            survey=stepped.step,
+            slow_down=relief.slow_down,
+            rest=relief.rest,
+            report=_report(batch, answer, took_s, stepped.size),
+        )
+        if stepped.error:
+            settlement = replace(settlement, last_error=stepped.error)
+        return _Done(batch, settlement, answer, took_s, stepped.size)
+
+    def _not_as_approved(self, batch: Batch) -> Settlement:
+        """Give a PUT back unsent, and pause its job: what is stored is not what a person has approved."""
+        return Settlement(
+            items=[(item, 0.0) for item in batch.items],
+            stop=StateReason.PLAN_CHANGED,
+            last_error="the stored plan is not the one that was approved, or conditions have changed since",
+        )
+
+    def _relief(self, answer: Answer, started_s: float) -> Relief:
+        """Return how to spare the portal after an answer."""
+        if isinstance(answer, Failure):
+            return self.push_back.after(answer, started_s)
+        self.push_back.calm()
+        return Relief()
 
     async def _send(self, batch: Batch, ids: list[list[int]]) -> "_Done":
         started_s = time.monotonic()
         answer = await self._call(batch, ids)
         took_s = time.monotonic() - started_s
-        if isinstance(answer, Failure):
-            relief = self.push_back.after(answer, started_s)
-        else:
-            relief = Relief()
-            self.push_back.calm()
+        relief = self._relief(answer, started_s)
         settlement = replace(
             self.decider.settle(batch, ids, answer, batch.server_ms()),
             slow_down=relief.slow_down,
             rest=relief.rest,
             batch_size=self._next_size(batch, answer, took_s) if batch.call is Call.PUT else None,
-            report=_report(batch, answer, took_s),
+            report=_report(batch, answer, took_s, batch.size),
         )
-        return _Done(batch, settlement, answer, took_s)
+        return _Done(batch, settlement, answer, took_s, batch.size)
 
     async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
         def may_send() -> bool:
@@ -255,12 +318,13 @@ class Lane:
         fields: dict[str, object] = {
             "seq": done.batch.seq,
             "call": done.batch.call.name.lower(),
-            "size": done.batch.size,
+            "size": done.size,
             "took_ms": round(done.took_s * 1000, 1),
             "http_status": done.answer.http_status,
         }
         fields.update((outcome.value, counts[outcome]) for outcome in Outcome if outcome in counts)
-        fields["undecided"] = done.batch.size - sum(counts.values())
+        if done.batch.call is not Call.SURVEY:
+            fields["undecided"] = done.batch.size - sum(counts.values())
         if isinstance(done.answer, Failure):
             self.log.warning("batch_failed", **fields, action=done.answer.action.value, reason=done.answer.reason)
         else:
@@ -280,12 +344,14 @@ class _Done:
         settlement: what becomes of it.
         answer: the result of the call; None if there was no call.
         took_s: how long the call took.
+        size: contacts that the call was about.
     """
 
     batch: Batch
     settlement: Settlement
-    answer: Deleted | LookedUp | Failure | None = None
+    answer: Answer | None = None
     took_s: float = 0.0
+    size: int = 0
 
     def recordable_later(self) -> bool:
         """Check whether the next batch can be taken before this one is recorded: only if nothing follows from it."""
@@ -304,21 +370,21 @@ def _pick(segment: "array[int]", positions: Sequence[int]) -> list[int]:
     return [segment[position] for position in positions]
 
 
-def _report(batch: Batch, answer: Deleted | LookedUp | Failure, took_s: float) -> CallReport | None:
+def _report(batch: Batch, answer: Answer, took_s: float, size: int) -> CallReport | None:
     if isinstance(answer, Failure) and not answer.sent:
         return None
     return CallReport(
         at_ms=batch.server_ms(),
         job_id=batch.job_id,
         call=batch.call.name.lower(),
-        size=batch.size,
+        size=size,
         took_s=took_s,
         http_status=answer.http_status,
         result=_result(answer),
     )
 
 
-def _result(answer: Deleted | LookedUp | Failure) -> str:
+def _result(answer: Answer) -> str:
     if not isinstance(answer, Failure):
         return OK
     # The wait is our own; the portal's answer was 401.

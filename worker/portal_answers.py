@@ -2,6 +2,8 @@
 
 - Deleted: the portal's word on a PUT, per contact ID
 - LookedUp: what the account can see of the contact IDs that were asked about
+- Page: a page of the portal's listing
+- Details, Tags: what the portal tells about a single contact
 - Failure: anything else, with what to do about it
 """
 
@@ -9,6 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
+
+from worker.records import Contact, Page
 
 
 class Visible(StrEnum):
@@ -80,6 +85,23 @@ class LookedUp:
     http_status: int
 
 
+@dataclass(frozen=True, slots=True)
+class Details:
+    """A valid answer about one contact."""
+
+    #: None if the account cannot see it. It has no tags: see `Tags`.
+    contact: Contact | None
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """A valid answer about the tags of one contact; none if the account cannot see it."""
+
+    tags: tuple[str, ...]
+    http_status: int
+
+
 class Remedy(StrEnum):
     """What to do after a failure."""
 
@@ -122,3 +144,6 @@ class Failure:
     sent: bool = True
     #: With STOP: another configuration would not help, so no worker calls the portal until a person has looked at it.
     everyone: bool = False
+
+
+Answer: TypeAlias = Deleted | LookedUp | Page | Details | Tags | Failure

@@ -44,10 +44,11 @@ async def accept(redis: ArqRedis, settings: Settings, arq_job_id: str, data: byt
         # Such an ID could break a key or a URL, so the request is refused and kept under another ID.
         request.problems.append(str(error))
         arq_job_id = f"arq-{hashlib.sha256(arq_job_id.encode()).hexdigest()[:16]}"
-    if request.problems or portal is None:
+    submission = submission_of(request, portal, arq_job_id) if portal and not request.problems else None
+    if submission is None:
         await refuse(redis, arq_job_id, request)
     else:
-        await submit(redis, submission_of(request, portal, arq_job_id))
+        await submit(redis, submission)
     return arq_job_id
 
 
@@ -67,18 +68,31 @@ async def refuse(redis: ArqRedis, job_id: str, request: Request) -> None:
     raise BadSubmission(error)
 
 
-def submission_of(request: Request, portal: Portal, job_id: str) -> Submission:
+def submission_of(request: Request, portal: Portal, job_id: str) -> Submission | None:
     """Return the submission that a request without problems asks for.
 
     Args:
         request: the request.
         portal: its portal.
         job_id: the job's ID.
+
+    Returns:
+        None if a gate of the portal forbids it; that is among the request's problems from then on.
     """
+    try:
+        return _submission_of(request, portal, job_id)
+    except BadSubmission as error:
+        request.problems.append(str(error))
+        return None
+
+
+def _submission_of(request: Request, portal: Portal, job_id: str) -> Submission:
     return submission_for(
         portal,
         request.ids,
         by=_BY,
+        selection=request.filter,
+        plan=request.plan,
         job_id=job_id,
         label=request.label,
         duplicates=request.duplicates,

@@ -6,6 +6,8 @@ from enum import Enum
 from pyroaring import BitMap
 
 from config.settings import Portal
+from jobs.words.errors import PlanRequired
+from jobs.words.filters import Filter
 from jobs.words.priority import Priority
 
 
@@ -26,7 +28,9 @@ class Submission:
 
     Attributes:
         portal: name of a configured portal.
-        ids: the contact IDs, at least one.
+        ids: the contact IDs, at least one; none with a selection.
+        selection: the filter that chooses the contacts, in place of a list.
+        plan: whether a plan is made first, which then has to be approved.
         needs_approval: whether a user has to `approve` it before anything is sent.
         job_id: the job's ID if the caller chose one, which makes it safe to submit twice.
         label: free text for people, at most 200 characters.
@@ -38,6 +42,8 @@ class Submission:
 
     portal: str
     ids: BitMap
+    selection: Filter | None = None
+    plan: bool = False
     needs_approval: bool
     job_id: str | None = None
     label: str = ""
@@ -53,6 +59,8 @@ def submission_for(
     *,
     by: str,
     approval: Approval = Approval.BY_SIZE,
+    selection: Filter | None = None,
+    plan: bool = False,
     job_id: str | None = None,
     label: str = "",
     duplicates: int = 0,
@@ -62,17 +70,27 @@ def submission_for(
 
     Args:
         portal: the portal's settings.
-        ids: the contact IDs, at least one.
+        ids: the contact IDs, at least one; none with a selection.
         by: who submits; kept with the job.
         approval: whether an exception from `approval_above` applies.
+        selection: the filter that chooses the contacts; it always makes a plan.
+        plan: whether a plan of the list is made first.
         job_id: the job's ID if the caller chose one.
         label: free text for people.
         duplicates: how many IDs of the list were repetitions.
         priority: how often it gets a turn among the other jobs of the portal.
+
+    Raises:
+        PlanRequired: the portal takes no job of this size without a plan.
     """
+    plan = plan or selection is not None
+    if not plan and portal.needs_plan(len(ids)):
+        raise PlanRequired(portal.name, len(ids))
     return Submission(
         portal=portal.name,
         ids=ids,
+        selection=selection,
+        plan=plan,
         needs_approval=approval is Approval.NEEDED
         or (approval is Approval.BY_SIZE and portal.needs_approval(len(ids))),
         job_id=job_id,

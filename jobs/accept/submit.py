@@ -11,6 +11,7 @@ from pyroaring import BitMap
 from redis.exceptions import RedisError, ResponseError
 from ulid import ULID
 
+from jobs.accept.approval import ApprovalTerms
 from jobs.accept.staged import new_place, stage
 from jobs.accept.submission import Submission
 from jobs.lanes.wake import wake_lanes
@@ -48,10 +49,12 @@ class Asked:
     Attributes:
         event: PAUSE, CANCEL or APPROVE, and possible in the job's first state.
         by: who asks; kept with the job.
+        terms: those of an approval.
     """
 
     event: Event
     by: str
+    terms: ApprovalTerms = ApprovalTerms()
 
 
 async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = None) -> Accepted:
@@ -67,14 +70,16 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
         JobExists: the ID is taken by another request.
         redis.exceptions.RedisError: Redis is away, or refuses.
     """
-    if not submission.ids:
+    if not submission.ids and submission.selection is None:
         raise BadSubmission("the list has no contact IDs")
     check_label(submission.label)
     job_id = str(ULID()) if submission.job_id is None else check_job_id(submission.job_id)
-    fingerprint = await asyncio.to_thread(request_digest, submission.portal, submission.ids)
+    fingerprint = await asyncio.to_thread(request_digest, submission)
     first = first_state(submission)
     reason = StateReason.APPROVAL if first is State.AWAITING_APPROVAL else ""
-    steering = (asked.event, asked.by, str(ULID()), StateReason.OPERATOR) if asked else ("", "", "", "")
+    steering: tuple[str | bytes, ...] = ("", "", "", "", "{}")
+    if asked:
+        steering = asked.event, asked.by, str(ULID()), StateReason.OPERATOR, asked.terms.json()
     fields: dict[str, str | float] = {
         "portal": submission.portal,
         "label": submission.label,
@@ -83,6 +88,8 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
         "priority": submission.priority,
         "stride": submission.priority.stride,
     }
+    if submission.selection is not None:
+        fields["filter"] = submission.selection.to_json().decode()
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
     named = (part for pair in fields.items() for part in pair)
     arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]
@@ -99,17 +106,27 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
     state = State(told)
     if state is State.QUEUED:
         await wake_lanes(redis, submission.portal, min(submission.lanes, len(submission.ids)))
+    elif state is State.PLANNING:
+        await wake_lanes(redis, submission.portal, 1)
     return Accepted(job_id, created=True, state=state)
 
 
 def first_state(submission: Submission) -> State:
     """Return the state in which the job begins."""
+    if submission.plan:
+        return State.PLANNING
     return State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
 
 
-def request_digest(portal: str, ids: BitMap) -> str:
-    """Fingerprint a request: equal for the same portal and the same set of contact IDs, however written."""
-    return hashlib.sha256(f"{portal}\n{digest(ids)}".encode()).hexdigest()
+def request_digest(submission: Submission) -> str:
+    """Fingerprint a request: equal for the same portal and the same set of contact IDs, however written, or filter.
+
+    The same list with a plan and without one are two requests.
+    """
+    if submission.selection is not None:
+        return hashlib.sha256(f"{submission.portal}\nfilter {submission.selection.to_json().decode()}".encode()).hexdigest()
+    planned = "plan " if submission.plan else ""
+    return hashlib.sha256(f"{submission.portal}\n{planned}{digest(submission.ids)}".encode()).hexdigest()
 
 
 class _NotStaged(ResponseError):
@@ -117,7 +134,7 @@ class _NotStaged(ResponseError):
 
 
 async def _stage_and_create(
-    redis: ArqRedis, ids: BitMap, job_keys: tuple[str, str, str], arguments: Sequence[str | float]
+    redis: ArqRedis, ids: BitMap, job_keys: tuple[str, str, str], arguments: Sequence[str | bytes | float]
 ) -> list[bytes]:
     """Stage the list, then create the job from it in one step: the whole list, or nothing."""
     staged = new_place()

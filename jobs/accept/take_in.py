@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 from arq.connections import ArqRedis
 
+from config.errors import UnknownPortal
 from config.settings import Settings
+from jobs.accept.approval import approval_terms
 from jobs.accept.from_arq import refuse, submission_of
 from jobs.accept.submission import Submission
 from jobs.accept.submit import Asked, first_state, request_digest, submit
@@ -48,14 +51,18 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, asked: Asked
     request = await asyncio.to_thread(read_request, data) if data else None
     if waiting is None or request is None or request.function != FUNCTION:
         return None
+    portal = settings.portals.get(request.portal)
+    submission = submission_of(request, portal, job_id) if portal and not request.problems else None
     if digest is not None:
-        if request_digest(request.portal, request.ids) == digest.decode() and not request.problems:
+        if submission and request_digest(submission) == digest.decode():
             await _leave_nothing_behind(redis, job_id, request)
         return None
-    submission = None
-    if not request.problems:
-        submission = submission_of(request, settings.portal(request.portal), job_id)
+    if submission:
         _check(submission, asked, waiting.due_ms)
+    elif not request.problems:
+        raise UnknownPortal(request.portal, settings.portals)
+    if asked:
+        asked = replace(asked, terms=approval_terms(portal))
     is_ours = await hold_message(redis, job_id, _HOLD_MS)
     answer: str | Exception = job_id
     state = None

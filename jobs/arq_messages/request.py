@@ -15,11 +15,12 @@ from config.fields import NAME_PATTERN
 from jobs.arq_messages.message import UnreadableMessage, open_envelope
 from jobs.intake.tally import printable
 from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
-from jobs.words.errors import BadSubmission
+from jobs.words.errors import BadFilter, BadSubmission
+from jobs.words.filters import Filter
 from jobs.words.labels import check_label
 from jobs.words.priority import Priority
 
-_NAMES = ("portal", "contact_ids", "label", "priority")
+_NAMES = ("portal", "contact_ids", "filter", "plan", "label", "priority")
 
 #: The list is read in parts of about this size, so that its integers are never all in memory together.
 _PART_BYTES = 500_000
@@ -47,6 +48,8 @@ class Request:
         portal: the portal asked for; empty if that cannot be a portal's name.
         ids: the contact IDs, including those of a list that is wrong in places.
         duplicates: how many contact IDs of the list were repetitions.
+        filter: the filter that chooses the contacts, in place of a list.
+        plan: whether a plan is made first.
         label: free text; empty if there is none, or none that is valid.
         priority: how often the job gets a turn.
         enqueued_ms: when it was enqueued, Unix milliseconds; 0 if that cannot be read.
@@ -58,6 +61,8 @@ class Request:
     portal: str = ""
     ids: BitMap = field(default_factory=BitMap)
     duplicates: int = 0
+    filter: Filter | None = None
+    plan: bool = False
     label: str = ""
     priority: Priority = Priority.NORMAL
     enqueued_ms: int = 0
@@ -105,7 +110,11 @@ def _read_arguments(request: Request, arguments: dict[str, bytes]) -> None:
         problems.append(f"unknown argument {printable(unknown[0].encode())}, expected {', '.join(_NAMES)}")
     portal = _read(arguments, "portal", Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)], _PORTAL, problems)
     request.portal = portal or ""
-    _read_ids(request, arguments.get("contact_ids"))
+    if "filter" in arguments:
+        _read_filter(request, arguments)
+    else:
+        _read_ids(request, arguments.get("contact_ids"))
+    request.plan = bool(_read(arguments, "plan", bool | None, "true or false", problems, missing=None))
     label = _read(arguments, "label", str | None, "a text", problems, missing=None)
     try:
         request.label = check_label(label or "")
@@ -129,6 +138,15 @@ def _read(
     except _NOT_THAT:
         problems.append(f"{name}: given {printable(arguments[name])}, expected {expected}")
         return None
+
+
+def _read_filter(request: Request, arguments: dict[str, bytes]) -> None:
+    if "contact_ids" in arguments:
+        request.problems.append("filter: given together with contact_ids, expected one of them")
+    try:
+        request.filter = Filter.from_json(arguments["filter"])
+    except BadFilter as error:
+        request.problems.append(f"filter: {error}")
 
 
 def _read_ids(request: Request, given: bytes | None) -> None:

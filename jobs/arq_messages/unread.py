@@ -47,7 +47,7 @@ async def read_unread(redis: Redis, job_id: str) -> dict[str, str] | None:
         if len(_read) > _KEPT:
             _read.popitem(last=False)
     reason = StateReason.STARTING if await is_anybody_there(redis) else StateReason.NO_WORKER
-    return {**facts, "state": State.QUEUED, "state_reason": reason}
+    return {**facts, "state_reason": reason}
 
 
 async def _read_facts(redis: Redis, job_id: str, waiting: Waiting) -> dict[str, str] | None:
@@ -60,7 +60,10 @@ async def _read_facts(redis: Redis, job_id: str, waiting: Waiting) -> dict[str, 
 
 def _facts(request: Request, waiting: Waiting) -> dict[str, str]:
     total = str(len(request.ids))
+    selection = {"filter": request.filter.to_json().decode()} if request.filter else {}
     return {
+        **selection,
+        "state": State.PLANNING if request.plan or request.filter else State.QUEUED,
         "portal": request.portal,
         "label": request.label,
         "priority": request.priority,

@@ -23,6 +23,8 @@ class Batch:
         items: what is to be sent: several items for a look-up, one for a PUT.
         received_s: this process's monotonic clock when the batch arrived.
         digest: fingerprint of the job's portal and list, which distinguishes it from an earlier job with the same ID.
+        plan: digest of the plan that was approved; empty for a job without a plan.
+        rechecks: how often it was looked at again since then.
     """
 
     seq: int
@@ -35,6 +37,8 @@ class Batch:
     items: tuple[Item, ...]
     received_s: float
     digest: bytes = b""
+    plan: str = ""
+    rechecks: int = 0
 
     @property
     def size(self) -> int:
@@ -101,6 +105,7 @@ class Terms:
         longest_rest_s: longest rest that the portal gets.
         failure_threshold: failed share of the decided contact IDs, 0 to 1, above which a job pauses.
         failure_threshold_from: decided contact IDs before that share is judged.
+        conditions: under which conditions the lane would send what a plan says (jobs/plan/digest.py).
 
     The rate and the concurrency apply unless others were set (jobs/steering/limits.py).
     """
@@ -117,6 +122,7 @@ class Terms:
     longest_rest_s: float = 86_400.0
     failure_threshold: float = 0.5
     failure_threshold_from: int = 1000
+    conditions: str = ""
 
     def arguments(self, turn_us: int) -> list[int | float]:
         """Return the script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""

@@ -144,6 +144,7 @@ class LaneLedger:
             terms.max_concurrency,
             self._configuration,
             round(terms.longest_rest_s * 1000),
+            terms.conditions,
         ]
         return NEXT_BATCH, self._keys, arguments
 
@@ -163,9 +164,11 @@ class LaneLedger:
                 now_ms=reply[4],
                 call=Call(ord(reply[5])),
                 batch_size=reply[6],
-                items=tuple(Item.decode(item) for item in reply[8:]),
+                items=tuple(Item.decode(item) for item in reply[10:]),
                 received_s=time.monotonic(),
                 digest=reply[7],
+                plan=reply[8].decode(),
+                rechecks=int(reply[9]),
             )
         if kind == b"turn":
             self._turn = reply[2], reply[3]

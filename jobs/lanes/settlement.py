@@ -8,6 +8,7 @@ import msgspec
 
 from jobs.lanes.call_report import CallReport
 from jobs.lanes.grants import Terms
+from jobs.lanes.survey_step import SurveyStep
 from jobs.ledger.items import Item
 from jobs.ledger.records import Record
 from jobs.words.outcomes import Outcome
@@ -33,6 +34,8 @@ class NewRest:
 class Settlement:
     """What became of a batch: each of its contact IDs is either in a record or in an item.
 
+    A step of a survey has neither.
+
     Attributes:
         records: decided contact IDs, with their segments.
         items: contact IDs that need another call, and how many seconds from now.
@@ -46,6 +49,7 @@ class Settlement:
         rest: how long no worker calls the portal; None for no rest.
         batch_size: contact IDs of the next PUTs; None leaves the size unchanged.
         report: the call itself, to be counted and shown; None if there was no call.
+        survey: what a step of a survey found; None for any other batch.
     """
 
     records: Sequence[tuple[int, Record]] = ()
@@ -61,6 +65,7 @@ class Settlement:
     rest: NewRest | None = None
     batch_size: int | None = None
     report: CallReport | None = None
+    survey: SurveyStep | None = None
 
     def counts(self) -> dict[Outcome, int]:
         """Return how many contact IDs got which outcome."""
@@ -96,6 +101,7 @@ class Settlement:
             "slow_down": terms.requests_per_second if self.slow_down else None,
             "batch_size": self.batch_size,
             "answer": self.report and self.report.counted(),
+            "survey": self.survey and self.survey.message(),
         }
         if self.rest:
             optional |= {
@@ -108,6 +114,7 @@ class Settlement:
             _encode(message),
             *(record.encode() for _, record in self.records),
             *(item.encode() for item, _ in self.items),
+            *(self.survey.segments() if self.survey else ()),
         ]
 
 

@@ -2,14 +2,23 @@
 
 from dataclasses import dataclass
 
+
 from arq.connections import ArqRedis
 from ulid import ULID
 
 from jobs.lanes.wake import wake_lanes
 from jobs.store import keys
 from jobs.store.keys import known_key
+from jobs.accept.approval import ApprovalTerms
 from jobs.store.scripts import Script
-from jobs.words.errors import UnknownJob
+from jobs.words.errors import (
+    BlastRadius,
+    DigestNeeded,
+    NotApproved,
+    PlanChanged,
+    SecondPerson,
+    UnknownJob,
+)
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State, refused
 
@@ -32,8 +41,24 @@ class Steered:
     rest_until_ms: int | None = None
 
 
+_FORBIDDEN: dict[str, tuple[type[NotApproved], str]] = {
+    "digest_needed": (DigestNeeded, "it has a plan, so the approval needs the plan's digest"),
+    "plan_changed": (PlanChanged, "this is not the digest of its plan; look at the plan again"),
+    "plan_expired": (PlanChanged, "its plan has expired; cancel the job and make a new plan"),
+    "blast_radius": (BlastRadius, "its plan deletes a larger share of the portal than max_share allows"),
+    "second_person": (SecondPerson, "a job of this size has to be approved by somebody other than who submitted it"),
+}
+
+
 async def control(
-    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: StateReason = StateReason.OPERATOR
+    redis: ArqRedis,
+    job_id: str,
+    event: Event,
+    *,
+    by: str,
+    lanes: int = 1,
+    reason: StateReason = StateReason.OPERATOR,
+    terms: ApprovalTerms | None = None,
 ) -> Steered:
     """Ask for a pause, a resume, a cancel or an approval. It takes effect with the next batch of each lane.
 
@@ -44,8 +69,10 @@ async def control(
         by: who asks; kept with the job.
         lanes: how many lanes to wake if the job goes on.
         reason: the state_reason of a pause.
+        terms: those of an approval; None for a job without a plan, of a portal without guards.
 
     Raises:
+        NotApproved: the plan or a guard of the portal does not allow the approval.
         UnknownJob: no such job.
         IllegalMove: its state does not allow the event.
     """
@@ -53,9 +80,13 @@ async def control(
     portal = await redis.execute_command("HGET", key, "portal")
     if portal is None:
         raise UnknownJob(job_id)
-    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by, str(ULID())])
+    arguments = (terms or ApprovalTerms()).json()
+    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by, str(ULID()), arguments])
     if reply[0] == b"unknown":
         raise UnknownJob(job_id)
+    if reply[0] == b"forbidden":
+        error, why = _FORBIDDEN[reply[1].decode()]
+        raise error(job_id, why)
     state = State(reply[1].decode())
     if reply[0] == b"illegal":
         raise refused(state, event)

@@ -2,7 +2,9 @@
 
 from arq.connections import ArqRedis
 
+from config.errors import UnknownPortal
 from config.settings import Settings
+from jobs.accept.approval import approval_terms
 from jobs.accept.submit import Asked
 from jobs.accept.take_in import take_in
 from jobs.steering.control import Steered, control
@@ -10,10 +12,12 @@ from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
 from jobs.store.keys import known_key
 from jobs.words.priority import Priority
-from jobs.words.states import Event
+from jobs.words.states import Event, State
 
 
-async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Event, *, by: str) -> Steered:
+async def steer_job(
+    redis: ArqRedis, settings: Settings, job_id: str, event: Event, *, by: str, digest: str | None = None
+) -> Steered:
     """Apply an event to a job; a job that is still in another service's message is accepted first.
 
     Args:
@@ -22,22 +26,26 @@ async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Eve
         job_id: the job's ID.
         event: PAUSE, RESUME, CANCEL, APPROVE or RETRY_FAILED.
         by: who asks; kept with the job.
+        digest: with APPROVE, the digest of the plan that is approved, or at least its first 12 digits.
 
     Raises:
         UnknownJob: no such job, or no longer.
         IllegalMove: its state does not allow the event.
+        NotApproved: the plan or a guard of the portal does not allow the approval.
         NotDue: another service deferred it, and it is not due yet.
-        UnknownPortal: it is still in a message, and its portal is not configured here.
+        UnknownPortal: it is still in a message or is to be approved, and its portal is not configured here.
     """
     taken_in = await take_in(redis, settings, job_id, Asked(event, by))
-    if taken_in:
-        return Steered(taken_in)
+    if taken_in and not (event is Event.APPROVE and taken_in is State.AWAITING_APPROVAL):
+        return Steered(taken_in)  # else a guard forbade the approval, and the next step says which
     name = await redis.execute_command("HGET", known_key(job_id), "portal")
     portal = settings.portals.get(name.decode()) if name is not None else None
     lanes = portal.max_concurrency if portal else 1
     if event is Event.RETRY_FAILED:
         return Steered(*await retry_failed(redis, job_id, by=by, lanes=lanes))
-    return await control(redis, job_id, event, by=by, lanes=lanes)
+    if event is Event.APPROVE and name is not None and portal is None:
+        raise UnknownPortal(name.decode(), settings.portals)  # whose guards are not known here
+    return await control(redis, job_id, event, by=by, lanes=lanes, terms=approval_terms(portal, digest))
 
 
 async def change_priority(redis: ArqRedis, settings: Settings, job_id: str, priority: Priority, *, by: str) -> None:

@@ -6,6 +6,9 @@ jobs/ledger/items.py explains their meaning; jobs/store/lua_constants.py writes 
 PUT, LOOK_UP = "P", "L"
 """The first byte: which call of the portal an item waits for."""
 
+SURVEY = "S"
+"""In a claim, in place of these: one step of a job's survey, which has no items."""
+
 DOUBTFUL = 1
 """Flag in the second byte: these IDs were in an attempt, and it is not known whether it deleted them."""
 

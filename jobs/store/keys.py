@@ -27,7 +27,18 @@ SESSION = f"{PREFIX}:session:"
 #: What stands behind a job's ID and a portal's name. The scripts get them by these names (jobs/store/lua_constants.py).
 SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
-PARTS_OF_A_JOB = ("SEGMENTS", "LEDGER", "ITEMS", "HISTORY", "DUE_PUT", "DUE_LOOK_UP")
+VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
+PARTS_OF_A_JOB = (
+    "SEGMENTS",
+    "LEDGER",
+    "ITEMS",
+    "HISTORY",
+    "DUE_PUT",
+    "DUE_LOOK_UP",
+    "VERDICTS",
+    "EXCLUSIONS",
+    "SAMPLE",
+)
 
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
 STATS, ANSWERS, FAULTS, CONFIGURATIONS = ":stats", ":answers", ":faults", ":configurations"
@@ -70,6 +81,21 @@ def segments(job_id: str) -> str:
 def ledger(job_id: str, segment: int) -> str:
     """The outcomes of one segment."""
     return f"{job(job_id)}{LEDGER}{segment}"
+
+
+def verdicts(job_id: str) -> str:
+    """What the plan of one job predicts, segment by segment."""
+    return job(job_id) + VERDICTS
+
+
+def exclusions(job_id: str) -> str:
+    """What was found after the plan was made to be left alone, segment by segment."""
+    return job(job_id) + EXCLUSIONS
+
+
+def sample(job_id: str) -> str:
+    """Some of the contacts that the plan of one job shows to whoever approves it."""
+    return job(job_id) + SAMPLE
 
 
 def items(job_id: str) -> str:

@@ -9,6 +9,7 @@ import re
 from jobs.store import item_layout, kept, keys
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.outcomes import Code
+from jobs.words.priority import Priority
 from jobs.words.reasons import NEEDS_A_PERSON, OUR_OWN_WAITS, StateReason
 from jobs.words.states import lua_table
 
@@ -22,6 +23,7 @@ CONSTANTS: dict[str, int | str] = {
     # The bytes of an item.
     "PUT": item_layout.PUT,
     "LOOK_UP": item_layout.LOOK_UP,
+    "SURVEY": item_layout.SURVEY,
     "DOUBTFUL": item_layout.DOUBTFUL,
     "MOST_COUNTED": item_layout.MOST_COUNTED,
     "ITEM_HEAD": item_layout.ITEM_HEAD,
@@ -37,12 +39,15 @@ CONSTANTS: dict[str, int | str] = {
     "EVERYONE": kept.EVERYONE,
     "FAULT_LASTS_MS": kept.FAULT_LASTS_MS,
     "LONGEST_LEASE_MS": kept.LONGEST_LEASE_S * 1000,
+    "SURVEY_STRIDE": Priority.BACKGROUND.stride,
     # Reasons. Those of a class are one text, each between blanks, because a table would be built again at every call.
     "FAULT_REASONS": f" {' '.join(sorted(NEEDS_A_PERSON))} ",
     "OWN_WAITS": f" {' '.join(sorted(OUR_OWN_WAITS))} ",
     "PUSH_BACK": StateReason.PUSH_BACK.value,
     "LOGIN_GUARD": StateReason.LOGIN_GUARD.value,
     "FAILURE_THRESHOLD": StateReason.FAILURE_THRESHOLD.value,
+    "APPROVAL": StateReason.APPROVAL.value,
+    "PLAN_CHANGED": StateReason.PLAN_CHANGED.value,
 }
 """The constants by their names in the scripts."""
 

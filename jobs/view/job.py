@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 
 from jobs.arq_messages.unread import read_unread
 from jobs.intake.report import IntakeReport
+from jobs.plan.facts import read_plan, read_planning, read_sample, read_selection
+from jobs.plan.summary import Plan, Planning, Selection
 from jobs.store import keys
 from jobs.store.job_lists import Place, list_for, newest_first
 from jobs.store.portal_state import PortalState
@@ -68,6 +70,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Contact IDs per PUT that the portal handles well; None while that is not known."""
     priority: Priority
     """How often it gets a turn among the other jobs of the portal."""
+    selection: Selection
+    """How its contacts were chosen."""
+    planning: Planning | None
+    """How far its survey is; None while none is under way."""
+    plan: Plan | None
+    """What would become of its contacts; None for a job without a plan, and before the plan stands."""
     actions: tuple[Action, ...]
     """What people and services did to it, the newest 20, oldest first."""
 
@@ -118,6 +126,15 @@ async def read_job(redis: Redis, job_id: str) -> Job:
     if job is None:
         raise UnknownJob(job_id)
     return job
+
+
+async def with_sample(redis: Redis, job: Job) -> Job:
+    """Return a job with the sample of its plan, for readers who may see personal data: those who may approve it."""
+    if job.plan is None or job.state is not State.AWAITING_APPROVAL:
+        return job
+    return msgspec.structs.replace(
+        job, plan=msgspec.structs.replace(job.plan, sample=await read_sample(redis, job.id))
+    )
 
 
 async def list_jobs(
@@ -236,6 +253,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         workers=around.workers,
         is_known=around.is_known,
         portal=portal,
+        plan_expires_ms=int(facts.get("plan_expires_ms", 0)),
     )
     reason = why_waiting(situation)
     rest = portal.rest if portal.rest and portal.rest.reason == reason else None
@@ -263,6 +281,9 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         requests_per_second=portal.pace,
         batch_size=portal.learned_batch_size,
         priority=Priority(facts.get("priority", Priority.NORMAL)),
+        selection=read_selection(facts),
+        planning=read_planning(facts),
+        plan=read_plan(facts),
         actions=read_actions(facts.get("actions")),
     )
 

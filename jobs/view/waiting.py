@@ -18,6 +18,7 @@ class Situation:
         workers: workers that are alive.
         is_known: whether one of them is configured for the portal.
         portal: the state of its portal.
+        plan_expires_ms: until when its plan can be approved; 0 for none.
     """
 
     state: State
@@ -26,11 +27,15 @@ class Situation:
     workers: int
     is_known: bool
     portal: PortalState
+    plan_expires_ms: int = 0
 
 
 def why_waiting(situation: Situation) -> str | None:
     """Return the word for what a job waits for; None if it is moving or has ended well."""
     portal = situation.portal
+    expires_ms = situation.plan_expires_ms
+    if situation.state is State.AWAITING_APPROVAL and 0 < expires_ms <= portal.now_ms:
+        return StateReason.PLAN_EXPIRED
     if situation.stored_reason:
         return situation.stored_reason
     if situation.state in TERMINAL or (situation.inflight and portal.lanes):
@@ -45,6 +50,6 @@ def why_waiting(situation: Situation) -> str | None:
         return portal.rest.reason
     if portal.next_turn_ms > portal.now_ms:
         return StateReason.RATE_LIMIT
-    if situation.state is State.QUEUED:
+    if situation.state in {State.QUEUED, State.PLANNING}:
         return StateReason.FAIR_SHARE if portal.lanes and portal.active_jobs > 1 else StateReason.STARTING
     return StateReason.BACKOFF

@@ -66,6 +66,18 @@ def segments(ids: BitMap) -> Iterator[bytes]:
         yield segment.serialize()
 
 
+def encode_segment(ids: "array[int]") -> bytes:
+    """Pack one segment for storage; see `decode_segment`.
+
+    Args:
+        ids: at most 65,536 IDs in ascending order.
+    """
+    segment = BitMap(ids)
+    segment.run_optimize()
+    packed: bytes = segment.serialize()
+    return packed
+
+
 def decode_segment(data: bytes) -> "array[int]":
     """Unpack a segment.
 
@@ -91,11 +103,16 @@ def digest(ids: BitMap) -> str:
     """
     sha256 = hashlib.sha256()
     for segment in _cut(ids):
-        values = segment.to_array()
-        if sys.byteorder == "big":
-            values.byteswap()
-        sha256.update(values)
+        sha256.update(little_endian(segment.to_array()))
     return sha256.hexdigest()
+
+
+def little_endian(values: "array[int]") -> "array[int]":
+    """Return the IDs of a segment with four little-endian bytes each, as they are fingerprinted on every machine."""
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return values
 
 
 def _cut(ids: BitMap) -> Iterator[BitMap]:

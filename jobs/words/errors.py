@@ -4,7 +4,15 @@
     ├─ ConfigError                config/errors.py     correct the file or the environment, and start again
     ├─ UnknownPortal              config/errors.py     name a portal that is configured, or configure it
     ├─ BadSubmission                                   correct the request; nothing was accepted
+    │  ├─ BadFilter               words/filters.py     correct the filter
+    │  ├─ PlanRequired                                 ask for a plan
     │  └─ NotDue                                       wait until it is due, or pause or cancel it
+    ├─ NotApproved                                     the message says what has to be done before the approval
+    │  ├─ DigestNeeded                                 look at the plan, and approve its digest
+    │  ├─ PlanChanged                                  look at the plan again, or make a new one
+    │  ├─ BlastRadius                                  narrow the selection, or have `max_share` raised
+    │  └─ SecondPerson                                 have somebody else approve it
+    ├─ NoPlan                                          nothing: the job has none, or wait until it stands
     ├─ JobExists                                       choose another job ID
     ├─ UnknownJob                                      check the ID; a job is forgotten after `retention_days`
     ├─ IllegalMove                                     do what the job's state allows; the message lists it
@@ -28,6 +36,45 @@ from config.errors import CrmSweepError
 
 class BadSubmission(CrmSweepError, ValueError):
     """The request itself is wrong; the message says what and where."""
+
+
+class PlanRequired(BadSubmission):
+    """The portal accepts jobs of this size only with a plan."""
+
+    def __init__(self, portal: str, contacts: int) -> None:
+        super().__init__(f"portal {portal} deletes {contacts:,} contacts only after a plan of them was approved")
+
+
+class NotApproved(CrmSweepError):
+    """The job cannot be approved like this; nothing was changed."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"job {job_id} is not approved: {why}")
+
+
+class DigestNeeded(NotApproved):
+    """The job has a plan, and the approval does not say which."""
+
+
+class PlanChanged(NotApproved):
+    """The plan that was approved is not that of the job, or has expired."""
+
+
+class BlastRadius(NotApproved):
+    """The plan would delete a larger share of the portal than its `max_share`."""
+
+
+class SecondPerson(NotApproved):
+    """The job is to be approved by somebody other than who submitted it."""
+
+
+class NoPlan(CrmSweepError):
+    """The job has no plan, or none yet."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"job {job_id} has no plan, or none yet")
 
 
 class JobExists(CrmSweepError):

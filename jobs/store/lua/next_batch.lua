@@ -1,4 +1,4 @@
--- include: job item lease claim faults pace retry_budget choice hand_out
+-- include: job item lease claim faults pace retry_budget survey plan choice hand_out
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
 -- The mark is the claim: it is in Redis before the call leaves, so that after a crash it tells which contact IDs may
 -- have been deleted by a call whose answer no one read.
@@ -9,7 +9,9 @@
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes at the ceiling
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as returned with the turn
 --            14 max_concurrency   15 fingerprint of the lane's configuration   16 longest_rest_ms
---   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, item, item, …}   the lane holds this batch
+--            17 conditions under which the lane would send what a plan says (jobs/plan/digest.py)
+--   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, plan_digest or '', rechecks, item, item, …}
+--            the lane holds this batch; one of a survey has no items
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
@@ -63,6 +65,7 @@ local offered, job_id, turn = choose(portal, {
   look_up_size = tonumber(ARGV[4]),
   linger = tonumber(ARGV[5]),
   retry_turn_us = budget.turn_us,
+  conditions = ARGV[17],
 })
 if not offered then
   let_go(portal, token, place)
@@ -94,14 +97,20 @@ if offered.is_retry then
   use_retry(portal, clock_us, budget)
 end
 local item_ids = take(job, offered, batch_size)
-local state, before = move(job, 'start')
-if before == 'queued' then
-  redis.call('HSETNX', job, 'started_ms', now)
-  redis.call('HDEL', job, 'state_reason')
+local stride, state = redis.call('HGET', job, 'stride') or 1, nil
+if offered[1] == SURVEY then
+  state, stride = redis.call('HGET', job, 'state'), math.max(tonumber(stride), SURVEY_STRIDE)
+else
+  local before
+  state, before = move(job, 'start')
+  if before == 'queued' then
+    redis.call('HSETNX', job, 'started_ms', now)
+    redis.call('HDEL', job, 'state_reason')
+  end
 end
 redis.call('HINCRBY', job, 'inflight', 1)
 redis.call('HSET', portal, 'turn', turn)
-redis.call('ZINCRBY', portal .. ACTIVE, redis.call('HGET', job, 'stride') or 1, job_id)
+redis.call('ZINCRBY', portal .. ACTIVE, stride, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, offered[1], unpack(item_ids) }
 redis.call('HSET', portal .. CLAIMS, claim_key, cmsgpack.pack(claim))
 return deliver(claim, state, now, batch_size)

@@ -1,4 +1,4 @@
--- include: job item lease
+-- include: job item lease survey
 -- Take back the batches of dead lanes: their leases have lapsed, so their results will never be recorded. What was
 -- marked as sent may have been deleted, so it is looked up before anything else happens to it.
 --   KEYS[1]  portal hash
@@ -32,9 +32,12 @@ for index = 1, #held, 2 do
       end
       redis.call('ZADD', job .. DUE[LOOK_UP], due, item_id)
     end
+    if call == SURVEY then
+      give_step_back(job)
+    end
     redis.call('HINCRBY', job, 'inflight', -1)
     local state = redis.call('HGET', job, 'state')
-    if state == 'running' or state == 'cancelling' then
+    if state == 'running' or state == 'cancelling' or call == SURVEY and (state == 'planning' or state == 'queued') then
       activate(portal, job_id)
     end
     after_change(portal, job, job_id, now)

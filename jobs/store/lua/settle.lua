@@ -1,4 +1,4 @@
--- include: job item claim record stats pace faults push_back worked history stop
+-- include: job item claim record stats pace faults push_back worked history stop survey
 -- Record what became of a batch, exactly once: the claim is the permission, and recording uses it up.
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim
@@ -19,9 +19,11 @@
 --              batch_size   or nil                                contact IDs of the next batches
 --              answer       {call, result, bucket, took_ms, text}, or nil: the result of the call, for
 --                           jobs/view/stats.py; text is the entry for the portal's list of last answers
+--              survey       what a step of the job's survey found (jobs/lanes/survey_step.py), or nil
 --              threshold    failed share of the decided ones (0 to 1) above which the job pauses
 --              threshold_from   decided contact IDs from which on that is judged
---            5… the records (decided contact IDs), then the items (undecided ones), as they are stored
+--            5… the records (decided contact IDs), then the items (undecided ones), as they are stored; or the
+--            segments that a step of a survey writes
 --   returns  {'ok', state}   recorded
 --            {'lost'}        the claim is no longer ours: rescued, or recorded by an earlier try of this same call
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
@@ -41,7 +43,11 @@ if missing ~= 0 then
 end
 
 redis.call('HDEL', portal .. CLAIMS, claim_key)
-record(job, claim, batch, decided, 5, now)
+if batch.survey then
+  settle_step(portal, job, job_id, batch.survey, 5, now)
+else
+  record(job, claim, batch, decided, 5, now)
+end
 count_batch(portal, job, batch)
 if batch.last_error then
   note_error(job, batch.last_error)
@@ -53,6 +59,13 @@ if batch.slow_down then
 end
 if batch.batch_size then
   redis.call('HSET', portal, 'batch_size', batch.batch_size)
+end
+
+if batch.survey then
+  if batch.stop then
+    stop_job(portal, job, job_id, fingerprint, batch.stop, batch, now)
+  end
+  return { 'ok', after_change(portal, job, job_id, now) }
 end
 
 local total, pending, skipped, failed, before, history_due_ms, judged_done, judged_failed, worked_ms, worked_until_ms,

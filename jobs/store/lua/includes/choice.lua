@@ -2,7 +2,7 @@
 -- of {portal}:active has the next one. A job that has nothing to offer now moves to {portal}:waiting until it has work
 -- due.
 --
--- What the lane can take is the same for all jobs: {now, clock_us, look_up_size, linger, retry_turn_us}.
+-- What the lane can take is the same for all jobs: {now, clock_us, look_up_size, linger, retry_turn_us, conditions}.
 
 -- Every call counts against the rate, so look-ups of many batches are joined into one where that costs little. Returns
 -- the item IDs of one look-up, and how many contact IDs they hold: a full look-up if more are due than fit into one.
@@ -19,21 +19,31 @@ local function join(look_ups, look_up_size)
   return chosen, size
 end
 
--- Returns what the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor,
--- total}. If it offers nothing: nil, and whether its state allows it any turns.
+-- Returns what the job offers now: {call, item IDs}, for contact IDs ahead of the cursor {call, nil, cursor, total},
+-- for a step of its survey {call}. If it offers nothing: nil, and whether its state allows it any turns; and the reason
+-- with which it must pause, if it must.
 local function offer(job_id, lane)
   local job, now = JOB .. job_id, lane.now
-  local facts = redis.call('HMGET', job, 'state', 'cursor', 'total')
-  local state, cursor, total = facts[1], tonumber(facts[2]), tonumber(facts[3])
-  if state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' then
+  local state, cursor, total, survey_due_ms, surveying, plan, approved, conditions = unpack(redis.call('HMGET', job,
+    'state', 'cursor', 'total', 'survey_due_ms', 'surveying', 'plan_digest', 'approved_digest', 'plan_conditions'))
+  local surveys_first = needs_survey(state, survey_due_ms, now)
+  if state == 'planning' then
+    return not surveying and { SURVEY } or nil, true
+  elseif state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' then
     return nil, false
+  elseif state ~= 'cancelling' and not is_as_approved(plan, approved, conditions, lane.conditions) then
+    return nil, false, PLAN_CHANGED
   end
+  cursor, total = tonumber(cursor), tonumber(total)
   local look_ups = redis.call('ZRANGE', job .. DUE[LOOK_UP], '-inf', now, 'BYSCORE', 'LIMIT', 0, 200, 'WITHSCORES')
   local put = redis.call('ZRANGE', job .. DUE[PUT], '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
   local is_retry = put and is_retry(redis.call('HGET', job .. ITEMS, put))
   if is_retry and lane.retry_turn_us > lane.clock_us then
     redis.call('ZADD', job .. DUE[PUT], math.ceil(lane.retry_turn_us / 1000), put)
     put = nil
+  end
+  if surveys_first then
+    put, cursor = nil, total
   end
   local has_put = put or cursor < total
   if #look_ups > 0 then
@@ -47,6 +57,9 @@ local function offer(job_id, lane)
   end
   if cursor < total then
     return { PUT, nil, cursor, total }
+  end
+  if surveys_first and not surveying then
+    return { SURVEY }
   end
   return nil, true
 end
@@ -75,11 +88,14 @@ local function choose(portal, lane)
     if not job_id then
       return nil
     end
-    local chosen, serve = offer(job_id, lane)
+    local chosen, serve, must_pause = offer(job_id, lane)
     if chosen then
       return chosen, job_id, first[2]
     end
     deactivate(portal, job_id)
+    if must_pause then
+      pause(portal, JOB .. job_id, job_id, must_pause, lane.now)
+    end
     local soonest = serve and due(job_id)
     if soonest then
       redis.call('ZADD', waiting, soonest, job_id)

@@ -15,7 +15,10 @@ end
 -- Take what the job has offered (see choice.lua) out of the waiting items; returns the item IDs.
 local function take(job, offered, most)
   local call, item_ids = offered[1], offered[2]
-  if not item_ids then
+  if call == SURVEY then
+    take_step(job)
+    return {}
+  elseif not item_ids then
     return { take_fresh(job, offered[3], offered[4], most) }
   end
   for _, item_id in ipairs(item_ids) do
@@ -27,6 +30,7 @@ end
 -- Returns the reply that gives a lane its batch.
 local function deliver(claim, state, now, batch_size)
   local seq, job_id, call = claim[1], claim[2], claim[3]
-  local items = redis.call('HMGET', JOB .. job_id .. ITEMS, unpack(claim, 4))
-  return { 'batch', seq, job_id, state, now, call, batch_size, redis.call('HGET', JOB .. job_id, 'digest'), unpack(items) }
+  local items = call ~= SURVEY and redis.call('HMGET', JOB .. job_id .. ITEMS, unpack(claim, 4)) or {}
+  local facts = redis.call('HMGET', JOB .. job_id, 'digest', 'plan_digest', 'rechecks')
+  return { 'batch', seq, job_id, state, now, call, batch_size, facts[1], facts[2] or '', facts[3] or 0, unpack(items) }
 end

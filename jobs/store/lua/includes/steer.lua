@@ -1,9 +1,9 @@
 -- Shared by the scripts that carry out what a person asks of a job: one that is in the ledger (control), or one that is
--- accepted in the same step (create_job). Needs job, actions, faults and pace.
+-- accepted in the same step (create_job). Needs job, actions, faults, pace and plan.
 
 -- A job that waits because of a push-back, or because another one has met a fault, is not paused; a resume lets it go
 -- on nevertheless.
-local STANDS_BY = { queued = true, running = true, cancelling = true }
+local STANDS_BY = { planning = true, queued = true, running = true, cancelling = true }
 
 -- Everything from the cursor on was never sent. That is stored as one number, not per contact ID.
 local function skip_what_was_never_sent(portal, job, now)
@@ -24,10 +24,17 @@ local function forgive_failures(job)
 end
 
 -- Carry out `event` (pause, resume, cancel or approve) if the job's state allows it. `reason` is the state_reason of a
--- pause. Returns the state now, and the end (ms) of the rest that the portal had asked for and this cut short, or 0; or
--- nil and the state that does not allow the event.
-local function steer(portal, job, job_id, event, reason, by, token, now)
+-- pause, `terms` those of an approval (see plan.lua). Returns the state now, and the end (ms) of the rest that the portal
+-- had asked for and this cut short, or 0; or nil, the state that does not allow the event, and what else forbids it.
+local function steer(portal, job, job_id, event, reason, by, token, terms, now)
   local to, state
+  if event == 'approve' and redis.call('HGET', job, 'state') == 'awaiting_approval' then
+    local forbidden = objection(job, by, terms, now)
+    if forbidden then
+      return nil, 'awaiting_approval', forbidden
+    end
+    note_approval(job)
+  end
   if event == 'pause' then
     to, state = pause(portal, job, job_id, reason, now)
   else
@@ -52,6 +59,8 @@ local function steer(portal, job, job_id, event, reason, by, token, now)
   if event ~= 'pause' then
     redis.call('HDEL', job, 'state_reason')
     if event == 'cancel' then
+      redis.call('UNLINK', job .. SAMPLE)
+      redis.call('HDEL', job, 'survey')
       skip_what_was_never_sent(portal, job, now)
     end
     -- Also if it was cancelled: what was sent before and is not decided yet is still looked up.

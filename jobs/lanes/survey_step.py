@@ -1,0 +1,48 @@
+"""What one step of a survey found, as `settle.lua` records it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.words.states import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyStep:
+    """What one step of a survey found.
+
+    Attributes:
+        facts: fields of the job's hash to set.
+        forget: fields of the job's hash to remove.
+        writes: segments to write: the last part of the key (see jobs/store/keys.py), the segment's number, its content.
+        event: what the step makes of the job: PLANNED, NOTHING_SELECTED or CANNOT_PLAN; None if it goes on.
+        delay_s: seconds until the next step.
+        sample: the plan's sample as JSON, with PLANNED; None for none. It is kept apart, because it holds personal data.
+        sample_until_ms: when the sample is removed at the latest, Unix milliseconds on the Redis server's clock.
+    """
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    forget: Sequence[str] = ()
+    writes: Sequence[tuple[str, int, bytes]] = ()
+    event: Event | None = None
+    delay_s: float = 0.0
+    sample: str | None = None
+    sample_until_ms: int = 0
+
+    def message(self) -> dict[str, Any]:
+        """Return all of it but the segments' contents, which are binary."""
+        message: dict[str, Any] = {
+            "facts": dict(self.facts),
+            "forget": list(self.forget),
+            "places": [(key, str(segment)) for key, segment, _ in self.writes],
+            "delay_ms": round(self.delay_s * 1000),
+        }
+        if self.event:
+            message["event"] = self.event
+        if self.sample is not None:
+            message["sample"], message["sample_until_ms"] = self.sample, str(self.sample_until_ms)
+        return message
+
+    def segments(self) -> list[bytes]:
+        """Return the segments' contents, in the order of `message`."""
+        return [content for _, _, content in self.writes]

@@ -1,0 +1,72 @@
+-- Shared by the scripts: surveys. A survey reads a job's contacts from the portal in steps of one call each: to plan the
+-- job, or to look again, before a late start, at what has changed since. Its progress is in the job's hash:
+--
+--   survey         where it stands, JSON (worker/survey.py); missing before its first step
+--   survey_due_ms  from when on the next step can be taken, ahead of any PUT; missing when no survey is needed
+--   surveying      1 while a lane holds a step: there is never more than one
+--   survey_…       how far it is, for people (jobs/plan/progress.py)
+
+-- Returns whether the job needs a survey before anything else of it is sent.
+local function needs_survey(state, due_ms, now)
+  return due_ms and tonumber(due_ms) <= now and state ~= 'cancelling'
+end
+
+-- A lane takes the next step.
+local function take_step(job)
+  redis.call('HSET', job, 'surveying', 1)
+end
+
+-- A lane has given its step back, taken or not.
+local function give_step_back(job)
+  redis.call('HDEL', job, 'surveying')
+end
+
+-- Record what a step found, as the lane has laid it out (jobs/lanes/survey_step.py): facts of the job's hash, and
+-- segments as binary arguments, ARGV from `first` on.
+local function record_step(job, step, first)
+  for name, value in pairs(step.facts) do
+    redis.call('HSET', job, name, value)
+  end
+  for _, name in ipairs(step.forget) do
+    redis.call('HDEL', job, name)
+  end
+  for index, place in ipairs(step.places) do
+    redis.call('HSET', job .. place[1], place[2], ARGV[first - 1 + index])
+  end
+  if step.sample then
+    redis.call('SET', job .. SAMPLE, step.sample, 'PXAT', step.sample_until_ms)
+  end
+end
+
+-- Move a job whose survey has come to its end.
+local function end_planning(portal, job, job_id, event, now)
+  if event == 'planned' then
+    redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'), 'state_reason', APPROVAL)
+  else
+    redis.call('HSET', job, 'finished_ms', now)
+    redis.call('ZADD', FINISHED, now, job_id)
+  end
+  deactivate(portal, job_id)
+end
+
+-- Settle a step: record what it found, unless the job has been cancelled meanwhile, and see to the next one.
+local function settle_step(portal, job, job_id, step, first, now)
+  give_step_back(job)
+  redis.call('HINCRBY', job, 'inflight', -1)
+  local event = step.event
+  local moved = event and move(job, event)
+  local state = redis.call('HGET', job, 'state')
+  if moved or (not event and state ~= 'cancelling' and state ~= 'cancelled') then
+    record_step(job, step, first)
+  end
+  if moved then
+    end_planning(portal, job, job_id, event, now)
+  elseif state == 'planning' or state == 'queued' or state == 'running' then
+    deactivate(portal, job_id)
+    if step.delay_ms > 0 then
+      redis.call('ZADD', portal .. WAITING, now + step.delay_ms, job_id)
+    else
+      activate(portal, job_id)
+    end
+  end
+end

@@ -1,0 +1,144 @@
+"""What a plan allows for each contact ID of a batch: what was approved is what is sent, and nothing else."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from jobs.lanes.grants import Batch
+from jobs.plan.digest import recompute
+from jobs.plan.verdicts import unpack
+from jobs.store import keys
+from jobs.words.outcomes import Code
+from jobs.words.verdicts import VerdictCode
+
+#: Segments of plans kept in memory, at most 128 KiB each.
+_KEPT = 16
+#: Plans that have been checked and are remembered.
+_CHECKED = 1000
+
+_NEVER_SENT = {VerdictCode.PROTECTED_LIST: Code.PROTECTED, VerdictCode.PROTECTED_TAG: Code.PROTECTED_TAG}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What becomes of a batch of a job with a plan, by index in its list of contact IDs.
+
+    Attributes:
+        send: contacts that the plan calls deletable.
+        look_up: contacts that the plan does not call deletable: they are looked up, and never sent.
+        spare: contacts that are left alone, by the outcome to record.
+    """
+
+    send: list[int] = field(default_factory=list)
+    look_up: list[int] = field(default_factory=list)
+    spare: dict[Code, list[int]] = field(default_factory=dict)
+
+    def without(self, protected: list[int]) -> "Parts":
+        """Return the same with these indexes on the protected list, whatever the plan says."""
+        spared = set(protected)
+        spare = {code: [at for at in places if at not in spared] for code, places in self.spare.items()}
+        spare[Code.PROTECTED] = sorted({*spare.get(Code.PROTECTED, ()), *spared})
+        return Parts(
+            send=[at for at in self.send if at not in spared],
+            look_up=[at for at in self.look_up if at not in spared],
+            spare={code: places for code, places in spare.items() if places},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the plan says of one segment.
+
+    Attributes:
+        verdicts: a code of `VerdictCode` per position.
+        exclusions: a code of the ledger per position, 0 where nothing has changed since; empty if nothing has.
+    """
+
+    verdicts: bytearray
+    exclusions: bytearray
+
+    def allows_all(self, positions: Sequence[int]) -> bool:
+        """Check whether all of these positions are to be sent, as nearly always."""
+        if isinstance(positions, range):
+            span = slice(positions.start, positions.stop)
+            verdicts = self.verdicts[span]
+            return verdicts.count(VerdictCode.DELETABLE) == len(positions) and not any(self.exclusions[span])
+        return all(self.verdicts[at] == VerdictCode.DELETABLE and not self._excluded(at) for at in positions)
+
+    def parts(self, positions: Sequence[int]) -> Parts:
+        """Sort positions by what becomes of them."""
+        parts = Parts()
+        for index, at in enumerate(positions):
+            verdict = VerdictCode(self.verdicts[at])
+            spared = self._excluded(at) or _NEVER_SENT.get(verdict, Code.PENDING)
+            if spared:
+                parts.spare.setdefault(Code(spared), []).append(index)
+            elif verdict is VerdictCode.DELETABLE:
+                parts.send.append(index)
+            else:
+                parts.look_up.append(index)
+        return parts
+
+    def _excluded(self, at: int) -> int:
+        return self.exclusions[at] if self.exclusions else 0
+
+
+class Forecasts:
+    """Reads what plans say, and checks that they are what was approved.
+
+    Args:
+        redis: the connection.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._kept: OrderedDict[tuple[str, int, int], Forecast] = OrderedDict()
+        self._checked: OrderedDict[tuple[str, str], bool] = OrderedDict()
+
+    async def of(self, batch: Batch, segment: int) -> Forecast:
+        """Return what the plan of a batch's job says of a segment.
+
+        Args:
+            batch: a batch of a job with a plan.
+            segment: number of the segment.
+
+        Raises:
+            LookupError: the plan is gone (the job was forgotten), or is not that of the batch any more.
+        """
+        key = batch.plan, batch.rechecks, segment
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        # In one step: between two, the job could be forgotten, and its ID return with another plan.
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.execute_command("HGET", keys.job(batch.job_id), "plan_digest")
+        pipe.execute_command("HGET", keys.verdicts(batch.job_id), str(segment))
+        pipe.execute_command("HGET", keys.exclusions(batch.job_id), str(segment))
+        belongs_to, verdicts, exclusions = await pipe.execute()
+        if verdicts is None or belongs_to != batch.plan.encode():
+            raise LookupError(f"job {batch.job_id} has no plan of segment {segment}")
+        forecast = self._kept[key] = Forecast(unpack(verdicts), unpack(exclusions))
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return forecast
+
+    async def stands(self, batch: Batch, conditions: str) -> bool:
+        """Check that the plan that is stored is the one whose digest was approved, under these conditions.
+
+        All of it is read once per process and plan: a second for ten million contacts.
+
+        Args:
+            batch: a batch of a job with a plan.
+            conditions: those of this worker.
+        """
+        key = batch.plan, conditions
+        if key not in self._checked:
+            try:
+                self._checked[key] = await recompute(self._redis, batch.job_id, conditions) == batch.plan
+            except ValueError:
+                self._checked[key] = False
+            if len(self._checked) > _CHECKED:
+                self._checked.popitem(last=False)
+        return self._checked[key]
