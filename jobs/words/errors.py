@@ -4,7 +4,8 @@
     ├─ ConfigError                config/errors.py     correct the file or the environment, and start again
     ├─ UnknownPortal              config/errors.py     name a portal that is configured, or configure it
     ├─ BadSubmission                                   correct the request; nothing was accepted
-    │  └─ NotDue                                       wait until it is due, or pause or cancel it
+    │  ├─ NotDue                                       wait until it is due, or pause or cancel it
+    │  └─ BadFilter                                    correct the member of the filter that it names
     ├─ JobExists                                       choose another job ID
     ├─ UnknownJob                                      check the ID; a job is forgotten after `retention_days`
     ├─ IllegalMove                                     do what the job's state allows; the message lists it
@@ -40,6 +41,20 @@ class JobExists(CrmSweepError):
 
 class NotDue(BadSubmission):
     """The sender deferred the job, and the request would start it now."""
+
+
+class BadFilter(BadSubmission):
+    """A filter of contacts cannot be used as it is.
+
+    Args:
+        problem: what was given and what was expected.
+        member: the member of the filter that it is about; None for the filter as a whole.
+    """
+
+    def __init__(self, problem: str, member: str | None = None) -> None:
+        self.problem = problem
+        self.member = member
+        super().__init__(f"filter.{member}: {problem}" if member else f"filter: {problem}")
 
 
 class UnknownJob(CrmSweepError, LookupError):
