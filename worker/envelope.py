@@ -19,7 +19,7 @@ from defusedxml.ElementTree import fromstring
 from worker.failure_table import Body
 from worker.portal_answers import Visible
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _LONGEST_INTEGER = 20  # digits; a contact ID has ten
 _BOOLEANS = {"true": True, "false": False}  # lower case in the API, capitalised in its published sample
@@ -55,7 +55,9 @@ class ErrorBody:
     message: str = ""
 
 
-class _Envelope(msgspec.Struct, gc=False, rename="camel"):
+class Envelope(msgspec.Struct, gc=False, rename="camel"):
+    """What surrounds the items of an answer."""
+
     status: int
     count: int = 0
     total: int = 0
@@ -74,18 +76,18 @@ class _Right(msgspec.Struct, gc=False, rename="camel"):
     can_delete: bool
 
 
-class _IdEnvelope(_Envelope, kw_only=True):
+class _IdEnvelope(Envelope, kw_only=True):
     response: list[_Id]
 
 
-class _RightEnvelope(_Envelope, kw_only=True):
+class _RightEnvelope(Envelope, kw_only=True):
     response: list[_Right]
 
 
 # Knowing only the ID, the decoder skips the rest of each contact, which makes it several times faster.
 _decode_ids = msgspec.json.Decoder(_IdEnvelope).decode
 _decode_rights = msgspec.json.Decoder(_RightEnvelope).decode
-_NOT_DECODED = (msgspec.MsgspecError, UnicodeError, RecursionError)
+NOT_DECODED = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def read_ids(body: bytes) -> Ids:
@@ -96,15 +98,15 @@ def read_ids(body: bytes) -> Ids:
     """
     try:
         envelope = _decode_ids(body)
-    except _NOT_DECODED:
+    except NOT_DECODED:
         pass
     else:
         items = envelope.response
         # An empty list, or counts that do not agree, may just be spelt in a way that this decoder does not know.
-        if items and _is_success(envelope) and _is_complete(envelope, len(items)):
+        if items and is_success(envelope) and _is_complete(envelope, len(items)):
             return Ids([item.id for item in items], complete=True)
-    loose, items_loose = _read_items(_read_fields(body))
-    return Ids([_integer(item, "id") for item in items_loose], complete=_is_complete(loose, len(items_loose)))
+    loose, items_loose = read_items(read_fields(body))
+    return Ids([integer(item, "id") for item in items_loose], complete=_is_complete(loose, len(items_loose)))
 
 
 def read_rights(body: bytes) -> Rights:
@@ -115,14 +117,14 @@ def read_rights(body: bytes) -> Rights:
     """
     try:
         envelope = _decode_rights(body)
-    except _NOT_DECODED:
+    except NOT_DECODED:
         pass
     else:
         items = envelope.response
-        if items and _is_success(envelope) and _is_complete(envelope, len(items)):
+        if items and is_success(envelope) and _is_complete(envelope, len(items)):
             visible = {item.id: _visible(item.can_edit, item.can_delete) for item in items}
             return Rights(visible, complete=len(visible) == len(items))
-    loose, items_loose = _read_items(_read_fields(body))
+    loose, items_loose = read_items(read_fields(body))
     visible = dict(map(_right, items_loose))
     # A contact that is listed twice may be there in place of another one.
     return Rights(visible, complete=_is_complete(loose, len(visible)))
@@ -143,11 +145,11 @@ def read_object(body: bytes, *, status_code: int) -> dict[str, Any]:
     Raises:
         NotAnEnvelopeError: it is not an envelope of success with such a response.
     """
-    fields = _read_fields(body)
+    fields = read_fields(body)
     response = fields.get("response")
     if isinstance(response, dict):
         fields["response"] = [response]
-    _, items = _read_items(fields, status_code)
+    _, items = read_items(fields, status_code)
     if len(items) != 1:
         raise NotAnEnvelopeError
     return items[0]
@@ -158,22 +160,23 @@ def read_error(body: bytes) -> ErrorBody:
     if not body.strip():
         return ErrorBody(Body.EMPTY)
     try:
-        fields = _read_fields(body)
+        fields = read_fields(body)
         error = fields.get("error")
         if fields.get("status") == 1 and isinstance(error, dict):
-            said = _lower(error)
+            said = lower(error)
             hresult, message = said.get("hresult"), said.get("message")
             return ErrorBody(Body.API_ERROR, hresult if type(hresult) is int else None, str(message or ""))
     except NotAnEnvelopeError:
         pass
-    return ErrorBody(Body.HTML if body.removeprefix(_BOM).lstrip().startswith(b"<") else Body.TEXT)
+    return ErrorBody(Body.HTML if body.removeprefix(BOM).lstrip().startswith(b"<") else Body.TEXT)
 
 
-def _is_success(envelope: _Envelope, status_code: int = 200) -> bool:
+def is_success(envelope: Envelope, status_code: int = 200) -> bool:
+    """Check whether an envelope says that all went well."""
     return envelope.status == 0 and envelope.status_code == status_code
 
 
-def _is_complete(envelope: _Envelope, items: int) -> bool:
+def _is_complete(envelope: Envelope, items: int) -> bool:
     """Check whether the envelope's counts agree with the number of items: none left out, none before, none after."""
     return (
         envelope.count == items
@@ -190,45 +193,63 @@ def _visible(can_edit: bool, can_delete: bool) -> Visible:
 
 
 def _right(item: dict[str, Any]) -> tuple[int, Visible]:
-    return _integer(item, "id"), _visible(_boolean(item, "canedit"), _boolean(item, "candelete"))
+    return integer(item, "id"), _visible(boolean(item, "canedit"), boolean(item, "candelete"))
 
 
-def _read_items(fields: dict[str, Any], status_code: int = 200) -> tuple[_Envelope, list[dict[str, Any]]]:
-    """Check the fields of an envelope of success; the items' keys are returned in lower case."""
+def read_items(fields: dict[str, Any], status_code: int = 200) -> tuple[Envelope, list[dict[str, Any]]]:
+    """Check the fields of an envelope of success; the items' keys are returned in lower case.
+
+    Raises:
+        NotAnEnvelopeError: they are not those of such an envelope.
+    """
     if "status" not in fields:
         raise NotAnEnvelopeError
-    envelope = _Envelope(
-        status=_integer(fields, "status"),
-        count=_integer(fields, "count", 0),
-        total=_integer(fields, "total", 0),
-        start_index=_integer(fields, "startindex", 0),
-        next_index=_integer(fields, "nextindex", 0),
-        status_code=_integer(fields, "statuscode", status_code),
+    envelope = Envelope(
+        status=integer(fields, "status"),
+        count=integer(fields, "count", 0),
+        total=integer(fields, "total", 0),
+        start_index=integer(fields, "startindex", 0),
+        next_index=integer(fields, "nextindex", 0),
+        status_code=integer(fields, "statuscode", status_code),
     )
     response = fields.get("response")
-    if not _is_success(envelope, status_code) or not isinstance(response, list):
+    if not is_success(envelope, status_code) or not isinstance(response, list):
         raise NotAnEnvelopeError
-    return envelope, [_lower(item) for item in response]
+    return envelope, [lower(item) for item in response]
 
 
-def _read_fields(body: bytes) -> dict[str, Any]:
-    """Read the envelope's fields in either format; keys are in lower case."""
-    body = body.removeprefix(_BOM)
+def read_fields(body: bytes) -> dict[str, Any]:
+    """Read the envelope's fields in either format; keys are in lower case.
+
+    Raises:
+        NotAnEnvelopeError: the body is in neither format.
+    """
+    body = body.removeprefix(BOM)
     if body.lstrip().startswith(b"<"):
-        return _read_xml(body)
+        return xml_fields(read_xml(body))
     try:
-        return _lower(msgspec.json.decode(body))
-    except _NOT_DECODED as error:
+        return lower(msgspec.json.decode(body))
+    except NOT_DECODED as error:
         raise NotAnEnvelopeError from error
 
 
-def _read_xml(body: bytes) -> dict[str, Any]:
+def read_xml(body: bytes) -> Element:
+    """Parse an envelope in XML and return its root.
+
+    Raises:
+        NotAnEnvelopeError: it is not one.
+    """
     try:
-        root = fromstring(body)
+        root: Element = fromstring(body)
     except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
         raise NotAnEnvelopeError from error
     if root.tag.casefold() != "result":
         raise NotAnEnvelopeError
+    return root
+
+
+def xml_fields(root: Element) -> dict[str, Any]:
+    """Return the fields of an envelope in XML as those of one in JSON; keys are in lower case."""
     # An array is written as repeated elements, so an empty one leaves no trace.
     fields = _lower_pairs((child.tag, _xml_value(child)) for child in root if child.tag.casefold() != "response")
     return {**fields, "response": [_xml_value(child) for child in root if child.tag.casefold() == "response"]}
@@ -247,7 +268,12 @@ def _xml_value(element: Element) -> object:
     return _BOOLEANS.get(text.casefold(), text)
 
 
-def _lower(value: object) -> dict[str, Any]:
+def lower(value: object) -> dict[str, Any]:
+    """Return an object with its keys in lower case.
+
+    Raises:
+        NotAnEnvelopeError: it is not an object, or has a key twice.
+    """
     if not isinstance(value, dict):
         raise NotAnEnvelopeError
     return _lower_pairs(value.items())
@@ -263,7 +289,12 @@ def _lower_pairs(pairs: Iterable[tuple[str, object]]) -> dict[str, Any]:
     return fields
 
 
-def _integer(fields: dict[str, Any], name: str, default: int | None = None) -> int:
+def integer(fields: dict[str, Any], name: str, default: int | None = None) -> int:
+    """Return a field that must be an integer; the default if it is missing or null.
+
+    Raises:
+        NotAnEnvelopeError: it is something else.
+    """
     value = fields.get(name)
     if value is None and default is not None:
         return default
@@ -272,7 +303,12 @@ def _integer(fields: dict[str, Any], name: str, default: int | None = None) -> i
     return value
 
 
-def _boolean(fields: dict[str, Any], name: str) -> bool:
+def boolean(fields: dict[str, Any], name: str) -> bool:
+    """Return a field that must be true or false.
+
+    Raises:
+        NotAnEnvelopeError: it is something else.
+    """
     value = fields.get(name)
     if type(value) is not bool:
         raise NotAnEnvelopeError

@@ -28,9 +28,9 @@ from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from jobs.words.verdicts import VerdictCode
 from worker.plan_report import PlanRefused, PlanReport
-from worker.portal_answers import Answer, Details, Failure, LookedUp, Remedy, Tags, Visible
+from worker.portal_answers import Answer, Contact, Details, Failure, LookedUp, Page, Remedy, Tags, Visible
 from worker.portal_client import PortalClient
-from worker.records import Contact, Page, matches
+from worker.records import matches
 from worker.segments import Segments
 from worker.survey import (
     Sampler,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from worker.records import Contact, Page
+import msgspec
 
 
 class Visible(StrEnum):
@@ -83,6 +83,45 @@ class LookedUp:
     #: The contact IDs that this call really asked about: a prefix of those passed in, because a request line is finite.
     asked: Sequence[int]
     http_status: int
+
+
+class Contact(msgspec.Struct, frozen=True, gc=False):
+    """What the listing tells about one contact, as far as it matters here."""
+
+    id: int
+    display_name: str
+    is_company: bool
+    can_edit: bool
+    can_delete: bool
+    tags: tuple[str, ...]
+    created: str
+    """When it was created, as on the wire: begins with the day in the portal's time zone, `2024-01-31T…`."""
+    has_email: bool
+    persons_count: int = 0
+    """Persons that belong to this company; 0 for a person."""
+    has_company: bool = False
+    """Whether this person belongs to a company."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of the listing, with the counts of its envelope as they are; 0 where there is none."""
+
+    contacts: tuple[Contact, ...]
+    count: int = 0
+    total: int = 0
+    start_index: int = 0
+    next_index: int = 0
+    http_status: int = 200
+
+    @property
+    def complete(self) -> bool:
+        """Whether it lists as many contacts as it counts."""
+        return self.count == len(self.contacts)
+
+    @property
+    def ascending(self) -> bool:
+        """Whether its contact IDs are strictly ascending, and so none is there twice."""
+        return all(before.id < after.id for before, after in zip(self.contacts, self.contacts[1:], strict=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
     ├─ ConfigError                config/errors.py     correct the file or the environment, and start again
     ├─ UnknownPortal              config/errors.py     name a portal that is configured, or configure it
     ├─ BadSubmission                                   correct the request; nothing was accepted
-    │  ├─ BadFilter               words/filters.py     correct the filter
+    │  ├─ BadFilter                                    correct the member of the filter that it names
     │  ├─ PlanRequired                                 ask for a plan
     │  └─ NotDue                                       wait until it is due, or pause or cancel it
     ├─ NotApproved                                     the message says what has to be done before the approval
@@ -87,6 +87,20 @@ class JobExists(CrmSweepError):
 
 class NotDue(BadSubmission):
     """The sender deferred the job, and the request would start it now."""
+
+
+class BadFilter(BadSubmission):
+    """A filter of contacts cannot be used as it is.
+
+    Args:
+        problem: what was given and what was expected.
+        member: the member of the filter that it is about; None for the filter as a whole.
+    """
+
+    def __init__(self, problem: str, member: str | None = None) -> None:
+        self.problem = problem
+        self.member = member
+        super().__init__(f"filter.{member}: {problem}" if member else f"filter: {problem}")
 
 
 class UnknownJob(CrmSweepError, LookupError):

@@ -1,15 +1,14 @@
 """An envelope is read exactly, or not at all."""
 
 import contextlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
-from xml.sax.saxutils import escape
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.envelopes import Write, as_json, as_xml, envelope, spellings
 from worker.envelope import (
     Ids,
     NotAnEnvelopeError,
@@ -22,34 +21,7 @@ from worker.envelope import (
 from worker.failure_table import Body
 from worker.portal_answers import Visible
 
-Write: TypeAlias = Callable[[dict[str, object]], bytes]
-
 contact_ids = st.lists(st.integers(1, 2**31 - 1), max_size=30, unique=True)
-#: The spellings found on the wire and in the published examples, and one that is never used.
-spellings = st.sampled_from([str, lambda key: key[0].upper() + key[1:], str.upper])
-
-
-def envelope(items: Sequence[Mapping[str, object]], **fields: object) -> dict[str, object]:
-    counted = {"count": len(items)} if items else {}
-    return {**counted, "status": 0, "statusCode": 200, "response": items, **fields}
-
-
-def as_xml(fields: dict[str, object]) -> bytes:
-    def element(name: str, value: object) -> str:
-        if isinstance(value, list):
-            return "".join(element(name, item) for item in value)
-        if isinstance(value, dict):
-            return f"<{name}>{''.join(element(key, each) for key, each in value.items())}</{name}>"
-        text = "" if value is None else str(value).lower() if isinstance(value, bool) else escape(str(value))
-        return f"<{name}>{text}</{name}>"
-
-    return element("result", fields).encode()
-
-
-def as_json(fields: dict[str, object]) -> bytes:
-    return json.dumps(fields).encode()
-
-
 formats = pytest.mark.parametrize("write", [as_json, as_xml])
 
 
