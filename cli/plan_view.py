@@ -50,7 +50,9 @@ def plan_view(job: Job) -> RenderableType:
 def in_words(plan: Plan) -> str:
     """Return what share of the portal a plan deletes, and what that takes."""
     shortest, longest = plan.estimate_s
-    takes = duration(longest) if duration(shortest) == duration(longest) else f"{duration(shortest)} to {duration(longest)}"
+    takes = (
+        duration(longest) if duration(shortest) == duration(longest) else f"{duration(shortest)} to {duration(longest)}"
+    )
     return (
         f"{plan.share:.2%} of the portal's {plural(plan.portal_total, 'contact')}, "
         f"in about {plural(plan.calls, 'call')}, {takes}"

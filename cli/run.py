@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from cli.summary import standing, standstill, summary
 from config.logging import configure_logging
 from config.settings import Portal, Settings
 from jobs.accept.submission import Approval, Submission, submission_for
-from jobs.accept.submit import request_digest, submit
+from jobs.accept.submit import digest_of, submit
 from jobs.intake.protected import read_protected
 from jobs.lanes.lease import take_over
 from jobs.lanes.wake import wake_lanes
@@ -97,10 +98,10 @@ def run(
         intake.ids,
         by=operator(),
         approval=Approval.GIVEN,
-        job_id=f"run-{request_digest(target.name, intake.ids)[:16]}",
         duplicates=intake.duplicates,
         priority=priority,
     )
+    submission = replace(submission, job_id=f"run-{digest_of(submission)[:16]}")
     with terminable(), EmbeddedServer(state_dir) as server:
         redis = settings.redis.model_copy(update={"url": server.url})
         embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})

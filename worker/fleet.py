@@ -32,8 +32,7 @@ from worker.drain import Drain, cancel
 from worker.fingerprint import fingerprint_of
 from worker.forecast import Forecasts
 from worker.lane import Ending, Farewell, Lane
-from worker.plan_report import PlanReport
-from worker.planner import Planner
+from worker.planner import Planner, planner_for
 from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
 from worker.segments import Segments
@@ -233,25 +232,14 @@ class Fleet:
         protected = load_protected(portal)
         client = PortalClient(portal, RedisTokenStore(self.redis, portal.name), lambda: self._pace(portal.name))
         decider = Decider(portal, random.uniform, protected)
-        look_up_size = client.look_up_capacity(_LONGEST_LOOK_UP)
-        conditions = conditions_of(portal, protected)
+        terms = terms_of(portal, client.look_up_capacity(_LONGEST_LOOK_UP), conditions_of(portal, protected))
         return _Driven(
             portal=portal,
-            terms=terms_of(portal, look_up_size, conditions),
+            terms=terms,
             client=client,
             protected=protected,
             decider=decider,
-            planner=Planner(
-                redis=self.redis,
-                portal=portal,
-                client=client,
-                segments=self._segments,
-                protected=protected,
-                report=PlanReport(
-                    redis=self.redis, portal=portal, look_up_size=look_up_size, conditions=conditions
-                ),
-                backoff_s=decider.backoff_s,
-            ),
+            planner=planner_for(self.redis, client, self._segments, decider, terms),
             push_back=PushBack(portal.backoff_base_s, portal.backoff_max_s, portal.retry_after_max_s),
         )
 

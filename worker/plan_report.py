@@ -12,7 +12,7 @@ from jobs.lanes.survey_step import SurveyStep
 from jobs.plan.digest import PlanDigest
 from jobs.plan.estimate import Pace
 from jobs.plan.facts import PLANNING_FACTS, Findings
-from jobs.plan.summary import Warning
+from jobs.plan.summary import PlanWarning
 from jobs.plan.verdicts import as_verdicts, count, unpack
 from jobs.store import keys
 from jobs.store.portal_state import PortalState
@@ -48,13 +48,14 @@ class PlanReport:
     look_up_size: int
     conditions: str
 
-    async def of(self, batch: Batch, selection: Filter | None, survey: Survey) -> SurveyStep:
+    async def of(self, batch: Batch, selection: Filter | None, survey: Survey, max_contacts: int) -> SurveyStep:
         """Return the step that ends the planning of a job.
 
         Args:
             batch: the step that a lane was given.
             selection: the filter that chose the contacts; None for a list.
             survey: the finished survey.
+            max_contacts: largest job that its submitter may have; 0 for any.
 
         Raises:
             PlanRefused: no plan can be made of what was found.
@@ -63,7 +64,7 @@ class PlanReport:
         forget = ["survey", *PLANNING_FACTS]
         if not total:
             return SurveyStep(forget=forget, event=Event.NOTHING_SELECTED)
-        self._check(selection, total)
+        self._check(selection, total, max_contacts)
         verdicts = as_verdicts(counts.items())
         deletable = verdicts[Verdict.DELETABLE]
         portal_total = max(survey.portal_total, total - verdicts[Verdict.ABSENT])
@@ -119,17 +120,20 @@ class PlanReport:
             raise ValueError(f"job {job_id} has contacts without a verdict")
         return total, counts, digest.hexdigest(self.conditions)
 
-    def _check(self, selection: Filter | None, total: int) -> None:
+    def _check(self, selection: Filter | None, total: int, max_contacts: int) -> None:
+        if 0 < max_contacts < total:
+            raise PlanRefused(
+                f"the filter selects {total:,} contacts, and the key of its submitter allows {max_contacts:,} per job"
+            )
         most = self.portal.max_contacts_per_job
         if 0 < most < total:
             raise PlanRefused(
-                f"the filter selects {total:,} contacts, and portal {self.portal.name} accepts at most {most:,} per job "
-                "(max_contacts_per_job)"
+                f"the filter selects {total:,} contacts, and max_contacts_per_job of portal {self.portal.name} is {most:,}"
             )
         if selection and selection.text and total >= SEARCH_IS_CUT_AT:
             raise PlanRefused(
-                f"the search finds {total:,} contacts, and the portal's search is cut off at {SEARCH_IS_CUT_AT:,}: others "
-                "may be missing; select by tags, dates or kind instead"
+                f"the search finds {total:,} contacts, and the portal's search is cut off at {SEARCH_IS_CUT_AT:,}, so "
+                "others may be missing; select by tags, dates or kind instead"
             )
 
     async def _pace(self) -> Pace:
@@ -149,12 +153,12 @@ class PlanReport:
 
     def _warnings(
         self, selection: Filter | None, survey: Survey, verdicts: dict[Verdict, int], share: float
-    ) -> list[Warning]:
+    ) -> list[PlanWarning]:
         deletable = verdicts[Verdict.DELETABLE]
         warnings = []
         if survey.companies:
             warnings.append(
-                Warning(
+                PlanWarning(
                     "companies_with_persons",
                     survey.companies,
                     "these companies have persons: persons that are not deleted as well stay, and belong to no company",
@@ -162,24 +166,24 @@ class PlanReport:
             )
         if selection and selection.text:
             warnings.append(
-                Warning(
+                PlanWarning(
                     "text_search",
                     deletable,
-                    "the portal's search looks at names, notes, details, custom fields and the texts of events, and adds "
-                    "the persons of companies that it finds",
+                    "the portal's search looks at names, notes, details, custom fields and the texts of events, and "
+                    "adds the persons of companies that it finds",
                 )
             )
         if share > LARGE_SHARE:
-            warnings.append(Warning("large_share", deletable, f"this is {share:.0%} of the portal's contacts"))
+            warnings.append(PlanWarning("large_share", deletable, f"this is {share:.0%} of the portal's contacts"))
         if share > self.portal.max_share:
             most = f"{self.portal.max_share:.2%}"
-            warnings.append(Warning("blast_radius", deletable, f"the portal's max_share allows {most}: it cannot be approved"))
+            warnings.append(
+                PlanWarning("blast_radius", deletable, f"the portal's max_share allows {most}: it cannot be approved")
+            )
         most_per_day = self.portal.max_contacts_per_day
         if 0 < most_per_day < deletable:
             days = -(-deletable // most_per_day)
-            warnings.append(Warning("daily_cap", deletable, f"max_contacts_per_day makes this take {days} days"))
+            warnings.append(PlanWarning("daily_cap", deletable, f"max_contacts_per_day makes this take {days} days"))
         if not deletable:
-            warnings.append(Warning("nothing_deletable", 0, "nothing would be deleted"))
+            warnings.append(PlanWarning("nothing_deletable", 0, "nothing would be deleted"))
         return warnings
-
-

@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from redis.asyncio import Redis
 
 from config.portal import Portal
-from jobs.lanes.grants import Batch
+from jobs.lanes.grants import Batch, Terms
 from jobs.lanes.survey_step import SurveyStep
 from jobs.plan.facts import PLANNING_FACTS, planning_facts
 from jobs.plan.summary import Planning, SampleContact
@@ -27,6 +27,7 @@ from jobs.words.outcomes import Code
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from jobs.words.verdicts import VerdictCode
+from worker.decide import Decider
 from worker.plan_report import PlanRefused, PlanReport
 from worker.portal_answers import Answer, Contact, Details, Failure, LookedUp, Page, Remedy, Tags, Visible
 from worker.portal_client import PortalClient
@@ -80,6 +81,7 @@ class _Job:
     batch: Batch
     filter: Filter | None
     total: int
+    max_contacts: int
     is_planning: bool
     is_late: bool
 
@@ -140,7 +142,7 @@ class Planner:
 
     async def _read(self, batch: Batch) -> tuple[_Job, Survey | None]:
         """Read a job, and where its survey stands; None if there is nothing to be looked at again."""
-        names = "filter", "total", "state", "survey", "plan_made_ms", "started_ms"
+        names = "filter", "total", "state", "survey", "plan_made_ms", "started_ms", "max_contacts"
         values = await self.redis.execute_command("HMGET", keys.job(batch.job_id), *names)
         facts: dict[str, bytes] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
         if "total" not in facts:
@@ -150,6 +152,7 @@ class Planner:
             batch=batch,
             filter=Filter.from_json(facts["filter"]) if "filter" in facts else None,
             total=int(facts["total"]),
+            max_contacts=int(facts.get("max_contacts", 0)),
             is_planning=facts["state"].decode() == State.PLANNING,
             is_late="started_ms" not in facts and since_plan_ms >= self.portal.recheck_after_s * 1000,
         )
@@ -201,8 +204,11 @@ class Planner:
         """Mark the contacts of the list that have a protected tag."""
         wanted = Filter(tags=(self.portal.protected_tags[survey.tag],))
         taken, contacts = await self._walk(survey, wanted, may_send)
-        key, code = (keys.VERDICTS, VerdictCode.PROTECTED_TAG) if job.is_planning else (keys.EXCLUSIONS, Code.PROTECTED_TAG)
-        swept = await self._sweep(job, survey, key, {contact.id: code for contact in contacts}, None)
+        key, code = (
+            (keys.VERDICTS, VerdictCode.PROTECTED_TAG) if job.is_planning else (keys.EXCLUSIONS, Code.PROTECTED_TAG)
+        )
+        codes = {contact.id: code for contact in contacts if matches(wanted, contact)}
+        swept = await self._sweep(job, survey, key, codes, None)
         return taken.also(swept.writes)
 
     async def _look_up(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
@@ -376,7 +382,7 @@ class Planner:
         return Stepped(step=step, answer=taken.answer, size=taken.size)
 
     def _next_stage(self, job: _Job, survey: Survey) -> bool:
-        """Begin the stage that follows the present one; return False after the last one of a survey that looks again."""
+        """Begin the stage that follows the present one; return False if there is none, because it only looked again."""
         tags = self.portal.protected_tags
         match survey.stage:
             case Stage.COUNT if job.filter is not None:
@@ -444,10 +450,34 @@ class Planner:
     async def _finish(self, job: _Job, survey: Survey) -> Stepped:
         """Add the plan up, and have it wait for approval."""
         try:
-            step = await self.report.of(job.batch, job.filter, survey)
+            step = await self.report.of(job.batch, job.filter, survey, job.max_contacts)
         except PlanRefused as refused:
             return Stepped(step=_given_up(), error=str(refused))
         return Stepped(step=step)
+
+
+def planner_for(redis: Redis, client: PortalClient, segments: Segments, decider: Decider, terms: Terms) -> Planner:
+    """Return what takes the steps of a portal's surveys.
+
+    Args:
+        redis: the connection.
+        client: calls the portal.
+        segments: the contact IDs.
+        decider: knows the portal's settings, its protected list and how long to wait after failures.
+        terms: the portal's limits.
+    """
+    report = PlanReport(
+        redis=redis, portal=decider.portal, look_up_size=terms.look_up_size, conditions=terms.conditions
+    )
+    return Planner(
+        redis=redis,
+        portal=decider.portal,
+        client=client,
+        segments=segments,
+        protected=decider.protected,
+        report=report,
+        backoff_s=decider.backoff_s,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ from worker.exchange import Exchange, RawAnswer
 from worker.failure_table import Body, Flaw
 from worker.failures import decide_flaw, decide_status
 from worker.login import Credentials, LogIn, StaticToken
-from worker.portal_answers import AllOf, Deleted, Failure, LookedUp, Remedy
+from worker.portal_answers import AllOf, Deleted, Details, Failure, LookedUp, Remedy, Tags
+from worker.records import read_contact, read_tags
 from worker.token_store import TokenStore
 
 #: This many answers of status 200 in a row that are not the API's mean a wrong address, not a gateway's hiccup.
@@ -149,6 +150,41 @@ class PortalClient:
         if not rights.complete:
             return self._flaw(Flaw.INCOMPLETE, answer, deleting=False)
         return LookedUp(rights.visible, asked, answer.status)
+
+    async def read_details(self, contact_id: int, *, may_send: Callable[[], bool] = _always) -> Details | Failure:
+        """Read the record of one contact, without its tags.
+
+        Args:
+            contact_id: 1 to 2147483647.
+            may_send: as for `delete`.
+        """
+        answer = await self._call("GET", self._format.details_target(contact_id), may_send=may_send)
+        if isinstance(answer, Failure):
+            return answer
+        error = None if answer.status == 200 else read_error(answer.body)
+        if answer.status == 404 and error and error.kind is Body.API_ERROR:
+            return Details(None, 404)
+        if answer.status == 200:
+            try:
+                return Details(read_contact(answer.body), 200)
+            except NotAnEnvelopeError:
+                pass
+        return self._failed(answer, deleting=False, error=error)
+
+    async def read_tags(self, contact_id: int, *, may_send: Callable[[], bool] = _always) -> Tags | Failure:
+        """Read the tags of one contact; arguments are those of `read_details`."""
+        answer = await self._call("GET", self._format.tags_target(contact_id), may_send=may_send)
+        if isinstance(answer, Failure):
+            return answer
+        error = None if answer.status == 200 else read_error(answer.body)
+        if answer.status == 404 and error and error.kind is Body.API_ERROR:
+            return Tags((), 404)
+        if answer.status == 200:
+            try:
+                return Tags(read_tags(answer.body), 200)
+            except NotAnEnvelopeError:
+                pass
+        return self._failed(answer, deleting=False, error=error)
 
     def look_up_capacity(self, contact_ids: Sequence[int]) -> int:
         """Return how many of these contact IDs, from the first on, one look-up can ask about; at least 1.

@@ -25,6 +25,7 @@ from worker.envelope import (
     lower,
     read_fields,
     read_items,
+    read_object,
     read_xml,
     xml_fields,
 )
@@ -91,6 +92,45 @@ def read_page(body: bytes) -> Page:
         return _page(loose, [_contact_of_xml(item) for item in root if item.tag.casefold() == "response"])
     loose, items_loose = read_items(read_fields(body))
     return _page(loose, [_contact_of_json(item) for item in items_loose])
+
+
+def read_contact(body: bytes) -> Contact:
+    """Read the answer about a single contact, which has everything but its tags.
+
+    Raises:
+        NotAnEnvelopeError: it is not an envelope of success with the record of one contact.
+    """
+    body = body.removeprefix(BOM)
+    if not body.lstrip().startswith(b"<"):
+        return _contact_of_json(read_object(body, status_code=200))
+    items = _responses(body)
+    if len(items) != 1:
+        raise NotAnEnvelopeError
+    return _contact_of_xml(items[0])
+
+
+def read_tags(body: bytes) -> tuple[str, ...]:
+    """Read the answer about the tags of a single contact.
+
+    Raises:
+        NotAnEnvelopeError: it is not an envelope of success with a list of texts.
+    """
+    body = body.removeprefix(BOM)
+    if body.lstrip().startswith(b"<"):
+        return tuple(item.text for item in _responses(body) if item.text)
+    fields = read_fields(body)
+    tags = fields.get("response")
+    if fields.get("status") != 0 or not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise NotAnEnvelopeError
+    return tuple(tags)
+
+
+def _responses(body: bytes) -> list[Element]:
+    """Return the items of an XML answer."""
+    root = read_xml(body)
+    if xml_fields(root).get("status") != 0:
+        raise NotAnEnvelopeError
+    return [child for child in root if child.tag.casefold() == "response"]
 
 
 def matches(selection: Filter, contact: Contact) -> bool:

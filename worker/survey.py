@@ -1,4 +1,4 @@
-"""A survey: which calls it takes to read the contacts of a job, one after the other. Pure: nothing here calls or stores.
+"""A survey: which calls it takes to read the contacts of a job, one after the other. Pure: nothing calls or stores.
 
 A survey plans a job, or looks again before a late start at what has changed since. It is carried out in steps of one
 call each; between two steps, all that is known of it is in Redis, so any lane can take the next one.
@@ -93,7 +93,6 @@ class Survey(msgspec.Struct, omit_defaults=True):
         read: contacts read so far.
         expected: contacts to be read, about.
         failures: calls in a row that have failed.
-        page_size: contacts of one page of the listing.
     """
 
     stage: Stage
@@ -109,14 +108,14 @@ class Survey(msgspec.Struct, omit_defaults=True):
     read: int = 0
     expected: int | None = None
     failures: int = 0
-    page_size: int = 1000
 
     def go_to(self, stage: Stage) -> None:
         """Begin another stage, from the first contact on."""
         self.stage = stage
-        self.walk = Walk()
         if stage is not Stage.FINISH:
+            self.walk = Walk(page_size=self.walk.page_size)
             self.position = 0
+            self.read = 0
 
 
 def calls_by_listing(portal_total: int, page_size: int) -> int:

@@ -56,6 +56,14 @@ class Format:
         """Return the target of a look-up of one contact, for portals that have no other."""
         return f"{API}/crm/contact/{contact_id}{self.suffix}?{_RIGHTS}"
 
+    def details_target(self, contact_id: int) -> str:
+        """Return the target of the record of one contact."""
+        return f"{API}/crm/contact/{contact_id}{self.suffix}"
+
+    def tags_target(self, contact_id: int) -> str:
+        """Return the target of the tags of one contact."""
+        return f"{API}/crm/contact/{contact_id}/tag{self.suffix}"
+
     def look_up_capacity(self, contact_ids: Sequence[int], max_chars: int) -> int:
         """Return how many of these contact IDs, from the first on, fit into a target of this length; at least 1."""
         room = max_chars - len(self._look_up_base())

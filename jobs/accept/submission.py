@@ -31,6 +31,7 @@ class Submission:
         ids: the contact IDs, at least one; none with a selection.
         selection: the filter that chooses the contacts, in place of a list.
         plan: whether a plan is made first, which then has to be approved.
+        max_contacts: largest job that the submitter may have; 0 for any. A filter's size shows only in its plan.
         needs_approval: whether a user has to `approve` it before anything is sent.
         job_id: the job's ID if the caller chose one, which makes it safe to submit twice.
         label: free text for people, at most 200 characters.
@@ -44,6 +45,7 @@ class Submission:
     ids: BitMap
     selection: Filter | None = None
     plan: bool = False
+    max_contacts: int = 0
     needs_approval: bool
     job_id: str | None = None
     label: str = ""
@@ -61,6 +63,7 @@ def submission_for(
     approval: Approval = Approval.BY_SIZE,
     selection: Filter | None = None,
     plan: bool = False,
+    max_contacts: int = 0,
     job_id: str | None = None,
     label: str = "",
     duplicates: int = 0,
@@ -75,6 +78,7 @@ def submission_for(
         approval: whether an exception from `approval_above` applies.
         selection: the filter that chooses the contacts; it always makes a plan.
         plan: whether a plan of the list is made first.
+        max_contacts: largest job that the submitter may have; 0 for any.
         job_id: the job's ID if the caller chose one.
         label: free text for people.
         duplicates: how many IDs of the list were repetitions.
@@ -91,6 +95,7 @@ def submission_for(
         ids=ids,
         selection=selection,
         plan=plan,
+        max_contacts=max_contacts,
         needs_approval=approval is Approval.NEEDED
         or (approval is Approval.BY_SIZE and portal.needs_approval(len(ids))),
         job_id=job_id,

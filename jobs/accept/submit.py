@@ -19,6 +19,7 @@ from jobs.store import keys
 from jobs.store.scripts import Script
 from jobs.words.contact_ids import digest
 from jobs.words.errors import BadSubmission, JobExists
+from jobs.words.filters import Filter
 from jobs.words.job_ids import check_job_id
 from jobs.words.labels import check_label
 from jobs.words.reasons import StateReason
@@ -74,7 +75,7 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
         raise BadSubmission("the list has no contact IDs")
     check_label(submission.label)
     job_id = str(ULID()) if submission.job_id is None else check_job_id(submission.job_id)
-    fingerprint = await asyncio.to_thread(request_digest, submission)
+    fingerprint = await asyncio.to_thread(digest_of, submission)
     first = first_state(submission)
     reason = StateReason.APPROVAL if first is State.AWAITING_APPROVAL else ""
     steering: tuple[str | bytes, ...] = ("", "", "", "", "{}")
@@ -90,6 +91,7 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
     }
     if submission.selection is not None:
         fields["filter"] = submission.selection.to_json().decode()
+        fields["max_contacts"] = submission.max_contacts
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
     named = (part for pair in fields.items() for part in pair)
     arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]
@@ -118,15 +120,18 @@ def first_state(submission: Submission) -> State:
     return State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
 
 
-def request_digest(submission: Submission) -> str:
+def request_digest(portal: str, ids: BitMap, *, plan: bool = False, selection: Filter | None = None) -> str:
     """Fingerprint a request: equal for the same portal and the same set of contact IDs, however written, or filter.
 
     The same list with a plan and without one are two requests.
     """
-    if submission.selection is not None:
-        return hashlib.sha256(f"{submission.portal}\nfilter {submission.selection.to_json().decode()}".encode()).hexdigest()
-    planned = "plan " if submission.plan else ""
-    return hashlib.sha256(f"{submission.portal}\n{planned}{digest(submission.ids)}".encode()).hexdigest()
+    what = f"filter {selection.to_json().decode()}" if selection else f"{'plan ' if plan else ''}{digest(ids)}"
+    return hashlib.sha256(f"{portal}\n{what}".encode()).hexdigest()
+
+
+def digest_of(submission: Submission) -> str:
+    """Fingerprint a submission; see `request_digest`."""
+    return request_digest(submission.portal, submission.ids, plan=submission.plan, selection=submission.selection)
 
 
 class _NotStaged(ResponseError):

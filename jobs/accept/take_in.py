@@ -11,7 +11,7 @@ from config.settings import Settings
 from jobs.accept.approval import approval_terms
 from jobs.accept.from_arq import refuse, submission_of
 from jobs.accept.submission import Submission
-from jobs.accept.submit import Asked, first_state, request_digest, submit
+from jobs.accept.submit import Asked, digest_of, first_state, submit
 from jobs.arq_messages.message import FUNCTION, find_message, finish_message, hold_message, read_message
 from jobs.arq_messages.request import Request, read_request
 from jobs.store.keys import known_key
@@ -54,7 +54,7 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, asked: Asked
     portal = settings.portals.get(request.portal)
     submission = submission_of(request, portal, job_id) if portal and not request.problems else None
     if digest is not None:
-        if submission and request_digest(submission) == digest.decode():
+        if submission and digest_of(submission) == digest.decode():
             await _leave_nothing_behind(redis, job_id, request)
         return None
     if submission:

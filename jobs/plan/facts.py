@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from redis.asyncio import Redis
 
-from jobs.plan.summary import Plan, Planning, SampleContact, Selection, Warning
+from jobs.plan.summary import Plan, Planning, SampleContact, Selection, PlanWarning
 from jobs.store import keys
 from jobs.store.times import iso
 from jobs.words.filters import Filter
@@ -20,7 +20,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     calls: int
     estimate_s: tuple[float, float]
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
 
     def json(self) -> str:
         """Return them as they are kept."""

@@ -16,7 +16,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the portal was asked for; missing for a list."""
 
 
-class Warning(msgspec.Struct, frozen=True):  # noqa: A001 - the contract's word
+class PlanWarning(msgspec.Struct, frozen=True):
     """Something about a plan that a person should know before approving it."""
 
     code: str
@@ -56,7 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that carrying it out takes, about."""
     estimate_s: tuple[float, float]
     """How long carrying it out takes, from and to, in seconds."""
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
     sample: tuple[SampleContact, ...] | None = None
     """Some of the contacts, spread over the list; None where it is not shown: to a key without the scope `control`, and
     after the plan was approved, has expired or its job has ended."""

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-
 from arq.connections import ArqRedis
 from ulid import ULID
 
+from jobs.accept.approval import ApprovalTerms
 from jobs.lanes.wake import wake_lanes
 from jobs.store import keys
 from jobs.store.keys import known_key
-from jobs.accept.approval import ApprovalTerms
 from jobs.store.scripts import Script
 from jobs.words.errors import (
     BlastRadius,
@@ -81,7 +80,9 @@ async def control(
     if portal is None:
         raise UnknownJob(job_id)
     arguments = (terms or ApprovalTerms()).json()
-    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by, str(ULID()), arguments])
+    reply = await CONTROL(
+        redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by, str(ULID()), arguments]
+    )
     if reply[0] == b"unknown":
         raise UnknownJob(job_id)
     if reply[0] == b"forbidden":

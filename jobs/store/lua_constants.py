@@ -13,7 +13,7 @@ from jobs.words.priority import Priority
 from jobs.words.reasons import NEEDS_A_PERSON, OUR_OWN_WAITS, StateReason
 from jobs.words.states import lua_table
 
-CONSTANTS: dict[str, int | str] = {
+CONSTANTS: dict[str, float | str] = {
     # Keys: how they begin, and what follows the name of a job or portal.
     "JOB": keys.JOB,
     "PORTAL": keys.PORTAL,

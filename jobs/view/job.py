@@ -88,12 +88,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class SubmittedJob(Job, frozen=True, kw_only=True):
     """A job that was just submitted, and how its list was read."""
 
-    intake: IntakeReport
-    """How the list was read, for comparison with what was meant."""
+    intake: IntakeReport | None
+    """How the list was read, for comparison with what was meant; None where a filter takes the place of a list."""
 
 
-def submitted_job(job: Job, report: IntakeReport) -> SubmittedJob:
-    """Combine a job with the report about its list."""
+def submitted_job(job: Job, report: IntakeReport | None) -> SubmittedJob:
+    """Combine a job with the report about its list, if it has one."""
     return SubmittedJob(**{name: getattr(job, name) for name in job.__struct_fields__}, intake=report)
 
 
@@ -132,9 +132,7 @@ async def with_sample(redis: Redis, job: Job) -> Job:
     """Return a job with the sample of its plan, for readers who may see personal data: those who may approve it."""
     if job.plan is None or job.state is not State.AWAITING_APPROVAL:
         return job
-    return msgspec.structs.replace(
-        job, plan=msgspec.structs.replace(job.plan, sample=await read_sample(redis, job.id))
-    )
+    return msgspec.structs.replace(job, plan=msgspec.structs.replace(job.plan, sample=await read_sample(redis, job.id)))
 
 
 async def list_jobs(

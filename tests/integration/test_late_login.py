@@ -19,7 +19,9 @@ from tests.support.raw_portal import RawPortal, raw_portal
 from tests.support.steering import control
 from worker.decide import Decider
 from worker.drain import Drain
+from worker.forecast import Forecasts
 from worker.lane import Lane
+from worker.planner import planner_for
 from worker.portal_answers import Visible
 from worker.portal_client import PortalClient
 from worker.push_back import PushBack
@@ -47,14 +49,17 @@ async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
 
     config = portal.config(**CREDENTIALS)
     client = PortalClient(config, RedisTokenStore(redis, "main"), pace)
+    decider, segments = Decider(config, uniform=lambda _low, _high: 0.0), Segments(redis)
     yield Lane(
         ledger=lane(redis, "late"),
         portal=config,
         terms=terms(),
         client=client,
-        segments=Segments(redis),
+        segments=segments,
         protected=BitMap(),
-        decider=Decider(config, uniform=lambda _low, _high: 0.0),
+        forecasts=Forecasts(redis),
+        planner=planner_for(redis, client, segments, decider, terms()),
+        decider=decider,
         push_back=PushBack(0.1, 1.0),
         drain=Drain(),
         slice_s=60.0,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jobs.words.filters import Filter, View
 from tests.support.envelopes import Write, as_json, as_xml, envelope, spellings
 from worker.envelope import NotAnEnvelopeError
-from worker.records import Contact, Page, matches, read_page
+from worker.portal_answers import Contact, Page
+from worker.records import matches, read_page
 
 MOMENT = "2024-01-31T23:59:59.0000000+02:00"
 

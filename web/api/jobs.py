@@ -4,14 +4,14 @@ from aiohttp import web
 
 from config.errors import UnknownPortal
 from jobs.steering.steer import change_priority, steer_job
-from jobs.view.job import Job, list_jobs, read_job
+from jobs.view.job import Job, list_jobs, read_job, with_sample
 from jobs.view.why import explain
 from jobs.words.errors import BadSubmission, UnknownJob
 from jobs.words.job_ids import check_job_id
 from jobs.words.states import Event
-from web.api.models import JobChange, JobList, JobsQuery
+from web.api.models import Approval, JobChange, JobList, JobsQuery
 from web.api.operation import Handler
-from web.api.reading import json_of, query_of
+from web.api.reading import has_document, json_of, query_of
 from web.http.as_json import as_json
 from web.http.callers import caller, check_visible
 from web.http.context import REDIS, SETTINGS
@@ -23,7 +23,6 @@ VERBS: dict[str, Event] = {
     "pause": Event.PAUSE,
     "resume": Event.RESUME,
     "cancel": Event.CANCEL,
-    "approve": Event.APPROVE,
     "retry-failed": Event.RETRY_FAILED,
 }
 
@@ -51,8 +50,11 @@ async def visible_job(request: web.Request) -> Job:
 
 
 async def get_job(request: web.Request) -> web.Response:
-    """Answer with a job."""
-    return as_json(await visible_job(request))
+    """Answer with a job; the sample of its plan is for those who may approve it."""
+    job = await visible_job(request)
+    if "control" in caller(request).scopes:
+        job = await with_sample(request.app[REDIS], job)
+    return as_json(job)
 
 
 async def get_why(request: web.Request) -> web.Response:
@@ -96,6 +98,15 @@ def steer(verb: str) -> Handler:
         return as_json(await read_job(redis, job.id))
 
     return handler
+
+
+async def approve_job(request: web.Request) -> web.Response:
+    """Approve a job: what its plan says, or its size."""
+    job = await visible_job(request)
+    digest = json_of(request, Approval).digest or None if has_document(request) else None
+    redis, settings = request.app[REDIS], request.app[SETTINGS]
+    await steer_job(redis, settings, job.id, Event.APPROVE, by=caller(request).name, digest=digest)
+    return as_json(await read_job(redis, job.id))
 
 
 async def change_job(request: web.Request) -> web.Response:

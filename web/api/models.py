@@ -1,6 +1,6 @@
 """What callers may send: each struct rejects what does not fit, and describes itself in the OpenAPI document."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from jobs.view.job import Job
 from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
+from jobs.words.filters import Filter
 from jobs.words.job_ids import JOB_ID_PATTERN
 from jobs.words.labels import LABEL_PATTERN, MAX_LABEL
 from jobs.words.priority import Priority
@@ -56,6 +57,40 @@ ContactIds = Annotated[
 ]
 
 
+WantsPlan = Annotated[
+    bool,
+    Meta(description="Predict what would become of each contact first; nothing is deleted before that is approved."),
+]
+
+
+def _inlined(schema: Any, components: dict[str, Any]) -> Any:
+    """Return a schema with what it refers to in place of the references."""
+    if isinstance(schema, list):
+        return [_inlined(part, components) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(components[schema["$ref"].rpartition("/")[2]], components)
+    return {name: _inlined(part, components) for name, part in schema.items()}
+
+
+def _schema_of_a_filter() -> dict[str, Any]:
+    [reference], components = msgspec.json.schema_components([Filter])
+    schema: dict[str, Any] = _inlined(reference, components)
+    return {**schema, "minProperties": 1}
+
+
+#: A filter in a document is read by `Filter.from_json`, which names what is wrong better than a decoder can.
+FilterDocument = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="Which contacts of the portal to delete, in place of `contact_ids`; it always makes a plan. All "
+        "members must hold. Everything has to be asked for with `everything`.",
+        extra_json_schema=_schema_of_a_filter(),
+    ),
+]
+
+
 class JobParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query parameters: everything about a job except its list."""
 
@@ -63,22 +98,42 @@ class JobParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     label: Label | UnsetType = UNSET
     id: JobId | UnsetType = UNSET
     priority: Priority | UnsetType = UNSET
+    plan: WantsPlan | UnsetType = UNSET
     column: Column | UnsetType = UNSET
     skip_invalid: SkipInvalid | UnsetType = UNSET
     multiline: Multiline | UnsetType = UNSET
 
 
 class JobDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job to submit. A member that is null counts as absent."""
+    """A job to submit: a list of contact IDs, or a filter. A member that is null counts as absent."""
 
     portal: PortalName
-    contact_ids: ContactIds
+    contact_ids: ContactIds | UnsetType = UNSET
+    filter: FilterDocument | UnsetType = UNSET
+    plan: WantsPlan | UnsetType | None = UNSET
     label: Label | UnsetType | None = UNSET
     id: JobId | UnsetType | None = UNSET
     priority: Priority | UnsetType | None = UNSET
     column: Column | UnsetType | None = UNSET
     skip_invalid: SkipInvalid | UnsetType | None = UNSET
     multiline: Annotated[bool, Meta(description="Without effect: an array has no lines.")] | UnsetType | None = UNSET
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is approved."""
+
+    digest: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^[0-9A-Fa-f]{12,64}$",
+                description="The digest of the plan that was looked at, or at least its first 12 digits. Needed for a "
+                "job with a plan.",
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
 
 
 class JobChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

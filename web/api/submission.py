@@ -1,12 +1,14 @@
-"""`POST /v1/jobs`: a list of contact IDs of any size, as a stream or in a JSON document, becomes a job or nothing."""
+"""`POST /v1/jobs`: a list of contact IDs of any size, or a filter, becomes a job or nothing."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import msgspec
 from aiohttp import web
 from msgspec import UNSET
+from pyroaring import BitMap
 
 from config.settings import Portal
 from jobs.accept.submission import submission_for
@@ -17,6 +19,7 @@ from jobs.intake.report import FormName
 from jobs.intake.tally import Intake, IntakeError, Tally
 from jobs.view.job import read_job, submitted_job
 from jobs.words.errors import BadSubmission
+from jobs.words.filters import Filter
 from jobs.words.job_ids import check_job_id
 from jobs.words.priority import Priority
 from web.api.models import JobDocument, JobParameters
@@ -79,7 +82,8 @@ class _Asked:
     portal: Portal
     job_id: str | None
     parameters: JobParameters | JobDocument
-    intake: Intake
+    intake: Intake | None = None
+    selection: Filter | None = None
 
 
 async def create_job(request: web.Request) -> web.Response:
@@ -135,8 +139,14 @@ async def _read_document(request: web.Request, parameters: JobParameters) -> _As
                 more={"errors": (Wrong(where=f"query.{name}", why="the document says something else"),)},
             )
     job_id = _job_id(request, document)
-    intake = await asyncio.to_thread(_read_array, document)
-    return _Asked(portal, job_id, document, intake)
+    given = [name for name in ("contact_ids", "filter") if getattr(document, name) is not UNSET]
+    if len(given) != 1:
+        what = "both" if given else "neither"
+        why = f"expected contact_ids or filter, given {what}"
+        raise Refusal(Kind.INVALID, f"body: {why}.", more={"errors": (Wrong(where="body", why=why),)})
+    if document.contact_ids is not UNSET:
+        return _Asked(portal, job_id, document, await asyncio.to_thread(_read_array, document, document.contact_ids))
+    return _Asked(portal, job_id, document, selection=Filter.from_json(bytes(document.filter or b"")))
 
 
 class _IndexedTally(Tally):
@@ -154,14 +164,14 @@ class _IndexedTally(Tally):
             self.wrong.append(Wrong(where=f"body.contact_ids[{index}]", index=index, text=told, why=why))
 
 
-def _read_array(document: JobDocument) -> Intake:
+def _read_array(document: JobDocument, contact_ids: msgspec.Raw) -> Intake:
     """Read the array of a document in blocks, so that millions of IDs never become Python numbers.
 
     Raises:
         Refusal: there is something in it that is not a contact ID.
         IntakeError: it is no array, or there is nothing in it.
     """
-    raw = memoryview(document.contact_ids)
+    raw = memoryview(contact_ids)
     tally = _IndexedTally(skip_invalid=bool(document.skip_invalid))
     if not bytes(raw[:1]).startswith(b"["):
         where, why = "body.contact_ids", "expected an array"
@@ -207,25 +217,28 @@ def _job_id(request: web.Request, parameters: JobParameters | JobDocument) -> st
 
 
 async def _accept(request: web.Request, asked: _Asked) -> web.Response:
-    known, portal, parameters = caller(request), asked.portal, asked.parameters
-    count = len(asked.intake.ids)
-    _check_ceiling(known, count)
+    known, portal, parameters, intake = caller(request), asked.portal, asked.parameters, asked.intake
+    ids = intake.ids if intake else BitMap()
+    _check_ceiling(known, len(ids))
     redis = request.app[REDIS]
     accepted = await submit(
         redis,
         submission_for(
             portal,
-            asked.intake.ids,
+            ids,
             by=known.name,
+            selection=asked.selection,
+            plan=bool(parameters.plan),
+            max_contacts=known.max_contacts or 0,
             job_id=asked.job_id,
             label=parameters.label or "",
-            duplicates=asked.intake.duplicates,
+            duplicates=intake.duplicates if intake else 0,
             priority=parameters.priority or Priority.NORMAL,
         ),
     )
-    headers = {"Location": f"/v1/jobs/{accepted.job_id}", "Skipped-Invalid": str(asked.intake.invalid)}
+    headers = {"Location": f"/v1/jobs/{accepted.job_id}", "Skipped-Invalid": str(intake.invalid if intake else 0)}
     job = await read_job(redis, accepted.job_id)
-    answer = submitted_job(job, asked.intake.report)
+    answer = submitted_job(job, intake.report if intake else None)
     return as_json(answer, status=202 if accepted.created else 200, headers=headers)
 
 

@@ -15,7 +15,21 @@ from config.errors import UnknownPortal
 from config.logging import get_logger
 from jobs.intake.tally import IntakeError, ListDamaged, ListTooLarge, WayOut
 from jobs.store.trouble import trouble_of
-from jobs.words.errors import BadSubmission, IllegalMove, JobExists, JobHasEnded, UnknownJob
+from jobs.words.errors import (
+    BadFilter,
+    BadSubmission,
+    BlastRadius,
+    DigestNeeded,
+    IllegalMove,
+    JobExists,
+    JobHasEnded,
+    NoPlan,
+    NotApproved,
+    PlanChanged,
+    PlanRequired,
+    SecondPerson,
+    UnknownJob,
+)
 from jobs.words.states import State, allowed_events
 
 CONTENT_TYPE = "application/problem+json"
@@ -39,6 +53,7 @@ class Kind(Enum):
     NO_KEY = ("unauthorized", 401, "A valid key is needed")
     MISSING_SCOPE = ("insufficient-scope", 403, "The key does not allow this")
     TOO_MANY_CONTACTS = ("too-many-contacts", 403, "The key does not allow jobs of this size")
+    SECOND_PERSON = ("second-person", 403, "Somebody else has to approve this")
     FOREIGN_ORIGIN = ("foreign-origin", 403, "The request comes from another site")
     UNKNOWN_ADDRESS = ("unknown-address", 404, "There is nothing at this address")
     UNKNOWN_JOB = ("unknown-job", 404, "There is no such job")
@@ -47,10 +62,16 @@ class Kind(Enum):
     SLOW_BODY = ("slow-body", 408, "The body did not arrive in time")
     ILLEGAL_MOVE = ("illegal-move", 409, "The job's state does not allow this")
     JOB_EXISTS = ("job-exists", 409, "The ID is taken by another request")
+    NO_PLAN = ("no-plan", 409, "The job has no plan, or none yet")
+    PLAN_CHANGED = ("plan-changed", 409, "This is not the plan of the job, or it has expired")
+    BLAST_RADIUS = ("blast-radius", 409, "The plan deletes a larger share of the portal than is allowed")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     WRONG_MEDIA_TYPE = ("unsupported-media-type", 415, "The body has an unsupported media type")
     BAD_EXPECTATION = ("expectation-failed", 417, "The expectation cannot be met")
     INVALID = ("invalid", 422, "The request asks for something impossible")
+    DIGEST_NEEDED = ("digest-needed", 422, "The approval has to say which plan it approves")
+    PLAN_REQUIRED = ("plan-required", 422, "The portal takes a job of this size only with a plan")
+    INVALID_FILTER = ("invalid-filter", 422, "The filter cannot be used")
     INVALID_LIST = ("invalid-list", 422, "The list is not a list of contact IDs")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The address or a header is too long")
     INTERNAL = ("internal", 500, "Something went wrong here")
@@ -162,8 +183,17 @@ def explain(error: BaseException) -> Refusal | None:
             return illegal(str(error), State(error.state))
         case JobExists():
             return Refusal(Kind.JOB_EXISTS, f"{error}")
+        case BadFilter():
+            wrong = Wrong(where=f"body.filter.{error.member}" if error.member else "body.filter", why=error.problem)
+            return Refusal(Kind.INVALID_FILTER, f"{error}", more={"errors": (wrong,)})
+        case PlanRequired():
+            return Refusal(Kind.PLAN_REQUIRED, f"{error}")
         case BadSubmission():
             return Refusal(Kind.INVALID, f"{error}")
+        case NotApproved():
+            return Refusal(_NOT_APPROVED[type(error)], f"{error}")
+        case NoPlan():
+            return Refusal(Kind.NO_PLAN, f"{error}")
         case IntakeError():
             return refuse_list(error)
         case RedisError() | TimeoutError():
@@ -171,6 +201,14 @@ def explain(error: BaseException) -> Refusal | None:
         case web.HTTPException():
             return _of_aiohttp(error)
     return None
+
+
+_NOT_APPROVED = {
+    DigestNeeded: Kind.DIGEST_NEEDED,
+    PlanChanged: Kind.PLAN_CHANGED,
+    BlastRadius: Kind.BLAST_RADIUS,
+    SecondPerson: Kind.SECOND_PERSON,
+}
 
 
 def unforeseen(error: BaseException | None, route: str) -> Refusal:
