@@ -6,10 +6,10 @@ from aiohttp import web
 from arq.connections import ArqRedis
 
 from config.settings import Settings
+from web.api.downloads import install as install_downloads
 from web.api.openapi import DOCUMENT, write_document
 from web.api.operation import add_routes
 from web.api.operations import OPERATIONS
-from web.api.results import install as install_downloads
 from web.api.submission import INTAKES, Intakes
 from web.http.context import ENDING, LIMITS, REDIS, SETTINGS
 from web.http.limits import Limits

@@ -79,7 +79,8 @@ class Flaw(Enum):
     """What can be wrong with an answer of status 200 that arrived complete."""
 
     TOO_LARGE = "larger than any real answer"
-    INCOMPLETE = "lists less than it counts, or lacks a field (look-up)"
+    INCOMPLETE = "lists less than it counts, or lacks a field (look-up, listing)"
+    DISORDERED = "lists contacts out of order, or one of them twice (listing)"
     FOREIGN_ID = "lists a contact ID that was not asked for"
     NEVER_THE_API = "several answers in a row that are not the API's"
 
@@ -320,6 +321,13 @@ FLAW_TABLE: dict[Flaw, Decision] = {
     ),
     Flaw.INCOMPLETE: Decision(
         Remedy.RETRY, True, "answer_garbled", "the portal's answer lists less than it counts, or lacks a field"
+    ),
+    Flaw.DISORDERED: Decision(
+        Remedy.STOP,
+        True,
+        StateReason.PORTAL_PROTOCOL,
+        "the portal does not list its contacts in order, so some could be missed; do not continue before the cause is "
+        "known",
     ),
     Flaw.FOREIGN_ID: Decision(
         Remedy.STOP,

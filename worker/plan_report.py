@@ -128,7 +128,7 @@ class PlanReport:
         most = self.portal.max_contacts_per_job
         if 0 < most < total:
             raise PlanRefused(
-                f"the filter selects {total:,} contacts, and max_contacts_per_job of portal {self.portal.name} is {most:,}"
+                f"the filter selects {total:,} contacts, and portal {self.portal.name} allows {most:,} per job"
             )
         if selection and selection.text and total >= SEARCH_IS_CUT_AT:
             raise PlanRefused(

@@ -276,7 +276,8 @@ class Planner:
         self, survey: Survey, wanted: Filter, may_send: Callable[[], bool]
     ) -> "tuple[_Taken, Sequence[Contact]]":
         """Read the next page of the listing, and return the contacts that are new."""
-        answer = await self.client.list_page(*survey.walk.request(), wanted, may_send=may_send)
+        page = survey.walk.request()
+        answer = await self.client.list_page(page.start_index, page.count, wanted, may_send=may_send)
         if isinstance(answer, Failure):
             return _Taken(answer=answer, size=survey.walk.page_size), ()
         new = survey.walk.feed(answer)

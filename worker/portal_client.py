@@ -9,15 +9,17 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from config.portal import Portal
+from jobs.words.filters import Filter
 from jobs.words.reasons import StateReason
 from worker import wire
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
 from worker.exchange import Exchange, RawAnswer
 from worker.failure_table import Body, Flaw
 from worker.failures import decide_flaw, decide_status
+from worker.first_cut import first_cut
 from worker.login import Credentials, LogIn, StaticToken
-from worker.portal_answers import AllOf, Deleted, Details, Failure, LookedUp, Remedy, Tags
-from worker.records import read_contact, read_tags
+from worker.portal_answers import AllOf, Deleted, Details, Failure, LookedUp, Page, Remedy, Tags
+from worker.records import read_contact, read_page, read_tags
 from worker.token_store import TokenStore
 
 #: This many answers of status 200 in a row that are not the API's mean a wrong address, not a gateway's hiccup.
@@ -185,6 +187,44 @@ class PortalClient:
             except NotAnEnvelopeError:
                 pass
         return self._failed(answer, deleting=False, error=error)
+
+    async def list_page(
+        self, start_index: int, count: int, selection: Filter, *, may_send: Callable[[], bool] = _always
+    ) -> Page | Failure:
+        """Ask for one page of the listing, in ascending order of contact ID.
+
+        Args:
+            start_index: how many contacts of the listing come before the page.
+            count: contacts of the page, 1 to 1000; the portal can give fewer.
+            selection: what to list. The portal's filters let too much through: check each contact with `matches`.
+            may_send: as for `delete`.
+
+        Returns:
+            The page, strictly ascending; or a failure.
+
+        Raises:
+            ValueError: start index or count are out of range; nothing was sent.
+        """
+        if start_index < 0 or not 1 <= count <= wire.MAX_CONTACTS:
+            message = f"expected a start index from 0 and a count from 1 to {wire.MAX_CONTACTS}"
+            raise ValueError(message)
+        bare = self._format.listing_target(start_index, count)
+        room = self._look_up_max_chars - self._base_path_chars - len(bare)
+        answer = await self._call("GET", bare + first_cut(selection, room), may_send=may_send)
+        if isinstance(answer, Failure):
+            return answer
+        if answer.status != 200:
+            return self._failed(answer, deleting=False)
+        try:
+            page = read_page(answer.body)
+        except NotAnEnvelopeError:
+            return self._failed(answer, deleting=False)
+        self._strange_answers = 0
+        if not page.complete:
+            return self._flaw(Flaw.INCOMPLETE, answer, deleting=False)
+        if not page.ascending:
+            return self._flaw(Flaw.DISORDERED, answer, deleting=False)
+        return page
 
     def look_up_capacity(self, contact_ids: Sequence[int]) -> int:
         """Return how many of these contact IDs, from the first on, one look-up can ask about; at least 1.

@@ -64,6 +64,17 @@ class Format:
         """Return the target of the tags of one contact."""
         return f"{API}/crm/contact/{contact_id}/tag{self.suffix}"
 
+    def listing_target(self, start_index: int, count: int, first_cut: str = "") -> str:
+        """Return the target of a page of the listing in ascending order of contact ID, the only order without ties.
+
+        Args:
+            start_index: how many contacts come before the page.
+            count: contacts of the page, 1 to `MAX_CONTACTS`; 0 would mean a page of one.
+            first_cut: the parameters that select contacts (`worker.first_cut`).
+        """
+        order = "sortBy=id&sortOrder=ascending"
+        return f"{API}/crm/contact/filter{self.suffix}?{order}&count={count}&startIndex={start_index}{first_cut}"
+
     def look_up_capacity(self, contact_ids: Sequence[int], max_chars: int) -> int:
         """Return how many of these contact IDs, from the first on, fit into a target of this length; at least 1."""
         room = max_chars - len(self._look_up_base())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from redis.asyncio import Redis
 
-from jobs.plan.summary import Plan, Planning, SampleContact, Selection, PlanWarning
+from jobs.plan.summary import Plan, Planning, PlanWarning, SampleContact, Selection
 from jobs.store import keys
 from jobs.store.times import iso
 from jobs.words.filters import Filter

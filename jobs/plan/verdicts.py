@@ -20,9 +20,10 @@ def pack(codes: bytes | bytearray) -> bytes:
     Args:
         codes: one code of `VerdictCode`, or of the ledger's `Code`, per position.
     """
-    # Run lengths and Huffman codes are all that helps here, and looking for longer matches would take ten times as long.
+    # Run lengths and Huffman codes are all that helps here; looking for longer matches would take ten times as long.
     compressor = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
-    return compressor.compress(codes) + compressor.flush()
+    packed: bytes = compressor.compress(codes) + compressor.flush()
+    return packed
 
 
 def unpack(data: bytes | None) -> bytearray:

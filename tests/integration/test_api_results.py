@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from pyroaring import BitMap
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+import web.api.downloads
 import web.api.results
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
@@ -184,7 +185,7 @@ async def test_what_is_wrong_is_said_before_the_first_byte(
         assert problem["type"].endswith(f":{kind}")
 
 
-@pytest.mark.parametrize("step", ["jobs.ledger.export._write", "web.api.results._pack"])
+@pytest.mark.parametrize("step", ["jobs.ledger.export._write", "web.api.downloads._pack"])
 async def test_other_requests_are_answered_while_a_part_is_made(
     server: EmbeddedServer, redis: ArqRedis, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,5 +308,5 @@ async def test_a_key_of_another_portal_does_not_even_learn_that_there_is_such_a_
 
 @pytest.mark.parametrize("job_id", ["../../etc/passwd", 'a"b\r\nSet-Cookie: c=d', "é", "x" * 200])
 def test_a_file_name_holds_nothing_but_harmless_characters(job_id: str) -> None:
-    value = web.api.results._headers(job_id, Format.CSV, Outcome.FAILED, packed=False)["Content-Disposition"]
+    value = web.api.downloads._headers(job_id, Format.CSV, Outcome.FAILED, packed=False)["Content-Disposition"]
     assert re.fullmatch(r'attachment; filename="crm-sweep-[A-Za-z0-9._-]{1,64}-failed\.csv"', value)

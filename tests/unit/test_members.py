@@ -50,7 +50,7 @@ def test_a_repeated_member_of_a_small_document_is_refused() -> None:
 @pytest.mark.parametrize("value", [b"null", b"5", b'"portal"', b'{"id":1}', b"true"])
 def test_what_is_no_list_is_left_to_those_who_read_it(value: bytes) -> None:
     body = b'{"portal":"main","contact_ids":' + value + b"}"
-    assert bytes(decode(body, JobDocument).contact_ids) == value
+    assert decode(body, JobDocument).contact_ids == msgspec.Raw(value)
 
 
 @given(members=MEMBERS, order=st.permutations(["portal", "label", "column", "contact_ids"]), compact=st.booleans())

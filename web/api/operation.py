@@ -103,7 +103,9 @@ def _guarded(operation: Operation) -> Handler:
         if (request.content_length or 0) > limits.change_bytes:
             raise Refusal(Kind.TOO_LARGE, f"The body may have at most {limits.change_bytes:,} bytes.")
         if operation.bodies:
-            await fetch_document(request, optional=operation.optional_body)  # at the pace of the caller, who is not what the next line waits for
+            await fetch_document(
+                request, optional=operation.optional_body
+            )  # at the pace of the caller, who is not what the next line waits for
         async with asyncio.timeout(limits.redis_s if operation.asks_redis else None):
             return await handler(request)
 

@@ -9,15 +9,17 @@ from typing import Annotated
 from msgspec import Meta
 
 from jobs.ledger.rows import COLUMNS
+from jobs.plan.export import PLAN_COLUMNS
 from jobs.view.job import Job, SubmittedJob
 from jobs.view.portal import PortalView
 from jobs.view.why import Why
 from jobs.words.contact_ids import MAX_CONTACT_ID
 from web.api.events import EVENT, job_events
-from web.api.jobs import change_job, get_job, get_jobs, get_why, steer
-from web.api.models import JobChange, JobDocument, JobList, JobParameters, JobsQuery, PortalChange
+from web.api.jobs import approve_job, change_job, get_job, get_jobs, get_why, steer
+from web.api.models import Approval, JobChange, JobDocument, JobList, JobParameters, JobsQuery, PortalChange
 from web.api.openapi import openapi
 from web.api.operation import JSON, Operation, Success
+from web.api.plan import PlanLine, PlanQuery, job_plan
 from web.api.portals import PortalList, change_portal, get_portal, get_portals
 from web.api.results import LedgerLine, ResultsQuery, job_results
 from web.api.submission import create_job
@@ -95,7 +97,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/v1/jobs",
         name="createJob",
         scope="submit",
-        summary="Submit a list of contact IDs",
+        summary="Submit a list of contact IDs, or a filter",
         description=(
             "As a JSON document, or as the list alone with the parameters in the query: one ID per line, a CSV with a "
             "header, or NDJSON of integers or objects; streamed, of any size up to `api.max_body_mb`. Plain or gzip. "
@@ -103,7 +105,8 @@ OPERATIONS: tuple[Operation, ...] = (
             "says how the list was read. CSV is read strictly: every row is as wide as its header. `id`, or the header "
             "Idempotency-Key, makes it safe to send twice. A JSON document holds everything: a query "
             "parameter may only repeat what it says. A list alone needs `portal` in the query. "
-            "Lists larger than the portal's `approval_above` wait for approval."
+            "Lists larger than the portal's `approval_above` wait for approval. With `plan`, and always with `filter`, "
+            "what would become of each contact is predicted first, and the plan waits for approval."
         ),
         handler=create_job,
         query=JobParameters,
@@ -133,6 +136,8 @@ OPERATIONS: tuple[Operation, ...] = (
             Kind.TOO_MANY_CONTACTS,
             Kind.UNKNOWN_PORTAL,
             Kind.JOB_EXISTS,
+            Kind.PLAN_REQUIRED,
+            Kind.INVALID_FILTER,
             Kind.INVALID_LIST,
             Kind.TOO_BUSY,
         ),
@@ -189,7 +194,53 @@ OPERATIONS: tuple[Operation, ...] = (
         "Stop a job for good",
         "Contacts that were never sent become `skipped`; sent ones are accounted for, then it is `cancelled`.",
     ),
-    _verb("approve", "approveJob", "Approve a large job", "For jobs larger than the `approval_above` of their portal."),
+    Operation(
+        method="POST",
+        path="/v1/jobs/{job_id}/approve",
+        name="approveJob",
+        scope="control",
+        summary="Approve a job",
+        description="For a job with a plan, the document holds the digest of the plan that was looked at; 409 if that is "
+        "another one or has expired, or if the plan deletes a larger share of the portal than `max_share`. For a job "
+        "that waits because it is larger than `approval_above`, no document is needed. 403 if the portal wants another "
+        "person to approve it.",
+        handler=approve_job,
+        bodies={JSON: Approval},
+        optional_body=True,
+        answers={200: _JOB},
+        problems=(
+            Kind.ILLEGAL_MOVE,
+            Kind.DIGEST_NEEDED,
+            Kind.PLAN_CHANGED,
+            Kind.BLAST_RADIUS,
+            Kind.SECOND_PERSON,
+            Kind.UNKNOWN_PORTAL,
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/plan",
+        name="getPlan",
+        scope="read",
+        summary="Read the plan of a job",
+        description="What is predicted for each contact ID, in ascending order, streamed. 409 for a job without a plan, "
+        "and before the plan stands. As with the ledger, an answer that ends normally is complete.",
+        handler=job_plan,
+        query=PlanQuery,
+        headers={"Accept-Encoding": "gzip, to transfer less."},
+        answers={
+            200: Success(
+                description="The plan. CSV has the same columns, in the same order, with a header.",
+                content={
+                    "application/x-ndjson": PlanLine,
+                    "text/csv": {"type": "string", "description": f"Columns: {', '.join(PLAN_COLUMNS)}."},
+                },
+                headers={"Content-Disposition": "A file name.", "Content-Encoding": "gzip, where it was asked for."},
+            )
+        },
+        problems=(Kind.NO_PLAN, Kind.TOO_BUSY),
+        streams=True,
+    ),
     _verb(
         "retry-failed",
         "retryFailed",

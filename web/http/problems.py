@@ -24,7 +24,6 @@ from jobs.words.errors import (
     JobExists,
     JobHasEnded,
     NoPlan,
-    NotApproved,
     PlanChanged,
     PlanRequired,
     SecondPerson,
@@ -170,30 +169,19 @@ def explain(error: BaseException) -> Refusal | None:
 
     redis-py wraps every error of its connection in one of its own. A `TimeoutError` is our own patience with Redis.
     """
+    for kind, told in _TOLD:
+        if isinstance(error, kind):
+            return Refusal(told, f"{error}")
     match error:
         case Refusal():
             return error
-        case UnknownJob():
-            return Refusal(Kind.UNKNOWN_JOB, f"{error}")
-        case UnknownPortal():
-            return Refusal(Kind.UNKNOWN_PORTAL, f"{error}")
-        case IllegalMove():
+        case IllegalMove() | JobHasEnded():
             return illegal(str(error), State(error.state))
-        case JobHasEnded():
-            return illegal(str(error), State(error.state))
-        case JobExists():
-            return Refusal(Kind.JOB_EXISTS, f"{error}")
         case BadFilter():
             wrong = Wrong(where=f"body.filter.{error.member}" if error.member else "body.filter", why=error.problem)
             return Refusal(Kind.INVALID_FILTER, f"{error}", more={"errors": (wrong,)})
-        case PlanRequired():
-            return Refusal(Kind.PLAN_REQUIRED, f"{error}")
         case BadSubmission():
             return Refusal(Kind.INVALID, f"{error}")
-        case NotApproved():
-            return Refusal(_NOT_APPROVED[type(error)], f"{error}")
-        case NoPlan():
-            return Refusal(Kind.NO_PLAN, f"{error}")
         case IntakeError():
             return refuse_list(error)
         case RedisError() | TimeoutError():
@@ -203,12 +191,18 @@ def explain(error: BaseException) -> Refusal | None:
     return None
 
 
-_NOT_APPROVED = {
-    DigestNeeded: Kind.DIGEST_NEEDED,
-    PlanChanged: Kind.PLAN_CHANGED,
-    BlastRadius: Kind.BLAST_RADIUS,
-    SecondPerson: Kind.SECOND_PERSON,
-}
+#: Errors whose own text says it all, and the problem that each becomes.
+_TOLD: tuple[tuple[type[Exception], Kind], ...] = (
+    (UnknownJob, Kind.UNKNOWN_JOB),
+    (UnknownPortal, Kind.UNKNOWN_PORTAL),
+    (JobExists, Kind.JOB_EXISTS),
+    (PlanRequired, Kind.PLAN_REQUIRED),
+    (NoPlan, Kind.NO_PLAN),
+    (DigestNeeded, Kind.DIGEST_NEEDED),
+    (PlanChanged, Kind.PLAN_CHANGED),
+    (BlastRadius, Kind.BLAST_RADIUS),
+    (SecondPerson, Kind.SECOND_PERSON),
+)
 
 
 def unforeseen(error: BaseException | None, route: str) -> Refusal:
