@@ -67,7 +67,8 @@ class PlanReport:
         self._check(selection, total, max_contacts)
         verdicts = as_verdicts(counts.items())
         deletable = verdicts[Verdict.DELETABLE]
-        portal_total = max(survey.portal_total, total - verdicts[Verdict.ABSENT])
+        seen = total - verdicts[Verdict.ABSENT] - counts[VerdictCode.PROTECTED_LIST]
+        portal_total = max(survey.portal_total, seen)  # the listing's own count can be a minute old
         share = deletable / portal_total if portal_total else 0.0
         looked_up = total - deletable - verdicts[Verdict.PROTECTED]
         pace = await self._pace()

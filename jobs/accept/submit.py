@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from arq.connections import ArqRedis
 from pyroaring import BitMap
@@ -55,7 +55,7 @@ class Asked:
 
     event: Event
     by: str
-    terms: ApprovalTerms = ApprovalTerms()
+    terms: ApprovalTerms = field(default_factory=ApprovalTerms)
 
 
 async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = None) -> Accepted:

@@ -17,7 +17,7 @@ class SurveyStep:
         writes: segments to write: the last part of the key (see jobs/store/keys.py), the segment's number, its content.
         event: what the step makes of the job: PLANNED, NOTHING_SELECTED or CANNOT_PLAN; None if it goes on.
         delay_s: seconds until the next step.
-        sample: the plan's sample as JSON, with PLANNED; None for none. It is kept apart, because it holds personal data.
+        sample: the plan's sample as JSON, with PLANNED; None for none. It holds personal data, so it is kept apart.
         sample_until_ms: when the sample is removed at the latest, Unix milliseconds on the Redis server's clock.
     """
 

@@ -13,8 +13,8 @@ It is the SHA-256 of this text, each line ended by a line feed:
 - `conditions` is the SHA-256 of the portal's address, its protected list and the guards in force: `conditions_of` has
   the text.
 
-Whoever sends works it out again from what is stored and from its own configuration. Nothing in it depends on a server, a
-worker or a release, so restarts and moves leave it as it is.
+Whoever sends works it out again from what is stored and from its own configuration. Nothing in it depends on a server,
+a worker or a release, so restarts and moves leave it as it is.
 """
 
 import hashlib

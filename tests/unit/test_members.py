@@ -60,6 +60,7 @@ def test_a_document_without_repetitions_is_let_through(
     text = json.dumps({name: members[name] for name in order}, ensure_ascii=compact, indent=None if compact else 1)
     document = decode(text.encode(), JobDocument)
     assert document.label == members["label"]
+    assert isinstance(document.contact_ids, msgspec.Raw)
     assert json.loads(bytes(document.contact_ids)) == members["contact_ids"]
 
 

@@ -200,8 +200,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="approveJob",
         scope="control",
         summary="Approve a job",
-        description="For a job with a plan, the document holds the digest of the plan that was looked at; 409 if that is "
-        "another one or has expired, or if the plan deletes a larger share of the portal than `max_share`. For a job "
+        description="For a job with a plan, the document holds the digest of the plan that was looked at; 409 if that "
+        "is another one or has expired, or if the plan deletes a larger share of the portal than `max_share`. For a job "
         "that waits because it is larger than `approval_above`, no document is needed. 403 if the portal wants another "
         "person to approve it.",
         handler=approve_job,
@@ -223,8 +223,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="getPlan",
         scope="read",
         summary="Read the plan of a job",
-        description="What is predicted for each contact ID, in ascending order, streamed. 409 for a job without a plan, "
-        "and before the plan stands. As with the ledger, an answer that ends normally is complete.",
+        description="What is predicted for each contact ID, in ascending order, streamed. 409 for a job without a "
+        "plan, and before the plan stands. As with the ledger, an answer that ends normally is complete.",
         handler=job_plan,
         query=PlanQuery,
         headers={"Accept-Encoding": "gzip, to transfer less."},
