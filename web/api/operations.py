@@ -201,8 +201,8 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="control",
         summary="Approve a job",
         description="For a job with a plan, the document holds the digest of the plan that was looked at; 409 if that "
-        "is another one or has expired, or if the plan deletes a larger share of the portal than `max_share`. For a job "
-        "that waits because it is larger than `approval_above`, no document is needed. 403 if the portal wants another "
+        "is another one or has expired, or if the plan deletes a larger share of the portal than `max_share`. A job "
+        "that waits because it is larger than `approval_above` needs no document. 403 if the portal wants another "
         "person to approve it.",
         handler=approve_job,
         bodies={JSON: Approval},
