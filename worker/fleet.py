@@ -29,6 +29,7 @@ from jobs.words.contact_ids import MAX_CONTACT_ID
 from worker.decide import Decider
 from worker.drain import Drain, cancel
 from worker.fingerprint import fingerprint_of
+from worker.gatekeeper import Gatekeeper
 from worker.lane import Ending, Farewell, Lane
 from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
@@ -58,6 +59,7 @@ class _Driven:
 
     portal: Portal
     terms: Terms
+    gatekeeper: Gatekeeper
     client: PortalClient
     protected: BitMap
     decider: Decider
@@ -144,6 +146,7 @@ class Fleet:
             ledger=LaneLedger(self.redis, portal_name, token, self.settings.worker.lease_ttl_s, configuration),
             portal=driven.portal,
             terms=driven.terms,
+            gatekeeper=driven.gatekeeper,
             client=driven.client,
             segments=self._segments,
             protected=driven.protected,
@@ -226,6 +229,7 @@ class Fleet:
         return _Driven(
             portal=portal,
             terms=terms_of(portal, client.look_up_capacity(_LONGEST_LOOK_UP)),
+            gatekeeper=Gatekeeper(portal),
             client=client,
             protected=protected,
             decider=Decider(portal, random.uniform, protected),

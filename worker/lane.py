@@ -21,7 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from config.portal import Portal
 from jobs.lanes.call_report import OK, CallReport
-from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Surplus, Terms, Turn
+from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus, Terms, Turn
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call
@@ -32,6 +32,7 @@ from jobs.words.states import State
 from worker import batch_size
 from worker.decide import Decider
 from worker.drain import Drain, cancel
+from worker.gatekeeper import Gatekeeper
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy
 from worker.portal_client import NOT_SENT, PortalClient
 from worker.push_back import PushBack, Relief
@@ -86,6 +87,7 @@ class Lane:
         ledger: its side of the ledger, with a token of its own.
         portal: the portal's settings.
         terms: the same settings in the form that the ledger needs.
+        gatekeeper: knows what the portal's guards say now; shared by the lanes of the process.
         client: calls the portal; shared by the lanes of the process.
         segments: the contact IDs; shared by the lanes of the process.
         protected: contact IDs that are never sent.
@@ -99,6 +101,7 @@ class Lane:
     ledger: LaneLedger
     portal: Portal
     terms: Terms
+    gatekeeper: Gatekeeper
     client: PortalClient
     segments: Segments
     protected: BitMap
@@ -125,15 +128,21 @@ class Lane:
     async def _drive(self) -> Farewell:
         until_s = time.monotonic() + self.slice_s
         recording: asyncio.Task[None] | None = None
-        grant: Grant = await self.ledger.next_batch(self.terms)
+        grant: Grant = await self.ledger.next_batch(self._terms_now())
+        has_turn = False
         try:
-            while isinstance(grant, Turn | Batch):
+            while isinstance(grant, Turn | Batch | Outdated):
+                if isinstance(grant, Outdated):
+                    self.gatekeeper.look(grant.now_ms)
+                    grant = await self.ledger.next_batch(self._terms_now(), has_turn=has_turn)
+                    continue
+                has_turn = isinstance(grant, Turn)
                 if isinstance(grant, Turn):
                     if await self.drain.within(_whole_ms(grant.wait_s)):
                         if recording:  # without a lease, it would be rescued as doubtful
                             await recording
                         return await self._let_go(Ending.DRAINED)
-                    grant = await self.ledger.next_batch(self.terms, has_turn=True)
+                    grant = await self.ledger.next_batch(self._terms_now(), has_turn=True)
                     continue
                 # The line about this batch may be written while the next one is under way: its task inherits this.
                 bind_contextvars(job_id=grant.job_id)
@@ -146,10 +155,10 @@ class Lane:
                     return await self._let_go(Ending.DRAINED if self.drain.wanted else Ending.SLICE_OVER)
                 if done.recordable_later():
                     recording = asyncio.create_task(self._record(done))
-                    grant = await self.ledger.next_batch(self.terms)
+                    grant = await self.ledger.next_batch(self._terms_now())
                 else:
                     self._log(done)
-                    _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self.terms)
+                    _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self._terms_now())
         finally:
             unbind_contextvars("job_id")
             if recording:
@@ -158,6 +167,9 @@ class Lane:
         farewell = _farewell(grant)
         # A lane woken while the last batch was being recorded found no free lease, so another has to check again.
         return replace(farewell, wake_in_s=0.0) if recording else farewell
+
+    def _terms_now(self) -> Terms:
+        return replace(self.terms, gates=self.gatekeeper.gates)
 
     async def _record(self, done: "_Done") -> None:
         await self.ledger.settle(done.batch, done.settlement)
@@ -171,11 +183,23 @@ class Lane:
         """Send one batch and decide what becomes of it."""
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
             return _Done(batch, self.decider.drop(batch, batch.server_ms()))
+        if batch.most is not None and batch.most < batch.size:
+            return await self._send_some(batch, batch.most)
         segments = [await self.segments.ids(batch.job_id, batch.digest, item.segment) for item in batch.items]
         ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
         if batch.call is Call.PUT and self.protected and self.protected.intersect(BitMap(ids[0])):
             return await self._spare(batch, ids[0])
         return await self._send(batch, ids)
+
+    async def _send_some(self, batch: Batch, most: int) -> "_Done":
+        """Send no more than the portal's gates allow, and give the rest back."""
+        [item] = batch.items
+        done = _Done(batch, Settlement())
+        if most:
+            done = await self._work(_part(batch, range(most)))
+        rest = _part(batch, range(most, len(item.positions))).items[0]
+        settlement = replace(done.settlement, items=[*done.settlement.items, (rest, 0.0)])
+        return replace(done, batch=batch, settlement=settlement)
 
     async def _spare(self, batch: Batch, ids: list[int]) -> "_Done":
         """Send what is not protected. This is the last check before the wire, however the list came in."""
@@ -189,6 +213,7 @@ class Lane:
             sent.settlement,
             records=[*sent.settlement.records, *dropped.records],
             items=[*sent.settlement.items, *dropped.items],
+            unsent=sent.settlement.unsent + len(spared),
         )
         return replace(sent, batch=batch, settlement=both)
 
@@ -206,6 +231,7 @@ class Lane:
             slow_down=relief.slow_down,
             rest=relief.rest,
             batch_size=self._next_size(batch, answer, took_s) if batch.call is Call.PUT else None,
+            unsent=batch.size if isinstance(answer, Failure) and not answer.sent else 0,
             report=_report(batch, answer, took_s),
         )
         return _Done(batch, settlement, answer, took_s)

@@ -11,7 +11,7 @@ from jobs.accept.reject import reject_job
 from jobs.accept.submission import Submission, submission_for
 from jobs.accept.submit import submit
 from jobs.arq_messages.request import Request, read_request
-from jobs.words.errors import BadSubmission, JobExists
+from jobs.words.errors import BadSubmission, JobExists, TooManyContacts
 from jobs.words.job_ids import check_job_id
 
 #: Who submits: arq does not record more.
@@ -44,10 +44,11 @@ async def accept(redis: ArqRedis, settings: Settings, arq_job_id: str, data: byt
         # Such an ID could break a key or a URL, so the request is refused and kept under another ID.
         request.problems.append(str(error))
         arq_job_id = f"arq-{hashlib.sha256(arq_job_id.encode()).hexdigest()[:16]}"
-    if request.problems or portal is None:
+    submission = submission_of(request, portal, arq_job_id) if portal else None
+    if submission is None:
         await refuse(redis, arq_job_id, request)
     else:
-        await submit(redis, submission_of(request, portal, arq_job_id))
+        await submit(redis, submission)
     return arq_job_id
 
 
@@ -67,20 +68,26 @@ async def refuse(redis: ArqRedis, job_id: str, request: Request) -> None:
     raise BadSubmission(error)
 
 
-def submission_of(request: Request, portal: Portal, job_id: str) -> Submission:
-    """Return the submission that a request without problems asks for.
+def submission_of(request: Request, portal: Portal, job_id: str) -> Submission | None:
+    """Return the submission that a request asks for; None if it has problems.
 
     Args:
-        request: the request.
+        request: the request; what a gate of the portal refuses is added to its problems.
         portal: its portal.
         job_id: the job's ID.
     """
-    return submission_for(
-        portal,
-        request.ids,
-        by=_BY,
-        job_id=job_id,
-        label=request.label,
-        duplicates=request.duplicates,
-        priority=request.priority,
-    )
+    if request.problems:
+        return None
+    try:
+        return submission_for(
+            portal,
+            request.ids,
+            by=_BY,
+            job_id=job_id,
+            label=request.label,
+            duplicates=request.duplicates,
+            priority=request.priority,
+        )
+    except TooManyContacts as error:
+        request.problems.append(str(error))
+        return None

@@ -6,6 +6,7 @@ from enum import Enum
 from pyroaring import BitMap
 
 from config.settings import Portal
+from jobs.words.errors import TooManyContacts
 from jobs.words.priority import Priority
 
 
@@ -34,6 +35,8 @@ class Submission:
         lanes: how many lanes can work on it at the same time: the portal's `max_concurrency`.
         priority: how often it gets a turn among the other jobs of the portal.
         by: who submits; kept with the job. Empty if that is not known.
+        address: fingerprint of the portal's address: the job is carried out there, or nowhere. Empty for anywhere.
+        cooling_off_s: seconds that it waits between its approval and its first PUT.
     """
 
     portal: str
@@ -45,6 +48,8 @@ class Submission:
     lanes: int = 1
     priority: Priority = Priority.NORMAL
     by: str = ""
+    address: str = ""
+    cooling_off_s: float = 0.0
 
 
 def submission_for(
@@ -69,7 +74,12 @@ def submission_for(
         label: free text for people.
         duplicates: how many IDs of the list were repetitions.
         priority: how often it gets a turn among the other jobs of the portal.
+
+    Raises:
+        TooManyContacts: the portal's `max_contacts_per_job` is exceeded.
     """
+    if 0 < portal.max_contacts_per_job < len(ids):
+        raise TooManyContacts(portal.name, len(ids), portal.max_contacts_per_job)
     return Submission(
         portal=portal.name,
         ids=ids,
@@ -81,4 +91,6 @@ def submission_for(
         lanes=portal.max_concurrency,
         priority=priority,
         by=by,
+        address=portal.address,
+        cooling_off_s=portal.cooling_off_s,
     )

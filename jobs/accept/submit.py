@@ -75,6 +75,7 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
     first = first_state(submission)
     reason = StateReason.APPROVAL if first is State.AWAITING_APPROVAL else ""
     steering = (asked.event, asked.by, str(ULID()), StateReason.OPERATOR) if asked else ("", "", "", "")
+    cooling_off_ms = round(submission.cooling_off_s * 1000)
     fields: dict[str, str | float] = {
         "portal": submission.portal,
         "label": submission.label,
@@ -83,9 +84,11 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
         "priority": submission.priority,
         "stride": submission.priority.stride,
     }
+    if submission.address:
+        fields["address"] = submission.address
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
     named = (part for pair in fields.items() for part in pair)
-    arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]
+    arguments = [job_id, fingerprint, first, reason, submission.by, *steering, cooling_off_ms, *named]
     try:
         reply = await _stage_and_create(redis, submission.ids, job_keys, arguments)
     except _NotStaged:

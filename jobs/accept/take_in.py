@@ -55,6 +55,7 @@ async def take_in(redis: ArqRedis, settings: Settings, job_id: str, asked: Asked
     submission = None
     if not request.problems:
         submission = submission_of(request, settings.portal(request.portal), job_id)
+    if submission is not None:
         _check(submission, asked, waiting.due_ms)
     is_ours = await hold_message(redis, job_id, _HOLD_MS)
     answer: str | Exception = job_id

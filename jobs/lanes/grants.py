@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from jobs.lanes.gates import NO_GATES, Gates
 from jobs.ledger.items import Call, Item
 from jobs.words.states import State
 
@@ -23,6 +24,8 @@ class Batch:
         items: what is to be sent: several items for a look-up, one for a PUT.
         received_s: this process's monotonic clock when the batch arrived.
         digest: fingerprint of the job's portal and list, which distinguishes it from an earlier job with the same ID.
+        most: contact IDs of a PUT that may be sent, because of the portal's gates; the others are given back. None for
+            all.
     """
 
     seq: int
@@ -35,6 +38,7 @@ class Batch:
     items: tuple[Item, ...]
     received_s: float
     digest: bytes = b""
+    most: int | None = None
 
     @property
     def size(self) -> int:
@@ -72,6 +76,13 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """The gates of the terms are not about this moment, `now_ms` on the Redis server's clock; the lease is kept."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """The lease has lapsed: another lane may hold the work, so this one stops."""
 
@@ -81,7 +92,7 @@ class Surplus:
     """More lanes drive the portal than are allowed: this one has given its lease back."""
 
 
-Grant: TypeAlias = Batch | Turn | Later | Idle | Surplus | Lost
+Grant: TypeAlias = Batch | Turn | Outdated | Later | Idle | Surplus | Lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +112,7 @@ class Terms:
         longest_rest_s: longest rest that the portal gets.
         failure_threshold: failed share of the decided contact IDs, 0 to 1, above which a job pauses.
         failure_threshold_from: decided contact IDs before that share is judged.
+        gates: what the portal's guards say now.
 
     The rate and the concurrency apply unless others were set (jobs/steering/limits.py).
     """
@@ -117,6 +129,7 @@ class Terms:
     longest_rest_s: float = 86_400.0
     failure_threshold: float = 0.5
     failure_threshold_from: int = 1000
+    gates: Gates = NO_GATES
 
     def arguments(self, turn_us: int) -> list[int | float]:
         """Return the script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""

@@ -8,7 +8,7 @@ from ulid import ULID
 from jobs.lanes.wake import wake_lanes
 from jobs.store import keys
 from jobs.store.keys import known_key
-from jobs.store.scripts import Script
+from jobs.store.scripts import Argument, Script
 from jobs.words.errors import UnknownJob
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State, refused
@@ -33,7 +33,14 @@ class Steered:
 
 
 async def control(
-    redis: ArqRedis, job_id: str, event: Event, *, by: str, lanes: int = 1, reason: StateReason = StateReason.OPERATOR
+    redis: ArqRedis,
+    job_id: str,
+    event: Event,
+    *,
+    by: str,
+    lanes: int = 1,
+    reason: StateReason = StateReason.OPERATOR,
+    cooling_off_s: float = 0.0,
 ) -> Steered:
     """Ask for a pause, a resume, a cancel or an approval. It takes effect with the next batch of each lane.
 
@@ -44,6 +51,7 @@ async def control(
         by: who asks; kept with the job.
         lanes: how many lanes to wake if the job goes on.
         reason: the state_reason of a pause.
+        cooling_off_s: seconds that an approved job waits before its first PUT.
 
     Raises:
         UnknownJob: no such job.
@@ -53,7 +61,8 @@ async def control(
     portal = await redis.execute_command("HGET", key, "portal")
     if portal is None:
         raise UnknownJob(job_id)
-    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by, str(ULID())])
+    asked: list[Argument] = [job_id, event, reason, by, str(ULID()), round(cooling_off_s * 1000)]
+    reply = await CONTROL(redis, [key, keys.portal(portal.decode())], asked)
     if reply[0] == b"unknown":
         raise UnknownJob(job_id)
     state = State(reply[1].decode())

@@ -37,7 +37,8 @@ async def steer_job(redis: ArqRedis, settings: Settings, job_id: str, event: Eve
     lanes = portal.max_concurrency if portal else 1
     if event is Event.RETRY_FAILED:
         return Steered(*await retry_failed(redis, job_id, by=by, lanes=lanes))
-    return await control(redis, job_id, event, by=by, lanes=lanes)
+    cooling_off_s = portal.cooling_off_s if portal else 0.0
+    return await control(redis, job_id, event, by=by, lanes=lanes, cooling_off_s=cooling_off_s)
 
 
 async def change_priority(redis: ArqRedis, settings: Settings, job_id: str, priority: Priority, *, by: str) -> None:

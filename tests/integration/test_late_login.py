@@ -19,6 +19,7 @@ from tests.support.raw_portal import RawPortal, raw_portal
 from tests.support.steering import control
 from worker.decide import Decider
 from worker.drain import Drain
+from worker.gatekeeper import Gatekeeper
 from worker.lane import Lane
 from worker.portal_answers import Visible
 from worker.portal_client import PortalClient
@@ -51,6 +52,7 @@ async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
         ledger=lane(redis, "late"),
         portal=config,
         terms=terms(),
+        gatekeeper=Gatekeeper(config),
         client=client,
         segments=Segments(redis),
         protected=BitMap(),

@@ -55,6 +55,7 @@ class Operation:
         headers: name and description of the request headers that matter.
         bodies: per media type what the body is: a type that msgspec knows, or a JSON Schema. Unless the operation
             streams, it is one JSON document, which `web.api.reading.json_of` decodes.
+        needs_body: whether the document has to be there; otherwise an empty body counts as `{}`.
         answers: per status what the answer is when all is well.
         problems: what else can go wrong, beyond what can everywhere.
         streams: the body or the answer may be large or go on for long: the handler sees to limits itself.
@@ -72,6 +73,7 @@ class Operation:
     query: type | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     bodies: Mapping[str, Any] = field(default_factory=dict)
+    needs_body: bool = True
     problems: tuple[Kind, ...] = ()
     streams: bool = False
     asks_redis: bool = True
@@ -101,7 +103,9 @@ def _guarded(operation: Operation) -> Handler:
         if (request.content_length or 0) > limits.change_bytes:
             raise Refusal(Kind.TOO_LARGE, f"The body may have at most {limits.change_bytes:,} bytes.")
         if operation.bodies:
-            await fetch_document(request)  # at the pace of the caller, who is not what the next line waits for
+            await fetch_document(
+                request, needs_body=operation.needs_body
+            )  # at the pace of the caller, who is not what the next line waits for
         async with asyncio.timeout(limits.redis_s if operation.asks_redis else None):
             return await handler(request)
 

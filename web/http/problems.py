@@ -15,7 +15,7 @@ from config.errors import UnknownPortal
 from config.logging import get_logger
 from jobs.intake.tally import IntakeError, ListDamaged, ListTooLarge, WayOut
 from jobs.store.trouble import trouble_of
-from jobs.words.errors import BadSubmission, IllegalMove, JobExists, JobHasEnded, UnknownJob
+from jobs.words.errors import BadSubmission, IllegalMove, JobExists, JobHasEnded, TooManyContacts, UnknownJob
 from jobs.words.states import State, allowed_events
 
 CONTENT_TYPE = "application/problem+json"
@@ -50,6 +50,7 @@ class Kind(Enum):
     TOO_LARGE = ("too-large", 413, "The body is too large")
     WRONG_MEDIA_TYPE = ("unsupported-media-type", 415, "The body has an unsupported media type")
     BAD_EXPECTATION = ("expectation-failed", 417, "The expectation cannot be met")
+    TOO_MANY_FOR_PORTAL = ("too-many-contacts", 422, "The portal does not allow jobs of this size")
     INVALID = ("invalid", 422, "The request asks for something impossible")
     INVALID_LIST = ("invalid-list", 422, "The list is not a list of contact IDs")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The address or a header is too long")
@@ -162,6 +163,8 @@ def explain(error: BaseException) -> Refusal | None:
             return illegal(str(error), State(error.state))
         case JobExists():
             return Refusal(Kind.JOB_EXISTS, f"{error}")
+        case TooManyContacts():
+            return Refusal(Kind.TOO_MANY_FOR_PORTAL, f"{error}.")
         case BadSubmission():
             return Refusal(Kind.INVALID, f"{error}")
         case IntakeError():

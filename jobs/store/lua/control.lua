@@ -3,6 +3,7 @@
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause
 --            4 who asks   5 token of this request: sending it a second time changes nothing more
+--            6 cooling_off_ms: how long an approved job waits before its first PUT
 --   returns  {'ok', state, rest_ms}   rest_ms: end of the rest that the portal had asked for and this cut short, or 0
 --            {'illegal', state}   {'unknown'}
 local job, portal, job_id, event = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
@@ -11,7 +12,8 @@ if redis.call('EXISTS', job) == 0 then
 elseif was_done(job, ARGV[5]) then
   return { 'ok', redis.call('HGET', job, 'state'), 0 }
 end
-local state, told = steer(portal, job, job_id, event, ARGV[3], ARGV[4], ARGV[5], now_ms())
+local state, told = steer(portal, job, job_id, event, ARGV[3], ARGV[4], ARGV[5], now_ms(),
+  tonumber(ARGV[6]))
 if not state then
   return { 'illegal', told }
 end

@@ -4,8 +4,8 @@
 --   ARGV     1 job ID   2 digest of portal and list   3 state (queued or awaiting_approval)   4 state_reason or ''
 --            5 who submits, or '' if that is not known
 --            6 event that a user asked for before the job was accepted, or ''   7 who asks   8 token of that request
---            9 state_reason of a pause
---            10… further fields and values of the job hash: portal, label, total, duplicates, …
+--            9 state_reason of a pause   10 cooling_off_ms: how long an approved job waits before its first PUT
+--            11… further fields and values of the job hash: portal, label, total, duplicates, …
 --   returns  {'created', state}   also if this call is repeated, which is recognised by the name of its staged list
 --            {'exists', digest}   the ID is taken; by the same request if the digest is the same
 --   raises   NOTSTAGED: the staged list is gone (it expires after an hour) or incomplete: parts of it may have been
@@ -20,7 +20,7 @@ elseif taken then
   return { 'exists', taken }
 end
 local total
-for index = 10, #ARGV, 2 do
+for index = 11, #ARGV, 2 do
   if ARGV[index] == 'total' then
     total = tonumber(ARGV[index + 1])
   end
@@ -32,7 +32,7 @@ local now = now_ms()
 redis.call('RENAME', staged, job .. SEGMENTS)
 redis.call('PERSIST', job .. SEGMENTS)
 redis.call('HSET', job, 'digest', digest, 'state', state, 'created_ms', now, 'cursor', 0, 'inflight', 0,
-  'staged_as', staged, unpack(ARGV, 10))
+  'staged_as', staged, unpack(ARGV, 11))
 redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'))
 if reason ~= '' then
   redis.call('HSET', job, 'state_reason', reason)
@@ -47,7 +47,8 @@ if state == 'queued' then
   after_change(portal, job, job_id, now)
 end
 if ARGV[6] ~= '' then
-  local steered, told = steer(portal, job, job_id, ARGV[6], ARGV[9], ARGV[7], ARGV[8], now)
+  local steered, told = steer(portal, job, job_id, ARGV[6], ARGV[9], ARGV[7], ARGV[8], now,
+    tonumber(ARGV[10]))
   state = steered or told
 end
 return { 'created', state }

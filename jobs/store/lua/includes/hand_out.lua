@@ -24,9 +24,16 @@ local function take(job, offered, most)
   return item_ids
 end
 
--- Returns the reply that gives a lane its batch.
-local function deliver(claim, state, now, batch_size)
+-- Mark a batch as sent. Returns the reply that gives it to a lane. What the gates allow is looked at again if the batch
+-- is delivered for the second time, without `gate`.
+local function deliver(portal, claim_key, claim, state, now, batch_size, told, gate)
   local seq, job_id, call = claim[1], claim[2], claim[3]
+  local most = -1
+  if call == PUT and state ~= 'cancelling' then
+    most = count_put(portal, claim, size_of(claim[4]), gate or portal_gate(portal, now, told), told)
+  end
+  redis.call('HSET', portal .. CLAIMS, claim_key, cmsgpack.pack(claim))
   local items = redis.call('HMGET', JOB .. job_id .. ITEMS, unpack(claim, 4))
-  return { 'batch', seq, job_id, state, now, call, batch_size, redis.call('HGET', JOB .. job_id, 'digest'), unpack(items) }
+  return { 'batch', seq, job_id, state, now, call, batch_size, redis.call('HGET', JOB .. job_id, 'digest'), most,
+    unpack(items) }
 end

@@ -24,9 +24,9 @@ local function forgive_failures(job)
 end
 
 -- Carry out `event` (pause, resume, cancel or approve) if the job's state allows it. `reason` is the state_reason of a
--- pause. Returns the state now, and the end (ms) of the rest that the portal had asked for and this cut short, or 0; or
+-- pause, and `cooling_off_ms` how long an approved job waits before its first PUT. Returns the state now, and the end (ms) of the rest that the portal had asked for and this cut short, or 0; or
 -- nil and the state that does not allow the event.
-local function steer(portal, job, job_id, event, reason, by, token, now)
+local function steer(portal, job, job_id, event, reason, by, token, now, cooling_off_ms)
   local to, state
   if event == 'pause' then
     to, state = pause(portal, job, job_id, reason, now)
@@ -53,6 +53,9 @@ local function steer(portal, job, job_id, event, reason, by, token, now)
     redis.call('HDEL', job, 'state_reason')
     if event == 'cancel' then
       skip_what_was_never_sent(portal, job, now)
+    end
+    if event == 'approve' and cooling_off_ms > 0 then
+      redis.call('HSET', job, 'not_before_ms', now + cooling_off_ms)
     end
     -- Also if it was cancelled: what was sent before and is not decided yet is still looked up.
     activate(portal, job_id)
