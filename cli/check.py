@@ -15,6 +15,7 @@ from cli.context import AsJson, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import out, plural, rendered
+from cli.switch import in_words
 from config.fields import plain
 from config.service_links import service_links
 from config.settings import ConfigError, Portal, Settings
@@ -25,6 +26,7 @@ from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, se
 from jobs.store.trouble import trouble_of
 from jobs.store.try_write import try_write
 from jobs.view.backlog import Backlog, read_backlog
+from jobs.view.stops import Stop, read_stops
 from jobs.words.reasons import remedy_without_job
 from web.http.address import BadAddress, check_host
 from worker.portal_client import PortalClient
@@ -37,7 +39,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One thing that was checked."""
 
     about: str
-    """`configuration`, `api`, `redis`, `workers`, `queue`, or `portal NAME`."""
+    """`configuration`, `api`, `redis`, `workers`, `queue`, `portals`, or `portal NAME`."""
     level: str
     """`ok`, `warning` or `error`."""
     message: str
@@ -137,6 +139,7 @@ async def _redis(settings: Settings) -> AsyncIterator[Finding]:
             await try_write(redis)
             yield Finding("redis", "ok", f"{settings.redis.redacted}: {await _facts(redis)}")
             backlog = await read_backlog(redis)
+            stops = await read_stops(redis)
     except UnsuitableServer as error:
         yield Finding("redis", "error", str(error), ExitCode.BAD_INPUT)
     except (RedisError, OSError) as error:
@@ -146,7 +149,7 @@ async def _redis(settings: Settings) -> AsyncIterator[Finding]:
         for warning in warnings:
             yield Finding("redis", "warning", warning)
         yield _workers(backlog)
-        for finding in _queue(settings, backlog):
+        for finding in (*_queue(settings, backlog), *_stops(stops)):
             yield finding
 
 
@@ -170,6 +173,13 @@ def _queue(settings: Settings, backlog: Backlog) -> Iterator[Finding]:
             "warning",
             f"{plural(lost, 'job')} for the portal {name}, which is not configured here: cancel, or add the portal",
         )
+
+
+def _stops(stops: list[Stop]) -> Iterator[Finding]:
+    for stop in stops:
+        about = f"portal {stop.portal}" if stop.portal else "portals"
+        command = f"crm-sweep start --portal {stop.portal}" if stop.portal else "crm-sweep start"
+        yield Finding(about, "warning", f"{in_words(stop)}: jobs wait; to let them go on: `{command}`")
 
 
 async def _facts(redis: ArqRedis) -> str:

@@ -42,6 +42,8 @@ _COMMANDS = {
     "why": (_JOBS, "cli.why:why"),
     "portals": (_PORTALS, "cli.portal_commands:portals"),
     "limits": (_PORTALS, "cli.portal_commands:limits"),
+    "stop": (_PORTALS, "cli.switch:stop"),
+    "start": (_PORTALS, "cli.switch:start"),
     "worker": (_SERVICES, "cli.worker:worker"),
     "api": (_SERVICES, "cli.api:api"),
     "check": (_SERVICES, "cli.check:check"),

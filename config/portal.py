@@ -1,5 +1,6 @@
 """One portal: its address, its credentials, and how hard it may be driven; its guards are in config/guards.py."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -266,6 +267,11 @@ class Portal(Guards):
         if base is not None and base > longest:
             refuse(f"at least backoff_base_s, which is {base:g}")
         return longest
+
+    @property
+    def address(self) -> str:
+        """Fingerprint of its address, for comparison: jobs remember it, and never the address itself."""
+        return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
     def proxy_on_the_way(self) -> Proxy | None:
         """Return the proxy that calls go through; None if they go straight to the portal."""

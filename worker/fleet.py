@@ -31,6 +31,7 @@ from worker.decide import Decider
 from worker.drain import Drain, cancel
 from worker.fingerprint import fingerprint_of
 from worker.forecast import Forecasts
+from worker.gatekeeper import Gatekeeper
 from worker.lane import Ending, Farewell, Lane
 from worker.planner import Planner, planner_for
 from worker.portal_client import NoTurn, PortalClient
@@ -61,6 +62,7 @@ class _Driven:
 
     portal: Portal
     terms: Terms
+    gatekeeper: Gatekeeper
     client: PortalClient
     protected: BitMap
     decider: Decider
@@ -150,6 +152,7 @@ class Fleet:
             ledger=LaneLedger(self.redis, portal_name, token, self.settings.worker.lease_ttl_s, configuration),
             portal=driven.portal,
             terms=driven.terms,
+            gatekeeper=driven.gatekeeper,
             client=driven.client,
             segments=self._segments,
             protected=driven.protected,
@@ -236,6 +239,7 @@ class Fleet:
         return _Driven(
             portal=portal,
             terms=terms,
+            gatekeeper=Gatekeeper(portal),
             client=client,
             protected=protected,
             decider=decider,

@@ -21,7 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from config.portal import Portal
 from jobs.lanes.call_report import OK, CallReport
-from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Surplus, Terms, Turn
+from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus, Terms, Turn
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.lanes.survey_step import SurveyStep
@@ -34,6 +34,7 @@ from worker import batch_size
 from worker.decide import Decider
 from worker.drain import Drain, cancel
 from worker.forecast import Forecasts, Parts
+from worker.gatekeeper import Gatekeeper
 from worker.planner import Planner
 from worker.portal_answers import Answer, Deleted, Failure, LookedUp, Remedy
 from worker.portal_client import NOT_SENT, PortalClient
@@ -89,6 +90,7 @@ class Lane:
         ledger: its side of the ledger, with a token of its own.
         portal: the portal's settings.
         terms: the same settings in the form that the ledger needs.
+        gatekeeper: knows what the portal's guards say now; shared by the lanes of the process.
         client: calls the portal; shared by the lanes of the process.
         segments: the contact IDs; shared by the lanes of the process.
         protected: contact IDs that are never sent.
@@ -104,6 +106,7 @@ class Lane:
     ledger: LaneLedger
     portal: Portal
     terms: Terms
+    gatekeeper: Gatekeeper
     client: PortalClient
     segments: Segments
     protected: BitMap
@@ -132,15 +135,21 @@ class Lane:
     async def _drive(self) -> Farewell:
         until_s = time.monotonic() + self.slice_s
         recording: asyncio.Task[None] | None = None
-        grant: Grant = await self.ledger.next_batch(self.terms)
+        grant: Grant = await self.ledger.next_batch(self._terms_now())
+        has_turn = False
         try:
-            while isinstance(grant, Turn | Batch):
+            while isinstance(grant, Turn | Batch | Outdated):
+                if isinstance(grant, Outdated):
+                    self.gatekeeper.look(grant.now_ms)
+                    grant = await self.ledger.next_batch(self._terms_now(), has_turn=has_turn)
+                    continue
+                has_turn = isinstance(grant, Turn)
                 if isinstance(grant, Turn):
                     if await self.drain.within(_whole_ms(grant.wait_s)):
                         if recording:  # without a lease, it would be rescued as doubtful
                             await recording
                         return await self._let_go(Ending.DRAINED)
-                    grant = await self.ledger.next_batch(self.terms, has_turn=True)
+                    grant = await self.ledger.next_batch(self._terms_now(), has_turn=True)
                     continue
                 # The line about this batch may be written while the next one is under way: its task inherits this.
                 bind_contextvars(job_id=grant.job_id)
@@ -153,10 +162,10 @@ class Lane:
                     return await self._let_go(Ending.DRAINED if self.drain.wanted else Ending.SLICE_OVER)
                 if done.recordable_later():
                     recording = asyncio.create_task(self._record(done))
-                    grant = await self.ledger.next_batch(self.terms)
+                    grant = await self.ledger.next_batch(self._terms_now())
                 else:
                     self._log(done)
-                    _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self.terms)
+                    _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self._terms_now())
         finally:
             unbind_contextvars("job_id")
             if recording:
@@ -165,6 +174,9 @@ class Lane:
         farewell = _farewell(grant)
         # A lane woken while the last batch was being recorded found no free lease, so another has to check again.
         return replace(farewell, wake_in_s=0.0) if recording else farewell
+
+    def _terms_now(self) -> Terms:
+        return replace(self.terms, gates=self.gatekeeper.gates)
 
     async def _record(self, done: "_Done") -> None:
         await self.ledger.settle(done.batch, done.settlement)
@@ -180,12 +192,24 @@ class Lane:
             return await self._survey(batch)
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
             return _Done(batch, self.decider.drop(batch, batch.server_ms()))
+        if batch.most is not None and batch.most < batch.size:
+            return await self._send_some(batch, batch.most)
         if batch.call is Call.PUT and batch.plan and not await self.forecasts.stands(batch, self.terms.conditions):
             return _Done(batch, self._not_as_approved(batch))
         segments = [await self.segments.ids(batch.job_id, batch.digest, item.segment) for item in batch.items]
         ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
         parts = await self._parts(batch, ids[0]) if batch.call is Call.PUT else None
         return await (self._send_part(batch, ids[0], parts) if parts else self._send(batch, ids))
+
+    async def _send_some(self, batch: Batch, most: int) -> "_Done":
+        """Send no more than the portal's gates allow, and give the rest back."""
+        [item] = batch.items
+        done = _Done(batch, Settlement())
+        if most:
+            done = await self._work(_part(batch, range(most)))
+        rest = _part(batch, range(most, len(item.positions))).items[0]
+        settlement = replace(done.settlement, items=[*done.settlement.items, (rest, 0.0)])
+        return replace(done, batch=batch, settlement=settlement)
 
     async def _parts(self, batch: Batch, ids: list[int]) -> Parts | None:
         """Sort out what is not to be sent; None if all of it is. This is the last check before the wire."""
@@ -216,6 +240,7 @@ class Lane:
             done.settlement,
             records=[record for settlement in settlements for record in settlement.records],
             items=[item for settlement in settlements for item in settlement.items],
+            unsent=done.settlement.unsent + len(ids) - len(parts.send),
         )
         return replace(done, batch=batch, settlement=all_of_it)
 
@@ -248,6 +273,7 @@ class Lane:
         """Give a PUT back unsent, and pause its job: what is stored is not what a person has approved."""
         return Settlement(
             items=[(item, 0.0) for item in batch.items],
+            unsent=batch.size,
             stop=StateReason.PLAN_CHANGED,
             last_error="the stored plan is not the one that was approved, or conditions have changed since",
         )
@@ -269,6 +295,7 @@ class Lane:
             slow_down=relief.slow_down,
             rest=relief.rest,
             batch_size=self._next_size(batch, answer, took_s) if batch.call is Call.PUT else None,
+            unsent=batch.size if isinstance(answer, Failure) and not answer.sent else 0,
             report=_report(batch, answer, took_s, batch.size),
         )
         return _Done(batch, settlement, answer, took_s, batch.size)

@@ -12,11 +12,13 @@ class ApprovalTerms(msgspec.Struct, frozen=True, kw_only=True):
         digest: of the plan that was shown to the person, or its beginning; empty if they name none.
         second_person_above: a job of more contacts is approved by somebody other than who submitted it; 0 for no limit.
         max_share: largest share of the portal that a plan may delete, 0 to 1.
+        cooling_off_ms: how long the approved job waits before its first PUT, milliseconds.
     """
 
     digest: str = ""
     second_person_above: int = 0
     max_share: float = 1.0
+    cooling_off_ms: int = 0
 
     def json(self) -> bytes:
         """Return the terms as the scripts read them."""
@@ -36,4 +38,5 @@ def approval_terms(portal: Portal | None, digest: str | None = None) -> Approval
         digest=(digest or "").lower(),
         second_person_above=portal.second_person_above,
         max_share=portal.max_share,
+        cooling_off_ms=round(portal.cooling_off_s * 1000),
     )

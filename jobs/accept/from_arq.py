@@ -44,7 +44,7 @@ async def accept(redis: ArqRedis, settings: Settings, arq_job_id: str, data: byt
         # Such an ID could break a key or a URL, so the request is refused and kept under another ID.
         request.problems.append(str(error))
         arq_job_id = f"arq-{hashlib.sha256(arq_job_id.encode()).hexdigest()[:16]}"
-    submission = submission_of(request, portal, arq_job_id) if portal and not request.problems else None
+    submission = submission_of(request, portal, arq_job_id) if portal else None
     if submission is None:
         await refuse(redis, arq_job_id, request)
     else:
@@ -69,32 +69,27 @@ async def refuse(redis: ArqRedis, job_id: str, request: Request) -> None:
 
 
 def submission_of(request: Request, portal: Portal, job_id: str) -> Submission | None:
-    """Return the submission that a request without problems asks for.
+    """Return the submission that a request asks for; None if it has problems.
 
     Args:
-        request: the request.
+        request: the request; what a gate of the portal refuses is added to its problems.
         portal: its portal.
         job_id: the job's ID.
-
-    Returns:
-        None if a gate of the portal forbids it; that is among the request's problems from then on.
     """
+    if request.problems:
+        return None
     try:
-        return _submission_of(request, portal, job_id)
+        return submission_for(
+            portal,
+            request.ids,
+            by=_BY,
+            selection=request.filter,
+            plan=request.plan,
+            job_id=job_id,
+            label=request.label,
+            duplicates=request.duplicates,
+            priority=request.priority,
+        )
     except BadSubmission as error:
         request.problems.append(str(error))
         return None
-
-
-def _submission_of(request: Request, portal: Portal, job_id: str) -> Submission:
-    return submission_for(
-        portal,
-        request.ids,
-        by=_BY,
-        selection=request.filter,
-        plan=request.plan,
-        job_id=job_id,
-        label=request.label,
-        duplicates=request.duplicates,
-        priority=request.priority,
-    )

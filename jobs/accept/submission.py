@@ -6,7 +6,7 @@ from enum import Enum
 from pyroaring import BitMap
 
 from config.settings import Portal
-from jobs.words.errors import PlanRequired
+from jobs.words.errors import PlanRequired, TooManyContacts
 from jobs.words.filters import Filter
 from jobs.words.priority import Priority
 
@@ -39,6 +39,7 @@ class Submission:
         lanes: how many lanes can work on it at the same time: the portal's `max_concurrency`.
         priority: how often it gets a turn among the other jobs of the portal.
         by: who submits; kept with the job. Empty if that is not known.
+        address: fingerprint of the portal's address: the job is carried out there, or nowhere. Empty for anywhere.
     """
 
     portal: str
@@ -53,6 +54,7 @@ class Submission:
     lanes: int = 1
     priority: Priority = Priority.NORMAL
     by: str = ""
+    address: str = ""
 
 
 def submission_for(
@@ -86,10 +88,13 @@ def submission_for(
 
     Raises:
         PlanRequired: the portal takes no job of this size without a plan.
+        TooManyContacts: the portal's `max_contacts_per_job` is exceeded.
     """
     plan = plan or selection is not None
     if not plan and portal.needs_plan(len(ids)):
         raise PlanRequired(portal.name, len(ids))
+    if 0 < portal.max_contacts_per_job < len(ids):
+        raise TooManyContacts(portal.name, len(ids), portal.max_contacts_per_job)
     return Submission(
         portal=portal.name,
         ids=ids,
@@ -104,4 +109,5 @@ def submission_for(
         lanes=portal.max_concurrency,
         priority=priority,
         by=by,
+        address=portal.address,
     )

@@ -92,6 +92,8 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
     if submission.selection is not None:
         fields["filter"] = submission.selection.to_json().decode()
         fields["max_contacts"] = submission.max_contacts
+    if submission.address:
+        fields["address"] = submission.address
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
     named = (part for pair in fields.items() for part in pair)
     arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]

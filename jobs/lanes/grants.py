@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from jobs.lanes.gates import NO_GATES, Gates
 from jobs.ledger.items import Call, Item
 from jobs.words.states import State
 
@@ -25,6 +26,8 @@ class Batch:
         digest: fingerprint of the job's portal and list, which distinguishes it from an earlier job with the same ID.
         plan: digest of the plan that was approved; empty for a job without a plan.
         rechecks: how often it was looked at again since then.
+        most: contact IDs of a PUT that may be sent, because of the portal's gates; the others are given back. None for
+            all.
     """
 
     seq: int
@@ -39,6 +42,7 @@ class Batch:
     digest: bytes = b""
     plan: str = ""
     rechecks: int = 0
+    most: int | None = None
 
     @property
     def size(self) -> int:
@@ -76,6 +80,13 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """The gates of the terms are not about this moment, `now_ms` on the Redis server's clock; the lease is kept."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """The lease has lapsed: another lane may hold the work, so this one stops."""
 
@@ -85,7 +96,7 @@ class Surplus:
     """More lanes drive the portal than are allowed: this one has given its lease back."""
 
 
-Grant: TypeAlias = Batch | Turn | Later | Idle | Surplus | Lost
+Grant: TypeAlias = Batch | Turn | Outdated | Later | Idle | Surplus | Lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +117,7 @@ class Terms:
         failure_threshold: failed share of the decided contact IDs, 0 to 1, above which a job pauses.
         failure_threshold_from: decided contact IDs before that share is judged.
         conditions: under which conditions the lane would send what a plan says (jobs/plan/digest.py).
+        gates: what the portal's guards say now.
 
     The rate and the concurrency apply unless others were set (jobs/steering/limits.py).
     """
@@ -123,6 +135,7 @@ class Terms:
     failure_threshold: float = 0.5
     failure_threshold_from: int = 1000
     conditions: str = ""
+    gates: Gates = NO_GATES
 
     def arguments(self, turn_us: int) -> list[int | float]:
         """Return the script's arguments, in its units; `turn_us` is the turn that was waited for, or 0."""

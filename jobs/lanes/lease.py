@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Surplus, Terms, Turn
+from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus, Terms, Turn
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.store import keys
@@ -144,13 +144,14 @@ class LaneLedger:
             terms.max_concurrency,
             self._configuration,
             round(terms.longest_rest_s * 1000),
+            *terms.gates.arguments(),
             terms.conditions,
         ]
         return NEXT_BATCH, self._keys, arguments
 
     def _grant(self, reply: list[Any], asked_s: float) -> Grant:
         kind = reply[0]
-        if kind in {b"batch", b"turn"}:
+        if kind in {b"batch", b"turn", b"outdated"}:
             self._held_until_s = asked_s + self._ttl_s
         else:
             self._held_until_s = 0.0
@@ -164,15 +165,18 @@ class LaneLedger:
                 now_ms=reply[4],
                 call=Call(ord(reply[5])),
                 batch_size=reply[6],
-                items=tuple(Item.decode(item) for item in reply[10:]),
+                items=tuple(Item.decode(item) for item in reply[11:]),
                 received_s=time.monotonic(),
                 digest=reply[7],
-                plan=reply[8].decode(),
-                rechecks=int(reply[9]),
+                most=None if reply[8] < 0 else reply[8],
+                plan=reply[9].decode(),
+                rechecks=int(reply[10]),
             )
         if kind == b"turn":
             self._turn = reply[2], reply[3]
             return Turn(reply[1] / 1_000_000)
+        if kind == b"outdated":
+            return Outdated(reply[1])
         if kind == b"later":
             return Later(reply[1] / 1_000_000)
         if kind == b"idle":

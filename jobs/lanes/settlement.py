@@ -40,6 +40,7 @@ class Settlement:
         records: decided contact IDs, with their segments.
         items: contact IDs that need another call, and how many seconds from now.
         sent, retried, throttled: calls to add to the job's counters.
+        unsent: contact IDs of a PUT that were not sent after all, so that they do not count for the day.
         last_error: what went wrong, for a person; None keeps the previous one.
         stop: the state_reason with which the job must pause; None if it may go on. A fault of the portal holds all
             workers with this configuration, and pauses the job unless a worker with another one can go on.
@@ -57,6 +58,7 @@ class Settlement:
     sent: int = 0
     retried: int = 0
     throttled: int = 0
+    unsent: int = 0
     last_error: str | None = None
     stop: StateReason | None = None
     everyone: bool = False
@@ -90,6 +92,7 @@ class Settlement:
             "sent": self.sent,
             "retried": self.retried,
             "throttled": self.throttled,
+            "unsent": self.unsent,
             "threshold": terms.failure_threshold,
             "threshold_from": terms.failure_threshold_from,
         }

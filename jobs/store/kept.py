@@ -13,7 +13,7 @@ FIRST_SAMPLE_EVERY_MS = 1000
 """Time between two samples until the list is full for the first time."""
 
 EVERYONE = "*"
-"""In place of a configuration's fingerprint: the portal itself is at fault, whoever calls it."""
+"""In place of a configuration's fingerprint: the portal itself is at fault; in place of a portal's name: all."""
 
 FAULT_LASTS_MS = 10 * 60 * 1000
 """How long a fault lasts if no person acts; then one call tries the portal again."""

@@ -17,6 +17,7 @@ JOBS_INDEXED = f"{PREFIX}:jobs_indexed"
 FINISHED = f"{PREFIX}:finished"
 WORKERS = f"{PREFIX}:workers"
 KNOWN_PORTALS = f"{PREFIX}:known_portals"
+STOPPED = f"{PREFIX}:stopped"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"

@@ -19,6 +19,7 @@ CONSTANTS: dict[str, float | str] = {
     "PORTAL": keys.PORTAL,
     "JOBS_IN": keys.JOBS_IN,
     "FINISHED": keys.FINISHED,
+    "STOPPED": keys.STOPPED,
     **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL},
     # The bytes of an item.
     "PUT": item_layout.PUT,
@@ -48,6 +49,10 @@ CONSTANTS: dict[str, float | str] = {
     "FAILURE_THRESHOLD": StateReason.FAILURE_THRESHOLD.value,
     "APPROVAL": StateReason.APPROVAL.value,
     "PLAN_CHANGED": StateReason.PLAN_CHANGED.value,
+    "PORTAL_CHANGED": StateReason.PORTAL_CHANGED.value,
+    "HELD_BY_STOP": StateReason.STOPPED.value,
+    "HELD_BY_WINDOW": StateReason.OUTSIDE_WINDOW.value,
+    "HELD_BY_CAP": StateReason.DAILY_CAP.value,
 }
 """The constants by their names in the scripts."""
 

@@ -11,7 +11,9 @@ from redis.asyncio.client import Pipeline
 
 from jobs.store import keys
 from jobs.store.faults import Fault, fault_that_holds
+from jobs.store.kept import EVERYONE
 from jobs.store.times import still_ahead
+from jobs.words.reasons import StateReason
 
 _FIELDS = (
     "tat_us",
@@ -24,6 +26,10 @@ _FIELDS = (
     "set_rate",
     "set_concurrency",
     "batch_size",
+    "open_until_ms",
+    "day",
+    "day_sent",
+    "hold",
 )
 
 
@@ -40,6 +46,19 @@ class Rest:
     until_ms: int
     reason: str = "push_back"
     asked_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A gate that holds all PUTs of a portal.
+
+    Attributes:
+        reason: which one: stopped, outside_window or daily_cap.
+        until_ms: when it opens on its own, on the Redis server's clock; None if that is not known.
+    """
+
+    reason: str
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +78,12 @@ class PortalState:
         set_rate: ceiling that was set in place of the configured one.
         set_concurrency: calls in flight that were set in place of the configured ones.
         learned_batch_size: contact IDs per PUT that it handles well; None while that is not known.
+        stop: who stopped its PUTs and when, as kept; None if nobody has.
+        stop_of_all: the same for the PUTs of all portals.
+        hold: the gate that holds its PUTs; None if they may leave.
+        open_until_ms: until when PUTs may leave although its windows are closed; None if nobody opened it.
+        day: the last day on which PUTs were counted; empty if none was.
+        day_sent: contact IDs in the PUTs of that day.
         actions: who changed its limits or ended its rest, as kept; None if there was none, or it was not asked for.
     """
 
@@ -74,6 +99,12 @@ class PortalState:
     set_rate: float | None = None
     set_concurrency: int | None = None
     learned_batch_size: int | None = None
+    stop: bytes | None = None
+    stop_of_all: bytes | None = None
+    hold: Hold | None = None
+    open_until_ms: int | None = None
+    day: str = ""
+    day_sent: int = 0
     actions: bytes | None = None
 
     @staticmethod
@@ -93,6 +124,7 @@ class PortalState:
         pipe.zcard(keys.active(portal))
         pipe.execute_command("HGETALL", keys.faults(portal))
         pipe.zrange(keys.configurations(portal), 0, -1, withscores=True)
+        pipe.execute_command("HMGET", keys.STOPPED, portal, EVERYONE)
 
     @classmethod
     def take(cls, replies: Iterator[Any], now_ms: int) -> Self:
@@ -102,7 +134,7 @@ class PortalState:
             replies: the replies that have not been taken yet; the caller takes those to its own commands.
             now_ms: the Redis server's clock.
         """
-        values, leases, active, faults, configurations = (next(replies) for _ in range(5))
+        values, leases, active, faults, configurations, stops = (next(replies) for _ in range(6))
         facts: dict[str, bytes] = {
             name: value
             for name, value in zip((*_FIELDS, "actions"), values, strict=False)
@@ -121,6 +153,12 @@ class PortalState:
             set_rate=_number(facts.get("set_rate")),
             set_concurrency=int(facts["set_concurrency"]) if "set_concurrency" in facts else None,
             learned_batch_size=int(facts["batch_size"]) if "batch_size" in facts else None,
+            stop=stops[0],
+            stop_of_all=stops[1],
+            hold=Hold(StateReason.STOPPED) if any(stops) else _hold(facts, now_ms),
+            open_until_ms=_ahead(facts.get("open_until_ms"), now_ms),
+            day=facts.get("day", b"").decode(),
+            day_sent=int(facts.get("day_sent", 0)),
             actions=facts.get("actions"),
         )
 
@@ -170,6 +208,19 @@ def _rest(facts: dict[str, bytes], now_ms: int) -> Rest | None:
     asked_ms = int(float(facts.get("asked_until_ms", 0)))
     reason = facts.get("push_back_reason", b"push_back").decode()
     return Rest(until_ms, reason, asked_ms if asked_ms > until_ms else None)
+
+
+def _hold(facts: dict[str, bytes], now_ms: int) -> Hold | None:
+    reason, _, until = facts.get("hold", b"").decode().partition(" ")
+    if reason in {"", StateReason.STOPPED}:
+        return None  # of a stop that has been lifted
+    if int(until):
+        return Hold(reason, int(until)) if int(until) > now_ms else None
+    return Hold(reason)
+
+
+def _ahead(time_ms: bytes | None, now_ms: int) -> int | None:
+    return int(time_ms) if time_ms and int(time_ms) > now_ms else None
 
 
 def _number(value: bytes | None) -> float | None:

@@ -17,7 +17,7 @@ from jobs.store.job_lists import Place, list_for, newest_first
 from jobs.store.portal_state import PortalState
 from jobs.store.times import iso, iso_or_none, server_ms, still_ahead
 from jobs.view.actions import Action, read_actions
-from jobs.view.waiting import Situation, why_waiting
+from jobs.view.waiting import Situation, hold_on, why_waiting
 from jobs.words.errors import UnknownJob
 from jobs.words.job_ids import is_possible
 from jobs.words.outcomes import Outcome
@@ -252,9 +252,11 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         is_known=around.is_known,
         portal=portal,
         plan_expires_ms=int(facts.get("plan_expires_ms", 0)),
+        not_before_ms=int(facts.get("not_before_ms", 0)),
     )
     reason = why_waiting(situation)
-    rest = portal.rest if portal.rest and portal.rest.reason == reason else None
+    waits = (portal.rest, hold_on(situation))
+    until_ms = next((wait.until_ms for wait in waits if wait and wait.reason == reason), None)
     # Another job may have met the fault that holds this one; it is still what went wrong last.
     fault = portal.fault if not situation.stored_reason and portal.fault and portal.fault.reason == reason else None
     moves = state in {State.RUNNING, State.CANCELLING} and is_moving(reason)
@@ -264,7 +266,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         label=facts["label"],
         state=state,
         state_reason=reason,
-        waits_until=iso(rest.until_ms) if rest else None,
+        waits_until=iso_or_none(until_ms),
         created_at=iso(int(facts["created_ms"])),
         started_at=iso_or_none(facts.get("started_ms")),
         finished_at=iso_or_none(facts.get("finished_ms")),

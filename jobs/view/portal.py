@@ -5,12 +5,14 @@ from collections.abc import Iterable
 import msgspec
 from redis.asyncio import Redis
 
+from config.days import day_at
 from config.settings import Portal
 from jobs.lanes.call_report import LastAnswer, read_answer
 from jobs.store import keys
 from jobs.store.portal_state import PortalState
 from jobs.store.times import iso, iso_or_none, server_ms
 from jobs.view.actions import Action, read_actions
+from jobs.view.stops import Stop, stop_of
 
 
 class PortalView(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,18 @@ class PortalView(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None
     """The word for what keeps every job of the portal waiting until a person fixes it; None while any living worker has
     a configuration that did not meet it."""
+    stopped: Stop | None
+    """Who stopped its deletions and when; None if nobody has. `portal` in it is null if all portals are stopped."""
+    held_by: str | None
+    """What holds back all its deletions: stopped, outside_window or daily_cap; None if they may go on."""
+    held_until: str | None
+    """When that ends on its own; None where that is not known."""
+    open_until: str | None
+    """Until when contacts may be deleted although its `windows` are closed; None if nobody opened it."""
+    sent_today: int
+    """Contacts in the PUTs of this day, in the portal's `timezone`; one that is tried again counts again."""
+    max_contacts_per_day: int
+    """How many there may be; 0 for any number."""
     in_flight: int
     """Calls that are waiting for an answer now."""
     lanes: int
@@ -80,7 +94,9 @@ async def read_portal(redis: Redis, portal: Portal) -> PortalView:
 
 
 def _view(portal: Portal, state: PortalState, claims: list[bytes], waiting: int, answers: list[bytes]) -> PortalView:
-    rest = state.rest
+    rest, hold = state.rest, state.hold
+    stop = state.stop_of_all or state.stop
+    is_today = state.day == day_at(state.now_ms, portal.timezone).name
     return PortalView(
         name=portal.name,
         requests_per_second=state.ceiling(portal.requests_per_second),
@@ -93,6 +109,12 @@ def _view(portal: Portal, state: PortalState, claims: list[bytes], waiting: int,
         rest_asked_until=iso_or_none(rest.asked_until_ms) if rest else None,
         push_back_reason=rest.reason if rest else None,
         fault=state.fault.reason if state.fault else None,
+        stopped=stop_of(None if state.stop_of_all else portal.name, stop) if stop else None,
+        held_by=hold.reason if hold else None,
+        held_until=iso_or_none(hold.until_ms) if hold else None,
+        open_until=iso_or_none(state.open_until_ms),
+        sent_today=state.day_sent if is_today else 0,
+        max_contacts_per_day=portal.max_contacts_per_day,
         # A lane holds two claims for a moment, but never has more than one call in flight.
         in_flight=len({claim.rpartition(b"/")[0] for claim in claims}),
         lanes=state.lanes,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jobs.store.portal_state import PortalState
+from jobs.store.portal_state import Hold, PortalState
 from jobs.words.reasons import StateReason
 from jobs.words.states import TERMINAL, State
 
@@ -19,6 +19,7 @@ class Situation:
         is_known: whether one of them is configured for the portal.
         portal: the state of its portal.
         plan_expires_ms: until when its plan can be approved; 0 for none.
+        not_before_ms: end of its cooling off, on the Redis server's clock; 0 for none.
     """
 
     state: State
@@ -28,6 +29,16 @@ class Situation:
     is_known: bool
     portal: PortalState
     plan_expires_ms: int = 0
+    not_before_ms: int = 0
+
+
+def hold_on(situation: Situation) -> Hold | None:
+    """Return the gate that holds back the PUTs of a job, by its portal or by its own cooling off; None if none does."""
+    if situation.state not in {State.QUEUED, State.RUNNING}:
+        return None
+    if not situation.portal.hold and situation.not_before_ms > situation.portal.now_ms:
+        return Hold(StateReason.COOLING_OFF, situation.not_before_ms)
+    return situation.portal.hold
 
 
 def why_waiting(situation: Situation) -> str | None:
@@ -40,12 +51,17 @@ def why_waiting(situation: Situation) -> str | None:
         return situation.stored_reason
     if situation.state in TERMINAL or (situation.inflight and portal.lanes):
         return None  # if no lane is left, a worker that died held what is in flight
+    hold = hold_on(situation)
+    if hold and hold.reason == StateReason.STOPPED:
+        return hold.reason  # a user decided so, whoever else is missing
     if situation.workers == 0:
         return StateReason.NO_WORKER
     if not situation.is_known:
         return StateReason.PORTAL_NOT_CONFIGURED
     if portal.fault:
         return portal.fault.reason
+    if hold:
+        return hold.reason
     if portal.rest:
         return portal.rest.reason
     if portal.next_turn_ms > portal.now_ms:

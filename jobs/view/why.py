@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from config.settings import Settings
 from jobs.store import keys
-from jobs.store.times import unix_s
+from jobs.store.times import clock, unix_s
 from jobs.view.history import Sample, read_history
 from jobs.view.job import Job, read_job
 from jobs.view.portal import PortalView, read_portal
@@ -48,7 +48,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     rate: the portal's ceiling. learned_rate: the portal pushed back, and is driven more gently than its ceiling.
     concurrency: calls in flight, all of which are waiting for the portal. lanes: fewer lanes drive the portal than
     could. fair_share: other jobs of the portal. push_back: the portal asked for a rest. pause, approval, portal_fault,
-    login_guard, no_worker, backoff, starting: as state_reason says.
+    login_guard, no_worker, backoff, starting, stopped, cooling_off, outside_window, daily_cap, portal_changed: as
+    state_reason says.
     """
     explanation: str
     """The same in plain words, with the numbers."""
@@ -113,11 +114,17 @@ _BY_REASON: dict[str, str] = {
 }
 
 
+#: What can hold all deletions of a portal.
+_GATES = {StateReason.STOPPED, StateReason.OUTSIDE_WINDOW, StateReason.DAILY_CAP}
+
+
 def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bound:
     """Find the constraint: what stops the job comes first, then what slows it down most."""
     if job.state in TERMINAL:
         return _Bound(None, f"it has ended: {job.state}" + (f"; {job.last_error}" if job.last_error else ""))
     reason = job.state_reason
+    if portal and reason in _GATES and portal.held_by == reason:
+        return _Bound(reason, _gate(job, portal), portal.held_until)
     if reason and (not is_moving(reason) or job.state is State.QUEUED) and reason != StateReason.RATE_LIMIT:
         return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), job.waits_until)
     if portal is None:
@@ -135,6 +142,20 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
             f"{share:.0%} of the turns; a higher priority gives it more",
         )
     return _slowest_limit(job, portal)
+
+
+def _gate(job: Job, portal: PortalView) -> str:
+    """Say what holds all deletions of the portal, with names and numbers."""
+    stop = portal.stopped
+    if stop:
+        where, how = (f"at {stop.portal}", f" --portal {stop.portal}") if stop.portal else ("at all portals", "")
+        return f"{stop.by} stopped all deletions {where} at {clock(stop.at)}; to let them go on: `crm-sweep start{how}`"
+    if portal.held_by == StateReason.DAILY_CAP:
+        return (
+            f"{portal.sent_today:,} contacts have been sent to {portal.name} today, and its max_contacts_per_day is "
+            f"{portal.max_contacts_per_day:,}; the job continues tomorrow"
+        )
+    return advice_on(StateReason.OUTSIDE_WINDOW, job.id)
 
 
 def _slowest_limit(job: Job, portal: PortalView) -> _Bound:

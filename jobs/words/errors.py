@@ -6,6 +6,7 @@
     ├─ BadSubmission                                   correct the request; nothing was accepted
     │  ├─ BadFilter                                    correct the member of the filter that it names
     │  ├─ PlanRequired                                 ask for a plan
+    │  ├─ TooManyContacts                              split the list, or raise `max_contacts_per_job`
     │  └─ NotDue                                       wait until it is due, or pause or cancel it
     ├─ NotApproved                                     the message says what has to be done before the approval
     │  ├─ DigestNeeded                                 look at the plan, and approve its digest
@@ -83,6 +84,19 @@ class JobExists(CrmSweepError):
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(f"job {job_id} already exists with another portal or list of contact IDs")
+
+
+class TooManyContacts(BadSubmission):
+    """The list is longer than the portal allows for one job.
+
+    Args:
+        portal: the portal's name.
+        contacts: contact IDs of the list.
+        most: the portal's `max_contacts_per_job`.
+    """
+
+    def __init__(self, portal: str, contacts: int, most: int) -> None:
+        super().__init__(f"{contacts:,} contacts are too many: portal {portal} takes at most {most:,} in one job")
 
 
 class NotDue(BadSubmission):

@@ -20,6 +20,7 @@ from tests.support.steering import control
 from worker.decide import Decider
 from worker.drain import Drain
 from worker.forecast import Forecasts
+from worker.gatekeeper import Gatekeeper
 from worker.lane import Lane
 from worker.planner import planner_for
 from worker.portal_answers import Visible
@@ -54,6 +55,7 @@ async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
         ledger=lane(redis, "late"),
         portal=config,
         terms=terms(),
+        gatekeeper=Gatekeeper(config),
         client=client,
         segments=segments,
         protected=BitMap(),

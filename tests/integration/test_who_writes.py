@@ -18,6 +18,7 @@ from jobs.accept.from_arq import accept as accept_message
 from jobs.arq_messages.message import read_message
 from jobs.lanes import presence
 from jobs.lanes.call_report import CallReport
+from jobs.lanes.gates import Gates
 from jobs.lanes.grants import Batch, Idle, Lost
 from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn, take_over
 from jobs.lanes.settlement import NewRest, Settlement
@@ -29,6 +30,7 @@ from jobs.steering.limits import set_limits
 from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
 from jobs.steering.steer import steer_job
+from jobs.steering.switch import Switch, switch
 from jobs.store import keys
 from jobs.store.catalogue import CATALOGUE
 from jobs.store.job_lists import Indexer
@@ -170,6 +172,20 @@ async def people_steer(redis: ArqRedis, server: EmbeddedServer, patch: pytest.Mo
     await Indexer().advance(redis)
 
 
+async def gates_close(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """A stop holds a job until it is lifted; closed windows do until they are opened once."""
+    main = portal(PORTAL)
+    await accept(redis, range(1, 41))
+    await switch(redis, Switch.STOP, [main], of_all=False, by="me")
+    assert isinstance(await (await start_lane(redis, "first")).next_batch(terms()), Idle)
+    await switch(redis, Switch.START, [main], of_all=False, by="me")
+    closed = terms(gates=Gates(is_open=False))
+    assert isinstance(await (await start_lane(redis, "second")).next_batch(closed), Idle)
+    seconds, _ = await redis.time()
+    await set_limits(redis, main, by="me", open_until_ms=(seconds + 60) * 1000)
+    await take(await start_lane(redis, "third"), closed)
+
+
 async def workers_log_in(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
     store = RedisTokenStore(redis, PORTAL)
     assert await store.begin_login(b"me")
@@ -212,6 +228,7 @@ SCENES: tuple[Scene, ...] = (
     portals_push_back,
     lanes_die,
     people_steer,
+    gates_close,
     workers_log_in,
     the_page_is_used,
     a_worker_runs,

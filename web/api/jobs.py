@@ -11,7 +11,7 @@ from jobs.words.job_ids import check_job_id
 from jobs.words.states import Event
 from web.api.models import Approval, JobChange, JobList, JobsQuery
 from web.api.operation import Handler
-from web.api.reading import has_document, json_of, query_of
+from web.api.reading import json_of, query_of
 from web.http.as_json import as_json
 from web.http.callers import caller, check_visible
 from web.http.context import REDIS, SETTINGS
@@ -103,7 +103,7 @@ def steer(verb: str) -> Handler:
 async def approve_job(request: web.Request) -> web.Response:
     """Approve a job: what its plan says, or its size."""
     job = await visible_job(request)
-    digest = json_of(request, Approval).digest or None if has_document(request) else None
+    digest = json_of(request, Approval).digest or None
     redis, settings = request.app[REDIS], request.app[SETTINGS]
     await steer_job(redis, settings, job.id, Event.APPROVE, by=caller(request).name, digest=digest)
     return as_json(await read_job(redis, job.id))

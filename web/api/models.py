@@ -1,5 +1,6 @@
 """What callers may send: each struct rejects what does not fit, and describes itself in the OpenAPI document."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -7,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from jobs.view.job import Job
+from jobs.view.stops import Stop
 from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
 from jobs.words.filters import Filter
 from jobs.words.job_ids import JOB_ID_PATTERN
@@ -143,7 +145,7 @@ class JobChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PortalChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """New limits of a portal, one or both; null restores the configured value."""
+    """What to change of a portal, one or more of these; null restores the configured value."""
 
     requests_per_second: (
         Annotated[float, Meta(ge=REQUESTS_PER_SECOND[0], le=REQUESTS_PER_SECOND[1])] | UnsetType | None
@@ -153,6 +155,22 @@ class PortalChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Annotated[float, Meta(ge=MAX_CONCURRENCY[0], le=MAX_CONCURRENCY[1], multiple_of=1)] | UnsetType | None
     ) = UNSET
     """Most calls in flight; a whole number, which JSON can also write as 5.0."""
+    open_until: Annotated[datetime, Meta(tz=True)] | UnsetType | None = UNSET
+    """Until when contacts may be deleted although the portal's `windows` are closed: once, at most 7 days ahead; null
+    takes it back."""
+
+
+class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to stop or start."""
+
+    portal: PortalName | UnsetType | None = UNSET
+    """The portal; all portals if it is absent or null."""
+
+
+class Stops(msgspec.Struct, frozen=True):
+    """The stops that are in force, as far as the caller may see their portals."""
+
+    stopped: list[Stop]
 
 
 class JobsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -159,7 +159,7 @@ def _operation(operation: Operation, schemas: _Schemas, *, keys: bool) -> dict[s
         made["parameters"] = parameters
     if operation.bodies:
         content = {media: {"schema": schemas.of(kind)} for media, kind in operation.bodies.items()}
-        made["requestBody"] = {"required": not operation.optional_body, "content": content}
+        made["requestBody"] = {"required": operation.needs_body, "content": content}
     made["responses"] = {str(status): _answer(answer, schemas) for status, answer in operation.answers.items()}
     for status, response in _problems(operation, keys=keys):
         _join(made["responses"], status, response)

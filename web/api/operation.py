@@ -55,7 +55,7 @@ class Operation:
         headers: name and description of the request headers that matter.
         bodies: per media type what the body is: a type that msgspec knows, or a JSON Schema. Unless the operation
             streams, it is one JSON document, which `web.api.reading.json_of` decodes.
-        optional_body: whether the body can be left out.
+        needs_body: whether the document has to be there; otherwise an empty body counts as `{}`.
         answers: per status what the answer is when all is well.
         problems: what else can go wrong, beyond what can everywhere.
         streams: the body or the answer may be large or go on for long: the handler sees to limits itself.
@@ -73,7 +73,7 @@ class Operation:
     query: type | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     bodies: Mapping[str, Any] = field(default_factory=dict)
-    optional_body: bool = False
+    needs_body: bool = True
     problems: tuple[Kind, ...] = ()
     streams: bool = False
     asks_redis: bool = True
@@ -104,7 +104,7 @@ def _guarded(operation: Operation) -> Handler:
             raise Refusal(Kind.TOO_LARGE, f"The body may have at most {limits.change_bytes:,} bytes.")
         if operation.bodies:
             await fetch_document(
-                request, optional=operation.optional_body
+                request, needs_body=operation.needs_body
             )  # at the pace of the caller, who is not what the next line waits for
         async with asyncio.timeout(limits.redis_s if operation.asks_redis else None):
             return await handler(request)

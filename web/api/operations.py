@@ -10,19 +10,31 @@ from msgspec import Meta
 
 from jobs.ledger.rows import COLUMNS
 from jobs.plan.export import PLAN_COLUMNS
+from jobs.steering.switch import Switch
 from jobs.view.job import Job, SubmittedJob
 from jobs.view.portal import PortalView
 from jobs.view.why import Why
 from jobs.words.contact_ids import MAX_CONTACT_ID
 from web.api.events import EVENT, job_events
 from web.api.jobs import approve_job, change_job, get_job, get_jobs, get_why, steer
-from web.api.models import Approval, JobChange, JobDocument, JobList, JobParameters, JobsQuery, PortalChange
+from web.api.models import (
+    Approval,
+    JobChange,
+    JobDocument,
+    JobList,
+    JobParameters,
+    JobsQuery,
+    PortalChange,
+    Stops,
+    SwitchRequest,
+)
 from web.api.openapi import openapi
 from web.api.operation import JSON, Operation, Success
 from web.api.plan import PlanLine, PlanQuery, job_plan
 from web.api.portals import PortalList, change_portal, get_portal, get_portals
 from web.api.results import LedgerLine, ResultsQuery, job_results
 from web.api.submission import create_job
+from web.api.switch import turn
 from web.http.problems import Kind
 from web.ops.health import Alive, Readiness, healthz, readyz
 from web.ops.metrics import metrics
@@ -64,6 +76,22 @@ def _verb(verb: str, name: str, summary: str, description: str) -> Operation:
         answers={200: _JOB},
         problems=(Kind.ILLEGAL_MOVE,),
         streams=verb == "retry-failed",  # it reads the whole ledger, which takes its time
+    )
+
+
+def _switch(to: Switch, name: str, summary: str, description: str) -> Operation:
+    return Operation(
+        method="POST",
+        path=f"/v1/{to}",
+        name=name,
+        scope="control",
+        summary=summary,
+        description=description,
+        handler=turn(to),
+        bodies={JSON: SwitchRequest},
+        needs_body=False,
+        answers={200: Success(description="The stops that are in force now.", content={JSON: Stops})},
+        problems=(Kind.UNKNOWN_PORTAL,),
     )
 
 
@@ -134,6 +162,7 @@ OPERATIONS: tuple[Operation, ...] = (
         },
         problems=(
             Kind.TOO_MANY_CONTACTS,
+            Kind.TOO_MANY_FOR_PORTAL,
             Kind.UNKNOWN_PORTAL,
             Kind.JOB_EXISTS,
             Kind.PLAN_REQUIRED,
@@ -206,7 +235,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "person to approve it.",
         handler=approve_job,
         bodies={JSON: Approval},
-        optional_body=True,
+        needs_body=False,
         answers={200: _JOB},
         problems=(
             Kind.ILLEGAL_MOVE,
@@ -344,11 +373,29 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/v1/portals/{name}",
         name="changePortal",
         scope="control",
-        summary="Change the limits of a portal",
-        description="Takes effect for every worker from its next call on; null restores the configured value.",
+        summary="Change the limits of a portal, or open its windows once",
+        description=(
+            "Takes effect for every worker from its next call on; null restores the configured value. `open_until` is "
+            "a time that is still to come, at most 7 days ahead."
+        ),
         handler=change_portal,
         bodies={JSON: Annotated[PortalChange, Meta(extra_json_schema={"minProperties": 1})]},
         answers={200: _PORTAL},
+    ),
+    _switch(
+        Switch.STOP,
+        "stopDeletions",
+        "Stop deletions",
+        "No PUT leaves from the next batch on, until somebody starts them again; it survives restarts. Look-ups go on, "
+        "so that what was sent is accounted for. Without a body, or without `portal`, it is about all portals, and "
+        "needs a key that is not restricted to some of them.",
+    ),
+    _switch(
+        Switch.START,
+        "startDeletions",
+        "Let deletions go on",
+        "Takes a stop back. A stop of all portals and a stop of one are separate: starting one portal does not lift a "
+        "stop of all, which the answer then still lists.",
     ),
     Operation(
         method="GET",

@@ -1,5 +1,6 @@
-"""Handlers that show portals and change their limits."""
+"""Handlers that show portals, change their limits and open their windows once."""
 
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -41,16 +42,26 @@ async def change_portal(request: web.Request) -> web.Response:
     redis = request.app[REDIS]
     portal = visible_portal(request, request.match_info["name"])
     change = json_of(request, PortalChange)
-    if change.requests_per_second is UNSET and change.max_concurrency is UNSET:
-        raise Refusal(Kind.INVALID, "Give requests_per_second, max_concurrency, or both.")
-    await set_limits(
-        redis,
-        portal,
-        by=caller(request).name,
-        requests_per_second=_limit(change.requests_per_second, float),
-        max_concurrency=_limit(change.max_concurrency, int),
-    )
+    if change == PortalChange():
+        raise Refusal(Kind.INVALID, "Give requests_per_second, max_concurrency, open_until, or several of them.")
+    try:
+        await set_limits(
+            redis,
+            portal,
+            by=caller(request).name,
+            requests_per_second=_limit(change.requests_per_second, float),
+            max_concurrency=_limit(change.max_concurrency, int),
+            open_until_ms=_moment_ms(change.open_until),
+        )
+    except ValueError as error:
+        raise Refusal(Kind.INVALID, f"{error}.") from None
     return as_json(await read_portal(redis, portal))
+
+
+def _moment_ms(value: datetime | UnsetType | None) -> int | str | None:
+    if isinstance(value, datetime):
+        return round(value.timestamp() * 1000)
+    return None if value is UNSET else CONFIGURED
 
 
 def _limit(value: float | UnsetType | None, kind: type[T]) -> T | str | None:

@@ -38,28 +38,24 @@ def query_of(request: web.Request, kind: type[T]) -> T:
         raise _bad_parameter(where, why) from None
 
 
-async def fetch_document(request: web.Request, *, optional: bool = False) -> None:
+async def fetch_document(request: web.Request, *, needs_body: bool = True) -> None:
     """Read the body of a request that is a small JSON document, for `json_of` to decode.
 
     Args:
         request: the request.
-        optional: whether there may be no body at all.
+        needs_body: whether a request without a body is refused; otherwise it counts as an empty object.
 
     Raises:
         Refusal: it is not JSON, is too large, too slow or incomplete.
     """
-    if optional and not request.can_read_body:
+    if not needs_body and not request.can_read_body:
+        request[_DOCUMENT] = b"{}"
         return
     if request.content_type != "application/json":
         raise Refusal(Kind.WRONG_MEDIA_TYPE, "Send a JSON document, with Content-Type: application/json.")
     body = bytearray()
     await read_plain(request, request.app[LIMITS].change_bytes, body.extend)
     request[_DOCUMENT] = bytes(body)
-
-
-def has_document(request: web.Request) -> bool:
-    """Check whether a request whose document may be left out has one."""
-    return bool(request.get(_DOCUMENT))
 
 
 def json_of(request: web.Request, kind: type[T]) -> T:

@@ -27,6 +27,7 @@ from jobs.words.errors import (
     PlanChanged,
     PlanRequired,
     SecondPerson,
+    TooManyContacts,
     UnknownJob,
 )
 from jobs.words.states import State, allowed_events
@@ -67,6 +68,7 @@ class Kind(Enum):
     TOO_LARGE = ("too-large", 413, "The body is too large")
     WRONG_MEDIA_TYPE = ("unsupported-media-type", 415, "The body has an unsupported media type")
     BAD_EXPECTATION = ("expectation-failed", 417, "The expectation cannot be met")
+    TOO_MANY_FOR_PORTAL = ("too-many-contacts", 422, "The portal does not allow jobs of this size")
     INVALID = ("invalid", 422, "The request asks for something impossible")
     DIGEST_NEEDED = ("digest-needed", 422, "The approval has to say which plan it approves")
     PLAN_REQUIRED = ("plan-required", 422, "The portal takes a job of this size only with a plan")
@@ -197,6 +199,7 @@ _TOLD: tuple[tuple[type[Exception], Kind], ...] = (
     (UnknownPortal, Kind.UNKNOWN_PORTAL),
     (JobExists, Kind.JOB_EXISTS),
     (PlanRequired, Kind.PLAN_REQUIRED),
+    (TooManyContacts, Kind.TOO_MANY_FOR_PORTAL),
     (NoPlan, Kind.NO_PLAN),
     (DigestNeeded, Kind.DIGEST_NEEDED),
     (PlanChanged, Kind.PLAN_CHANGED),

@@ -3,7 +3,7 @@
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause
 --            4 who asks   5 token of this request: sending it a second time changes nothing more
---            6 terms of an approval, JSON: {digest, second_person_above, max_share} (includes/plan.lua)
+--            6 terms of an approval, JSON: {digest, second_person_above, max_share, cooling_off_ms} (includes/plan.lua)
 --   returns  {'ok', state, rest_ms}   rest_ms: end of the rest that the portal had asked for and this cut short, or 0
 --            {'illegal', state}   {'unknown'}
 --            {'forbidden', why}   the approval: digest_needed, plan_changed, plan_expired, blast_radius, second_person

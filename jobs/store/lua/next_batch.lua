@@ -1,4 +1,4 @@
--- include: job item lease claim faults pace retry_budget survey plan choice hand_out
+-- include: job item lease claim faults pace retry_budget survey plan gates choice hand_out
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
 -- The mark is the claim: it is in Redis before the call leaves, so that after a crash it tells which contact IDs may
 -- have been deleted by a call whose answer no one read.
@@ -9,9 +9,15 @@
 --            10 batch_size_max   11 retry_interval_us: room that each retry takes at the ceiling
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as returned with the turn
 --            14 max_concurrency   15 fingerprint of the lane's configuration   16 longest_rest_ms
---            17 conditions under which the lane would send what a plan says (jobs/plan/digest.py)
---   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, plan_digest or '', rechecks, item, item, …}
---            the lane holds this batch; one of a survey has no items
+--            17 fingerprint of the portal's address, or '' if that does not matter
+--            18 from_ms   19 until_ms: the time for which the rest is true
+--            20 1 if the portal's windows are open, or 0   21 opens_ms: when they open, or 0 if that is not known
+--            22 most_per_day: cap on the contact IDs in the PUTs of a day, or 0   23 name of the day   24 its end, ms
+--            25 conditions under which the lane would send what a plan says (jobs/plan/digest.py)
+--   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, most, plan_digest or '', rechecks, item, …}
+--                                the lane holds this batch; of a PUT it may send `most` contact IDs (-1: all) and gives
+--                                the others back; a step of a survey has no items
+--            {'outdated', now_ms}   arguments 18 to 24 are not about this moment: ask again with those that are
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
@@ -24,6 +30,16 @@ local now = math.floor(clock_us / 1000)
 if not keep_lease(portal, token, now, tonumber(ARGV[2])) then
   return { 'lost' }
 end
+if now < tonumber(ARGV[18]) or now >= tonumber(ARGV[19]) then
+  return { 'outdated', now }
+end
+local told = {
+  is_open = ARGV[20] == '1',
+  opens_ms = tonumber(ARGV[21]),
+  most_per_day = tonumber(ARGV[22]),
+  day = ARGV[23],
+  day_ends_ms = tonumber(ARGV[24]),
+}
 
 local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'retry_tat_us', 'rate', 'rate_cuts',
   'set_rate', 'set_concurrency', 'careful')
@@ -40,7 +56,8 @@ local budget = retry_budget(portal, clock_us, retry_interval_us, tonumber(pacing
 local claim_key = token .. '/' .. place
 local held = read_claim(portal, claim_key)
 if held then
-  return deliver(held, redis.call('HGET', JOB .. held[2], 'state'), now, batch_size)
+  count_back(portal, held.day, held.counted or 0)
+  return deliver(portal, claim_key, held, redis.call('HGET', JOB .. held[2], 'state'), now, batch_size, told)
 end
 
 if are_too_many(portal, now, tonumber(pacing[7]) or tonumber(ARGV[14])) then
@@ -59,13 +76,16 @@ if fault_until > now then
   return { 'idle', fault_until - now }
 end
 
+local gate = portal_gate(portal, now, told)
 local offered, job_id, turn = choose(portal, {
   now = now,
   clock_us = clock_us,
   look_up_size = tonumber(ARGV[4]),
   linger = tonumber(ARGV[5]),
   retry_turn_us = budget.turn_us,
-  conditions = ARGV[17],
+  address = ARGV[17],
+  puts_held_until = gate.held_until,
+  conditions = ARGV[25],
 })
 if not offered then
   let_go(portal, token, place)
@@ -96,13 +116,14 @@ local job = JOB .. job_id
 if offered.is_retry then
   use_retry(portal, clock_us, budget)
 end
-local item_ids = take(job, offered, batch_size)
-local stride, state = redis.call('HGET', job, 'stride') or 1, nil
+local stride, state, item_ids = redis.call('HGET', job, 'stride') or 1, nil, {}
 if offered[1] == SURVEY then
+  take_step(job)
   state, stride = redis.call('HGET', job, 'state'), math.max(tonumber(stride), SURVEY_STRIDE)
 else
   local before
   state, before = move(job, 'start')
+  item_ids = take(job, offered, state == 'cancelling' and batch_size or math.min(batch_size, gate.left))
   if before == 'queued' then
     redis.call('HSETNX', job, 'started_ms', now)
     redis.call('HDEL', job, 'state_reason')
@@ -112,5 +133,4 @@ redis.call('HINCRBY', job, 'inflight', 1)
 redis.call('HSET', portal, 'turn', turn)
 redis.call('ZINCRBY', portal .. ACTIVE, stride, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, offered[1], unpack(item_ids) }
-redis.call('HSET', portal .. CLAIMS, claim_key, cmsgpack.pack(claim))
-return deliver(claim, state, now, batch_size)
+return deliver(portal, claim_key, claim, state, now, batch_size, told, gate)

@@ -1,14 +1,15 @@
--- include: job actions
+-- include: job actions gates
 -- Change how hard a portal is driven, for all workers from their next call on.
 --   KEYS     1 portal hash
---   ARGV     1 set_rate, calls/s   2 set_concurrency, calls in flight   for each: '' leaves it as it is, 'default'
---            returns to the configuration   3 who asks   4 what was asked, in words
---            5 token of this request: sending it a second time changes nothing more
+--   ARGV     1 set_rate, calls/s   2 set_concurrency, calls in flight   3 open_until_ms: until then PUTs may leave
+--            although the windows are closed   for each: '' leaves it as it is, 'default' returns to the configuration
+--            4 who asks   5 what was asked, in words
+--            6 token of this request: sending it a second time changes nothing more
 --   returns  1
-if was_done(KEYS[1], ARGV[5]) then
+if was_done(KEYS[1], ARGV[6]) then
   return 1
 end
-local fields = { 'set_rate', 'set_concurrency' }
+local fields = { 'set_rate', 'set_concurrency', 'open_until_ms' }
 for index, field in ipairs(fields) do
   if ARGV[index] == 'default' then
     redis.call('HDEL', KEYS[1], field)
@@ -16,5 +17,8 @@ for index, field in ipairs(fields) do
     redis.call('HSET', KEYS[1], field, ARGV[index])
   end
 end
-note_action(KEYS[1], ARGV[3], 'limits', ARGV[4], now_ms(), ARGV[5])
+if ARGV[3] ~= '' then
+  look_again_now(KEYS[1])
+end
+note_action(KEYS[1], ARGV[4], 'limits', ARGV[5], now_ms(), ARGV[6])
 return 1

@@ -1,4 +1,4 @@
--- include: job item claim record stats pace faults push_back worked history stop survey
+-- include: job item claim record stats pace faults push_back gates worked history stop survey
 -- Record what became of a batch, exactly once: the claim is the permission, and recording uses it up.
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim
@@ -8,6 +8,7 @@
 --              counts       {outcome = how many, …}               of all records
 --              items        {{call, delay_ms, size}, …}           of each item: the next call, and when
 --              sent, retried, throttled                           calls to add to the job's counters
+--              unsent       contact IDs of the PUT that were not sent after all
 --              last_error   text, or nil                          the last thing that went wrong
 --              stop         state_reason, or nil                  a person has to act: the job pauses, unless it is a
 --                           fault of this configuration and a worker with another one can go on
@@ -49,6 +50,7 @@ else
   record(job, claim, batch, decided, 5, now)
 end
 count_batch(portal, job, batch)
+count_back(portal, claim.day, math.min(batch.unsent, claim.counted or 0))
 if batch.last_error then
   note_error(job, batch.last_error)
 end

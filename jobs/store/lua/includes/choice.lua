@@ -2,7 +2,9 @@
 -- of {portal}:active has the next one. A job that has nothing to offer now moves to {portal}:waiting until it has work
 -- due.
 --
--- What the lane can take is the same for all jobs: {now, clock_us, look_up_size, linger, retry_turn_us, conditions}.
+-- What the lane can take is the same for all jobs: {now, clock_us, look_up_size, linger, retry_turn_us, address,
+-- puts_held_until, conditions}. With puts_held_until, no PUT of the portal may leave (gates.lua). What a plan allows may
+-- leave only under the conditions under which the plan was made (plan.lua).
 
 -- Every call counts against the rate, so look-ups of many batches are joined into one where that costs little. Returns
 -- the item IDs of one look-up, and how many contact IDs they hold: a full look-up if more are due than fit into one.
@@ -19,20 +21,55 @@ local function join(look_ups, look_up_size)
   return chosen, size
 end
 
--- Returns what the job offers now: {call, item IDs}, for contact IDs ahead of the cursor {call, nil, cursor, total},
--- for a step of its survey {call}. If it offers nothing: nil, and whether its state allows it any turns; and the reason
--- with which it must pause, if it must.
-local function offer(job_id, lane)
-  local job, now = JOB .. job_id, lane.now
-  local state, cursor, total, survey_due_ms, surveying, plan, approved, conditions = unpack(redis.call('HMGET', job,
-    'state', 'cursor', 'total', 'survey_due_ms', 'surveying', 'plan_digest', 'approved_digest', 'plan_conditions'))
-  local surveys_first = needs_survey(state, survey_due_ms, now)
+-- Returns when the job's next work is due; nil if everything that is left is in flight. PUTs that a gate holds are due
+-- when it opens.
+local function due(job, held_until, now)
+  local soonest = held_until and look_again_ms(held_until, now) or nil
+  for call, key in pairs(DUE) do
+    local first = not (held_until and call == PUT) and redis.call('ZRANGE', job .. key, 0, 0, 'WITHSCORES') or {}
+    if first[2] and (not soonest or tonumber(first[2]) < soonest) then
+      soonest = tonumber(first[2])
+    end
+  end
+  return soonest
+end
+
+-- Send nothing of a job that was made for another address. A job that is being cancelled cannot pause: it waits until
+-- the address is right again. A plan of another portal would say nothing: there can be none. Returns when it is looked at
+-- again, or nil.
+local function keep_away(portal, job, job_id, state, now)
   if state == 'planning' then
-    return not surveying and { SURVEY } or nil, true
-  elseif state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' then
-    return nil, false
+    move(job, 'cannot_plan')
+    redis.call('HSET', job, 'state_reason', PORTAL_CHANGED)
+    end_planning(portal, job, job_id, 'cannot_plan', now)
+    return nil
+  elseif state ~= 'cancelling' then
+    pause(portal, job, job_id, PORTAL_CHANGED, now)
+    return nil
+  end
+  redis.call('HSET', job, 'state_reason', PORTAL_CHANGED)
+  return look_again_ms(0, now)
+end
+
+-- Returns what the job offers now: {call, item IDs}, for contact IDs ahead of the cursor {call, nil, cursor, total}, or
+-- for a step of its survey {call}. If it offers nothing: nil, and when it has work due; nil again if that is not known, or
+-- its state allows it no turns.
+local function offer(portal, job_id, lane)
+  local job, now = JOB .. job_id, lane.now
+  local state, cursor, total, not_before_ms, address, reason, survey_due_ms, surveying, plan, approved, conditions =
+    unpack(redis.call('HMGET', job, 'state', 'cursor', 'total', 'not_before_ms', 'address', 'state_reason',
+      'survey_due_ms', 'surveying', 'plan_digest', 'approved_digest', 'plan_conditions'))
+  if state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' and state ~= 'planning' then
+    return nil
+  elseif is_elsewhere(address, lane) then
+    return nil, keep_away(portal, job, job_id, state, now)
+  elseif state == 'planning' then
+    return not surveying and { SURVEY } or nil
+  elseif state == 'cancelling' and reason == PORTAL_CHANGED then
+    redis.call('HDEL', job, 'state_reason')
   elseif state ~= 'cancelling' and not is_as_approved(plan, approved, conditions, lane.conditions) then
-    return nil, false, PLAN_CHANGED
+    pause(portal, job, job_id, PLAN_CHANGED, now)
+    return nil
   end
   cursor, total = tonumber(cursor), tonumber(total)
   local look_ups = redis.call('ZRANGE', job .. DUE[LOOK_UP], '-inf', now, 'BYSCORE', 'LIMIT', 0, 200, 'WITHSCORES')
@@ -42,38 +79,24 @@ local function offer(job_id, lane)
     redis.call('ZADD', job .. DUE[PUT], math.ceil(lane.retry_turn_us / 1000), put)
     put = nil
   end
-  if surveys_first then
-    put, cursor = nil, total
-  end
-  local has_put = put or cursor < total
+  local surveys_first = needs_survey(state, survey_due_ms, now)
+  local has_put = not surveys_first and (put or cursor < total)
+  local held_until = has_put and put_held_until(state, not_before_ms, lane) or nil
+  has_put = has_put and not held_until
   if #look_ups > 0 then
     local chosen, size = join(look_ups, lane.look_up_size)
     if not has_put or size >= lane.look_up_size or tonumber(look_ups[2]) + lane.linger <= now then
       return { LOOK_UP, chosen }
     end
   end
-  if put then
-    return { PUT, { put }, is_retry = is_retry }
-  end
-  if cursor < total then
-    return { PUT, nil, cursor, total }
-  end
   if surveys_first and not surveying then
     return { SURVEY }
+  elseif not has_put then
+    return nil, due(job, surveys_first and 0 or held_until, now)
+  elseif put then
+    return { PUT, { put }, is_retry = is_retry }
   end
-  return nil, true
-end
-
--- Returns when the job's next work is due; nil if everything that is left is in flight.
-local function due(job_id)
-  local job, soonest = JOB .. job_id, nil
-  for _, key in pairs(DUE) do
-    local first = redis.call('ZRANGE', job .. key, 0, 0, 'WITHSCORES')
-    if first[2] and (not soonest or tonumber(first[2]) < soonest) then
-      soonest = tonumber(first[2])
-    end
-  end
-  return soonest
+  return { PUT, nil, cursor, total }
 end
 
 -- Returns the offer of the first job that has one, the job's ID and its turn; nil if no job has one.
@@ -88,15 +111,11 @@ local function choose(portal, lane)
     if not job_id then
       return nil
     end
-    local chosen, serve, must_pause = offer(job_id, lane)
+    local chosen, soonest = offer(portal, job_id, lane)
     if chosen then
       return chosen, job_id, first[2]
     end
     deactivate(portal, job_id)
-    if must_pause then
-      pause(portal, JOB .. job_id, job_id, must_pause, lane.now)
-    end
-    local soonest = serve and due(job_id)
     if soonest then
       redis.call('ZADD', waiting, soonest, job_id)
     end

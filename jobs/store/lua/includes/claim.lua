@@ -1,5 +1,5 @@
 -- Shared by the scripts: claims. A claim is a batch that a lane holds: {seq, job ID, call, item ID, item ID, …}, kept
--- as msgpack in {portal}:claims under "token/place". It is the permission to record the batch, and recording uses it
+-- as msgpack in {portal}:claims under "token/place", and of a PUT also what was counted of it (gates.lua). It is the permission to record the batch, and recording uses it
 -- up.
 
 local function read_claim(portal, claim_key)

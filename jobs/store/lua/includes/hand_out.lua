@@ -15,10 +15,7 @@ end
 -- Take what the job has offered (see choice.lua) out of the waiting items; returns the item IDs.
 local function take(job, offered, most)
   local call, item_ids = offered[1], offered[2]
-  if call == SURVEY then
-    take_step(job)
-    return {}
-  elseif not item_ids then
+  if not item_ids then
     return { take_fresh(job, offered[3], offered[4], most) }
   end
   for _, item_id in ipairs(item_ids) do
@@ -27,10 +24,17 @@ local function take(job, offered, most)
   return item_ids
 end
 
--- Returns the reply that gives a lane its batch.
-local function deliver(claim, state, now, batch_size)
+-- Mark a batch as sent. Returns the reply that gives it to a lane. What the gates allow is looked at again if the batch
+-- is delivered for the second time, without `gate`.
+local function deliver(portal, claim_key, claim, state, now, batch_size, told, gate)
   local seq, job_id, call = claim[1], claim[2], claim[3]
+  local most = -1
+  if call == PUT and state ~= 'cancelling' then
+    most = count_put(portal, claim, size_of(claim[4]), gate or portal_gate(portal, now, told), told)
+  end
+  redis.call('HSET', portal .. CLAIMS, claim_key, cmsgpack.pack(claim))
   local items = call ~= SURVEY and redis.call('HMGET', JOB .. job_id .. ITEMS, unpack(claim, 4)) or {}
   local facts = redis.call('HMGET', JOB .. job_id, 'digest', 'plan_digest', 'rechecks')
-  return { 'batch', seq, job_id, state, now, call, batch_size, facts[1], facts[2] or '', facts[3] or 0, unpack(items) }
+  return { 'batch', seq, job_id, state, now, call, batch_size, facts[1], most, facts[2] or '', facts[3] or 0,
+    unpack(items) }
 end

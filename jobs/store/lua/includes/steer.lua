@@ -63,6 +63,9 @@ local function steer(portal, job, job_id, event, reason, by, token, terms, now)
       redis.call('HDEL', job, 'survey')
       skip_what_was_never_sent(portal, job, now)
     end
+    if event == 'approve' and terms.cooling_off_ms > 0 then
+      redis.call('HSET', job, 'not_before_ms', now + terms.cooling_off_ms)
+    end
     -- Also if it was cancelled: what was sent before and is not decided yet is still looked up.
     activate(portal, job_id)
   end

@@ -1,0 +1,80 @@
+"""`crm-sweep stop` and `start`: the switch that holds back the deletions of one portal, or of all."""
+
+from typing import Annotated
+
+import typer
+
+from cli.context import AsJson, operator, redis_of, settings_of
+from cli.errors import ExitCode
+from cli.loop import run_async
+from cli.output import out_after
+from config.settings import Settings
+from jobs.steering.switch import Switch, switch
+from jobs.store.times import clock
+from jobs.view.job import to_json
+from jobs.view.stops import Stop
+
+_Name = Annotated[str, typer.Option("--portal", metavar="NAME", help="Only this portal; by default all portals.")]
+
+
+def stop(ctx: typer.Context, portal: _Name = "", as_json: AsJson = False) -> ExitCode:
+    """Stop all deletions from the next batch on, of one portal or of all, until `crm-sweep start`.
+
+    A batch that has already left is still recorded, and look-ups go on, so that every contact is accounted for. The
+    stop survives restarts of workers and Redis.
+
+    Exit codes: 0 done, 2 bad usage, 4 no such portal, 5 Redis cannot be reached.
+
+    Examples:
+      crm-sweep stop
+      crm-sweep stop --portal main
+    """
+    return _turn(ctx, Switch.STOP, portal, as_json=as_json)
+
+
+def start(ctx: typer.Context, portal: _Name = "", as_json: AsJson = False) -> ExitCode:
+    """Let deletions go on that `crm-sweep stop` has stopped.
+
+    A stop of all portals and a stop of one are separate: starting one portal does not lift a stop of all portals, and
+    the other way round.
+
+    Exit codes: 0 done, 2 bad usage, 4 no such portal, 5 Redis cannot be reached.
+
+    Examples:
+      crm-sweep start
+      crm-sweep start --portal main
+    """
+    return _turn(ctx, Switch.START, portal, as_json=as_json)
+
+
+def _turn(ctx: typer.Context, to: Switch, portal: str, *, as_json: bool) -> ExitCode:
+    settings = settings_of(ctx)
+    stops = run_async(_switch(settings, to, portal))
+    whose = f"deletions at {portal}" if portal else "deletions at all portals"
+    deed = f"{whose} are stopped" if to is Switch.STOP else f"{whose} are no longer stopped"
+    lines = [deed, *(f"in force: {in_words(one)}" for one in stops)]
+    if to is Switch.START and stops:
+        lines += [f"to lift it: {_how_to_lift(one)}" for one in stops if _concerns(one, portal)]
+    text = to_json({"stopped": stops}).decode() if as_json else "\n".join(lines)
+    out_after(deed, "this", f"{text}\n")
+    return ExitCode.DONE
+
+
+def in_words(stop: Stop) -> str:
+    """Describe a stop in a few words."""
+    whose = f"deletions at {stop.portal}" if stop.portal else "deletions at all portals"
+    return f"{whose} were stopped by {stop.by} at {clock(stop.at)}"
+
+
+def _concerns(stop: Stop, portal: str) -> bool:
+    return not portal or stop.portal in {None, portal}
+
+
+def _how_to_lift(stop: Stop) -> str:
+    return f"`crm-sweep start --portal {stop.portal}`" if stop.portal else "`crm-sweep start`"
+
+
+async def _switch(settings: Settings, to: Switch, portal: str) -> list[Stop]:
+    portals = [settings.portal(portal)] if portal else list(settings.portals.values())
+    async with redis_of(settings) as redis:
+        return await switch(redis, to, portals, of_all=not portal, by=operator())
