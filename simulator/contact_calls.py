@@ -1,13 +1,14 @@
-"""The calls about contacts whose IDs are known: delete many, look up many, read one, delete one."""
+"""The calls about contacts whose IDs are known: delete many, look up many, read one and its parts, delete one."""
 
 from pyroaring import BitMap
 
 from simulator import replies as answers
 from simulator.chance import seeded
 from simulator.context import Context, int_parameter
-from simulator.elements import Detail, ElementWriter
+from simulator.elements import ElementWriter
 from simulator.latency import spend
-from simulator.replies import Answer, PortalError, error, success
+from simulator.members import Detail
+from simulator.replies import Answer, PortalError, error, json_text, success
 from simulator.world import MAX_CONTACT_ID
 
 
@@ -79,11 +80,32 @@ async def look_up(context: Context) -> Answer:
 
 async def read_contact(context: Context) -> Answer:
     """``GET crm/contact/{id}``: 404 for both missing and invisible contacts, which look the same to the caller."""
+    contact_id = await _visible(context)
+    return _one(context, contact_id, "alone")
+
+
+async def read_tags(context: Context) -> Answer:
+    """``GET crm/contact/{id}/tag``: the names of the contact's tags."""
+    contact_id = await _visible(context)
+    names = context.world.attributes.tags(contact_id)
+    return success(json_text(names), count=len(names), casing=context.portal.behaviour.envelope_casing)
+
+
+async def read_persons(context: Context) -> Answer:
+    """``GET crm/contact/company/{id}/person``: the persons of a company that the account can see."""
+    company = await _visible(context)
+    persons = context.world.visible(context.world.persons_of(company))
+    answer, _ = _list_answer(context, persons, context.writer("full"))
+    return answer
+
+
+async def _visible(context: Context) -> int:
+    """Return the contact that the path names, after the time of a look-up; it must exist and be visible."""
     contact_id = _path_id(context)
     await spend(context.portal.latency.reading_s(1) + context.delay_s)
     if contact_id not in context.world.visible(BitMap([contact_id])):
         raise PortalError(_not_found())
-    return _one(context, contact_id, "full")
+    return contact_id
 
 
 async def delete_contact(context: Context) -> Answer:
@@ -98,7 +120,7 @@ async def delete_contact(context: Context) -> Answer:
         raise PortalError(error(403, "Access denied.", answers.SECURITY))
     answer = _one(context, contact_id, "base", deleted=True)
     context.call.listed = BitMap([contact_id])
-    context.truth.commit(context.call, context.world.delete(context.call.listed))
+    context.truth.commit(context.call, context.world.delete(context.call.listed, unindex=True))
     await spend(time_s * (1 - portal.behaviour.commit_at))
     return answer
 
