@@ -36,6 +36,10 @@ class World:
         companies: which contacts are companies; by default those with ``id % 5 == 3``.
         no_email: contacts without an e-mail address; by default all have one.
         tagged: the contacts that have a tag, by its name.
+        stages: the contacts of a stage, by its ID; the others have none.
+        types: likewise for contact types.
+        responsible: the contacts that a user is responsible for, by the user's GUID.
+        with_opportunity: contacts that take part in an opportunity.
         created: when a contact was created, as an ISO date or time on the portal's clock; see :mod:`simulator.creation`
             for the others.
         import_block: how many consecutive IDs share a creation time by the formula.
@@ -43,7 +47,7 @@ class World:
         persons_of: the persons of a company, by its ID.
         employed: whether all other persons belong to the nearest company before them (3 has 4, 5, 6 and 7).
         seed: decides which contacts a plain number picks. The numbers up to ``poisoned`` pick disjoint contacts.
-        attributes: anything else that :class:`simulator.attributes.Attributes` knows.
+        attributes: ``names``, ``notes``, ``custom_fields``, ``events``; see :class:`simulator.attributes.Attributes`.
 
     Raises:
         ValueError: more contacts were asked for than there are, or an attribute makes no sense.
@@ -61,6 +65,10 @@ class World:
         companies: Selection | None = None,
         no_email: Selection = 0,
         tagged: Mapping[str, Selection] | None = None,
+        stages: Mapping[int, Selection] | None = None,
+        types: Mapping[int, Selection] | None = None,
+        responsible: Mapping[str, Selection] | None = None,
+        with_opportunity: Selection = 0,
         created: Mapping[int, str] | None = None,
         import_block: int = IMPORT_BLOCK,
         import_every_s: int = IMPORT_EVERY_S,
@@ -70,15 +78,19 @@ class World:
         **attributes: Any,
     ) -> None:
         everyone = _numbered(contacts) if isinstance(contacts, int) else BitMap(contacts)
-        chosen = _choose(everyone, [read_only, invoiced, invisible, missing, poisoned], seed)
-        self.read_only, self.invoiced, self.invisible, absent, self.poisoned = chosen
+        picked = _choose(everyone, [read_only, invoiced, invisible, missing, poisoned], seed)
+        self.read_only, self.invoiced, self.invisible, absent, self.poisoned = picked
         self.existed = everyone - absent
         self.alive = self.existed.copy()
         some = partial(_some, self.existed, seed)
         self.attributes = Attributes(
             companies=None if companies is None else some("companies", companies),
             no_email=some("no_email", no_email),
-            tagged={name: some(f"tag {name}", selection) for name, selection in (tagged or {}).items()},
+            tagged={name: some(f"tag {name}", chosen) for name, chosen in (tagged or {}).items()},
+            stages={number: some(f"stage {number}", chosen) for number, chosen in (stages or {}).items()},
+            types={number: some(f"type {number}", chosen) for number, chosen in (types or {}).items()},
+            responsible={user: some(f"user {user}", chosen) for user, chosen in (responsible or {}).items()},
+            with_opportunity=some("with_opportunity", with_opportunity),
             **attributes,
         )
         self.creation = Creation(created, import_block=import_block, import_every_s=import_every_s)
