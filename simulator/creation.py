@@ -82,11 +82,15 @@ class Creation:
 
     def within(self, contact_ids: BitMap, first_s: int | None, last_s: int | None) -> BitMap:
         """Return those of the contacts that were created in a span of seconds from START, both ends included."""
-        low = -(-first_s // self._every_s) if first_s is not None else 0
-        high = last_s // self._every_s if last_s is not None else 2**32
-        regular = BitMap()
-        if high >= max(low, 0):
-            regular.add_range(min(max(low, 0) * self._block, 2**32 - 1), min((high + 1) * self._block, 2**32 - 1))
+        if not contact_ids:
+            return BitMap()
+        regular, start, end = BitMap(), 0, contact_ids.max() + 1
+        if first_s is not None:
+            start = max(0, -(-first_s // self._every_s) * self._block)
+        if last_s is not None:
+            end = min(end, (last_s // self._every_s + 1) * self._block)
+        if start < end:
+            regular.add_range(start, end)
         irregular = self._irregular & contact_ids
         return ((contact_ids - irregular) & regular) | BitMap(
             contact_id

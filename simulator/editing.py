@@ -123,8 +123,8 @@ class Editor:
         """Return the contacts that it may edit."""
         truth, behaviour = self._truth(), self._behaviour
         contacts = BitMap([number for number in behaviour.edit_ids if number <= MAX_CONTACT_ID]) | truth.created
-        if 0 < behaviour.edit_from_id <= MAX_CONTACT_ID:
-            contacts.add_range(behaviour.edit_from_id, MAX_CONTACT_ID + 1)
+        if behaviour.edit_from_id and truth.alive and behaviour.edit_from_id <= truth.alive.max():
+            contacts.add_range(behaviour.edit_from_id, truth.alive.max() + 1)
         return contacts & truth.alive
 
     def _tags(self) -> list[str]:
