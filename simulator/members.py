@@ -34,9 +34,15 @@ def optional_members(world: World, detail: Detail, base: Callable[[int], str] | 
     if base is None:
         return []
 
+    written: dict[int, str] = {}  # neighbours on a page tend to share their company
+
     def company(contact_id: int) -> str | None:
         company_id = None if about.is_company(contact_id) else world.company_of(contact_id)
-        return base(company_id) if company_id and company_id not in world.invisible else None
+        if company_id is None or company_id in world.invisible:
+            return None
+        if company_id not in written:
+            written[company_id] = base(company_id)
+        return written[company_id]
 
     def persons_count(contact_id: int) -> str | None:
         return str(len(world.persons_of(contact_id)) or "") or None if about.is_company(contact_id) else None

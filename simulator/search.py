@@ -77,8 +77,11 @@ def _in_residues(contact_ids: BitMap, residues: list[int]) -> BitMap:
 def _by_details(world: World, words: list[str]) -> BitMap:
     about, indexed = world.attributes, world.alive | world.stale
     special = indexed & BitMap(about.emails)
-    if all(word in "contact" or word in "@example.com" for word in words):
+    everywhere = [word in "contact" or word in "@example.com" for word in words]
+    if all(everywhere):
         regular = indexed
+    elif not all(in_all or any(map(str.isdigit, word)) for word, in_all in zip(words, everywhere, strict=True)):
+        regular = BitMap()  # only a word with digits can tell addresses apart
     else:
         regular = world.those(("e-mail", *words), lambda contact_id: _has(f"contact{contact_id}@example.com", words))
     return ((regular & indexed) - special - about.no_email) | BitMap(

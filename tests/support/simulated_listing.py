@@ -39,10 +39,13 @@ def ask(
         bound=None,
     )
 
-    async def answered() -> Answer:
-        return await handler(context)
+    answers: list[Answer] = []
 
-    return json.loads(asyncio.run(answered()).body)
+    async def answer() -> None:
+        answers.append(await handler(context))
+
+    asyncio.run(answer())
+    return json.loads(answers[0].body)
 
 
 def listing(portal: Portal, query: Query = "") -> Any:
