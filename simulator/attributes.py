@@ -139,8 +139,8 @@ class Attributes:
         for ids in (*groups, self.no_email, self.with_opportunity):
             ids.difference_update(contact_ids)
         for values in (self._kinds, self.emails, self.names, self.notes, self.events, *self.custom_fields.values()):
-            for contact_id in contact_ids:
-                values.pop(contact_id, None)  # type: ignore[attr-defined]
+            for contact_id in [known for known in values if known in contact_ids]:
+                del values[contact_id]  # type: ignore[attr-defined]
 
     def set_kind(self, contact_id: int, *, company: bool) -> None:
         """Say that the contact is a company, or a person."""

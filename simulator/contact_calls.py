@@ -1,15 +1,23 @@
 """The calls about contacts whose IDs are known: delete many, look up many, read one and its parts, delete one."""
 
+from dataclasses import replace
+
 from pyroaring import BitMap
 
 from simulator import replies as answers
 from simulator.chance import seeded
 from simulator.context import Context, int_parameter
 from simulator.elements import ElementWriter
+from simulator.filtering import matching
 from simulator.latency import spend
 from simulator.members import Detail
 from simulator.replies import Answer, PortalError, error, json_text, success
 from simulator.world import MAX_CONTACT_ID
+
+#: The only parameters that a deletion by filter knows.
+_DELETE_FILTER = frozenset(
+    {"tags", "tags[]", "contactstage", "contacttype", "contactlistview", "fromdate", "todate", "filtervalue"}
+)
 
 
 async def delete_contacts(context: Context) -> Answer:
@@ -122,6 +130,20 @@ async def delete_contact(context: Context) -> Answer:
     context.call.listed = BitMap([contact_id])
     context.truth.commit(context.call, context.world.delete(context.call.listed, unindex=True))
     await spend(time_s * (1 - portal.behaviour.commit_at))
+    return answer
+
+
+async def delete_by_filter(context: Context) -> Answer:
+    """``DELETE crm/contact/filter``: delete all matches at once; a parameter that it does not know widens the match."""
+    known = [pair for pair in context.query if pair[0].lower() in _DELETE_FILTER]
+    found = matching(replace(context, query=known))
+    context.truth.ask(context.call, list(found))
+    time_s = context.portal.latency.deletion_s(len(found))
+    await spend(time_s * context.portal.behaviour.commit_at + context.delay_s)
+    eligible = context.world.eligible(found)
+    context.truth.commit(context.call, context.world.delete(eligible))
+    await spend(time_s * (1 - context.portal.behaviour.commit_at))
+    answer, context.call.listed = _list_answer(context, eligible, context.writer("base", deleted=True))
     return answer
 
 

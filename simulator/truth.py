@@ -11,7 +11,7 @@ from pyroaring import BitMap
 from simulator.world import World
 
 #: The kinds of calls that delete.
-DELETIONS = frozenset({"delete", "delete_one"})
+DELETIONS = frozenset({"delete", "delete_one", "delete_by_filter"})
 
 
 @dataclass(slots=True, eq=False)

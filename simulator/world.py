@@ -183,7 +183,7 @@ class World:
         self.stale -= new
         self.attributes.forget(new)
         self.creation.forget(new)
-        for contact_id in new:
+        for contact_id in new if self.links.any else ():
             self.links.join(contact_id, None)
         self._companies |= self.attributes.companies_among(new)
         for keep, those in self._those.values():
