@@ -4,6 +4,7 @@ Everything follows from the ID unless it was set, so only the exceptions take me
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pyroaring import BitMap
 
@@ -138,9 +139,10 @@ class Attributes:
         groups = (*self.tagged.values(), *self.stages.values(), *self.types.values(), *self.responsible.values())
         for ids in (*groups, self.no_email, self.with_opportunity):
             ids.difference_update(contact_ids)
-        for values in (self._kinds, self.emails, self.names, self.notes, self.events, *self.custom_fields.values()):
+        stored: list[dict[int, Any]] = [self._kinds, self.emails, self.names, self.notes, self.events]
+        for values in (*stored, *self.custom_fields.values()):
             for contact_id in [known for known in values if known in contact_ids]:
-                del values[contact_id]  # type: ignore[attr-defined]
+                del values[contact_id]
 
     def set_kind(self, contact_id: int, *, company: bool) -> None:
         """Say that the contact is a company, or a person."""
