@@ -114,6 +114,11 @@ class World:
         """Check whether the contact is a company rather than a person."""
         return self.attributes.is_company(contact_id)
 
+    @property
+    def tagged(self) -> dict[str, BitMap]:
+        """The contacts that have a tag, by its name; some of them may be gone."""
+        return self.attributes.tagged
+
     def companies(self) -> BitMap:
         """Return the contacts that are companies; some of them may be gone by now."""
         return self._companies
