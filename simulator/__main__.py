@@ -24,6 +24,8 @@ examples:
   {prog} --contacts 20000 --read-only 100 --invoiced 100 --base-ms 50 --per-contact-ms 2 --concurrency 8
   # a tenth of the deletions are answered with 500 after they were committed
   {prog} --contacts 1000 --fault '{{"fault": "error", "when": "after", "rate": 0.1}}'
+  # two of five contacts are trash, and other users change contacts from 9000 on while it runs
+  {prog} --contacts 10000 --tag trash=4000 --employed --set edits_per_s=20 --set edit_from_id=9000
   # can take 5 calls per second, after a minute only 2
   {prog} --contacts 1000 --set capacity_calls_per_s=5 --set 'capacity_changes=[[60, 2]]'
 
@@ -54,6 +56,8 @@ def parse(argv: Sequence[str], prog: str = "python -m simulator") -> Options:
     parser = _parser(prog)
     given = parser.parse_args(argv)
     behaviour = Behaviour(seed=given.seed)
+    if len(dict(given.tag)) < len(given.tag):
+        parser.error("a tag is given twice")
     try:
         switches = {name: getattr(given, name) for name in _SWITCHES if getattr(given, name) is not None}
         behaviour.change(switches | dict(given.set))
@@ -65,6 +69,10 @@ def parse(argv: Sequence[str], prog: str = "python -m simulator") -> Options:
             invisible=given.invisible,
             missing=given.missing,
             poisoned=given.poisoned,
+            companies=given.companies,
+            employed=given.employed,
+            no_email=given.no_email,
+            tagged=dict(given.tag),
             seed=given.seed,
         )
     except ValueError as problem:
@@ -135,7 +143,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     where.add_argument("--host", default="127.0.0.1", help="address (default 127.0.0.1)")
     where.add_argument("--port", type=_count, default=0, help="port; 0 picks a free one (default)")
     where.add_argument("--truth-port", type=_count, help="port for /truth/ alone, 0 for a free one (default: --port's)")
-    world = parser.add_argument_group("contacts, with the IDs 1 to N; the special ones are disjoint")
+    world = parser.add_argument_group("contacts, with the IDs 1 to N; those up to --poisoned are disjoint")
     world.add_argument("--contacts", type=_count, default=1000, metavar="N", help="IDs 1 to N (default 1000)")
     for name, what in (
         ("read-only", "can be seen but not edited"),
@@ -145,6 +153,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         ("poisoned", "make every batch with one of them fail"),
     ):
         world.add_argument(f"--{name}", type=_count, default=0, metavar="N", help=f"how many of them {what}")
+    world.add_argument("--companies", type=_count, metavar="N", help="how many are companies (default every fifth)")
+    world.add_argument("--employed", action="store_true", help="persons belong to the company before them")
+    world.add_argument("--no-email", type=_count, default=0, metavar="N", help="how many have no e-mail address")
+    world.add_argument(
+        "--tag", action="append", type=_tag, default=[], metavar="NAME=N", help="how many have a tag; can be repeated"
+    )
     world.add_argument(
         "--seed", type=int, default=0, help="seed for choosing them and for all other chance (default 0)"
     )
@@ -189,6 +203,14 @@ def _count(text: str) -> int:
     if number < 0:
         raise ValueError(text)
     return number
+
+
+def _tag(text: str) -> tuple[str, int]:
+    """Split NAME=N at its last sign."""
+    name, sign, count = text.rpartition("=")
+    if not sign or not name.strip() or not count.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N")
+    return name, int(count)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -6,6 +6,19 @@ import msgspec
 
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+#: How a portal edits its own contacts; see :mod:`simulator.editing`.
+EditKind = Literal[
+    "create",
+    "delete",
+    "tag",
+    "untag",
+    "set_stage",
+    "set_type",
+    "set_email",
+    "remove_email",
+    "set_created",
+    "set_company",
+]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -27,6 +40,10 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     #: The most elements that an answer lists.
     page_limit: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    #: Offset of the portal's time zone. Its clock stays, so creation times keep their day and get another offset.
+    utc_offset_minutes: Annotated[int, msgspec.Meta(gt=-1440, lt=1440)] = 0
+    #: The most hits of each index of the text search; 0 for no limit.
+    search_hit_limit: Count = 1000
     #: Keys of the elements: as on the wire, as published (``Id``), or as on one published page (``ID``).
     casing: Literal["camel", "pascal", "upper_id"] = "camel"
     #: Keys of the envelope around them.
@@ -77,6 +94,16 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     capacity_calls: list[str] = msgspec.field(default_factory=lambda: ["*"])
     #: (seconds since start, calls per second) in ascending order: when the capacity changes on its own.
     capacity_changes: list[tuple[NonNegative, NonNegative]] = []
+
+    #: Contacts that the portal edits by itself per second, as its other users would; 0 for none.
+    edits_per_s: NonNegative = 0.0
+    #: What it does to them, in equal parts.
+    edit_kinds: list[EditKind] = msgspec.field(default_factory=lambda: ["create", "delete", "tag", "untag"])
+    #: It edits contacts from this ID on (0: none of them), those of ``edit_ids``, and those created while it runs.
+    edit_from_id: Count = 0
+    edit_ids: list[Annotated[int, msgspec.Meta(ge=1)]] = []
+    #: The tags that it gives and takes; by default all that there are.
+    edit_tags: list[str] = []
 
     #: What a batch with a poisoned contact gets.
     poison_status: Literal[400, 500] = 500

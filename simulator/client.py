@@ -7,13 +7,17 @@
         assert len(await portal.contacts("deleted")) == 10
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 import aiohttp
 import msgspec
 from pyroaring import BitMap
+
+#: Contacts that one call describes.
+_PIECE = 1000
 
 
 class Refused(Exception):
@@ -41,6 +45,34 @@ class SimulatorClient:
         """Return one of the sets of contact IDs, by name: `existed`, `alive`, `deleted`."""
         return BitMap.deserialize(await self._call("GET", f"contacts/{name}?format=roaring"))
 
+    async def describe(self, contact_ids: Iterable[int]) -> list[dict[str, Any]]:
+        """Return what some contacts are like, or were when they were deleted: their attributes and rights."""
+        described: list[dict[str, Any]] = []
+        remaining = iter(contact_ids)
+        while piece := list(islice(remaining, _PIECE)):
+            page = await self._read(f"contacts?ids={','.join(map(str, piece))}")
+            described += page["contacts"]
+        return described
+
+    async def describe_all(self, since_id: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """Yield what every contact after an ID is like that exists now, in ascending order of ID."""
+        next_since_id: int | None = since_id
+        while next_since_id is not None:
+            page = await self._read(f"contacts?since_id={next_since_id}&count={_PIECE}")
+            for described in page["contacts"]:
+                yield described
+            next_since_id = page["next_since_id"]
+
+    async def select(self, **members: Any) -> BitMap:
+        """Return the contacts that match a filter as it is meant; see :func:`simulator.oracle.select`."""
+        body = msgspec.json.encode(members)
+        return BitMap.deserialize(await self._call("POST", "select?format=roaring", body))
+
+    async def edits(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return every edit of a contact from outside after a number: its `kind`, `contact_id`, `value` and time."""
+        edits: list[dict[str, Any]] = await self._read(f"edits?since={since}")
+        return edits
+
     async def calls(self, since: int = 0) -> list[dict[str, Any]]:
         """Return every call after a number, without its contact IDs.
 
@@ -55,7 +87,7 @@ class SimulatorClient:
         return call
 
     async def wait(self, timeout_s: float = 30.0, **wanted: int) -> None:
-        """Wait until so many deletions have `arrived`, were `answered` or `committed`, or contacts `deleted`.
+        """Wait until so many deletions have `arrived`, were `answered` or `committed`, contacts `deleted`, or `edits`.
 
         Raises:
             TimeoutError: it did not happen in time.
@@ -67,7 +99,7 @@ class SimulatorClient:
             answer.raise_for_status()
 
     async def reset(self, **world: Any) -> None:
-        """Begin a new world; see :class:`simulator.truth_routes.NewWorld`."""
+        """Begin a new world; see :class:`simulator.changes.NewWorld`."""
         await self._write("reset", world)
 
     async def behave(self, **switches: Any) -> None:
@@ -75,7 +107,7 @@ class SimulatorClient:
         await self._write("behaviour", switches)
 
     async def change_world(self, **changes: Any) -> None:
-        """Change contacts from outside; see :class:`simulator.truth_routes.Changes`."""
+        """Change contacts from outside; see :class:`simulator.changes.Changes`."""
         await self._write("world", changes)
 
     async def misbehave(self, *rules: dict[str, Any]) -> None:

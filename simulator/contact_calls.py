@@ -1,14 +1,23 @@
-"""The calls about contacts whose IDs are known: delete many, look up many, read one, delete one."""
+"""The calls about contacts whose IDs are known: delete many, look up many, read one and its parts, delete one."""
+
+from dataclasses import replace
 
 from pyroaring import BitMap
 
 from simulator import replies as answers
 from simulator.chance import seeded
 from simulator.context import Context, int_parameter
-from simulator.elements import Detail, ElementWriter
+from simulator.elements import ElementWriter
+from simulator.filtering import matching
 from simulator.latency import spend
-from simulator.replies import Answer, PortalError, error, success
+from simulator.members import Detail
+from simulator.replies import Answer, PortalError, error, json_text, success
 from simulator.world import MAX_CONTACT_ID
+
+#: The only parameters that a deletion by filter knows.
+_DELETE_FILTER = frozenset(
+    {"tags", "tags[]", "contactstage", "contacttype", "contactlistview", "fromdate", "todate", "filtervalue"}
+)
 
 
 async def delete_contacts(context: Context) -> Answer:
@@ -79,11 +88,32 @@ async def look_up(context: Context) -> Answer:
 
 async def read_contact(context: Context) -> Answer:
     """``GET crm/contact/{id}``: 404 for both missing and invisible contacts, which look the same to the caller."""
+    contact_id = await _visible(context)
+    return _one(context, contact_id, "alone")
+
+
+async def read_tags(context: Context) -> Answer:
+    """``GET crm/contact/{id}/tag``: the names of the contact's tags."""
+    contact_id = await _visible(context)
+    names = context.world.attributes.tags(contact_id)
+    return success(json_text(names), count=len(names), casing=context.portal.behaviour.envelope_casing)
+
+
+async def read_persons(context: Context) -> Answer:
+    """``GET crm/contact/company/{id}/person``: the persons of a company that the account can see."""
+    company = await _visible(context)
+    persons = context.world.visible(context.world.persons_of(company))
+    answer, _ = _list_answer(context, persons, context.writer("full"))
+    return answer
+
+
+async def _visible(context: Context) -> int:
+    """Return the contact that the path names, after the time of a look-up; it must exist and be visible."""
     contact_id = _path_id(context)
     await spend(context.portal.latency.reading_s(1) + context.delay_s)
     if contact_id not in context.world.visible(BitMap([contact_id])):
         raise PortalError(_not_found())
-    return _one(context, contact_id, "full")
+    return contact_id
 
 
 async def delete_contact(context: Context) -> Answer:
@@ -98,8 +128,22 @@ async def delete_contact(context: Context) -> Answer:
         raise PortalError(error(403, "Access denied.", answers.SECURITY))
     answer = _one(context, contact_id, "base", deleted=True)
     context.call.listed = BitMap([contact_id])
-    context.truth.commit(context.call, context.world.delete(context.call.listed))
+    context.truth.commit(context.call, context.world.delete(context.call.listed, unindex=True))
     await spend(time_s * (1 - portal.behaviour.commit_at))
+    return answer
+
+
+async def delete_by_filter(context: Context) -> Answer:
+    """``DELETE crm/contact/filter``: delete all matches at once; a parameter that it does not know widens the match."""
+    known = [pair for pair in context.query if pair[0].lower() in _DELETE_FILTER]
+    found = matching(replace(context, query=known))
+    context.truth.ask(context.call, list(found))
+    time_s = context.portal.latency.deletion_s(len(found))
+    await spend(time_s * context.portal.behaviour.commit_at + context.delay_s)
+    eligible = context.world.eligible(found)
+    context.truth.commit(context.call, context.world.delete(eligible))
+    await spend(time_s * (1 - context.portal.behaviour.commit_at))
+    answer, context.call.listed = _list_answer(context, eligible, context.writer("base", deleted=True))
     return answer
 
 

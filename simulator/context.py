@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from simulator.elements import Detail, ElementWriter
+from simulator.elements import ElementWriter
+from simulator.members import Detail
 from simulator.portal import Portal
 from simulator.replies import PortalError
 from simulator.truth import RecordedCall, Truth
@@ -47,8 +48,15 @@ class Context:
         """Return a writer of contacts that honours the call's ``fields``."""
         fields = parameter(self.query, "fields", whole=True)
         wanted = frozenset(field.strip().lower() for field in fields.split(",") if field.strip())
-        casing = self.portal.behaviour.casing
-        return ElementWriter(self.world, wanted, casing=casing, detail=detail, deleted=deleted)
+        behaviour = self.portal.behaviour
+        return ElementWriter(
+            self.world,
+            wanted,
+            casing=behaviour.casing,
+            detail=detail,
+            deleted=deleted,
+            utc_offset_minutes=behaviour.utc_offset_minutes,
+        )
 
 
 def parameter(query: list[tuple[str, str]], name: str, *, whole: bool = False) -> str:

@@ -1,6 +1,6 @@
-"""The JSON of one contact, made from its ID alone.
+"""The JSON of one contact.
 
-The name and all other details follow from the ID, so nothing needs to be stored. A writer is prepared once for a set of
+Nearly all of it follows from the ID, so little needs to be stored. A writer is prepared once for a set of
 fields and then fills a template, because writing the answer is most of the work of a deletion.
 """
 
@@ -8,29 +8,13 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal
 
+from simulator.attributes import NOTE
+from simulator.members import Detail, custom_fields_json, email_json, optional_members
+from simulator.naming import NAMES, display_name
 from simulator.replies import json_text
 from simulator.world import World
 
 Casing = Literal["camel", "pascal", "upper_id"]
-Detail = Literal["base", "mail", "full"]
-
-_FIRST = (
-    "Ann",
-    "Boris",
-    "Chloé",
-    "David",
-    "Elena",
-    "Farid",
-    "Grace",
-    "Hugo",
-    "Ines",
-    "Jürgen",
-    "Kaito",
-    "Lena",
-    "Maya",
-)
-_LAST = ("Lee", "Novák", "Martin", "Okafor", "Silva", "Schmidt", "Tanaka", "O'Neill", "Ivanov", "Kaya", "Rossi")
-_FIRM = ("Acme", "Globex", "Initech", "Umbrella", "Hooli", "Stark & Sons", "Wayne / Partner", "Tyrell", "Wonka")
 
 _PHOTO = "/products/crm/httphandlers/filehandler.ashx?action=contactphotoulr&cid=%(id)d&isc=%(company)s&ps={size}"
 
@@ -48,22 +32,14 @@ _BASE: dict[str, str] = {
     "smallFotoUrl": json_text(_PHOTO.format(size=1)),
     "mediumFotoUrl": json_text(_PHOTO.format(size=2)),
 }
-_EMAIL = (
-    '{"infoType":1,"category":1,"categoryName":"Work","data":"contact%(id)d@example.com","isPrimary":true,"id":%(id)d}'
-)
 _FULL: dict[str, str] = _BASE | {
     "created": '"%(created)s"',
-    "about": '"Met at the fair"',
-    "commonData": f"[{_EMAIL}]",
-    "customFields": "[]",
-    "tags": "%(tags)s",
-    "taskCount": "0",
+    "about": "%(about)s",
+    "commonData": "[%(email)s]",
+    "customFields": "%(fields)s",
     "haveLateTasks": "false",
 }
-_DETAILS: dict[Detail, dict[str, str]] = {"base": _BASE, "mail": _BASE | {"email": _EMAIL}, "full": _FULL}
-
-#: Contacts were imported in blocks; all contacts of a block have the same creation time.
-IMPORT_BLOCK = 512
+_DETAILS: dict[Detail, dict[str, str]] = {"base": _BASE, "mail": _BASE, "full": _FULL, "alone": _FULL}
 
 
 class ElementWriter:
@@ -73,8 +49,10 @@ class ElementWriter:
         world: knows what each contact is and what the account may do with it.
         fields: lower-case names of the properties to write; empty for all.
         casing: casing of the keys.
-        detail: ``base`` as in the answer to a deletion, ``mail`` as in the bulk look-up, ``full`` as in listings.
+        detail: ``base`` as in the answer to a deletion, ``mail`` as in the bulk look-up, ``full`` as in listings,
+            ``alone`` as when one contact is read: without its tags.
         deleted: whether the contacts were just deleted; the rights to them are then no longer looked up.
+        utc_offset_minutes: the offset of the portal's time zone, for dates.
     """
 
     def __init__(
@@ -85,11 +63,14 @@ class ElementWriter:
         casing: Casing = "camel",
         detail: Detail = "base",
         deleted: bool = False,
+        utc_offset_minutes: int = 0,
     ) -> None:
         self._world = world
         self._deleted = deleted
+        self._offset = utc_offset_minutes
         self._template = _template(fields, casing, detail)
-        self._full = detail == "full"
+        self._full = detail in ("full", "alone")
+        self._members = self._optional_members(fields, casing, detail)
         self._only_id = self._template.replace("%(id)d", "") if fields == {"id"} else None
 
     def write_all(self, contact_ids: Iterable[int]) -> str:
@@ -107,53 +88,48 @@ class ElementWriter:
 
     def _element(self) -> Callable[[int], str]:
         template, world, deleted, full = self._template, self._world, self._deleted, self._full
+        about, members, named = world.attributes, self._members, world.attributes.names
 
         def write(contact_id: int) -> str:
-            company = world.is_company(contact_id)
-            return template % {
+            company = about.is_company(contact_id)
+            values = {
                 "id": contact_id,
-                "name": _quoted_name(contact_id % _NAMES, company),
+                "name": json_text(about.name(contact_id))
+                if contact_id in named
+                else _quoted_name(contact_id % NAMES, company),
                 "company": "true" if company else "false",
                 "edit": "true" if deleted or world.can_edit(contact_id) else "false",
                 "delete": "true" if deleted or world.can_delete(contact_id) else "false",
-                "created": created(contact_id) if full else "",
-                "tags": _tags(world, contact_id) if full else "",
             }
+            if full:
+                values["created"] = world.creation.text(contact_id, self._offset)
+                values["about"] = json_text(about.note(contact_id)) if contact_id in about.notes else _NOTE
+                values["email"] = email_json(about, contact_id) or ""
+                values["fields"] = custom_fields_json(about, contact_id)
+            element = template % values
+            if members:
+                more = [f'"{key}":{text}' for key, member in members if (text := member(contact_id)) is not None]
+                if more:
+                    element = f"{element[:-1]}{',' if len(element) > 2 else ''}{','.join(more)}}}"
+            return element
 
         return write
 
-
-def display_name(contact_id: int, *, company: bool) -> str:
-    """Return the name of a contact; 101 is Ann Lee, and the company 103 is Acme."""
-    if company:
-        return _FIRM[(contact_id - 103) % len(_FIRM)]
-    return f"{_FIRST[(contact_id - 101) % len(_FIRST)]} {_LAST[(contact_id - 101) % len(_LAST)]}"
-
-
-#: Names repeat after this many IDs.
-_NAMES = len(_FIRST) * len(_LAST) * len(_FIRM)
+    def _optional_members(
+        self, fields: frozenset[str], casing: Casing, detail: Detail
+    ) -> list[tuple[str, Callable[[int], str | None]]]:
+        """Return the members that an element has only if there is something to say, with the casing of their keys."""
+        base = ElementWriter(self._world, casing=casing).write if self._full else None
+        members = optional_members(self._world, detail, base)
+        return [(_cased(key, casing), member) for key, member in members if not fields or key.lower() in fields]
 
 
-@lru_cache(maxsize=2 * _NAMES)
+_NOTE = json_text(NOTE)
+
+
+@lru_cache(maxsize=2 * NAMES)
 def _quoted_name(contact_id: int, company: bool) -> str:
     return json_text(display_name(contact_id, company=company))
-
-
-def created(contact_id: int) -> str:
-    """Return when the contact was created: one minute per import block, in the portal's time zone."""
-    return _moment(contact_id // IMPORT_BLOCK)
-
-
-@lru_cache(maxsize=4096)
-def _moment(minutes: int) -> str:
-    day, minute = divmod(minutes, 1440)
-    year, day = divmod(day, 336)
-    month, day = divmod(day, 28)
-    return f"{2010 + year:04}-{month + 1:02}-{day + 1:02}T{minute // 60:02}:{minute % 60:02}:00.0000000Z"
-
-
-def _tags(world: World, contact_id: int) -> str:
-    return json_text([name for name, ids in world.tagged.items() if contact_id in ids]) if world.tagged else "[]"
 
 
 @lru_cache(maxsize=256)

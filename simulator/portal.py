@@ -8,6 +8,7 @@ from typing import Any
 from simulator.authentication import Authentication
 from simulator.behaviour import Behaviour
 from simulator.capacity import Capacity
+from simulator.editing import Editor
 from simulator.faults import Fault, Faults
 from simulator.latency import Gate, Latency
 from simulator.replies import PortalError
@@ -30,6 +31,7 @@ class Portal:
         self.authentication = Authentication(behaviour)
         self.latency = Latency(behaviour)
         self.gate = Gate(behaviour)
+        self.editor = Editor(lambda: self.truth, behaviour)
         self._orphans: set[asyncio.Task[None]] = set()
         self.reset(world)
 

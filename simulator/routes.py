@@ -4,7 +4,15 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from simulator.contact_calls import delete_contact, delete_contacts, look_up, read_contact
+from simulator.contact_calls import (
+    delete_by_filter,
+    delete_contact,
+    delete_contacts,
+    look_up,
+    read_contact,
+    read_persons,
+    read_tags,
+)
 from simulator.context import Context
 from simulator.latency import spend
 from simulator.listing import list_contacts
@@ -48,7 +56,10 @@ _ROUTES = (
     Route("look_up", "GET", re.compile(r"crm/contact/mail()"), look_up),
     Route("listing", "GET", re.compile(r"crm/contact/filter()"), list_contacts),
     Route("contact", "GET", re.compile(r"crm/contact/(-?\d{1,10})"), read_contact),
+    Route("tags", "GET", re.compile(r"crm/contact/(\d{1,10})/tag"), read_tags),
+    Route("persons", "GET", re.compile(r"crm/contact/company/(\d{1,10})/person"), read_persons),
     Route("delete_one", "DELETE", re.compile(r"crm/contact/(-?\d{1,10})"), delete_contact),
+    Route("delete_by_filter", "DELETE", re.compile(r"crm/contact/filter()"), delete_by_filter),
     Route("log_in", "POST", re.compile(r"authentication(?:/([^/]+))?"), log_in, public=True, crm=False),
     Route("capabilities", "GET", re.compile(r"capabilities()"), capabilities, public=True, crm=False),
 )

@@ -1,5 +1,7 @@
 """Running a portal on a real socket."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -11,6 +13,7 @@ from simulator.front import PORTAL, serve
 from simulator.portal import Portal
 from simulator.replies import page
 from simulator.sending import ConnectionEnd, send
+from simulator.truth_contacts import routes as contact_routes
 from simulator.truth_routes import explain_bad_input, routes
 from simulator.world import World
 
@@ -44,12 +47,19 @@ async def running(
     portal = Portal(world, behaviour or Behaviour(), faults)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(portal.stop)
+        stack.push_async_callback(_end, asyncio.create_task(portal.editor.run()))
         portal.url = await stack.enter_async_context(_listening(portal, host, port, truth=truth_port is None))
         truth_url = portal.url
         if truth_port is not None:
             truth_url = await stack.enter_async_context(_listening(portal, host, truth_port, truth=True, api=False))
         portal.truth_url = f"{truth_url}/truth"
         yield portal
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 @asynccontextmanager
@@ -60,6 +70,7 @@ async def _listening(portal: Portal, host: str, port: int, *, truth: bool, api: 
         app.router.add_route("*", "/api/2.0/{rest:.*}", serve)
     if truth:
         app.add_routes(routes)
+        app.add_routes(contact_routes)
     app.router.add_route("*", "/{rest:.*}", _no_such_page)
     runner = web.AppRunner(
         app,

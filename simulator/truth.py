@@ -11,7 +11,7 @@ from pyroaring import BitMap
 from simulator.world import World
 
 #: The kinds of calls that delete.
-DELETIONS = frozenset({"delete", "delete_one"})
+DELETIONS = frozenset({"delete", "delete_one", "delete_by_filter"})
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +46,20 @@ class RecordedCall:
         return bool(self.deleted)
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One edit of a contact from outside; times as for calls. Contacts that others deleted are edits as well."""
+
+    #: 1, 2, 3, …
+    number: int
+    kind: str
+    contact_id: int
+    #: The tag, stage, type, address, moment or company.
+    value: str | int | None
+    at_s: float
+    at: float
+
+
 class Truth:
     """The record of one portal.
 
@@ -57,6 +71,7 @@ class Truth:
         sent: contacts that were sent for deletion at least once; ``sent_again``: more than once.
         confirmed: contacts that a complete answer listed as deleted.
         resent_after_confirmation: contacts that were sent again after that.
+        edits: every edit of a single contact from outside, in order.
         peak_in_flight: the most calls that were in flight at the same time.
     """
 
@@ -73,6 +88,7 @@ class Truth:
         self.sent_again = BitMap()
         self.confirmed = BitMap()
         self.resent_after_confirmation = BitMap()
+        self.edits: list[Edit] = []
         self.in_flight = 0
         self.peak_in_flight = 0
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -111,6 +127,11 @@ class Truth:
         if call.delivered and call.listed:
             self.confirmed |= call.listed
         self.in_flight -= 1
+        self.changed()
+
+    def record_edit(self, kind: str, contact_id: int, value: str | int | None) -> None:
+        """Record that somebody else edited a contact."""
+        self.edits.append(Edit(len(self.edits) + 1, kind, contact_id, value, time.monotonic(), time.time()))
         self.changed()
 
     def changed(self) -> None:
@@ -165,6 +186,7 @@ class Truth:
             "deleted": len(self.deleted),
             "deleted_outside": len(self.deleted_outside),
             "created": len(self.created),
+            "edits": len(self.edits),
             "calls": len(self.calls),
             "calls_by_kind": dict(Counter(call.kind for call in self.calls)),
             "calls_by_status": dict(statuses),
@@ -203,6 +225,18 @@ class Truth:
             "committed_at_ms": None if call.committed_s is None else self.at_ms(call.committed_s),
             "answered_at_ms": None if call.answered_s is None else self.at_ms(call.answered_s),
             "delivered": call.delivered,
+        }
+
+    def describe_edit(self, edit: Edit) -> dict[str, object]:
+        """Return an edit ready for JSON."""
+        return {
+            "number": edit.number,
+            "kind": edit.kind,
+            "contact_id": edit.contact_id,
+            "value": edit.value,
+            "at_ms": self.at_ms(edit.at_s),
+            "monotonic_s": edit.at_s,
+            "at": edit.at,
         }
 
     def deletions(self) -> Iterator[tuple[RecordedCall, BitMap]]:

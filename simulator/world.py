@@ -1,13 +1,20 @@
-"""Which contacts exist, and what the portal lets this account do with each.
+"""Which contacts exist, what they are like, and what the portal lets this account do with each.
 
-Everything is a compressed bitmap of contact IDs; there is no object per contact, so ten million take a few megabytes.
+Everything is a compressed bitmap of contact IDs or an exception to a formula; there is no object per contact, so ten
+million take a few megabytes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
 from pyroaring import BitMap
 
+from simulator.attributes import Attributes
 from simulator.chance import seeded
+from simulator.creation import IMPORT_BLOCK, IMPORT_EVERY_S, Creation
+from simulator.links import Links
+from simulator.oracle import select
 
 #: The largest contact ID the portal can have (a signed 32-bit integer).
 MAX_CONTACT_ID = 2**31 - 1
@@ -26,12 +33,24 @@ class World:
         invisible: contacts that exist but that the account cannot see.
         missing: IDs in ``contacts`` that do not exist after all.
         poisoned: contacts that make every batch that holds one fail as a whole.
-        companies: the IDs that are companies; by default those with ``id % 5 == 3``.
-        tagged: the IDs that have a tag, by its name.
-        seed: decides which contacts a plain number picks. Numbers pick disjoint contacts.
+        companies: which contacts are companies; by default those with ``id % 5 == 3``.
+        no_email: contacts without an e-mail address; by default all have one.
+        tagged: the contacts that have a tag, by its name.
+        stages: the contacts of a stage, by its ID; the others have none.
+        types: likewise for contact types.
+        responsible: the contacts that a user is responsible for, by the user's GUID.
+        with_opportunity: contacts that take part in an opportunity.
+        created: when a contact was created, as an ISO date or time on the portal's clock; see :mod:`simulator.creation`
+            for the others.
+        import_block: how many consecutive IDs share a creation time by the formula.
+        import_every_s: seconds from one such block to the next.
+        persons_of: the persons of a company, by its ID.
+        employed: whether all other persons belong to the nearest company before them (3 has 4, 5, 6 and 7).
+        seed: decides which contacts a plain number picks. The numbers up to ``poisoned`` pick disjoint contacts.
+        attributes: ``names``, ``notes``, ``custom_fields``, ``events``; see :class:`simulator.attributes.Attributes`.
 
     Raises:
-        ValueError: more contacts were asked for than there are.
+        ValueError: more contacts were asked for than there are, or an attribute makes no sense.
     """
 
     def __init__(
@@ -43,18 +62,45 @@ class World:
         invisible: Selection = 0,
         missing: Selection = 0,
         poisoned: Selection = 0,
-        companies: Iterable[int] | None = None,
-        tagged: dict[str, Iterable[int]] | None = None,
+        companies: Selection | None = None,
+        no_email: Selection = 0,
+        tagged: Mapping[str, Selection] | None = None,
+        stages: Mapping[int, Selection] | None = None,
+        types: Mapping[int, Selection] | None = None,
+        responsible: Mapping[str, Selection] | None = None,
+        with_opportunity: Selection = 0,
+        created: Mapping[int, str] | None = None,
+        import_block: int = IMPORT_BLOCK,
+        import_every_s: int = IMPORT_EVERY_S,
+        persons_of: Mapping[int, Iterable[int]] | None = None,
+        employed: bool = False,
         seed: int = 0,
+        **attributes: Any,
     ) -> None:
         everyone = _numbered(contacts) if isinstance(contacts, int) else BitMap(contacts)
-        chosen = _choose(everyone, [read_only, invoiced, invisible, missing, poisoned], seed)
-        self.read_only, self.invoiced, self.invisible, absent, self.poisoned = chosen
-        self.companies = None if companies is None else BitMap(companies)
-        self.tagged = {name: BitMap(ids) for name, ids in (tagged or {}).items()}
+        picked = _choose(everyone, [read_only, invoiced, invisible, missing, poisoned], seed)
+        self.read_only, self.invoiced, self.invisible, absent, self.poisoned = picked
         self.existed = everyone - absent
         self.alive = self.existed.copy()
-        self._those: dict[object, BitMap] = {}
+        some = partial(_some, self.existed, seed)
+        self.attributes = Attributes(
+            companies=None if companies is None else some("companies", companies),
+            no_email=some("no_email", no_email),
+            tagged={name: some(f"tag {name}", chosen) for name, chosen in (tagged or {}).items()},
+            stages={number: some(f"stage {number}", chosen) for number, chosen in (stages or {}).items()},
+            types={number: some(f"type {number}", chosen) for number, chosen in (types or {}).items()},
+            responsible={user: some(f"user {user}", chosen) for user, chosen in (responsible or {}).items()},
+            with_opportunity=some("with_opportunity", with_opportunity),
+            **attributes,
+        )
+        self.creation = Creation(created, import_block=import_block, import_every_s=import_every_s)
+        if employed and companies is not None:
+            raise ValueError("employed needs the companies that follow from the ID")
+        self.links = Links(persons_of, self._company_before if employed else None, range(1, 5))
+        #: Deleted contacts that the search index still has: a batch deletion does not remove them from it.
+        self.stale = BitMap()
+        self._those: dict[object, tuple[Callable[[int], bool], BitMap]] = {}
+        self._companies = self.attributes.companies_among(self.alive)
         self.deletable = BitMap()
         self.settle()
 
@@ -62,23 +108,47 @@ class World:
         """Recompute what can be deleted; necessary after changing the sets by hand."""
         self.deletable = self.alive - self.invisible - self.read_only - self.invoiced
 
+    # --- reading ---------------------------------------------------------------------------------------------------
+
     def is_company(self, contact_id: int) -> bool:
         """Check whether the contact is a company rather than a person."""
-        return contact_id % 5 == 3 if self.companies is None else contact_id in self.companies
+        return self.attributes.is_company(contact_id)
+
+    @property
+    def tagged(self) -> dict[str, BitMap]:
+        """The contacts that have a tag, by its name; some of them may be gone."""
+        return self.attributes.tagged
+
+    def companies(self) -> BitMap:
+        """Return the contacts that are companies; some of them may be gone by now."""
+        return self._companies
+
+    def company_of(self, person: int) -> int | None:
+        """Return the company that the person belongs to, or None."""
+        company = self.links.company_of(person)
+        return company if company is not None and company in self.alive else None
+
+    def persons_of(self, company: int) -> BitMap:
+        """Return the persons that belong to the company."""
+        return self.links.persons_of(company) & self.alive
 
     def visible(self, contact_ids: BitMap | None = None) -> BitMap:
         """Return those of the IDs (or of all) that exist and that the account can see."""
         present = self.alive if contact_ids is None else contact_ids & self.alive
         return present - self.invisible
 
-    def those(self, name: object, keep: Callable[[int], bool]) -> BitMap:
-        """Return the contacts with a property that follows from their ID.
+    def select(self, **members: Any) -> BitMap:
+        """Return the visible contacts that match a filter as it is meant; see :func:`simulator.oracle.select`."""
+        return select(self, **members)
 
-        Testing ten million contacts takes seconds, so the result is cached by name; some of them may be gone by now.
+    def those(self, name: object, keep: Callable[[int], bool]) -> BitMap:
+        """Return the contacts with a property that follows from their ID, deleted ones included.
+
+        Testing ten million contacts takes seconds, so the result is cached by name.
         """
         if name not in self._those:
-            self._those[name] = BitMap(filter(keep, self.alive))
-        return self._those[name]
+            self._those[name] = keep, BitMap(filter(keep, self.alive | self.stale))
+        return self._those[name][1]
 
     def can_edit(self, contact_id: int) -> bool:
         """Check whether the account may edit the contact."""
@@ -92,18 +162,47 @@ class World:
         """Return those of the IDs that a deletion would delete; it silently skips the others."""
         return contact_ids & self.deletable
 
-    def delete(self, contact_ids: BitMap) -> BitMap:
-        """Delete the contacts, whatever protects them, and return those that were still there."""
+    # --- changing --------------------------------------------------------------------------------------------------
+
+    def delete(self, contact_ids: BitMap, *, unindex: bool = False) -> BitMap:
+        """Delete the contacts, whatever protects them, and return those that were still there.
+
+        The persons of a deleted company stay, without a company.
+
+        Args:
+            contact_ids: the contacts.
+            unindex: whether the search index forgets them as well.
+        """
         gone = contact_ids & self.alive
         self.alive -= gone
         self.deletable -= gone
+        if not unindex:
+            self.stale |= gone
+        self.links.cut(gone)
         return gone
 
     def create(self, contact_ids: Iterable[int]) -> None:
-        """Create contacts with these IDs."""
-        self.alive |= BitMap(contact_ids)
-        self._those.clear()
+        """Create contacts with these IDs; those that are there already stay as they are."""
+        new = BitMap(contact_ids) - self.alive
+        self.alive |= new
+        self.stale -= new
+        self.attributes.forget(new)
+        self.creation.forget(new)
+        for contact_id in new if self.links.any else ():
+            self.links.join(contact_id, None)
+        self._companies |= self.attributes.companies_among(new)
+        for keep, those in self._those.values():
+            those.update(filter(keep, new))
         self.settle()
+
+    def set_kind(self, contact_id: int, *, company: bool) -> None:
+        """Say that the contact is a company, or a person."""
+        self.attributes.set_kind(contact_id, company=company)
+        (self._companies.add if company else self._companies.discard)(contact_id)
+
+    def _company_before(self, person: int) -> int | None:
+        company = person - (person - 3) % 5
+        return company if 0 < company < person and company in self.existed else None
 
 
 def _numbered(count: int) -> BitMap:
@@ -124,3 +223,12 @@ def _choose(everyone: BitMap, selections: list[Selection], seed: int) -> list[Bi
     return [
         given or BitMap(free[next(picked)] for _ in range(count)) for given, count in zip(explicit, wanted, strict=True)
     ]
+
+
+def _some(everyone: BitMap, seed: int, what: str, selection: Selection) -> BitMap:
+    """Turn one selection into IDs, independently of all others."""
+    if not isinstance(selection, int):
+        return BitMap(selection)
+    if selection > len(everyone):
+        raise ValueError(f"cannot pick {selection} contacts ({what}): there are only {len(everyone)}")
+    return BitMap(everyone[place] for place in seeded("world", seed, what).sample(range(len(everyone)), selection))

@@ -178,3 +178,17 @@ async def test_single_deletion() -> None:
         assert statuses == {0: 400, 1: 200, 2: 403, 3: 403, 4: 403, 99: 404}
         assert list(portal.truth.deleted) == [1]
         assert portal.truth.sent_in(1) == [2]
+
+
+async def test_deleting_by_filter_deletes_more_than_was_meant() -> None:
+    user = "93580c54-1132-4d6b-bf2d-da0bfaaa1a28"
+    world = World(9, tagged={"trash": [1, 2, 3]}, invoiced=[3], responsible={user: [1]})
+    async with simulator.running(world) as portal:
+        path = "/api/2.0/crm/contact/filter"
+        reply = await call(portal, "DELETE", f"{path}?tags=trash&responsibleid={user}&fields=id")
+        assert reply.ids == [1, 2]
+        assert list(portal.truth.deleted) == [1, 2]
+        assert list(portal.truth.sent) == [1, 2, 3]
+        await call(portal, "DELETE", f"{path}?tag=trash")
+        assert list(portal.truth.alive) == [3]
+        assert [recorded.kind for recorded in portal.truth.calls] == ["delete_by_filter"] * 2

@@ -93,12 +93,35 @@ def test_parses_every_kind_of_option() -> None:
     assert (options.port, options.truth_port) == (0, 0)
 
 
+def test_parses_what_contacts_are_like() -> None:
+    options = parse(
+        [
+            *("--contacts", "50", "--companies", "7", "--no-email", "5", "--tag", "trash=20", "--tag", "a=b=3"),
+            *("--set", "edits_per_s=20", "--set", 'edit-kinds=["tag"]', "--set", 'edit_tags=["trash"]'),
+        ]
+    )
+    assert (len(options.world.select(view="company")), len(options.world.select(without_email=True))) == (7, 5)
+    assert (len(options.world.select(tags=["trash"])), len(options.world.select(tags=["a=b"]))) == (20, 3)
+    behaviour = options.behaviour
+    assert (behaviour.edits_per_s, behaviour.edit_kinds, behaviour.edit_tags) == (20, ["tag"], ["trash"])
+    assert list(parse(["--contacts", "9", "--employed"]).world.persons_of(3)) == [4, 5, 6, 7]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["--contacts", "-1"],
         ["--contacts", "5", "--read-only", "6"],
         ["--base-ms", "-3"],
+        ["--tag", "trash"],
+        ["--tag", "=3"],
+        ["--tag", "trash=many"],
+        ["--tag", "trash=1", "--tag", "trash=2"],
+        ["--tag", "trash=1", "--tag", "Trash=2"],
+        ["--contacts", "5", "--tag", "trash=6"],
+        ["--companies", "3", "--employed"],
+        ["--set", 'edit_kinds=["paint"]'],
+        ["--set", "utc_offset_minutes=1440"],
         ["--set", "warp=9"],
         ["--set", "warp"],
         ["--fault", "{}"],

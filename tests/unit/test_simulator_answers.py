@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from simulator.elements import ElementWriter, created, display_name
+from simulator.creation import Creation
+from simulator.elements import ElementWriter
+from simulator.naming import display_name
 from simulator.replies import ARGUMENT_NULL, DATABASE, error, page, success, unauthorized
 from simulator.world import World
 from simulator.xml_answers import to_xml
@@ -102,11 +104,11 @@ def test_full_elements_are_json_with_tags(contact_id: int) -> None:
     assert element["id"] == contact_id
     assert element["displayName"] == display_name(contact_id, company=world.is_company(contact_id))
     assert element["tags"] == ["old"]
-    assert element["created"] == created(contact_id)
+    assert element["created"] == world.creation.text(contact_id)
 
 
 def test_creation_times_rise_with_the_id() -> None:
-    times = [created(contact_id) for contact_id in range(0, 10_000_000, 50_000)]
+    times = [Creation().text(contact_id) for contact_id in range(0, 10_000_000, 50_000)]
     assert times == sorted(times)
 
 

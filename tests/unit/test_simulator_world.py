@@ -1,6 +1,7 @@
 """Which contacts exist and which of them may be deleted."""
 
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -79,6 +80,43 @@ def test_ten_million_contacts_cost_less_than_two_bytes_each() -> None:
     world.delete(BitMap(range(1, 1_000_000, 7)))
     held = (world.existed, world.alive, world.deletable, world.read_only)
     assert sum(len(ids.serialize()) + sys.getsizeof(ids) for ids in held) < 20_000_000
+
+
+def test_attributes_of_ten_million_contacts_cost_next_to_nothing() -> None:
+    world = World(10_000_000, employed=True)
+    about = world.attributes
+    assert not any((about.tagged, about.stages, about.types, about.emails, about.names, about.no_email))
+    assert len(world.companies()) == 2_000_000
+    assert len(world.companies().serialize()) < 2_000_000
+    world.delete(BitMap(range(1, 10_000_000, 2)))
+    assert (world.company_of(10), world.company_of(9_999_986)) == (8, None)
+
+
+def test_numbers_of_contacts_with_an_attribute_are_picked_by_the_seed() -> None:
+    def picked(seed: int) -> list[BitMap]:
+        world = World(1000, tagged={"a": 30, "b": 30}, no_email=20, stages={1: 10}, seed=seed)
+        return [
+            world.select(tags=["a"]),
+            world.select(tags=["b"]),
+            world.select(without_email=True),
+            world.select(stage=1),
+        ]
+
+    assert [len(ids) for ids in picked(1)] == [30, 30, 20, 10]
+    assert picked(1) == picked(1)
+    assert picked(1) != picked(2)
+    assert picked(1)[0] != picked(1)[1]
+
+
+@pytest.mark.parametrize("wrong", [{"tagged": {"Old": [1], "old ": [2]}}, {"stages": {0: [1]}}, {"no_email": 4}])
+def test_attributes_that_make_no_sense_are_an_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"tags|positive|cannot pick"):
+        World(3, **wrong)
+
+
+def test_a_view_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no view"):
+        World(3).select(view="dog")
 
 
 def test_companies_are_every_fifth_contact_or_those_given() -> None:
