@@ -31,6 +31,7 @@ from jobs.words.reasons import StateReason
 from jobs.words.states import State
 from worker import batch_size
 from worker.decide import Decider
+from worker.departures import with_departures
 from worker.drain import Drain, cancel
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy
 from worker.portal_client import NOT_SENT, PortalClient
@@ -138,6 +139,7 @@ class Lane:
                 # The line about this batch may be written while the next one is under way: its task inherits this.
                 bind_contextvars(job_id=grant.job_id)
                 done = await self._work(grant)
+                done = replace(done, settlement=with_departures(done.settlement))
                 if recording:
                     await recording
                     recording = None

@@ -6,6 +6,7 @@ from enum import Enum
 from pyroaring import BitMap
 
 from config.settings import Portal
+from jobs.ledger.canary import largest_canary
 from jobs.words.priority import Priority
 
 
@@ -18,6 +19,21 @@ class Approval(Enum):
     """A user, whatever the size: the list was above the limit when it was shown to them."""
     GIVEN = "given"
     """No one: the user who starts the job has already agreed to it, and is the only one who could approve it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryTerms:
+    """How a job's canary is sent and judged; fixed when the job is accepted.
+
+    Attributes:
+        contacts: how many contact IDs go first, at least one.
+        allowed: how many of them may end otherwise than expected without stopping the job.
+        confirm: whether the job waits for a person after its canary in any case.
+    """
+
+    contacts: int
+    allowed: int = 0
+    confirm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +50,7 @@ class Submission:
         lanes: how many lanes can work on it at the same time: the portal's `max_concurrency`.
         priority: how often it gets a turn among the other jobs of the portal.
         by: who submits; kept with the job. Empty if that is not known.
+        canary: the part of it that goes first; None to send all alike.
     """
 
     portal: str
@@ -45,6 +62,7 @@ class Submission:
     lanes: int = 1
     priority: Priority = Priority.NORMAL
     by: str = ""
+    canary: CanaryTerms | None = None
 
 
 def submission_for(
@@ -81,4 +99,18 @@ def submission_for(
         lanes=portal.max_concurrency,
         priority=priority,
         by=by,
+        canary=canary_terms(portal, len(ids)),
     )
+
+
+def canary_terms(portal: Portal, contacts: int) -> CanaryTerms | None:
+    """Return the canary that the portal's settings want of a job; None for none.
+
+    Args:
+        portal: the portal's settings.
+        contacts: contact IDs of the job.
+    """
+    size = min(portal.canary_size(contacts), largest_canary(contacts)) if contacts else 0
+    if not size:
+        return None
+    return CanaryTerms(contacts=size, allowed=portal.canary_departures, confirm=portal.canary_confirm)

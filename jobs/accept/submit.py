@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from ulid import ULID
 
 from jobs.accept.staged import new_place, stage
-from jobs.accept.submission import Submission
+from jobs.accept.submission import CanaryTerms, Submission
 from jobs.lanes.wake import wake_lanes
 from jobs.store import keys
 from jobs.store.scripts import Script
@@ -21,7 +21,7 @@ from jobs.words.errors import BadSubmission, JobExists
 from jobs.words.job_ids import check_job_id
 from jobs.words.labels import check_label
 from jobs.words.reasons import StateReason
-from jobs.words.states import Event, State
+from jobs.words.states import CanaryState, Event, State
 
 CREATE_JOB = Script("create_job")
 
@@ -83,6 +83,8 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
         "priority": submission.priority,
         "stride": submission.priority.stride,
     }
+    if submission.canary:
+        fields |= _canary_fields(submission.canary, len(submission.ids))
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
     named = (part for pair in fields.items() for part in pair)
     arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]
@@ -105,6 +107,17 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
 def first_state(submission: Submission) -> State:
     """Return the state in which the job begins."""
     return State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
+
+
+def _canary_fields(canary: CanaryTerms, total: int) -> dict[str, str | float]:
+    """Return what a job's hash says of its canary at first (see jobs/store/lua/includes/canary.lua)."""
+    return {
+        "canary": min(canary.contacts, total),
+        "canary_state": CanaryState.RUNNING,
+        "canary_cursor": 0,
+        "canary_allowed": canary.allowed,
+        "canary_confirm": int(canary.confirm),
+    }
 
 
 def request_digest(portal: str, ids: BitMap) -> str:

@@ -36,6 +36,7 @@ class Settlement:
     Attributes:
         records: decided contact IDs, with their segments.
         items: contact IDs that need another call, and how many seconds from now.
+        departures: how many of the decided contact IDs did not end as expected; counted while the job's canary is sent.
         sent, retried, throttled: calls to add to the job's counters.
         last_error: what went wrong, for a person; None keeps the previous one.
         stop: the state_reason with which the job must pause; None if it may go on. A fault of the portal holds all
@@ -50,6 +51,7 @@ class Settlement:
 
     records: Sequence[tuple[int, Record]] = ()
     items: Sequence[tuple[Item, float]] = ()
+    departures: int = 0
     sent: int = 0
     retried: int = 0
     throttled: int = 0
@@ -89,6 +91,7 @@ class Settlement:
             "threshold_from": terms.failure_threshold_from,
         }
         optional = {
+            "departures": self.departures or None,
             "last_error": self.last_error,
             "stop": self.stop,
             "everyone": self.everyone or None,

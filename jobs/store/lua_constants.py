@@ -27,6 +27,9 @@ CONSTANTS: dict[str, int | str] = {
     "ITEM_HEAD": item_layout.ITEM_HEAD,
     "POSITIONS_HEAD": item_layout.POSITIONS_HEAD,
     "RUN": item_layout.RUN,
+    "LIST": item_layout.LIST,
+    "HOLES": item_layout.HOLES,
+    "POSITION": item_layout.POSITION,
     "CONNECTION_LOST": int(Code.CONNECTION_LOST),
     # Numbers.
     "SEGMENT_SIZE": SEGMENT_SIZE,
@@ -43,6 +46,7 @@ CONSTANTS: dict[str, int | str] = {
     "PUSH_BACK": StateReason.PUSH_BACK.value,
     "LOGIN_GUARD": StateReason.LOGIN_GUARD.value,
     "FAILURE_THRESHOLD": StateReason.FAILURE_THRESHOLD.value,
+    "CANARY": StateReason.CANARY.value,
 }
 """The constants by their names in the scripts."""
 

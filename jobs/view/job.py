@@ -15,6 +15,7 @@ from jobs.store.job_lists import Place, list_for, newest_first
 from jobs.store.portal_state import PortalState
 from jobs.store.times import iso, iso_or_none, server_ms, still_ahead
 from jobs.view.actions import Action, read_actions
+from jobs.view.canary import CanaryView, read_canary
 from jobs.view.waiting import Situation, why_waiting
 from jobs.words.errors import UnknownJob
 from jobs.words.job_ids import is_possible
@@ -68,6 +69,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Contact IDs per PUT that the portal handles well; None while that is not known."""
     priority: Priority
     """How often it gets a turn among the other jobs of the portal."""
+    canary: CanaryView | None
+    """The part that is sent first; None if the job has none."""
     actions: tuple[Action, ...]
     """What people and services did to it, the newest 20, oldest first."""
 
@@ -263,6 +266,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         requests_per_second=portal.pace,
         batch_size=portal.learned_batch_size,
         priority=Priority(facts.get("priority", Priority.NORMAL)),
+        canary=read_canary(facts, counts),
         actions=read_actions(facts.get("actions")),
     )
 

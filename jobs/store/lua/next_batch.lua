@@ -1,4 +1,4 @@
--- include: job item lease claim faults pace retry_budget choice hand_out
+-- include: job item canary lease claim faults pace retry_budget choice hand_out
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
 -- The mark is the claim: it is in Redis before the call leaves, so that after a crash it tells which contact IDs may
 -- have been deleted by a call whose answer no one read.

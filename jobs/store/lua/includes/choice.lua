@@ -19,12 +19,13 @@ local function join(look_ups, look_up_size)
   return chosen, size
 end
 
--- Returns what the job offers now: {call, item IDs} or, for contact IDs ahead of the cursor, {call, nil, cursor,
--- total}. If it offers nothing: nil, and whether its state allows it any turns.
+-- Returns what the job offers now: {call, item IDs} or, for contact IDs ahead of the cursors, {call, nil, cursor,
+-- total, canary = its size, handed_out = see fresh_of}. If it offers nothing: nil, and whether its state allows it any
+-- turns.
 local function offer(job_id, lane)
   local job, now = JOB .. job_id, lane.now
-  local facts = redis.call('HMGET', job, 'state', 'cursor', 'total')
-  local state, cursor, total = facts[1], tonumber(facts[2]), tonumber(facts[3])
+  local facts = redis.call('HMGET', job, 'state', 'cursor', 'total', 'canary')
+  local state, cursor, total, canary = facts[1], tonumber(facts[2]), tonumber(facts[3]), tonumber(facts[4])
   if state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' then
     return nil, false
   end
@@ -35,7 +36,11 @@ local function offer(job_id, lane)
     redis.call('ZADD', job .. DUE[PUT], math.ceil(lane.retry_turn_us / 1000), put)
     put = nil
   end
-  local has_put = put or cursor < total
+  local has_fresh, handed_out = cursor < total, nil
+  if canary then
+    has_fresh, handed_out = fresh_of(job, canary, cursor, total)
+  end
+  local has_put = put or has_fresh
   if #look_ups > 0 then
     local chosen, size = join(look_ups, lane.look_up_size)
     if not has_put or size >= lane.look_up_size or tonumber(look_ups[2]) + lane.linger <= now then
@@ -45,8 +50,8 @@ local function offer(job_id, lane)
   if put then
     return { PUT, { put }, is_retry = is_retry }
   end
-  if cursor < total then
-    return { PUT, nil, cursor, total }
+  if has_fresh then
+    return { PUT, nil, cursor, total, canary = canary, handed_out = handed_out }
   end
   return nil, true
 end
