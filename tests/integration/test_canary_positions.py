@@ -166,8 +166,7 @@ class Story:
         skipped = BitMap(place for place, line in enumerate(lines) if line.code.outcome is Outcome.SKIPPED)
         assert skipped == BitMap([*first, *rest][len(sent) :])
         assert all((line.code.outcome is Outcome.SKIPPED) == (line.attempts == 0) for line in lines)
-        pairs = await self.redis.execute_command("HGETALL", keys.job(job_id))
-        facts = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        facts = await self.redis.execute_command("HGETALL", keys.job(job_id))
         counted = {name[2:].decode(): int(count) for name, count in facts.items() if name.startswith(b"n:")}
         expected = {outcome.value: sum(line.code.outcome is outcome for line in lines) for outcome in Outcome}
         assert {outcome: counted.get(outcome, 0) for outcome in expected} == expected
