@@ -32,6 +32,7 @@ from jobs.words.reasons import StateReason
 from jobs.words.states import State
 from worker import batch_size
 from worker.decide import Decider
+from worker.departures import with_departures
 from worker.drain import Drain, cancel
 from worker.forecast import Forecasts, Parts
 from worker.gatekeeper import Gatekeeper
@@ -154,6 +155,8 @@ class Lane:
                 # The line about this batch may be written while the next one is under way: its task inherits this.
                 bind_contextvars(job_id=grant.job_id)
                 done = await self._work(grant)
+                if grant.in_canary:
+                    done = replace(done, settlement=await self._compare(grant, done.settlement))
                 if recording:
                     await recording
                     recording = None
@@ -243,6 +246,12 @@ class Lane:
             unsent=done.settlement.unsent + len(ids) - len(parts.send),
         )
         return replace(done, batch=batch, settlement=all_of_it)
+
+    async def _compare(self, batch: Batch, settlement: Settlement) -> Settlement:
+        """Note how many contacts of a canary's batch did not end as expected."""
+        segments = {segment for segment, _ in settlement.records} if batch.plan else ()
+        forecasts = {segment: await self.forecasts.of(batch, segment) for segment in segments}
+        return with_departures(settlement, forecasts)
 
     async def _survey(self, batch: Batch) -> "_Done":
         """Take the next step of a job's survey."""

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from config.errors import CrmSweepError
 from config.portal import Portal
+from jobs.accept.submission import canary_terms
 from jobs.lanes.grants import Batch
 from jobs.lanes.survey_step import SurveyStep
 from jobs.plan.digest import PlanDigest
@@ -91,6 +92,9 @@ class PlanReport:
             "plan_expires_ms": str(expires_ms),
             "plan_share": repr(share),
         }
+        canary = canary_terms(self.portal, total)
+        if canary:
+            facts |= {name: str(value) for name, value in canary.facts().items()}
         if self.portal.protected_tags:
             facts["survey_due_ms"] = str(made_ms)
         elif selection is not None:

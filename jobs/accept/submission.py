@@ -6,9 +6,11 @@ from enum import Enum
 from pyroaring import BitMap
 
 from config.settings import Portal
+from jobs.ledger.canary import largest_canary
 from jobs.words.errors import PlanRequired, TooManyContacts
 from jobs.words.filters import Filter
 from jobs.words.priority import Priority
+from jobs.words.states import CanaryState
 
 
 class Approval(Enum):
@@ -20,6 +22,31 @@ class Approval(Enum):
     """A user, whatever the size: the list was above the limit when it was shown to them."""
     GIVEN = "given"
     """No one: the user who starts the job has already agreed to it, and is the only one who could approve it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryTerms:
+    """How a job's canary is sent and judged; fixed when the job is accepted.
+
+    Attributes:
+        contacts: how many contact IDs go first, at least one.
+        allowed: how many of them may end otherwise than expected without stopping the job.
+        confirm: whether the job waits for a person after its canary in any case.
+    """
+
+    contacts: int
+    allowed: int = 0
+    confirm: bool = False
+
+    def facts(self) -> dict[str, str | float]:
+        """Return what a job's hash says of its canary at first (see jobs/store/lua/includes/canary.lua)."""
+        return {
+            "canary": self.contacts,
+            "canary_state": CanaryState.RUNNING,
+            "canary_cursor": 0,
+            "canary_allowed": self.allowed,
+            "canary_confirm": int(self.confirm),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +67,7 @@ class Submission:
         priority: how often it gets a turn among the other jobs of the portal.
         by: who submits; kept with the job. Empty if that is not known.
         address: fingerprint of the portal's address: the job is carried out there, or nowhere. Empty for anywhere.
+        canary: the part of it that goes first; None to send all alike. Of a job with a plan, the plan decides.
     """
 
     portal: str
@@ -55,6 +83,7 @@ class Submission:
     priority: Priority = Priority.NORMAL
     by: str = ""
     address: str = ""
+    canary: CanaryTerms | None = None
 
 
 def submission_for(
@@ -110,4 +139,18 @@ def submission_for(
         priority=priority,
         by=by,
         address=portal.address,
+        canary=None if plan else canary_terms(portal, len(ids)),
     )
+
+
+def canary_terms(portal: Portal, contacts: int) -> CanaryTerms | None:
+    """Return the canary that the portal's settings want of a job; None for none.
+
+    Args:
+        portal: the portal's settings.
+        contacts: contact IDs of the job.
+    """
+    size = min(portal.canary_size(contacts), largest_canary(contacts)) if contacts else 0
+    if not size:
+        return None
+    return CanaryTerms(contacts=size, allowed=portal.canary_departures, confirm=portal.canary_confirm)

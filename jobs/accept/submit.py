@@ -94,6 +94,8 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
         fields["max_contacts"] = submission.max_contacts
     if submission.address:
         fields["address"] = submission.address
+    if submission.canary:
+        fields |= submission.canary.facts()
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
     named = (part for pair in fields.items() for part in pair)
     arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]

@@ -26,6 +26,7 @@ class Batch:
         digest: fingerprint of the job's portal and list, which distinguishes it from an earlier job with the same ID.
         plan: digest of the plan that was approved; empty for a job without a plan.
         rechecks: how often it was looked at again since then.
+        in_canary: whether it belongs to the job's canary.
         most: contact IDs of a PUT that may be sent, because of the portal's gates; the others are given back. None for
             all.
     """
@@ -42,6 +43,7 @@ class Batch:
     digest: bytes = b""
     plan: str = ""
     rechecks: int = 0
+    in_canary: bool = False
     most: int | None = None
 
     @property

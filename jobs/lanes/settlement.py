@@ -39,6 +39,7 @@ class Settlement:
     Attributes:
         records: decided contact IDs, with their segments.
         items: contact IDs that need another call, and how many seconds from now.
+        departures: how many of the decided contact IDs did not end as expected; counted while the job's canary is sent.
         sent, retried, throttled: calls to add to the job's counters.
         unsent: contact IDs of a PUT that were not sent after all, so that they do not count for the day.
         last_error: what went wrong, for a person; None keeps the previous one.
@@ -55,6 +56,7 @@ class Settlement:
 
     records: Sequence[tuple[int, Record]] = ()
     items: Sequence[tuple[Item, float]] = ()
+    departures: int = 0
     sent: int = 0
     retried: int = 0
     throttled: int = 0
@@ -97,6 +99,7 @@ class Settlement:
             "threshold_from": terms.failure_threshold_from,
         }
         optional = {
+            "departures": self.departures or None,
             "last_error": self.last_error,
             "stop": self.stop,
             "everyone": self.everyone or None,

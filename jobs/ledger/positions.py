@@ -8,19 +8,18 @@
 | list | few, far apart | 2 per position |
 
 A segment has at most 65,536 positions, so each fits into 16 bits. Little-endian, as in Lua's `struct` with `<`; Lua
-itself writes only runs (jobs/store/lua/includes/item.lua).
+itself writes all but bits, for contact IDs that are sent for the first time (jobs/store/lua/includes/hand_out.lua).
 """
 
 import struct
 from array import array
 from collections.abc import Sequence
 
-from jobs.store.item_layout import POSITIONS_HEAD, RUN
+from jobs.store.item_layout import BITS, HOLES, LIST, POSITION, POSITIONS_HEAD, RUN
 
 _HEAD = struct.Struct(POSITIONS_HEAD)
-_SPAN = struct.Struct("<H")  # last position - first position, in the forms from which it does not follow
+_SPAN = struct.Struct(POSITION)  # last position - first position, in the forms from which it does not follow
 HEAD_SIZE = _HEAD.size
-_LIST, _HOLES, _BITS = 1, 2, 3
 
 
 def pack(positions: Sequence[int]) -> bytes:
@@ -34,12 +33,12 @@ def pack(positions: Sequence[int]) -> bytes:
     holes = span + 1 - count
     if not holes:
         return _HEAD.pack(first, count, RUN)
-    size, form = min((2 * count, _LIST), (2 + 2 * holes, _HOLES), (2 + span // 8 + 1, _BITS))
+    size, form = min((2 * count, LIST), (2 + 2 * holes, HOLES), (2 + span // 8 + 1, BITS))
     head = _HEAD.pack(first, count, form)
-    if form == _LIST:
+    if form == LIST:
         return head + array("H", positions).tobytes()
     head += _SPAN.pack(span)
-    if form == _HOLES:
+    if form == HOLES:
         return head + array("H", sorted(set(range(first, first + span)).difference(positions))).tobytes()
     bits = bytearray(size - _SPAN.size)
     for position in positions:
@@ -53,12 +52,12 @@ def unpack(data: bytes, at: int = 0) -> tuple[Sequence[int], int]:
     behind = at + HEAD_SIZE
     if form == RUN:
         return range(first, first + count), behind
-    if form == _LIST:
+    if form == LIST:
         end = behind + 2 * count
         return array("H", data[behind:end]), end
     [span] = _SPAN.unpack_from(data, behind)
     behind += _SPAN.size
-    if form == _HOLES:
+    if form == HOLES:
         end = behind + 2 * (span + 1 - count)
         holes = set(array("H", data[behind:end]))
         return [position for position in range(first, first + span + 1) if position not in holes], end

@@ -106,11 +106,22 @@ class SegmentLedger:
                 self.attempts[position] = item.attempts
                 self.http_statuses[position] = item.http_status
 
-    def note_skipped(self, first: int) -> None:
-        """Enter that the job was cancelled before the IDs from position `first` on were sent."""
+    def note_skipped(self, first: int, at_ms: int, sent: Iterable[int] = ()) -> None:
+        """Enter that the job was cancelled before the IDs from position `first` on were sent.
+
+        Args:
+            first: the first of them; may be behind the end of the segment.
+            at_ms: when it was cancelled.
+            sent: positions from `first` on that were sent nevertheless, as part of the canary.
+        """
         behind = max(0, len(self.codes) - first)
-        if behind:
-            self.codes[first:] = bytes([Code.SKIPPED]) * behind
+        if not behind:
+            return
+        kept = [(position, self.codes[position], self.at_ms[position]) for position in sent]
+        self.codes[first:] = bytes([Code.SKIPPED]) * behind
+        self.at_ms[first:] = [at_ms] * behind
+        for position, code, decided_ms in kept:
+            self.codes[position], self.at_ms[position] = code, decided_ms
 
     def _apply(self, record: Record) -> None:
         positions, count = record.positions, len(record.positions)

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from redis.asyncio import Redis
 
+from jobs.ledger.canary import Canary
 from jobs.ledger.items import Item
 from jobs.ledger.records import SegmentLedger
 from jobs.store import keys
@@ -109,13 +110,15 @@ async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None
 async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
     """Read a job's ledger by column, a segment at a time; arguments and errors are those of `read_results`."""
     key = known_key(job_id)
-    names = ("digest", "total", "skipped_from", "skipped_ms")
+    names = ("digest", "total", "skipped_from", "skipped_ms", "canary", "skipped_canary_from")
     facts = dict(zip(names, await redis.execute_command("HMGET", key, *names), strict=True))
     if facts["total"] is None:
         raise UnknownJob(job_id)
     total = int(facts["total"])
     skipped_from = int(facts["skipped_from"] or total)
     skipped_ms = int(facts["skipped_ms"] or 0)
+    canary = Canary(int(facts["canary"]), total) if facts["canary"] else None
+    canary_sent = int(facts["skipped_canary_from"] or 0)
     waiting = await _waiting(redis, job_id)
     for segment, start in enumerate(range(0, total, SEGMENT_SIZE)):
         # In one step: a job that is forgotten in between would look undecided. Its ID may even be in use again, with
@@ -131,9 +134,9 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
         ledger = SegmentLedger.replay(len(ids), records)
         for item in waiting.get(segment, ()):
             ledger.note_item(item)
-        first_skipped = max(0, skipped_from - start)
-        ledger.note_skipped(first_skipped)
-        ledger.at_ms[first_skipped:] = [at_ms or skipped_ms for at_ms in ledger.at_ms[first_skipped:]]
+        first_skipped, end = max(start, skipped_from), start + len(ids)
+        sent = canary.places(first_skipped, end, canary_sent) if canary and first_skipped < end else ()
+        ledger.note_skipped(first_skipped - start, skipped_ms, (place - start for place in sent))
         yield Rows(ids, ledger.codes, ledger.attempts, ledger.http_statuses, ledger.at_ms)
 
 

@@ -21,5 +21,8 @@ ITEM_HEAD = "<BBBBHBH"
 POSITIONS_HEAD = "<HHB"
 """First position, how many, form."""
 
-RUN = 0
-"""The form of positions without a gap, the only one that scripts write."""
+RUN, LIST, HOLES, BITS = range(4)
+"""The forms of positions; scripts write all but the last."""
+
+POSITION = "<H"
+"""One position, or the distance of the last from the first. For more of them, the letter is repeated."""

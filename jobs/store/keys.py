@@ -4,7 +4,10 @@ What each key holds, who writes it and how long it lives is in jobs/store/catalo
 
 Where a contact ID is. At every moment each position of a job's list is in exactly one place: ahead of the job's
 `cursor` (never sent), in an item (waiting for a PUT or a look-up, or held by a lane's claim), or in the ledger.
-Scripts move positions between these places and change the counts in the same step, so the counts always add up.
+Where a job has a canary, the canary's positions are ahead of `canary_cursor` instead, and `cursor` passes over them.
+What a cancel finds ahead of the cursors is skipped: `skipped_from` and `skipped_canary_from` say where they were, which
+is the ledger's entry for it. Scripts move positions between these places and change the counts in the same step, so the
+counts always add up.
 """
 
 from jobs.words.errors import UnknownJob

@@ -30,6 +30,9 @@ CONSTANTS: dict[str, float | str] = {
     "ITEM_HEAD": item_layout.ITEM_HEAD,
     "POSITIONS_HEAD": item_layout.POSITIONS_HEAD,
     "RUN": item_layout.RUN,
+    "LIST": item_layout.LIST,
+    "HOLES": item_layout.HOLES,
+    "POSITION": item_layout.POSITION,
     "CONNECTION_LOST": int(Code.CONNECTION_LOST),
     # Numbers.
     "SEGMENT_SIZE": SEGMENT_SIZE,
@@ -53,6 +56,7 @@ CONSTANTS: dict[str, float | str] = {
     "HELD_BY_STOP": StateReason.STOPPED.value,
     "HELD_BY_WINDOW": StateReason.OUTSIDE_WINDOW.value,
     "HELD_BY_CAP": StateReason.DAILY_CAP.value,
+    "CANARY": StateReason.CANARY.value,
 }
 """The constants by their names in the scripts."""
 

@@ -17,6 +17,7 @@ from jobs.store.job_lists import Place, list_for, newest_first
 from jobs.store.portal_state import PortalState
 from jobs.store.times import iso, iso_or_none, server_ms, still_ahead
 from jobs.view.actions import Action, read_actions
+from jobs.view.canary import CanaryView, read_canary
 from jobs.view.waiting import Situation, hold_on, why_waiting
 from jobs.words.errors import UnknownJob
 from jobs.words.job_ids import is_possible
@@ -76,6 +77,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """How far its survey is; None while none is under way."""
     plan: Plan | None
     """What would become of its contacts; None for a job without a plan, and before the plan stands."""
+    canary: CanaryView | None
+    """The part that is sent first; None if the job has none."""
     actions: tuple[Action, ...]
     """What people and services did to it, the newest 20, oldest first."""
 
@@ -284,6 +287,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         selection=read_selection(facts),
         planning=read_planning(facts),
         plan=read_plan(facts),
+        canary=read_canary(facts, counts),
         actions=read_actions(facts.get("actions")),
     )
 

@@ -48,8 +48,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     rate: the portal's ceiling. learned_rate: the portal pushed back, and is driven more gently than its ceiling.
     concurrency: calls in flight, all of which are waiting for the portal. lanes: fewer lanes drive the portal than
     could. fair_share: other jobs of the portal. push_back: the portal asked for a rest. pause, approval, portal_fault,
-    login_guard, no_worker, backoff, starting, stopped, cooling_off, outside_window, daily_cap, portal_changed: as
-    state_reason says.
+    canary, login_guard, no_worker, backoff, starting, stopped, cooling_off, outside_window, daily_cap, portal_changed:
+    as state_reason says.
     """
     explanation: str
     """The same in plain words, with the numbers."""

@@ -36,6 +36,19 @@ class State(StrEnum):
     """The request itself was wrong; nothing was sent."""
 
 
+class CanaryState(StrEnum):
+    """How far a job's canary is: the part of its contact IDs that is sent first."""
+
+    RUNNING = "running"
+    """Only the canary is sent, and not all of it is decided."""
+    WAITING = "waiting"
+    """It is decided, and the job is paused until a person resumes it."""
+    PASSED = "passed"
+    """The rest of the list is sent, or there is no rest."""
+    CANCELLED = "cancelled"
+    """The job was cancelled before that."""
+
+
 class Event(StrEnum):
     """What moves a job from one state to another."""
 

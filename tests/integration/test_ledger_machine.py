@@ -31,11 +31,13 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
+from jobs.accept.submission import CanaryTerms
 from jobs.accept.submit import submit
 from jobs.lanes import presence
 from jobs.lanes.grants import Batch, Idle, Lost, Surplus, Terms
 from jobs.lanes.lease import LaneLedger, rescue
 from jobs.lanes.settlement import Settlement
+from jobs.ledger.canary import Canary
 from jobs.ledger.items import Call, Item
 from jobs.ledger.records import SegmentLedger
 from jobs.ledger.rows import Line, read_results
@@ -44,17 +46,37 @@ from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
 from jobs.store import keys
 from jobs.store.connection import connect
-from jobs.view.job import read_job
+from jobs.view.canary import CanaryView
+from jobs.view.job import Job, read_job
 from jobs.words.errors import IllegalMove, JobHasEnded
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.priority import Priority
-from jobs.words.states import MOVES, Event, State
+from jobs.words.states import MOVES, CanaryState, Event, State
 from tests.support.steering import control
 from tests.support.submitting import request
 from worker.decide import Decider
+from worker.departures import with_departures
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 
 T = TypeVar("T")
+
+CANARIES = st.one_of(
+    st.none(),
+    st.builds(
+        CanaryTerms,
+        contacts=st.sampled_from([1, 1, 2, 2, 3, 5, 60]),
+        allowed=st.integers(0, 2),
+        confirm=st.booleans(),
+    ),
+)
+
+#: How a canary may go on from each of its states.
+NEXT = {
+    CanaryState.RUNNING: {CanaryState.WAITING, CanaryState.PASSED, CanaryState.CANCELLED},
+    CanaryState.WAITING: {CanaryState.PASSED, CanaryState.CANCELLED},
+    CanaryState.PASSED: set(),
+    CanaryState.CANCELLED: set(),
+}
 
 PORTAL = "main"
 #: The configurations of the two living workers. A fault of one does not hold the other.
@@ -127,6 +149,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.do(presence.beat(self.redis, f"worker-{configuration}", [PORTAL], {PORTAL: configuration}))
         self.portal = PortalModel()
         self.ids: dict[str, BitMap] = {}
+        self.canaries: dict[str, Canary | None] = {}
+        self.seen_canaries: dict[str, CanaryView] = {}
         self.sent: Counter[tuple[str, int]] = Counter()
         self.doubted: set[tuple[str, int]] = set()
         self.tokens = 0
@@ -148,18 +172,19 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # What users and other services do
 
-    @initialize(target=jobs, ids=st.sets(st.integers(1, 420), min_size=1, max_size=60))
-    def first_job(self, ids: set[int]) -> str:
-        return self.accept(ids)
+    @initialize(target=jobs, ids=st.sets(st.integers(1, 420), min_size=1, max_size=60), canary=CANARIES)
+    def first_job(self, ids: set[int], canary: CanaryTerms | None) -> str:
+        return self.accept(ids, canary)
 
-    @rule(target=jobs, ids=st.sets(st.integers(1, 420), min_size=1, max_size=40))
-    def another_job(self, ids: set[int]) -> Any:
-        return self.accept(ids) if len(self.ids) < 4 else multiple()
+    @rule(target=jobs, ids=st.sets(st.integers(1, 420), min_size=1, max_size=40), canary=CANARIES)
+    def another_job(self, ids: set[int], canary: CanaryTerms | None) -> Any:
+        return self.accept(ids, canary) if len(self.ids) < 4 else multiple()
 
-    def accept(self, ids: set[int]) -> str:
-        submission = request(portal=PORTAL, ids=BitMap(ids), lanes=0)
+    def accept(self, ids: set[int], canary: CanaryTerms | None) -> str:
+        submission = request(portal=PORTAL, ids=BitMap(ids), lanes=0, canary=canary)
         job_id = self.do(submit(self.redis, submission)).job_id
         self.ids[job_id] = BitMap(ids)
+        self.canaries[job_id] = Canary(min(canary.contacts, len(ids)), len(ids)) if canary else None
         return job_id
 
     @rule(job_id=jobs, event=st.sampled_from([Event.PAUSE, Event.RESUME, Event.RESUME, Event.CANCEL]))
@@ -260,6 +285,7 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             answer = self.put(batch, ids[0], fate) if batch.call is Call.PUT else self.look_up(list(chain(*ids)), fate)
             lane.done = batch, DECIDER.settle(batch, ids, answer, batch.server_ms())
+        lane.done = batch, with_departures(lane.done[1], {})
         lane.batch = None
 
     def put(self, batch: Batch, ids: list[int], fate: str) -> Deleted | Failure:
@@ -299,6 +325,13 @@ class LedgerMachine(RuleBasedStateMachine):
             assert recorded
             lane.done = None
 
+    @rule(lane=lanes, times=st.integers(1, 5))
+    def it_works_for_a_while(self, lane: Lane, times: int) -> None:
+        for _ in range(times):
+            LedgerMachine.it_takes_a_batch.__wrapped__(self, lane)  # type: ignore[attr-defined]
+            LedgerMachine.it_calls_the_portal.__wrapped__(self, lane, "answered")  # type: ignore[attr-defined]
+            LedgerMachine.it_records.__wrapped__(self, lane, twice=False)  # type: ignore[attr-defined]
+
     @rule(lane=consumes(lanes), with_word=st.booleans())
     def it_dies(self, lane: Lane, with_word: bool) -> None:
         """Let its lease lapse; its batch may have been sent, and if it is only late, its record must be refused."""
@@ -325,11 +358,12 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def every_contact_id_is_in_exactly_one_place(self) -> None:
         for job_id, ids in self.ids.items():
-            facts = self.do(self.redis.execute_command("HMGET", keys.job(job_id), "cursor", "total", "skipped_from"))
+            names = ("cursor", "total", "skipped_from", "canary_cursor", "skipped_canary_from")
+            facts = self.do(self.redis.execute_command("HMGET", keys.job(job_id), *names))
             cursor, total, skipped_from = int(facts[0]), int(facts[1]), facts[2]
-            places: Counter[int] = Counter(range(cursor, total))
+            places: Counter[int] = self.ahead_of(job_id, cursor, int(facts[3] or 0))
             if skipped_from is not None:
-                places.update(range(int(skipped_from), total))
+                places.update(self.ahead_of(job_id, int(skipped_from), int(facts[4] or 0)))
             for item in self.do(self.redis.execute_command("HVALS", keys.items(job_id))):
                 places.update(Item.decode(item).positions)
             records = self.do(self.redis.execute_command("LRANGE", keys.ledger(job_id, 0), 0, -1))
@@ -345,6 +379,37 @@ class LedgerMachine(RuleBasedStateMachine):
             assert sum(job.counts.values()) == job.total == len(ids) == len(lines)
             assert job.counts == dict.fromkeys(Outcome, 0) | Counter(line.code.outcome for line in lines)
             assert [line.contact_id for line in lines] == list(ids)
+            self.nothing_else_is_touched_before_the_canary_is_over(job, lines)
+
+    def nothing_else_is_touched_before_the_canary_is_over(self, job: Job, lines: list[Line]) -> None:
+        canary, shown = self.canaries[job.id], job.canary
+        if not canary or not shown:
+            assert canary is None
+            assert shown is None
+            return
+        first = {canary.place(index) for index in range(canary.contacts)}
+        own = Counter(line.code.outcome for place, line in enumerate(lines) if place in first)
+        assert sum(shown.counts.values()) == shown.contacts == len(first)
+        assert shown.departed == shown.counts[Outcome.FAILED]
+        if shown.state is not CanaryState.PASSED:
+            assert shown.counts == dict.fromkeys(Outcome, 0) | own
+            rest = [line for place, line in enumerate(lines) if place not in first]
+            untouched = {Outcome.PENDING, Outcome.SKIPPED}
+            assert all(line.code.outcome in untouched and not line.attempts for line in rest)
+        if shown.state is not CanaryState.CANCELLED:
+            is_over = shown.state is not CanaryState.RUNNING
+            assert is_over == (not shown.counts[Outcome.PENDING]), "it is judged when all of it is decided"
+        if shown.state is CanaryState.WAITING:
+            assert (job.state, job.state_reason) == (State.PAUSED, "canary")
+        self.compare_with_the_canary_before(job.id, shown)
+
+    def compare_with_the_canary_before(self, job_id: str, shown: CanaryView) -> None:
+        before = self.seen_canaries.get(job_id)
+        if before and before.state is not shown.state:
+            assert shown.state in NEXT[before.state]
+        elif before and before.state is not CanaryState.RUNNING and before.state is not CanaryState.CANCELLED:
+            assert shown == before, "it was judged again"
+        self.seen_canaries[job_id] = shown
 
     @invariant()
     def each_job_is_in_the_list_of_its_state_alone(self) -> None:
@@ -360,6 +425,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.do(self.redis.zrem(keys.leases(PORTAL), batch_of))
             self.doubt_what_is_claimed()
             self.do(rescue(self.redis, PORTAL, 0.0))
+            self.counts_add_up_and_agree_with_the_ledger()
             open_jobs = [job for job in (self.do(read_job(self.redis, one)) for one in self.ids) if not job.ended]
             if not open_jobs:
                 return
@@ -421,6 +487,14 @@ class LedgerMachine(RuleBasedStateMachine):
                 raise AssertionError("an ended job has no pending contact IDs")
 
     # Helpers
+
+    def ahead_of(self, job_id: str, cursor: int, canary_cursor: int) -> Counter[int]:
+        """Return the places that are ahead of a job's cursors."""
+        canary, total = self.canaries[job_id], len(self.ids[job_id])
+        if canary is None:
+            return Counter(range(cursor, total))
+        first = [canary.place(index) for index in range(canary.contacts)]
+        return Counter(set(range(cursor, total)).difference(first)) + Counter(first[canary_cursor:])
 
     def lines(self, job_id: str) -> list[Line]:
         async def read() -> list[Line]:

@@ -43,6 +43,7 @@ def a_job(**facts: Any) -> Job:
         "created_at": "2026-11-23T12:00:00Z", "started_at": None, "finished_at": None, "total": 5, "duplicates": 0,
         "counts": dict.fromkeys(Outcome, 0), "progress": 0.0, "contacts_per_second": 0.0, "eta_s": None,
         "requests": {"sent": 0, "retried": 0, "throttled": 0}, "last_error": None, "requests_per_second": None,
-        "batch_size": None, "priority": "normal", "actions": [],
+        "batch_size": None, "priority": "normal", "canary": None, "selection": {"kind": "list"}, "planning": None,
+        "plan": None, "actions": [],
     }  # fmt: skip
     return msgspec.convert(usual | facts, Job)

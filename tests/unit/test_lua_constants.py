@@ -7,10 +7,11 @@ import pytest
 
 from config.models import WorkerConfig
 from jobs.store import keys
-from jobs.store.item_layout import DOUBTFUL, MOST_COUNTED, RUN
+from jobs.store.item_layout import DOUBTFUL, HOLES, LIST, MOST_COUNTED, RUN
 from jobs.store.kept import FIRST_SAMPLE_EVERY_MS, LONGEST_LEASE_S, MOST_ACTIONS
 from jobs.store.lua_constants import CONSTANTS, with_constants
 from jobs.store.scripts import Script
+from jobs.words.reasons import StateReason
 from jobs.words.states import lua_table
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +19,10 @@ LUA = sorted(path for package in ("jobs", "worker") for path in (ROOT / package)
 SCRIPTS = [path for path in LUA if path.parent.name == "lua"]
 
 #: So small or so round that they mean other things in many places.
-COMMON_NUMBERS = {RUN, DOUBTFUL, MOST_ACTIONS, FIRST_SAMPLE_EVERY_MS}
+COMMON_NUMBERS = {RUN, LIST, HOLES, DOUBTFUL, MOST_ACTIONS, FIRST_SAMPLE_EVERY_MS}
+
+#: A reason that has the name of a field of the job's hash.
+COMMON_TEXTS = {StateReason.CANARY.value}
 
 
 def code_of(path: Path) -> str:
@@ -41,7 +45,7 @@ def literals(code: str) -> set[str]:
 FORBIDDEN = {
     f"'{value}'" if isinstance(value, str) else str(value)
     for value in CONSTANTS.values()
-    if value not in COMMON_NUMBERS
+    if value not in COMMON_NUMBERS | COMMON_TEXTS
 }
 
 

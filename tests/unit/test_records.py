@@ -86,5 +86,17 @@ def test_an_item_shows_only_where_nothing_is_decided(record: Record, item: Item,
 @pytest.mark.parametrize("first", [0, 1, SIZE - 1, SIZE, SIZE + 1, 10**6])
 def test_skipped_from_a_position_on_and_nothing_before(first: int) -> None:
     ledger = SegmentLedger.replay(SIZE, [])
-    ledger.note_skipped(first)
+    ledger.note_skipped(first, at_ms=7)
     assert list(ledger.codes) == [Code.PENDING if position < first else Code.SKIPPED for position in range(SIZE)]
+    assert ledger.at_ms == [0 if position < first else 7 for position in range(SIZE)]
+
+
+@given(records(inside), inside, st.integers(0, SIZE))  # type: ignore[arg-type] # ranges and lists
+def test_what_the_canary_had_sent_is_not_skipped(record: Record, canary: list[int], first: int) -> None:
+    ledger, before = (SegmentLedger.replay(SIZE, [record.encode()]) for _ in range(2))
+    sent = {position for position in canary if position >= first}
+    ledger.note_skipped(first, 7, sent)
+    for position in range(SIZE):
+        kept = position < first or position in sent
+        facts = (before.codes[position], before.at_ms[position]) if kept else (Code.SKIPPED, 7)
+        assert (ledger.codes[position], ledger.at_ms[position]) == facts

@@ -28,7 +28,7 @@ def test_a_parameter_is_told_in_plain_words(wanted: type, given: dict[str, str],
 @pytest.mark.parametrize(
     ("wanted", "given", "where", "why"),
     [
-        (JobDocument, {"portal": "main"}, "body", "the member contact_ids is missing"),
+        (JobDocument, {"contact_ids": [1]}, "body", "the member portal is missing"),
         (JobDocument, 5, "body", "expected an object, not a whole number"),
         (JobDocument, {"portal": 5, "contact_ids": []}, "body.portal", "expected text, not a whole number"),
         (PortalChange, {"requests_per_second": 0}, "body.requests_per_second", "expected a number of at least 0.01"),

@@ -1,4 +1,4 @@
--- include: job item lease claim faults pace retry_budget survey plan gates choice hand_out
+-- include: job item canary lease claim faults pace retry_budget survey plan gates choice hand_out
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
 -- The mark is the claim: it is in Redis before the call leaves, so that after a crash it tells which contact IDs may
 -- have been deleted by a call whose answer no one read.
@@ -14,7 +14,8 @@
 --            20 1 if the portal's windows are open, or 0   21 opens_ms: when they open, or 0 if that is not known
 --            22 most_per_day: cap on the contact IDs in the PUTs of a day, or 0   23 name of the day   24 its end, ms
 --            25 conditions under which the lane would send what a plan says (jobs/plan/digest.py)
---   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, most, plan_digest or '', rechecks, item, …}
+--   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, most, plan_digest, rechecks,
+--                                canary_state, item, …}
 --                                the lane holds this batch; of a PUT it may send `most` contact IDs (-1: all) and gives
 --                                the others back; a step of a survey has no items
 --            {'outdated', now_ms}   arguments 18 to 24 are not about this moment: ask again with those that are

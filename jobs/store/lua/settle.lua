@@ -1,4 +1,4 @@
--- include: job item claim record stats pace faults push_back gates worked history stop survey
+-- include: job item claim record stats pace faults push_back gates worked history judge stop survey
 -- Record what became of a batch, exactly once: the claim is the permission, and recording uses it up.
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim
@@ -9,6 +9,7 @@
 --              items        {{call, delay_ms, size}, …}           of each item: the next call, and when
 --              sent, retried, throttled                           calls to add to the job's counters
 --              unsent       contact IDs of the PUT that were not sent after all
+--              departures   or nil                                decided ones that did not end as expected
 --              last_error   text, or nil                          the last thing that went wrong
 --              stop         state_reason, or nil                  a person has to act: the job pauses, unless it is a
 --                           fault of this configuration and a worker with another one can go on
@@ -71,8 +72,9 @@ if batch.survey then
 end
 
 local total, pending, skipped, failed, before, history_due_ms, judged_done, judged_failed, worked_ms, worked_until_ms,
-  started_ms, mark_worked_ms = unpack(redis.call('HMGET', job, 'total', 'n:pending', 'n:skipped', 'n:failed', 'state',
-  'history_due_ms', 'judged_done', 'judged_failed', 'worked_ms', 'worked_until_ms', 'started_ms', 'mark_worked_ms'))
+  started_ms, mark_worked_ms, canary_state = unpack(redis.call('HMGET', job, 'total', 'n:pending', 'n:skipped', 'n:failed', 'state',
+  'history_due_ms', 'judged_done', 'judged_failed', 'worked_ms', 'worked_until_ms', 'started_ms', 'mark_worked_ms',
+  'canary_state'))
 local done = tonumber(total) - tonumber(pending)
 local took_ms = batch.answer and batch.answer[4] or 0
 note_worked(portal, job, took_ms, done, now, worked_ms, worked_until_ms or started_ms, mark_worked_ms)
@@ -88,6 +90,12 @@ end
 local stop = batch.stop
 if not stop and fails_too_often(batch, done, failed, judged_done, judged_failed) then
   stop = FAILURE_THRESHOLD
+end
+if batch.departures and (canary_state == 'running' or canary_state == 'cancelled') then
+  redis.call('HINCRBY', job, 'canary_departed', batch.departures)
+end
+if canary_state == 'running' and canary_stops(portal, job, job_id) then
+  stop = CANARY
 end
 if stop then
   stop_job(portal, job, job_id, fingerprint, stop, batch, now)

@@ -51,14 +51,14 @@ local function keep_away(portal, job, job_id, state, now)
   return look_again_ms(0, now)
 end
 
--- Returns what the job offers now: {call, item IDs}, for contact IDs ahead of the cursor {call, nil, cursor, total}, or
--- for a step of its survey {call}. If it offers nothing: nil, and when it has work due; nil again if that is not known, or
--- its state allows it no turns.
+-- Returns what the job offers now: {call, item IDs}; for contact IDs ahead of the cursors {call, nil, cursor, total,
+-- canary = its size, handed_out = see fresh_of}; for a step of its survey {call}. If it offers nothing: nil, and when it
+-- has work due; nil again if that is not known, or its state allows it no turns.
 local function offer(portal, job_id, lane)
   local job, now = JOB .. job_id, lane.now
-  local state, cursor, total, not_before_ms, address, reason, survey_due_ms, surveying, plan, approved, conditions =
-    unpack(redis.call('HMGET', job, 'state', 'cursor', 'total', 'not_before_ms', 'address', 'state_reason',
-      'survey_due_ms', 'surveying', 'plan_digest', 'approved_digest', 'plan_conditions'))
+  local state, cursor, total, not_before_ms, address, reason, survey_due_ms, surveying, plan, approved, conditions,
+    canary = unpack(redis.call('HMGET', job, 'state', 'cursor', 'total', 'not_before_ms', 'address', 'state_reason',
+      'survey_due_ms', 'surveying', 'plan_digest', 'approved_digest', 'plan_conditions', 'canary'))
   if state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' and state ~= 'planning' then
     return nil
   elseif is_elsewhere(address, lane) then
@@ -79,8 +79,13 @@ local function offer(portal, job_id, lane)
     redis.call('ZADD', job .. DUE[PUT], math.ceil(lane.retry_turn_us / 1000), put)
     put = nil
   end
+  local has_fresh, handed_out = cursor < total, nil
+  if canary then
+    canary = tonumber(canary)
+    has_fresh, handed_out = fresh_of(job, canary, cursor, total)
+  end
   local surveys_first = needs_survey(state, survey_due_ms, now)
-  local has_put = not surveys_first and (put or cursor < total)
+  local has_put = not surveys_first and (put or has_fresh)
   local held_until = has_put and put_held_until(state, not_before_ms, lane) or nil
   has_put = has_put and not held_until
   if #look_ups > 0 then
@@ -96,7 +101,7 @@ local function offer(portal, job_id, lane)
   elseif put then
     return { PUT, { put }, is_retry = is_retry }
   end
-  return { PUT, nil, cursor, total }
+  return { PUT, nil, cursor, total, canary = canary, handed_out = handed_out }
 end
 
 -- Returns the offer of the first job that has one, the job's ID and its turn; nil if no job has one.

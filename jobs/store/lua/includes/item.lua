@@ -3,11 +3,16 @@
 
 local DUE = { [PUT] = DUE_PUT, [LOOK_UP] = DUE_LOOK_UP }
 
--- Returns an item of contact IDs that no attempt has contained yet: a run of positions of one segment. The reason is
--- the one that would be recorded if this attempt is never heard of again.
-local function fresh_item(segment, start, count)
+-- Returns an item of contact IDs that no attempt has contained yet: positions of one segment, by default a run. Other
+-- forms are told apart by what follows. The reason is the one that would be recorded if this attempt is never heard of
+-- again.
+local function fresh_item(segment, start, count, form, following)
   return struct.pack(ITEM_HEAD, string.byte(PUT), 0, 0, 0, 0, CONNECTION_LOST, segment)
-    .. struct.pack(POSITIONS_HEAD, start, count, RUN)
+    .. struct.pack(POSITIONS_HEAD, start, count, form or RUN) .. (following or '')
+end
+
+local function pack_positions(positions)
+  return struct.pack(POSITION .. string.rep('H', #positions - 1), unpack(positions))
 end
 
 -- Returns the item after an attempt whose answer no one read: to be looked up, doubtful, with one more attempt.

@@ -21,7 +21,7 @@ local function objection(job, by, terms, now)
   if plan and digest == '' then
     return 'digest_needed'
   elseif digest ~= '' and (not plan or #digest < SHORTEST_DIGEST or string.sub(plan, 1, #digest) ~= digest) then
-    return 'plan_changed'
+    return PLAN_CHANGED
   elseif plan and tonumber(facts[2]) <= now then
     return 'plan_expired'
   elseif plan and tonumber(facts[3]) > terms.max_share then

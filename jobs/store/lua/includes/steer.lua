@@ -1,16 +1,26 @@
 -- Shared by the scripts that carry out what a person asks of a job: one that is in the ledger (control), or one that is
--- accepted in the same step (create_job). Needs job, actions, faults, pace and plan.
+-- accepted in the same step (create_job). Needs job, canary, actions, faults, pace and plan.
 
 -- A job that waits because of a push-back, or because another one has met a fault, is not paused; a resume lets it go
 -- on nevertheless.
 local STANDS_BY = { planning = true, queued = true, running = true, cancelling = true }
 
--- Everything from the cursor on was never sent. That is stored as one number, not per contact ID.
+-- Everything from the cursors on was never sent. That is stored as one number or two, not per contact ID.
 local function skip_what_was_never_sent(portal, job, now)
-  local facts = redis.call('HMGET', job, 'cursor', 'total')
-  local never_sent = tonumber(facts[2]) - tonumber(facts[1])
+  local facts = redis.call('HMGET', job, 'cursor', 'total', 'canary', 'canary_cursor', 'canary_state')
+  local cursor, total, canary = tonumber(facts[1]), tonumber(facts[2]), tonumber(facts[3])
+  local never_sent = total - cursor
+  if canary then
+    never_sent = never_sent - (tonumber(facts[4]) - canary_before(cursor, canary, total))
+    if facts[5] ~= 'passed' then
+      redis.call('HSET', job, 'canary_state', 'cancelled')
+    end
+  end
   if never_sent > 0 then
-    redis.call('HSET', job, 'skipped_from', facts[1], 'skipped_ms', now, 'cursor', facts[2])
+    redis.call('HSET', job, 'skipped_from', cursor, 'skipped_ms', now, 'cursor', total)
+    if canary then
+      redis.call('HSET', job, 'skipped_canary_from', facts[4], 'canary_cursor', canary)
+    end
     redis.call('HINCRBY', job, 'n:skipped', never_sent)
     redis.call('HINCRBY', job, 'n:pending', -never_sent)
     redis.call('HINCRBY', portal .. STATS, 'contacts:skipped', never_sent)
@@ -55,6 +65,9 @@ local function steer(portal, job, job_id, event, reason, by, token, terms, now)
   end
   if event == 'resume' then
     forgive_failures(job)
+    if redis.call('HGET', job, 'canary_state') == 'waiting' then
+      redis.call('HSET', job, 'canary_state', 'passed')
+    end
   end
   if event ~= 'pause' then
     redis.call('HDEL', job, 'state_reason')
