@@ -25,6 +25,24 @@ async def test_bulk_look_up_lists_the_visible_with_what_may_be_done() -> None:
         assert {"id", "displayName", "isCompany", "canEdit", "canDelete", "currency", "email"} <= set(whole)
 
 
+async def test_bulk_look_up_tells_the_address_of_those_that_have_one() -> None:
+    async with simulator.running(World(9, no_email=[2])) as portal:
+        records = (await look_up(portal, [1, 2])).json["response"]
+        assert [record.get("email", {}).get("data") for record in records] == ["contact1@example.com", None]
+        assert "email" not in records[1]
+        assert not any("tags" in record for record in records)
+
+
+async def test_deleting_a_company_leaves_its_persons() -> None:
+    async with simulator.running(World(9, employed=True)) as portal:
+        persons = "/api/2.0/crm/contact/company/3/person?fields=id,company"
+        assert [record["company"]["id"] for record in (await call(portal, "GET", persons)).json["response"]] == [3] * 4
+        await call(portal, "PUT", "/api/2.0/crm/contact", {"contactids": [3, 4]})
+        assert (await call(portal, "GET", persons)).status == 404
+        left = (await call(portal, "GET", "/api/2.0/crm/contact/5")).json["response"]
+        assert "company" not in left
+
+
 async def test_bulk_look_up_refuses_what_is_no_integer() -> None:
     async with simulator.running(World(9)) as portal:
         assert (await call(portal, "GET", f"{MAIL}?contactids=x")).status == 400

@@ -165,6 +165,8 @@ def test_unknown_parameters_widen_the_match_without_a_word() -> None:
     assert ids(portal, "tag=old") == list(range(1, 10))
     assert ids(portal, "tags=old&stage=1") == [1, 2]
     assert ids(portal, "tags=old&CONTACTSTAGE=1") == [2]
+    assert ids(portal, "tags=old&isShared=true") == [1, 2]
+    assert ids(portal, "tags=old&isShared=false") == []
 
 
 @pytest.mark.parametrize(
