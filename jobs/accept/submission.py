@@ -78,8 +78,7 @@ def submission_for(
     Raises:
         TooManyContacts: the portal's `max_contacts_per_job` is exceeded.
     """
-    if 0 < portal.max_contacts_per_job < len(ids):
-        raise TooManyContacts(portal.name, len(ids), portal.max_contacts_per_job)
+    check_size(portal, len(ids))
     return Submission(
         portal=portal.name,
         ids=ids,
@@ -94,3 +93,13 @@ def submission_for(
         address=portal.address,
         cooling_off_s=portal.cooling_off_s,
     )
+
+
+def check_size(portal: Portal, contacts: int) -> None:
+    """Check that a portal takes a job of this many contact IDs.
+
+    Raises:
+        TooManyContacts: its `max_contacts_per_job` is exceeded.
+    """
+    if 0 < portal.max_contacts_per_job < contacts:
+        raise TooManyContacts(portal.name, contacts, portal.max_contacts_per_job)
