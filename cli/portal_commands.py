@@ -81,13 +81,13 @@ def limits(
       crm-sweep limits main --open-until 2026-11-27T06:00
       crm-sweep limits main --reset
     """
-    if reset and (requests_per_second is not None or max_concurrency is not None or open_until):
+    if reset and (requests_per_second is not None or max_concurrency is not None):
         raise UsageError("--reset goes back to the configuration; use either that or new limits, not both")
     settings = settings_of(ctx)
     portal = settings.portal(name)
     rate: float | str | None = CONFIGURED if reset else requests_per_second
     concurrency: int | str | None = CONFIGURED if reset else max_concurrency
-    open_until_ms = CONFIGURED if reset else _moment_ms(open_until, portal) if open_until else None
+    open_until_ms = _moment_ms(open_until, portal) if open_until else None
     view = run_async(_limit(settings, portal, rate, concurrency, open_until_ms))
     text = f"{to_json(view).decode() if as_json else drive(view)}\n"
     if rate is None and concurrency is None and open_until_ms is None:

@@ -27,6 +27,7 @@ from jobs.lanes.settlement import Settlement
 from jobs.lanes.survey_step import SurveyStep
 from jobs.ledger.items import Call
 from jobs.store.connection import AWAY
+from jobs.store.times import iso
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import StateReason
 from jobs.words.states import State
@@ -141,7 +142,7 @@ class Lane:
         try:
             while isinstance(grant, Turn | Batch | Outdated):
                 if isinstance(grant, Outdated):
-                    self.gatekeeper.look(grant.now_ms)
+                    self._look(grant.now_ms)
                     grant = await self.ledger.next_batch(self._terms_now(), has_turn=has_turn)
                     continue
                 has_turn = isinstance(grant, Turn)
@@ -177,6 +178,11 @@ class Lane:
         farewell = _farewell(grant)
         # A lane woken while the last batch was being recorded found no free lease, so another has to check again.
         return replace(farewell, wake_in_s=0.0) if recording else farewell
+
+    def _look(self, now_ms: int) -> None:
+        self.gatekeeper.look(now_ms)
+        gates = self.gatekeeper.gates
+        self.log.info("gates_looked_at", is_open=gates.is_open, day=gates.day, until=iso(gates.until_ms))
 
     def _terms_now(self) -> Terms:
         return replace(self.terms, gates=self.gatekeeper.gates)

@@ -122,8 +122,7 @@ def submission_for(
     plan = plan or selection is not None
     if not plan and portal.needs_plan(len(ids)):
         raise PlanRequired(portal.name, len(ids))
-    if 0 < portal.max_contacts_per_job < len(ids):
-        raise TooManyContacts(portal.name, len(ids), portal.max_contacts_per_job)
+    check_size(portal, len(ids))
     return Submission(
         portal=portal.name,
         ids=ids,
@@ -141,6 +140,16 @@ def submission_for(
         address=portal.address,
         canary=None if plan else canary_terms(portal, len(ids)),
     )
+
+
+def check_size(portal: Portal, contacts: int) -> None:
+    """Check that a portal takes a job of this many contact IDs.
+
+    Raises:
+        TooManyContacts: its `max_contacts_per_job` is exceeded.
+    """
+    if 0 < portal.max_contacts_per_job < contacts:
+        raise TooManyContacts(portal.name, contacts, portal.max_contacts_per_job)
 
 
 def canary_terms(portal: Portal, contacts: int) -> CanaryTerms | None:

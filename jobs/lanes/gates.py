@@ -1,6 +1,8 @@
 """What a lane tells the ledger about the guards of its portal whenever it asks for a batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+import msgspec
 
 #: Later than anything that happens; Lua counts exactly up to here.
 FOREVER_MS = 2**53
@@ -33,18 +35,17 @@ class Gates:
     day: str = ""
     day_ends_ms: int = 0
 
-    def arguments(self) -> list[int | str]:
-        """Return the script's arguments."""
-        return [
-            self.address,
-            self.from_ms,
-            self.until_ms,
-            int(self.is_open),
-            self.opens_ms,
-            self.most_per_day,
-            self.day,
-            self.day_ends_ms,
-        ]
+    def arguments(self, conditions: str) -> tuple[str, bytes]:
+        """Return the script's arguments: the address, and a map of everything else.
+
+        Args:
+            conditions: under which the lane would send what a plan says (jobs/plan/digest.py).
+        """
+        return self.address, _encode({"conditions": conditions} | {name: getattr(self, name) for name in _TOLD})
+
+
+_TOLD = [field.name for field in fields(Gates) if field.name != "address"]
+_encode = msgspec.msgpack.Encoder().encode
 
 
 NO_GATES = Gates()

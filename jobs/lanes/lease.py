@@ -144,8 +144,7 @@ class LaneLedger:
             terms.max_concurrency,
             self._configuration,
             round(terms.longest_rest_s * 1000),
-            *terms.gates.arguments(),
-            terms.conditions,
+            *terms.gates.arguments(terms.conditions),
         ]
         return NEXT_BATCH, self._keys, arguments
 

@@ -44,8 +44,10 @@ async def switch(redis: ArqRedis, to: Switch, portals: Sequence[Portal], *, of_a
     names = [portal.name for portal in portals]
     which = EVERYONE if of_all else names[0]
     await SWITCH(redis, [keys.STOPPED, *map(keys.portal, names)], [to, which, by, str(ULID())])
-    get_logger().warning("deletions_stopped" if to is Switch.STOP else "deletions_started", portal=which, by=by)
-    if to is Switch.START:
+    if to is Switch.STOP:
+        get_logger().warning("deletions_stopped", portal=which, by=by)
+    else:
+        get_logger().warning("deletions_started", portal=which, by=by)
         for view in await read_portals(redis, portals):
             if view.active_jobs and not view.stopped:
                 await wake_lanes(redis, view.name, view.max_concurrency - view.lanes)

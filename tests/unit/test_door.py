@@ -11,6 +11,7 @@ from pyroaring import BitMap
 
 from config.settings import Portal
 from jobs.accept.submission import Approval, submission_for
+from jobs.words.errors import TooManyContacts
 
 ROOT = Path(__file__).parents[2]
 DOOR = ROOT / "jobs" / "accept" / "submission.py"
@@ -31,3 +32,28 @@ def test_a_large_list_waits_unless_an_exception_is_said_in_words(above: int, con
     by_size = bool(above) and contacts > above
     assert made.needs_approval == {Approval.BY_SIZE: by_size, Approval.NEEDED: True, Approval.GIVEN: False}[approval]
     assert (made.portal, made.lanes, made.by) == ("main", 3, "me")
+
+
+@given(most=st.integers(0, 5), contacts=st.integers(1, 8), approval=st.sampled_from(Approval))
+def test_a_list_above_the_size_of_a_job_is_refused_without_an_exception(
+    most: int, contacts: int, approval: Approval
+) -> None:
+    portal = Portal(name="main", url="http://127.0.0.1", token=SecretStr("t"), max_contacts_per_job=most)
+    ids = BitMap(range(1, contacts + 1))
+    if 0 < most < contacts:
+        with pytest.raises(TooManyContacts, match=f"at most {most} in one job"):
+            submission_for(portal, ids, by="me", approval=approval)
+    else:
+        assert submission_for(portal, ids, by="me", approval=approval).ids == ids
+
+
+def test_a_job_remembers_the_address_and_never_spells_it_out() -> None:
+    def made_for(url: str) -> str:
+        portal = Portal(name="main", url=url, token=SecretStr("t"), cooling_off_s=60)
+        made = submission_for(portal, BitMap([1]), by="me")
+        assert made.cooling_off_s == 60
+        return made.address
+
+    assert made_for("https://crm.example.com/") == made_for("https://CRM.example.com")
+    assert made_for("https://crm.example.com") != made_for("https://other.example.com")
+    assert "crm" not in made_for("https://crm.example.com")

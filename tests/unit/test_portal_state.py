@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from jobs.store.portal_state import PortalState, Rest
+from jobs.store.portal_state import Hold, PortalState, Rest
 
 NOW_MS = 1_000_000
 FIRST = NOW_MS + 1
@@ -18,6 +18,7 @@ def state_of(
     leases: dict[bytes, float] | None = None,
     active: int = 0,
     faults: dict[bytes, bytes] | None = None,
+    stop: bytes | None = None,
     **facts: object,
 ) -> PortalState:
     """Read a state from replies to the same commands that ask for it."""
@@ -27,10 +28,10 @@ def state_of(
     _, _, *fields = commands[0]
     assert facts.keys() <= set(fields)
     values = [str(facts[name]).encode() if name in facts else None for name in fields]
-    replies = iter([values, list((leases or {}).items()), active, faults or {}, [], "of another command"])
+    replies = iter([values, list((leases or {}).items()), active, faults or {}, [], [stop, None], "of another command"])
     state = PortalState.take(replies, NOW_MS)
     assert next(replies) == "of another command"
-    assert len(commands) == 5
+    assert len(commands) == 6
     return state
 
 
@@ -44,6 +45,29 @@ def test_a_portal_that_was_never_called_is_as_configured() -> None:
         3,
         50,
     )
+
+
+@pytest.mark.parametrize(
+    ("kept", "hold"),
+    [
+        ("", None),
+        (f"outside_window {FIRST}", Hold("outside_window", FIRST)),
+        (f"daily_cap {NOW_MS}", None),
+        ("outside_window 0", Hold("outside_window", None)),
+        ("stopped 0", None),
+    ],
+)
+def test_a_gate_holds_until_it_opens(kept: str, hold: Hold | None) -> None:
+    assert state_of(hold=kept).hold == hold
+
+
+def test_a_stop_holds_whatever_else_does() -> None:
+    assert state_of(stop=b"{}", hold=f"outside_window {FIRST}").hold == Hold("stopped")
+
+
+@pytest.mark.parametrize(("kept", "until"), [(NOW_MS, None), (FIRST, FIRST)])
+def test_a_portal_that_was_opened_once_is_open_until_then(kept: int, until: int | None) -> None:
+    assert state_of(open_until_ms=kept).open_until_ms == until
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,16 @@ def _pacing(reading: Reading) -> Iterator[Metric]:
         for fault in sorted(PORTAL_FAULTS):
             faults.add_metric([portal.name, fault], fault in {portal.fault, away})
     yield faults
+    holds = _gauge(
+        "portal_hold",
+        "Whether this holds back all deletions of the portal: 1 or 0. A stop waits for a person; all else passes.",
+        "portal",
+        "gate",
+    )
+    for portal in reading.portals:
+        for gate in (StateReason.STOPPED, StateReason.OUTSIDE_WINDOW, StateReason.DAILY_CAP):
+            holds.add_metric([portal.name, gate], gate == portal.held_by)
+    yield holds
 
 
 def _counters(stats: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from jobs.accept.submission import Approval, submission_for
+from jobs.accept.submission import Approval, check_size, submission_for
 from jobs.accept.submit import submit
 from jobs.intake.tally import BadLine, WayOut
 from jobs.view.job import read_job
-from jobs.words.errors import BadSubmission, UnknownJob
+from jobs.words.errors import BadSubmission, TooManyContacts, UnknownJob
 from jobs.words.labels import check_label
 from jobs.words.priority import Priority
 from web.api.submission import INTAKES
@@ -57,6 +57,10 @@ async def _take(request: web.Request, upload: Upload) -> web.Response:
         raise web.HTTPBadRequest from None
     if upload.intake is None:
         return _refuse_list(request, upload)
+    try:
+        check_size(portal, len(upload.intake.ids))
+    except TooManyContacts as error:
+        return _form(request, upload, status=422, error=f"{error}. Nothing was queued.")
     if refusal := _too_many(request, len(upload.intake.ids)):
         return _form(request, upload, status=403, error=refusal)
     draft = await keep_draft(

@@ -113,6 +113,8 @@ ACTIONS: dict[str, str] = {
     "retry-failed": "had the failed ones tried again",
     "priority": "set the priority",
     "limits": "set the limits",
+    "stop": "stopped all deletions",
+    "start": "let deletions go on",
 }
 
 PRIORITIES: dict[Priority, str] = {
@@ -139,5 +141,7 @@ _DONE = {path_word(event): words.done for event, words in VERBS.items()} | {
     "nothing-failed": "Nothing has failed, so there is nothing to try again.",
     "rest-ended": "The rest has ended: one careful call goes first. What the portal had asked for is shown below.",
     "limits": "The limits have changed, for every worker from its next batch on.",
+    "stop": "No deletion leaves from the next batch on, until somebody starts them again.",
+    "start": "Deletions are no longer stopped.",
     "configured": "The limits are back to the configured ones.",
 }

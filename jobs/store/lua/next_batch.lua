@@ -10,15 +10,16 @@
 --            12 place of the claim, 0 or 1: a free one, as far as the lane knows   13 cuts, as returned with the turn
 --            14 max_concurrency   15 fingerprint of the lane's configuration   16 longest_rest_ms
 --            17 fingerprint of the portal's address, or '' if that does not matter
---            18 from_ms   19 until_ms: the time for which the rest is true
---            20 1 if the portal's windows are open, or 0   21 opens_ms: when they open, or 0 if that is not known
---            22 most_per_day: cap on the contact IDs in the PUTs of a day, or 0   23 name of the day   24 its end, ms
---            25 conditions under which the lane would send what a plan says (jobs/plan/digest.py)
+--            18 msgpack map (jobs/lanes/gates.py), what the portal's guards say:
+--               from_ms, until_ms     the time for which the rest is true
+--               is_open, opens_ms     whether the portal's windows are open, and when they open (0: not known)
+--               most_per_day          contact IDs in the PUTs of one day at most, or 0
+--               day, day_ends_ms      name of the day, and its end
+--               conditions            under which the lane would send what a plan says (jobs/plan/digest.py)
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, most, plan_digest, rechecks,
---                                canary_state, item, …}
---                                the lane holds this batch; of a PUT it may send `most` contact IDs (-1: all) and gives
---                                the others back; a step of a survey has no items
---            {'outdated', now_ms}   arguments 18 to 24 are not about this moment: ask again with those that are
+--              canary_state, item, item, …}   the lane holds this batch; of a PUT it may send `most` contact IDs (-1: all)
+--                                and gives the others back; a step of a survey has no items
+--            {'outdated', now_ms}   argument 18 is not about this moment: ask again with what is
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
 --            {'later', wait_us}   the next turn is too far away to wait for; the lease is given back (see let_go)
 --            {'idle', wait_ms}    nothing to do, until wait_ms from now (-1: not known); the lease is given back
@@ -31,16 +32,10 @@ local now = math.floor(clock_us / 1000)
 if not keep_lease(portal, token, now, tonumber(ARGV[2])) then
   return { 'lost' }
 end
-if now < tonumber(ARGV[18]) or now >= tonumber(ARGV[19]) then
+local told = cmsgpack.unpack(ARGV[18])
+if now < told.from_ms or now >= told.until_ms then
   return { 'outdated', now }
 end
-local told = {
-  is_open = ARGV[20] == '1',
-  opens_ms = tonumber(ARGV[21]),
-  most_per_day = tonumber(ARGV[22]),
-  day = ARGV[23],
-  day_ends_ms = tonumber(ARGV[24]),
-}
 
 local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'retry_tat_us', 'rate', 'rate_cuts',
   'set_rate', 'set_concurrency', 'careful')
@@ -86,7 +81,7 @@ local offered, job_id, turn = choose(portal, {
   retry_turn_us = budget.turn_us,
   address = ARGV[17],
   puts_held_until = gate.held_until,
-  conditions = ARGV[25],
+  conditions = told.conditions,
 })
 if not offered then
   let_go(portal, token, place)

@@ -71,10 +71,17 @@ local function look_again_now(portal)
   end
 end
 
--- Take contact IDs back from the count of their day: they were not sent.
+-- Take contact IDs back from the count of their day: they were not sent. Jobs that wait for the cap can send others.
 local function count_back(portal, day, contacts)
-  if contacts > 0 and redis.call('HGET', portal, 'day') == day then
+  if contacts == 0 then
+    return
+  end
+  local facts = redis.call('HMGET', portal, 'day', 'hold')
+  if facts[1] == day then
     redis.call('HINCRBY', portal, 'day_sent', -contacts)
+    if facts[2] and string.find(facts[2], HELD_BY_CAP, 1, true) then
+      look_again_now(portal)
+    end
   end
 end
 
