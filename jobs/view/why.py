@@ -126,7 +126,11 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
     if portal and reason in _GATES and portal.held_by == reason:
         return _Bound(reason, _gate(job, portal), portal.held_until)
     if reason and (not is_moving(reason) or job.state is State.QUEUED) and reason != StateReason.RATE_LIMIT:
-        return _Bound(_BY_REASON.get(reason, reason), advice_on(reason, job.id), job.waits_until)
+        explanation = advice_on(reason, job.id)
+        if reason == StateReason.CANARY and job.canary:
+            departed, contacts = job.canary.departed, job.canary.contacts
+            explanation = f"{departed} of {contacts} contacts departed from what was expected: {explanation}"
+        return _Bound(_BY_REASON.get(reason, reason), explanation, job.waits_until)
     if portal is None:
         return _Bound("starting" if reason is None else reason, f"portal {job.portal} is not in this configuration")
     until = portal.push_back_until

@@ -3,6 +3,7 @@
 import pytest
 from arq.connections import ArqRedis
 
+from config.settings import Settings
 from jobs.accept.submission import CanaryTerms
 from jobs.lanes.grants import Batch, Idle
 from jobs.lanes.lease import LaneLedger, rescue
@@ -11,6 +12,7 @@ from jobs.steering.retry import retry_failed
 from jobs.store import keys
 from jobs.view.canary import CanaryView
 from jobs.view.job import Job, read_job
+from jobs.view.why import explain
 from jobs.words.outcomes import Outcome
 from jobs.words.states import CanaryState, Event, State
 from tests.support.lanes import (
@@ -109,6 +111,14 @@ async def test_more_departures_than_allowed_make_it_wait(redis: ArqRedis, allowe
     assert (job.state_reason == "canary") == waits
     assert job.canary
     assert (job.canary.departed, job.canary.counts[Outcome.FAILED]) == (4, 4)
+
+
+async def test_why_says_how_many_of_the_canary_departed(redis: ArqRedis) -> None:
+    job_id, ledger = await accept_with(redis), await start_lane(redis)
+    await fail(redis, ledger, await take(ledger))
+    told = await explain(redis, Settings(portals={PORTAL: DECIDER.portal}), job_id)
+    assert told.constraint == "canary"
+    assert "4 of 4 contacts departed" in told.explanation
 
 
 async def test_one_that_asks_for_confirmation_waits_even_if_all_went_well(redis: ArqRedis) -> None:
