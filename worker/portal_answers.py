@@ -21,6 +21,13 @@ class Visible(StrEnum):
     #: canEdit but not canDelete: the contact is on an invoice, whatever the invoice's status.
     HAS_INVOICE = "has_invoice"
 
+    @classmethod
+    def of(cls, can_edit: bool, can_delete: bool) -> "Visible":
+        """Return what the portal's two flags mean together."""
+        if not can_edit:
+            return cls.READ_ONLY
+        return cls.DELETABLE if can_delete else cls.HAS_INVOICE
+
 
 class AllOf(AbstractSet[int]):
     """All contact IDs of a list, as a set that is built only when a single one is asked for.

@@ -28,6 +28,7 @@ from worker.envelope import (
     read_xml,
     xml_fields,
 )
+from worker.portal_answers import Visible
 from worker.wire import MAX_CONTACT_ID
 
 #: The kind of `commonData` that is an e-mail address.
@@ -56,6 +57,11 @@ class Contact(msgspec.Struct, frozen=True, gc=False):
     """Persons that belong to this company; 0 for a person."""
     has_company: bool = False
     """Whether this person belongs to a company."""
+
+    @property
+    def visible(self) -> Visible:
+        """What the account may do with it."""
+        return Visible.of(self.can_edit, self.can_delete)
 
 
 class Page(msgspec.Struct, frozen=True):
