@@ -25,7 +25,7 @@ WithoutTags = Annotated[
     typer.Option(
         "--without-tag",
         metavar="TAG",
-        help="Has not this tag; repeated: has none of them.",
+        help="Does not have this tag; repeated: has none of them.",
         rich_help_panel=_PANEL,
         show_default=False,
     ),

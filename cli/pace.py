@@ -55,7 +55,7 @@ class Pace:
         self._redis = None
         rate = f"{self._portal.requests_per_second:g} a second"
         note(
-            f"{trouble_of(error).what}: calls are paced by this command alone, at most {rate} besides those of workers"
+            f"{trouble_of(error).what}; calls are paced by this command alone, at most {rate} besides those of workers"
         )
 
     async def _fleet_turn(self, redis: ArqRedis) -> None:

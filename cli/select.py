@@ -45,7 +45,8 @@ from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore, RedisTokenStore
 
 #: How long to wait for Redis before going on without it, seconds.
-_PATIENCE_S = 1.0
+_PATIENCE_S = 0.3
+_STUCK_S = 5.0
 #: The portal's search finds at most so many contacts.
 _SEARCH_LIMIT = 1000
 
@@ -164,7 +165,7 @@ async def _listing(settings: Settings, portal: Portal, selection: Filter) -> Asy
         pace = Pace(portal, redis)
         tokens: RedisTokenStore | LocalTokenStore = RedisTokenStore(redis, portal.name)
         try:
-            async with asyncio.timeout(2 * _PATIENCE_S):  # a server that is stuck takes the command, and never answers
+            async with asyncio.timeout(_STUCK_S):  # a server that is stuck takes the command, and never answers
                 await redis.ping()
         except (*AWAY, RedisError) as error:
             pace.alone(error)
@@ -203,6 +204,6 @@ def _tell(selection: Filter, found: Selected) -> None:
     where = f"{found.output}: " if found.output != "-" else ""
     took = f"{plural(found.calls, 'call')} in {duration(found.seconds)}"
     note(f"{where}{plural(found.matched, 'contact')} of portal {found.portal}{counts} ({took})")
-    note(f"{where}selected are {selection}")
+    note(f"{where}the filter selects {selection}")
     if selection.text and found.matched >= _SEARCH_LIMIT:
         note(f"the portal's search stops at {_SEARCH_LIMIT:,} hits: there can be more")

@@ -68,7 +68,7 @@ def test_writes_exactly_what_matches_and_makes_no_job(home: Home, crm: Portal) -
         "calls": 3,
     }
     assert listings(crm) == 3
-    assert "selected are contacts, tagged trash, not tagged VIP" in result.stderr
+    assert "the filter selects contacts tagged trash, not tagged VIP" in result.stderr
     assert json.loads(home.cli("list", "--json").stdout)["jobs"] == []
     assert not crm.contacts("deleted")
     assert left_in(home.directory) == ["out.csv"]
