@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.home import Home
+from tests.support.home import Home, until
 from tests.support.portal_process import Portal
 
 HEADER = ["id", "display_name", "kind", "tags", "created", "deletable"]
@@ -151,6 +152,17 @@ def test_a_portal_that_fails_for_good_leaves_no_half_a_file(home: Home, crm: Por
     assert (home.directory / "out.csv").read_text() == "precious"
     assert left_in(home.directory) == ["out.csv"]
     assert listings(crm) == 4
+
+
+def test_interrupted_it_leaves_no_half_a_file(home: Home, crm: Portal) -> None:
+    crm.change(page_limit=10)
+    home.configure(main={"url": crm.url, "requests_per_second": 2.0})
+    process = home.start("select", "--portal", "main", "--everything", "-o", "out.csv")
+    until(lambda: listings(crm) >= 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert left_in(home.directory) == ["select.0.log"]
+    assert "interrupted" in (home.directory / "select.0.log").read_text()
 
 
 def test_wrong_credentials_are_told_at_the_first_call(home: Home, crm: Portal) -> None:
