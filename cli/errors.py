@@ -46,6 +46,10 @@ class Interrupted(CrmSweepError):
     """The user stopped the work; the message says how far it is and how to continue."""
 
 
+class PortalFailed(CrmSweepError):
+    """The portal could not be read to the end; the message says why and what to do."""
+
+
 class JobStopped(CrmSweepError):
     """The job waits for a person; the message says why and how to continue.
 
@@ -85,7 +89,7 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
     ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
     ((OutputLost,), ExitCode.JOB_ENDED_BADLY),
-    ((EmbeddedServerError, RedisError), ExitCode.UNREACHABLE),
+    ((EmbeddedServerError, PortalFailed, RedisError), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
 )

@@ -28,6 +28,7 @@ _ONE_SHOT, _JOBS, _PORTALS, _SERVICES = "Without any server", "Jobs", "Portals",
 _COMMANDS = {
     "run": (_ONE_SHOT, "cli.run:run"),
     "demo": (_ONE_SHOT, "cli.demo:demo"),
+    "select": (_JOBS, "cli.select:select"),
     "submit": (_JOBS, "cli.submit:submit"),
     "status": (_JOBS, "cli.look:status"),
     "watch": (_JOBS, "cli.look:watch"),

@@ -32,7 +32,7 @@ async def write_report(redis: Redis, job_id: str, target: Path | None, form: For
         ReaderGone: the reader of standard output is gone.
     """
     count = 0
-    with _written(target) if target else contextlib.nullcontext(out) as write:
+    with written(target) if target else contextlib.nullcontext(out) as write:
         async for text, lines in read_text(redis, job_id, form, outcome):
             write(text)
             count += lines
@@ -54,12 +54,16 @@ def check_target(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _written(target: Path) -> Iterator[Callable[[str], None]]:
-    """Yield a function that writes to a file, which appears once all is written; pipes and devices get it directly."""
+def written(target: Path) -> Iterator[Callable[[str], None]]:
+    """Yield a function that writes to a file, which appears once all is written; pipes and devices get it directly.
+
+    Raises:
+        OutputLost: the file cannot be written.
+    """
     special = target.exists() and not target.is_file()
     place = target if special else target.with_name(f".{target.name}.{os.getpid()}.tmp")
     with _lost(target):
-        file = place.open("w")
+        file = place.open("w", encoding="utf-8")
 
     def write(text: str) -> None:
         with _lost(target):

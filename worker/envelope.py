@@ -122,7 +122,7 @@ def read_rights(body: bytes) -> Rights:
     else:
         items = envelope.response
         if items and is_success(envelope) and _is_complete(envelope, len(items)):
-            visible = {item.id: _visible(item.can_edit, item.can_delete) for item in items}
+            visible = {item.id: Visible.of(item.can_edit, item.can_delete) for item in items}
             return Rights(visible, complete=len(visible) == len(items))
     loose, items_loose = read_items(read_fields(body))
     visible = dict(map(_right, items_loose))
@@ -186,14 +186,8 @@ def _is_complete(envelope: Envelope, items: int) -> bool:
     )
 
 
-def _visible(can_edit: bool, can_delete: bool) -> Visible:
-    if not can_edit:
-        return Visible.READ_ONLY
-    return Visible.DELETABLE if can_delete else Visible.HAS_INVOICE
-
-
 def _right(item: dict[str, Any]) -> tuple[int, Visible]:
-    return integer(item, "id"), _visible(boolean(item, "canedit"), boolean(item, "candelete"))
+    return integer(item, "id"), Visible.of(boolean(item, "canedit"), boolean(item, "candelete"))
 
 
 def read_items(fields: dict[str, Any], status_code: int = 200) -> tuple[Envelope, list[dict[str, Any]]]:

@@ -361,9 +361,7 @@ class Planner:
             return VerdictCode.PROTECTED_LIST
         if self._has_protected_tag(contact):
             return VerdictCode.PROTECTED_TAG
-        if not contact.can_edit:
-            return VerdictCode.READ_ONLY
-        return VerdictCode.DELETABLE if contact.can_delete else VerdictCode.HAS_INVOICE
+        return _VERDICTS[contact.visible]
 
     def _has_protected_tag(self, contact: Contact) -> bool:
         return bool(self._protected_tags) and any(tag_key(tag) in self._protected_tags for tag in contact.tags)

@@ -26,6 +26,13 @@ class Visible(StrEnum):
     #: canEdit but not canDelete: the contact is on an invoice, whatever the invoice's status.
     HAS_INVOICE = "has_invoice"
 
+    @classmethod
+    def of(cls, can_edit: bool, can_delete: bool) -> "Visible":
+        """Return what the portal's two flags mean together."""
+        if not can_edit:
+            return cls.READ_ONLY
+        return cls.DELETABLE if can_delete else cls.HAS_INVOICE
+
 
 class AllOf(AbstractSet[int]):
     """All contact IDs of a list, as a set that is built only when a single one is asked for.
@@ -101,6 +108,11 @@ class Contact(msgspec.Struct, frozen=True, gc=False):
     """Persons that belong to this company; 0 for a person."""
     has_company: bool = False
     """Whether this person belongs to a company."""
+
+    @property
+    def visible(self) -> Visible:
+        """What the account may do with it."""
+        return Visible.of(self.can_edit, self.can_delete)
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -80,7 +80,6 @@ class Walk(msgspec.Struct):
         if asked.start_index > 0 and (not contacts or contacts[0].id > self.last_id):
             self.step_back = self.step_back * 10 or 1
             self.stuck += 1
-            self.reached = 0
             return ()
         new = tuple(contact for contact in contacts if contact.id > self.last_id)
         self.received = asked.start_index + len(contacts)

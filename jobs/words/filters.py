@@ -122,11 +122,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return msgspec.json.encode(self.members())
 
     def __str__(self) -> str:
-        """Return one line that says in words what is selected, such as `persons, tagged trash, not tagged vip`."""
-        return ", ".join(self._words())
+        """Return one line that says in words what is selected, such as `persons tagged trash, not tagged vip`."""
+        kind = "every contact of the portal" if self.everything else _KINDS[self.view]
+        return f"{kind} {', '.join(self._words())}".rstrip()
 
     def _words(self) -> Iterable[str]:
-        yield "every contact of the portal" if self.everything else _KINDS[self.view]
         if self.tags:
             yield f"tagged {_listed(self.tags)}"
         if self.without_tags:

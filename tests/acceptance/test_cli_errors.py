@@ -9,7 +9,7 @@ from tests.support.home import Home
 
 COMMANDS = (
     "run", "submit", "status", "watch", "list", "results", "pause", "resume", "cancel", "approve", "worker", "check",
-    "simulator", "demo", "retry-failed", "priority", "why", "portals", "limits",
+    "simulator", "demo", "retry-failed", "priority", "why", "portals", "limits", "select",
 )  # fmt: skip
 WITH_ID = ("status", "watch", "results", "pause", "resume", "cancel", "approve", "retry-failed", "why")
 

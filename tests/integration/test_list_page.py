@@ -62,9 +62,11 @@ async def walked(
 
 @pytest.mark.parametrize("casing", ["camel", "pascal", "upper_id"])
 @pytest.mark.parametrize("envelope_casing", ["camel", "pascal"])
-async def test_a_page_holds_what_the_portal_knows(casing: Any, envelope_casing: Any) -> None:
+@pytest.mark.parametrize("answer_format", ["json", "xml"])
+async def test_a_page_holds_what_the_portal_knows(casing: Any, envelope_casing: Any, answer_format: str) -> None:
     world = World(50, read_only=[7], invoiced=[8], invisible=[9], tagged={"trash": [6, 7], "a, b": [7]})
-    async with listing_of(world, Behaviour(casing=casing, envelope_casing=envelope_casing)) as (client, _):
+    behaviour = Behaviour(casing=casing, envelope_casing=envelope_casing)
+    async with listing_of(world, behaviour, answer_format=answer_format) as (client, _):
         page = await client.list_page(5, 4, EVERYTHING)
     assert isinstance(page, Page)
     assert [contact.id for contact in page.contacts] == [6, 7, 8, 10]

@@ -49,6 +49,14 @@ class Portal:
         """Make a fault strike."""
         self._ask(lambda client: client.misbehave(rule))
 
+    def reset(self, **world: object) -> None:
+        """Begin a new world."""
+        self._ask(lambda client: client.reset(**world))
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return every call so far."""
+        return self._ask(lambda client: client.calls())
+
     def change_world(self, **changes: object) -> None:
         """Change which contacts exist and what they are like."""
         self._ask(lambda client: client.change_world(**changes))

@@ -163,17 +163,17 @@ def test_tags_are_compared_as_the_portal_compares_them() -> None:
                 created_from=date(2020, 1, 1),
                 created_to=date(2023, 12, 31),
             ),
-            "contacts, tagged old and trash, not tagged vip, created from 2020-01-01 to 2023-12-31",
+            "contacts tagged old and trash, not tagged vip, created from 2020-01-01 to 2023-12-31",
         ),
         (
             Filter(view=View.PERSON, without_email=True, created_from=date(2020, 1, 1)),
-            "persons, created on 2020-01-01 or later, without an e-mail address",
+            "persons created on 2020-01-01 or later, without an e-mail address",
         ),
-        (Filter(created_to=date(2020, 1, 1)), "contacts, created on 2020-01-01 or earlier"),
-        (Filter(without_tags=("a", "b c", "d")), "contacts, not tagged a, 'b c' or d"),
+        (Filter(created_to=date(2020, 1, 1)), "contacts created on 2020-01-01 or earlier"),
+        (Filter(without_tags=("a", "b c", "d")), "contacts not tagged a, 'b c' or d"),
         (
             Filter(stage=3, type=0, responsible=GUID.upper(), text="Ann"),
-            f"contacts, in stage 3, of type 0, of the responsible user {GUID}, found by a search for 'Ann'",
+            f"contacts in stage 3, of type 0, of the responsible user {GUID}, found by a search for 'Ann'",
         ),
     ],
 )

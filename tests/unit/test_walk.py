@@ -102,6 +102,29 @@ def test_a_pass_survives_the_deletion_of_almost_everything_before_it(spared: int
     assert pages < 60
 
 
+def test_a_pass_goes_on_however_often_contacts_go_as_long_as_new_ones_are_taken() -> None:
+    def change(pages: int, now: set[int]) -> set[int]:
+        return now - {min(now)} if pages else now
+
+    taken, pages = walked(set(range(1, 1001)), change, 4)
+
+    assert pages > 3 * MOST_STUCK
+    assert set(range(pages, 1001)) <= set(taken)
+
+
+def test_a_long_way_forward_again_after_a_step_back_is_no_standstill() -> None:
+    matching = set(range(25_001, 60_001))
+    walk = Walk(received=40_000, last_id=40_000, reached=40_000, page_size=100)
+    taken = list[int]()
+    while not walk.finished:
+        taken += [each.id for each in expect(walk.feed(listing(matching, walk.request())))]
+    assert taken == list(range(40_001, 60_001))
+
+
+def test_a_page_is_never_so_small_that_the_overlap_fills_it() -> None:
+    assert Walk(page_size=1).request().count == 2
+
+
 def test_pages_overlap_by_one_contact() -> None:
     walk = Walk(page_size=3)
     assert walk.request() == PageRequest(0, 3)
