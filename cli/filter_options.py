@@ -78,6 +78,11 @@ Everything = Annotated[bool, typer.Option("--everything", help="Every contact of
 _OPTIONS = {"tags": "--tag", "without_tags": "--without-tag"}
 
 
+def filter_or_none(**members: Any) -> Filter | None:
+    """Like `filter_of`, but None where no option was given."""
+    return filter_of(**members) if any(value not in (None, False, []) for value in members.values()) else None
+
+
 def filter_of(**members: Any) -> Filter:
     """Make a filter from the values of the options.
 

@@ -4,16 +4,19 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
+from pyroaring import BitMap
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cli.errors import UsageError
 from cli.output import note, notes, plural
 from jobs.intake.parser import read_contact_ids
 from jobs.intake.tally import Intake, IntakeError
+from jobs.words.filters import Filter
 from jobs.words.priority import Priority
 
 File = Annotated[
@@ -22,6 +25,14 @@ File = Annotated[
         metavar="FILE",
         help="The contact IDs, plain or gzipped: one per line, a CSV with a column id, contact_id or contactid, "
         "a JSON array, or NDJSON. - is standard input.",
+        show_default=False,
+    ),
+]
+OptionalFile = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FILE]",
+        help="A list of contact IDs, in place of a filter: the same forms as for `submit`.",
         show_default=False,
     ),
 ]
@@ -76,6 +87,52 @@ def read_list(file: str, *, column: str | None = None, skip_invalid: bool = Fals
         raise UsageError(f"{name} cannot be read: {error.strerror or error}") from None
     except IntakeError as error:
         raise IntakeError(f"{name}: {error.message}", error.bad_lines, error.total_bad, error.way_out) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The contacts that a command is about: those of a list, or none yet, where a filter is going to choose them.
+
+    Attributes:
+        intake: the list, as it was read; None for a filter.
+    """
+
+    intake: Intake | None
+
+    @property
+    def ids(self) -> BitMap:
+        """The contact IDs; none for a filter."""
+        return self.intake.ids if self.intake else BitMap()
+
+    @property
+    def duplicates(self) -> int:
+        """How many contact IDs of the list were repetitions."""
+        return self.intake.duplicates if self.intake else 0
+
+
+def list_or_filter(
+    file: str | None,
+    selection: Filter | None,
+    *,
+    column: str | None = None,
+    skip_invalid: bool = False,
+    multiline: bool = False,
+) -> Chosen:
+    """Return the contacts of a list, or none where a filter chooses them; further arguments are those of `read_list`.
+
+    Raises:
+        IntakeError: it is not a list of contact IDs.
+        UsageError: there is neither a list nor a filter, or both.
+    """
+    if (file is None) == (selection is None):
+        raise UsageError(
+            "name a list or a filter, not both"
+            if file
+            else "name a list, or say with a filter which contacts are meant, such as --tag trash"
+        )
+    if file is None:
+        return Chosen(None)
+    return Chosen(read_list(file, column=column, skip_invalid=skip_invalid, multiline=multiline))
 
 
 def will_ask(intake: Intake, *, above: int, yes: bool) -> bool:

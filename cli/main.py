@@ -29,6 +29,7 @@ _COMMANDS = {
     "run": (_ONE_SHOT, "cli.run:run"),
     "demo": (_ONE_SHOT, "cli.demo:demo"),
     "select": (_JOBS, "cli.select:select"),
+    "plan": (_JOBS, "cli.plan:plan"),
     "submit": (_JOBS, "cli.submit:submit"),
     "status": (_JOBS, "cli.look:status"),
     "watch": (_JOBS, "cli.look:watch"),

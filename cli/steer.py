@@ -1,19 +1,23 @@
 """`pause`, `resume`, `cancel`, `approve`, `retry-failed` and `priority`: steering jobs."""
 
+import sys
 from typing import Annotated
 
 import typer
 
+from cli.approval import agree_to
 from cli.context import JobId, operator, redis_of, settings_of
-from cli.errors import ExitCode
+from cli.errors import ExitCode, UsageError
 from cli.loop import run_async
 from cli.output import out_after, plural
 from config.settings import Settings
 from jobs.steering.control import Steered
 from jobs.steering.steer import change_priority, steer_job
 from jobs.view.actions import rest_in_words
+from jobs.view.job import Job, read_job, with_sample
 from jobs.words.priority import Priority
-from jobs.words.states import Event
+from jobs.words.reasons import StateReason
+from jobs.words.states import Event, State
 
 
 def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
@@ -51,15 +55,42 @@ def cancel(ctx: typer.Context, job_id: JobId) -> ExitCode:
     return _control(ctx, job_id, Event.CANCEL)
 
 
-def approve(ctx: typer.Context, job_id: JobId) -> ExitCode:
-    """Approve a job that is larger than the portal's approval_above, so that it starts.
+def approve(
+    ctx: typer.Context,
+    job_id: JobId,
+    digest: Annotated[
+        str | None,
+        typer.Option(
+            "--digest",
+            metavar="D",
+            help="Digest of the plan that was looked at, or at least its first 12 digits; needed without a terminal.",
+        ),
+    ] = None,
+) -> ExitCode:
+    """Approve a job, so that it starts: what its plan says, or a list larger than the portal's approval_above.
 
-    Exit codes: 0 done, 2 bad usage, or the job's state does not allow it, 4 no such job, 5 Redis cannot be reached.
+    For a job with a plan, the plan is shown on a terminal, and the number of contacts has to be typed; without a
+    terminal, --digest says which plan is meant. If the plan has expired or is another one, nothing is approved.
+
+    Exit codes: 0 done, 2 bad usage, or the job's state, its plan or a guard of the portal does not allow it, 4 no such
+    job or portal, 5 Redis cannot be reached.
 
     Examples:
       crm-sweep approve 01JD4M6Y9Q
+      crm-sweep approve 01JD4M6Y9Q --digest 5f3c1b2a9d0e
     """
-    return _control(ctx, job_id, Event.APPROVE)
+    settings = settings_of(ctx)
+    if digest is None:
+        job = run_async(_read_with_sample(settings, job_id))
+        if job.plan and job.state is State.AWAITING_APPROVAL and job.state_reason != StateReason.PLAN_EXPIRED:
+            if not sys.stdin.isatty():
+                raise UsageError(
+                    f"job {job_id} has a plan: without a terminal to show it on, --digest says which one is meant; "
+                    "nothing was approved"
+                )
+            agree_to(job, job.plan)
+            digest = job.plan.digest
+    return _control(ctx, job_id, Event.APPROVE, digest)
 
 
 def retry_failed_(ctx: typer.Context, job_id: JobId) -> ExitCode:
@@ -111,8 +142,8 @@ async def _set_priority(settings: Settings, job_id: str, wanted: Priority) -> No
         await change_priority(redis, settings, job_id, wanted, by=operator())
 
 
-def _control(ctx: typer.Context, job_id: str, event: Event) -> ExitCode:
-    steered = run_async(_steer(settings_of(ctx), job_id, event))
+def _control(ctx: typer.Context, job_id: str, event: Event, digest: str | None = None) -> ExitCode:
+    steered = run_async(_steer(settings_of(ctx), job_id, event, digest))
     rest = f": {rest_in_words(steered.rest_until_ms)}; one careful call goes first" if steered.rest_until_ms else ""
     _done(f"job {job_id} is {steered.state}{rest}")
     return ExitCode.DONE
@@ -122,6 +153,11 @@ def _done(deed: str) -> None:
     out_after(deed, "this", f"{deed}\n")
 
 
-async def _steer(settings: Settings, job_id: str, event: Event) -> Steered:
+async def _steer(settings: Settings, job_id: str, event: Event, digest: str | None = None) -> Steered:
     async with redis_of(settings) as redis:
-        return await steer_job(redis, settings, job_id, event, by=operator())
+        return await steer_job(redis, settings, job_id, event, by=operator(), digest=digest)
+
+
+async def _read_with_sample(settings: Settings, job_id: str) -> Job:
+    async with redis_of(settings) as redis:
+        return await with_sample(redis, await read_job(redis, job_id))

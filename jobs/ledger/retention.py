@@ -8,6 +8,17 @@ from jobs.store.scripts import Script
 FORGET = Script("forget")
 
 _AT_A_TIME = 20
+#: Later than anything that happens; Lua counts exactly up to here.
+_ANY_TIME_MS = 2**53
+
+
+async def forget_job(redis: Redis, job_id: str) -> bool:
+    """Remove a job that has ended, with everything that belongs to it.
+
+    Returns:
+        False if there is no such job, or it has not ended.
+    """
+    return bool(await FORGET(redis, [keys.job(job_id), keys.JOBS], [job_id, _ANY_TIME_MS]))
 
 
 async def forget_old_jobs(redis: Redis, retention_days: float) -> list[str]:

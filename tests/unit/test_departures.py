@@ -14,4 +14,4 @@ from worker.departures import with_departures
 def test_the_failed_ones_are_counted_and_nothing_else_changes(decided: list[Record]) -> None:
     settlement = Settlement(records=[(0, record) for record in decided], sent=1)
     failed = [code for record in decided for code in record.codes if Code(code).outcome is Outcome.FAILED]
-    assert with_departures(settlement) == Settlement(records=settlement.records, sent=1, departures=len(failed), {})
+    assert with_departures(settlement, {}) == Settlement(records=settlement.records, sent=1, departures=len(failed))

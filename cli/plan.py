@@ -1,0 +1,165 @@
+"""`crm-sweep plan`: see what would become of contacts before any of them is deleted."""
+
+import asyncio
+import contextlib
+from typing import Annotated
+
+import typer
+from arq.connections import ArqRedis
+
+from cli.context import AsJson, operator, redis_of, settings_of
+from cli.errors import ExitCode, JobStopped
+from cli.filter_options import (
+    CreatedFrom,
+    CreatedTo,
+    Everything,
+    Responsible,
+    Stage,
+    Tags,
+    Text,
+    Type,
+    WantedView,
+    WithoutEmail,
+    WithoutTags,
+    filter_or_none,
+)
+from cli.intake import (
+    Column,
+    Multiline,
+    OptionalFile,
+    PortalName,
+    SkipInvalid,
+    WantedPriority,
+    list_or_filter,
+    tell,
+)
+from cli.loop import run_async
+from cli.output import note, out_after, rendered
+from cli.plan_view import plan_view
+from cli.progress import display, follow
+from cli.summary import standing
+from config.settings import Settings
+from jobs.accept.submission import Submission, submission_for
+from jobs.accept.submit import submit
+from jobs.ledger.retention import forget_job
+from jobs.steering.control import control
+from jobs.view.job import Job, to_json, with_sample
+from jobs.words.errors import IllegalMove
+from jobs.words.job_ids import check_job_id
+from jobs.words.priority import Priority
+from jobs.words.states import Event, State
+
+
+def plan(
+    ctx: typer.Context,
+    file: OptionalFile = None,
+    *,
+    portal: PortalName,
+    tags: Tags = None,
+    without_tags: WithoutTags = None,
+    view: WantedView = None,
+    stage: Stage = None,
+    type_: Type = None,
+    responsible: Responsible = None,
+    created_from: CreatedFrom = None,
+    created_to: CreatedTo = None,
+    without_email: WithoutEmail = False,
+    text: Text = None,
+    everything: Everything = False,
+    label: Annotated[str, typer.Option("--label", metavar="TEXT", help="A few words for people.")] = "",
+    job_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The job's ID; it makes planning twice safe.")
+    ] = None,
+    column: Column = None,
+    skip_invalid: SkipInvalid = False,
+    multiline: Multiline = False,
+    priority: WantedPriority = Priority.NORMAL,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Forget the job once its plan is printed; it cannot be approved then.")
+    ] = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Predict what would become of each contact of a list or a filter. Nothing is deleted before the plan is approved.
+
+    A worker reads every contact from the portal; this command shows how far it is, prints the plan once it stands, and
+    ends. The job then waits for `crm-sweep approve`. Ctrl-C ends the watching, not the planning.
+
+    Exit codes: 0 the plan stands, or the filter matches nothing, 1 no plan could be made, or it could not be written to
+    standard output, 2 bad usage, list or filter, 4 no such portal, 5 Redis cannot be reached, 130 interrupted.
+
+    Examples:
+      crm-sweep plan --portal main --tag trash --without-tag vip
+      crm-sweep plan contacts.csv --portal main --label "spring cleanup"
+      crm-sweep plan --portal main --created-to 2019-12-31 --without-email --dry-run --json
+    """
+    settings = settings_of(ctx)
+    target = settings.portal(portal)
+    if job_id:
+        check_job_id(job_id)
+    selection = filter_or_none(
+        tags=tags,
+        without_tags=without_tags,
+        view=view,
+        stage=stage,
+        type=type_,
+        responsible=responsible,
+        created_from=created_from,
+        created_to=created_to,
+        without_email=without_email,
+        text=text,
+        everything=everything,
+    )
+    chosen = list_or_filter(file, selection, column=column, skip_invalid=skip_invalid, multiline=multiline)
+    submission = submission_for(
+        target,
+        chosen.ids,
+        by=operator(),
+        selection=selection,
+        plan=True,
+        job_id=job_id,
+        label=label,
+        duplicates=chosen.duplicates,
+        priority=priority,
+    )
+    if file and chosen.intake:
+        tell(file, chosen.intake)
+    job = run_async(_plan(settings, submission, dry_run=dry_run))
+    if job.state is State.FAILED:
+        raise JobStopped(f"no plan could be made: {standing(job)}", job)
+    deed = f"the plan of job {job.id} stands"
+    if job.state is State.COMPLETED and not job.total:
+        deed = f"job {job.id} is completed: the filter matches no contact"
+        note(deed)
+    out_after(deed, "it", to_json(job).decode() + "\n" if as_json else rendered(plan_view(job)))
+    if job.plan and job.state is State.AWAITING_APPROVAL and not dry_run:
+        note(f"to approve it: crm-sweep approve {job.id} --digest {job.plan.digest[:12]}")
+    return ExitCode.DONE
+
+
+async def _plan(settings: Settings, submission: Submission, *, dry_run: bool) -> Job:
+    """Submit a job, and wait until its plan stands or there is none."""
+    async with redis_of(settings) as redis:
+        accepted = await submit(redis, submission)
+        if not accepted.created:
+            note(f"job {accepted.job_id} had been submitted before")
+        try:
+            with display() as show:
+                job = await follow(redis, accepted.job_id, show, until=lambda job: job.state is not State.PLANNING)
+        except asyncio.CancelledError:
+            if dry_run:
+                await _forget(redis, accepted.job_id)
+            else:
+                note(f"job {accepted.job_id} is being planned; `crm-sweep watch {accepted.job_id}` shows it again")
+            raise
+        job = await with_sample(redis, job)
+        if dry_run and accepted.created:
+            await _forget(redis, job.id)
+        return job
+
+
+async def _forget(redis: ArqRedis, job_id: str) -> None:
+    with contextlib.suppress(IllegalMove):  # it has ended
+        await control(redis, job_id, Event.CANCEL, by=operator())
+    # A step that is under way is waited for.
+    await follow(redis, job_id, lambda _job: None, until=lambda job: job.ended)
+    await forget_job(redis, job_id)
