@@ -28,7 +28,7 @@ from cli.output import note, out, plural, rendered
 from cli.progress import display, follow
 from cli.summary import summary
 from config.settings import Settings, load_settings
-from jobs.accept.submission import Approval, submission_for
+from jobs.accept.submission import submission_for
 from jobs.accept.submit import submit
 from jobs.ledger.rows import read_results
 from jobs.store.keys import WORKERS
@@ -126,7 +126,6 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
                 portal,
                 intake.ids,
                 by=operator(),
-                approval=Approval.GIVEN,
                 label="spring cleanup",
                 duplicates=intake.duplicates,
             ),

@@ -13,12 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import note, notes
-from cli.summary import decided, headline, line, standing, time_left
+from cli.summary import decided, headline, line, read_so_far, standing, time_left
 from jobs.store.connection import AWAY
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job, read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import StateReason, is_moving
+from jobs.words.states import State
 
 #: How often the job is read, and how often at most a plain line is written, seconds.
 POLL_S = 0.25
@@ -93,7 +94,7 @@ class _PlainLines:
 
     def show(self, job: Job) -> None:
         """Write a line if it is time for one."""
-        facts = (job.state, job.counts)
+        facts = (job.state, job.counts, job.planning)
         now_s = time.monotonic()
         if self._shown and facts[0] == self._shown[0] and now_s - self._at_s < LINE_EVERY_S:
             return
@@ -112,6 +113,8 @@ _PASSING = {reason for reason in StateReason if is_moving(reason)} | {StateReaso
 
 
 def _panel(job: Job, console: Console, go_on: str | None) -> RenderableType:
+    if job.state is State.PLANNING:
+        return _planning_panel(job, console)
     done = job.total - job.counts[Outcome.PENDING]
     facts = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=max(job.total, 1), completed=done, width=min(40, console.width // 2))
@@ -122,3 +125,13 @@ def _panel(job: Job, console: Console, go_on: str | None) -> RenderableType:
     )
     waits = standing(job, go_on)
     return Group(headline(job), facts, counts, Text(waits, style="yellow" if waits else ""))
+
+
+def _planning_panel(job: Job, console: Console) -> RenderableType:
+    planning = job.planning
+    read, expected = (planning.contacts_read, planning.contacts_expected) if planning else (0, None)
+    bar = ProgressBar(total=expected, completed=min(read, expected or read), width=min(40, console.width // 2))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row(bar, read_so_far(planning) if planning else "not begun yet")
+    waits = standing(job)
+    return Group(headline(job), facts, Text(waits, style="yellow" if waits else ""))

@@ -10,10 +10,19 @@ from redis.asyncio import Redis
 from cli.errors import UsageError
 from cli.output import OutputLost, out
 from jobs.ledger.export import Format, read_text
+from jobs.plan.export import read_departures
 from jobs.words.outcomes import Outcome
 
 
-async def write_report(redis: Redis, job_id: str, target: Path | None, form: Format, outcome: Outcome | None) -> int:
+async def write_report(
+    redis: Redis,
+    job_id: str,
+    target: Path | None,
+    form: Format,
+    outcome: Outcome | None = None,
+    *,
+    against_plan: bool = False,
+) -> int:
     """Write a job's ledger, in ascending order of contact ID.
 
     Args:
@@ -22,18 +31,21 @@ async def write_report(redis: Redis, job_id: str, target: Path | None, form: For
         target: the file; None for standard output.
         form: the format.
         outcome: only the contact IDs with this outcome; None for all.
+        against_plan: only those that ended otherwise than the job's plan predicted, with the verdict of each.
 
     Returns:
         How many lines were written, not counting the header.
 
     Raises:
         UnknownJob: no such job; nothing was written.
+        NoPlan: it has no plan to compare with; nothing was written.
         OutputLost: the file, or standard output, cannot be written.
         ReaderGone: the reader of standard output is gone.
     """
+    texts = read_departures(redis, job_id, form) if against_plan else read_text(redis, job_id, form, outcome)
     count = 0
     with written(target) if target else contextlib.nullcontext(out) as write:
-        async for text, lines in read_text(redis, job_id, form, outcome):
+        async for text, lines in texts:
             write(text)
             count += lines
     return count

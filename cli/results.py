@@ -20,10 +20,15 @@ from jobs.words.outcomes import Outcome
 def results(
     ctx: typer.Context,
     job_id: JobId,
+    *,
     outcome: Annotated[
         Outcome | None,
         typer.Option("--outcome", metavar="OUTCOME", help=f"Only contacts with this outcome: {', '.join(Outcome)}."),
     ] = None,
+    against_plan: Annotated[
+        bool,
+        typer.Option("--against-plan", help="Only contacts that ended otherwise than planned, with their verdicts."),
+    ] = False,
     form: Annotated[Format, typer.Option("--format", help="How lines are written.")] = Format.CSV,
     target: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="File to write to, completely or not at all.")
@@ -31,27 +36,33 @@ def results(
 ) -> ExitCode:
     """Write the ledger of a job: one line per contact ID, in ascending order.
 
-    The ledger can be read at any time; contacts that are not decided yet are `pending`.
+    The ledger can be read at any time; contacts that are not decided yet are `pending`. With --against-plan, they are
+    left out, and each line has one more column, the verdict of the plan.
 
     Exit codes: 0 done, 1 the file or standard output cannot be written, as on a full disk, 2 bad usage, 4 no such job,
     5 Redis cannot be reached.
 
     Examples:
       crm-sweep results 01JD4M6Y9Q --outcome failed
+      crm-sweep results 01JD4M6Y9Q --against-plan
       crm-sweep results 01JD4M6Y9Q --format ndjson -o outcome.ndjson
     """
+    if outcome and against_plan:
+        raise UsageError("--outcome and --against-plan cannot be combined")
     if target:
         check_target(target)
-    count = run_async(_write(settings_of(ctx), job_id, outcome, form, target))
+    count = run_async(_write(settings_of(ctx), job_id, outcome, form, target, against_plan=against_plan))
     if target:
         note(f"{target}: {plural(count, 'line')}")
     return ExitCode.DONE
 
 
-async def _write(settings: Settings, job_id: str, outcome: Outcome | None, form: Format, target: Path | None) -> int:
+async def _write(
+    settings: Settings, job_id: str, outcome: Outcome | None, form: Format, target: Path | None, *, against_plan: bool
+) -> int:
     async with redis_of(settings) as redis:
         try:
-            return await write_report(redis, job_id, target, form, outcome)
+            return await write_report(redis, job_id, target, form, outcome, against_plan=against_plan)
         except UnknownJob:
             job = await read_job(redis, job_id)  # raises as well if there is no such job
             raise UsageError(f"job {job.id} has no ledger yet: no worker has taken it") from None

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import plural
+from jobs.plan.summary import Planning
 from jobs.store.times import clock
 from jobs.view.job import Job
 from jobs.words.outcomes import Outcome
@@ -102,8 +103,16 @@ def standstill(job: Job, word: str) -> str:
     return ", ".join(parts + [f"{outcome} {job.counts[outcome]:,}" for outcome in decided(job)])
 
 
+def read_so_far(planning: Planning) -> str:
+    """Return how many contacts a survey has read, and of how many if that is known."""
+    of_them = f" of about {planning.contacts_expected:,}" if planning.contacts_expected else ""
+    return f"{planning.contacts_read:,}{of_them} contacts read"
+
+
 def line(job: Job) -> str:
     """Return one line of plain text about how far a job is."""
+    if job.state is State.PLANNING:
+        return f"{job.id}: planning, {read_so_far(job.planning) if job.planning else 'not begun yet'}"
     parts = [standstill(job, job.state)]
     if job.contacts_per_second and not job.ended:
         parts.append(f"{job.contacts_per_second:,.0f}/s")

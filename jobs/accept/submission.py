@@ -17,11 +17,9 @@ class Approval(Enum):
     """Who decides that a job may start."""
 
     BY_SIZE = "by_size"
-    """The portal's `approval_above`: a larger list waits for `approve`."""
+    """The portal's `approval_above` and `second_person_above`: a larger list waits for `approve`."""
     NEEDED = "needed"
     """A user, whatever the size: the list was above the limit when it was shown to them."""
-    GIVEN = "given"
-    """No one: the user who starts the job has already agreed to it, and is the only one who could approve it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +104,7 @@ def submission_for(
         portal: the portal's settings.
         ids: the contact IDs, at least one; none with a selection.
         by: who submits; kept with the job.
-        approval: whether an exception from `approval_above` applies.
+        approval: whether it waits for approval whatever its size.
         selection: the filter that chooses the contacts; it always makes a plan.
         plan: whether a plan of the list is made first.
         max_contacts: largest job that the submitter may have; 0 for any.
@@ -130,7 +128,8 @@ def submission_for(
         plan=plan,
         max_contacts=max_contacts,
         needs_approval=approval is Approval.NEEDED
-        or (approval is Approval.BY_SIZE and portal.needs_approval(len(ids))),
+        or portal.needs_approval(len(ids))
+        or portal.needs_second_person(len(ids)),
         job_id=job_id,
         label=label,
         duplicates=duplicates,

@@ -102,7 +102,7 @@ _ADVICE = {
     StateReason.CANARY: _Advice(
         ReasonClass.PERSON,
         "its canary has been deleted, and a person is to look at what became of it",
-        "compare with `crm-sweep results {id} --against-plan`, then {go_on}, or cancel it",
+        "look at its ledger, then {go_on}; or cancel it",
     ),
     StateReason.STOPPED: _Advice(
         ReasonClass.PERSON,
