@@ -235,7 +235,9 @@ async def _scene(bench: Bench) -> AsyncIterator[tuple[Load, AsyncExitStack, Chil
 
 def _puts(claims: Sequence[bytes]) -> int:
     """Return how many of the claims are PUTs; a look-up leaves nothing in doubt."""
-    return sum(msgspec.msgpack.decode(claim)[2] == chr(Call.PUT) for claim in claims)
+    decoded = map(msgspec.msgpack.decode, claims)
+    # The claim of a PUT also has named fields, so it is a map, with the numbers that Lua counts from 1.
+    return sum(isinstance(claim, dict) and claim[3] == chr(Call.PUT) for claim in decoded)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ from jobs.store.times import clock
 from jobs.view.job import to_json
 from jobs.view.stops import Stop
 
-_Name = Annotated[str, typer.Option("--portal", metavar="NAME", help="Only this portal; by default all portals.")]
+_Name = Annotated[
+    str | None, typer.Option("--portal", metavar="NAME", help="Only this portal; by default all portals.")
+]
 
 
-def stop(ctx: typer.Context, portal: _Name = "", as_json: AsJson = False) -> ExitCode:
+def stop(ctx: typer.Context, portal: _Name = None, as_json: AsJson = False) -> ExitCode:
     """Stop all deletions from the next batch on, of one portal or of all, until `crm-sweep start`.
 
     A batch that has already left is still recorded, and look-ups go on, so that every contact is accounted for. The
@@ -32,7 +34,7 @@ def stop(ctx: typer.Context, portal: _Name = "", as_json: AsJson = False) -> Exi
     return _turn(ctx, Switch.STOP, portal, as_json=as_json)
 
 
-def start(ctx: typer.Context, portal: _Name = "", as_json: AsJson = False) -> ExitCode:
+def start(ctx: typer.Context, portal: _Name = None, as_json: AsJson = False) -> ExitCode:
     """Let deletions go on that `crm-sweep stop` has stopped.
 
     A stop of all portals and a stop of one are separate: starting one portal does not lift a stop of all portals, and
@@ -47,10 +49,10 @@ def start(ctx: typer.Context, portal: _Name = "", as_json: AsJson = False) -> Ex
     return _turn(ctx, Switch.START, portal, as_json=as_json)
 
 
-def _turn(ctx: typer.Context, to: Switch, portal: str, *, as_json: bool) -> ExitCode:
+def _turn(ctx: typer.Context, to: Switch, portal: str | None, *, as_json: bool) -> ExitCode:
     settings = settings_of(ctx)
     stops = run_async(_switch(settings, to, portal))
-    whose = f"deletions at {portal}" if portal else "deletions at all portals"
+    whose = f"deletions at {portal}" if portal is not None else "deletions at all portals"
     deed = f"{whose} are stopped" if to is Switch.STOP else f"{whose} are no longer stopped"
     lines = [deed, *(f"in force: {in_words(one)}" for one in stops)]
     if to is Switch.START and stops:
@@ -66,15 +68,15 @@ def in_words(stop: Stop) -> str:
     return f"{whose} were stopped by {stop.by} at {clock(stop.at)}"
 
 
-def _concerns(stop: Stop, portal: str) -> bool:
-    return not portal or stop.portal in {None, portal}
+def _concerns(stop: Stop, portal: str | None) -> bool:
+    return portal is None or stop.portal in {None, portal}
 
 
 def _how_to_lift(stop: Stop) -> str:
     return f"`crm-sweep start --portal {stop.portal}`" if stop.portal else "`crm-sweep start`"
 
 
-async def _switch(settings: Settings, to: Switch, portal: str) -> list[Stop]:
-    portals = [settings.portal(portal)] if portal else list(settings.portals.values())
+async def _switch(settings: Settings, to: Switch, portal: str | None) -> list[Stop]:
+    portals = list(settings.portals.values()) if portal is None else [settings.portal(portal)]
     async with redis_of(settings) as redis:
-        return await switch(redis, to, portals, of_all=not portal, by=operator())
+        return await switch(redis, to, portals, of_all=portal is None, by=operator())

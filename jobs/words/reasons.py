@@ -107,7 +107,7 @@ _ADVICE = {
     StateReason.STOPPED: _Advice(
         ReasonClass.PERSON,
         "a user has stopped all deletions",
-        "to let them go on: `crm-sweep start`",
+        "to see who, and how to let them go on: `crm-sweep why {id}`",
     ),
     StateReason.COOLING_OFF: _Advice(
         ReasonClass.PASSING,

@@ -128,6 +128,8 @@ def test_every_answer_is_as_documented(service: Service) -> None:
     }
     assert accepted >= {"application/json", *STREAMED}
     # And after all that, it still works.
+    for stopped in ({}, {"portal": "main"}):
+        service.send("POST", "/v1/start", stopped)
     service.send("PATCH", "/v1/portals/main", {"requests_per_second": None, "max_concurrency": None})
     job = service.send("POST", "/v1/jobs", {"portal": "main", "contact_ids": [99_999], "priority": "urgent"})
     until(lambda: service.get(f"/v1/jobs/{job['id']}")["state"] == "completed")

@@ -31,8 +31,9 @@ def test_stop_and_start_say_what_is_in_force(home_with_portals: Home) -> None:
     answer = json.loads(home.cli("start", "--json").stdout)
     assert answer == {"stopped": []}
     assert home.job(job_id)["state_reason"] == "no_worker"
-    missing = home.cli("stop", "--portal", "nowhere")
-    assert (missing.code, missing.stdout, len(missing.stderr.splitlines())) == (4, "", 1)
+    for name in ("nowhere", ""):
+        missing = home.cli("stop", "--portal", name)
+        assert (missing.code, missing.stdout, len(missing.stderr.splitlines())) == (4, "", 1), "not all of them"
 
 
 def test_windows_are_opened_once_for_a_time_that_is_to_come(home_with_portals: Home) -> None:

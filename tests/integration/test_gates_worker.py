@@ -19,7 +19,7 @@ from jobs.view.job import Job, read_job
 from jobs.view.portal import read_portal
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
-from simulator import World
+from simulator import Fault, World
 from tests.support.sweeping import MARKS, PORTAL, check_against_truth, ended, in_state, portal_settings, settings_of
 from tests.support.waiting import until
 from worker.main import working
@@ -90,6 +90,20 @@ async def test_no_more_than_the_cap_is_sent_and_protected_contacts_do_not_count(
             assert (portal.sent_today, portal.max_contacts_per_day) == (120, 120)
             await steer_job(redis, settings, job_id, Event.CANCEL, by="me")
             assert (await ended(redis, job_id)).counts[Outcome.SKIPPED] == 150
+            await check_against_truth(redis, simulated, job_id)
+
+
+async def test_a_retry_is_cut_to_what_the_cap_leaves(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with simulator.running(World(100), faults=[Fault(fault="error", call_numbers=[1])]) as simulated:
+        settings = settings_of(server, simulated, max_contacts_per_day=70, max_concurrency=1)
+        async with working(settings):
+            job_id = await queue(redis, settings, range(1, 51))
+            await until_deleted(redis, job_id, 20)
+            await held_by(redis, job_id, "daily_cap")
+            assert (await read_portal(redis, settings.portal(PORTAL))).sent_today == 70
+            await steer_job(redis, settings, job_id, Event.CANCEL, by="me")
+            job = await ended(redis, job_id)
+            assert (job.state, job.counts[Outcome.DELETED]) == (State.CANCELLED, 20)
             await check_against_truth(redis, simulated, job_id)
 
 

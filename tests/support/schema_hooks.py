@@ -7,6 +7,7 @@ document describes only one line of a ledger: a check of our own looks at all of
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema_rs
@@ -33,9 +34,16 @@ def lines(_context: schemathesis.SerializationContext, value: object) -> bytes:
 
 @schemathesis.hook
 def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any], _kwargs: dict[str, Any]) -> None:
+    """Follow the rules that the document cannot say."""
+    match case.operation.definition.raw.get("operationId"):
+        case "createJob":
+            _make_agree(case)
+        case "changePortal":
+            _be_in_time(case)
+
+
+def _make_agree(case: schemathesis.Case[Any]) -> None:
     """Make the parts of a submission agree with each other, and with what exists."""
-    if case.operation.definition.raw.get("operationId") != "createJob":
-        return
     query: dict[str, Any] = dict(case.query or {})
     document: dict[str, Any] = dict(case.body) if isinstance(case.body, dict) else {}
     chosen = document if case.media_type not in STREAMED else query
@@ -64,6 +72,13 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
         case.query = query
     if document:  # 5 is equal to 5.0, so a change cannot be seen
         case.body = document
+
+
+def _be_in_time(case: schemathesis.Case[Any]) -> None:
+    """Open a portal until a time that is still to come and not far away, which a document cannot say."""
+    is_valid = case.meta is not None and case.meta.generation.mode.is_positive
+    if is_valid and isinstance(case.body, dict) and case.body.get("open_until"):
+        case.body = {**case.body, "open_until": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
 
 
 @schemathesis.hook
