@@ -94,12 +94,12 @@ def test_a_campaign_goes_from_a_file_to_the_portal(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_measured_with_its_run_beside_one_without_and_with_its_worker_killed(tmp_path: Path) -> None:
-    options = ("--contacts", "2000", "--portal-contacts", "30000", "--ids", "3000", "--models", "zero", "--pairs", "1")
+    options = ("--contacts", "2000", "--portal-contacts", "60000", "--ids", "3000", "--models", "zero", "--pairs", "1")
     more = ("--pair-ids", "2000", "--kills", "1", "--redis-kills", "0", "--kill-contacts", "3000")
     measured = bench("plan", *options, *more, json_to=tmp_path / "out.json")
     by_look_ups, by_listing, everything = measured["plans"]
     assert (by_look_ups["way"], by_listing["way"], everything["way"]) == ("look_ups", "listing", "listing")
-    assert by_listing["calls"]["listing"] >= 30 > by_look_ups["calls"]["listing"]
+    assert by_listing["calls"]["listing"] >= 60 > by_look_ups["calls"]["listing"]
     for plan in measured["plans"]:
         assert sum(plan["counts"].values()) == plan["contacts"]
         assert plan["redis_bytes"]["verdicts"] > 0
