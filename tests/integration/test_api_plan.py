@@ -25,10 +25,6 @@ KEYS: dict[str, tuple[Scope, ...]] = {
     "reader": ("read",),
     "other": ("read", "submit", "control"),
 }
-    "all": ("read", "submit", "control"),
-    "reader": ("read",),
-    "other": ("read", "submit", "control"),
-}
 
 
 def bearer(name: str) -> dict[str, str]:
