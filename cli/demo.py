@@ -89,8 +89,8 @@ def demo(
 ) -> ExitCode:
     """Clean up a simulated portal, and check the ledgers against it. Takes about 25 seconds.
 
-    First a campaign by filter: a plan, its approval, and a canary that catches what has changed since the plan was made.
-    Then a list of 20,000 contact IDs, on a portal that now and then answers with an error after it has deleted.
+    First a campaign by filter: a plan, its approval, and a canary that catches what has changed since then. Then a list
+    of 20,000 contact IDs, on a portal that now and then answers with an error after it has deleted.
 
     Needs no setup: it starts a Redis, a simulated portal, a worker and the API with its page in a temporary directory,
     and leaves nothing behind. The exit code is 0 only if the ledgers and the portal agree about every contact.
