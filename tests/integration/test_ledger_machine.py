@@ -272,10 +272,15 @@ class LedgerMachine(RuleBasedStateMachine):
             doubt=lambda ids: self.doubted.update((batch.job_id, one) for one in ids),
         )
         return await self.processes[lane.process].work(
-            lane.ledger, batch, client=client, planner=self.planner(lane, fate), decider=DECIDER, terms=lane.terms
+            lane.ledger,
+            batch,
+            client=client,
+            planner=self.planner(lane, batch, fate),
+            decider=DECIDER,
+            terms=lane.terms,
         )
 
-    def planner(self, _lane: Lane, _fate: str) -> Any:
+    def planner(self, _lane: Lane, _batch: Batch, _fate: str) -> Any:
         """Return what takes the steps of surveys."""
         return None
 
