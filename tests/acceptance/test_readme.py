@@ -132,10 +132,10 @@ def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, st
                 there = command.replace("http://127.0.0.1:8080", address_of_the_api(home))
                 there = re.sub("(?<=--digest )[0-9a-f]{12}", digest, there)
                 typed = name if " --plan " in command else None
-                output = run(there, home, environment, typed)
-                assert_shown(shown, output, f"{where}: {command}")
+                printed = run(there, home, environment, typed)
+                assert_shown(shown, printed, f"{where}: {command}")
                 # A plan covers the portal's address, so its digest is another one here.
-                digest = "".join(re.findall("digest ([0-9a-f]{12}),", output)) or digest
+                digest = "".join(re.findall("digest ([0-9a-f]{12}),", printed)) or digest
                 ran += 1
     assert ran >= 10
     assert len(home.running) == 2, "a worker and the API"
