@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.acceptance.test_examples import EXAMPLES, run, start_api
 from tests.support.documents import ROOT, blocks
+from tests.support.examples import EXAMPLES, run, start_api
 from tests.support.home import Home, Result, until
 from tests.support.portal_process import Portal
 
