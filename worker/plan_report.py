@@ -94,7 +94,7 @@ class PlanReport:
         }
         canary = canary_terms(self.portal, total)
         if canary:
-            facts |= {name: str(value) for name, value in canary.facts().items()}
+            facts |= {name: str(value) for name, value in canary.facts(total).items()}
         if self.portal.protected_tags:
             facts["survey_due_ms"] = str(made_ms)
         elif selection is not None:

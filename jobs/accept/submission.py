@@ -36,10 +36,10 @@ class CanaryTerms:
     allowed: int = 0
     confirm: bool = False
 
-    def facts(self) -> dict[str, str | float]:
-        """Return what a job's hash says of its canary at first (see jobs/store/lua/includes/canary.lua)."""
+    def facts(self, total: int) -> dict[str, str | float]:
+        """Return what the hash of a job of `total` contacts says of its canary at first (includes/canary.lua)."""
         return {
-            "canary": self.contacts,
+            "canary": min(self.contacts, total),
             "canary_state": CanaryState.RUNNING,
             "canary_cursor": 0,
             "canary_allowed": self.allowed,
