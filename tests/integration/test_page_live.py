@@ -73,8 +73,8 @@ async def test_one_job_stays_current(redis: ArqRedis, server: EmbeddedServer) ->
         first = await events.until_shown("progress", "Queued")
         assert "No worker is running" in Markup(first).text
         assert set(events.shown) == {
-            "progress", "controls", "canary", "plan", "outcomes", "facts", "plots", "answers", "actions", "title", "announce",
-            "stops",
+            "progress", "controls", "canary", "plan", "outcomes", "facts", "plots", "answers", "actions", "title",
+            "announce", "stops",
         }  # fmt: skip
         await control(redis, job_id, Event.PAUSE, by="ben")
         name, parts = await events.next()
@@ -226,7 +226,7 @@ async def test_portals_stay_current_and_their_forms_untouched(redis: ArqRedis, s
             "pacing",
             "answers",
             "actions",
-            "stops",
+            "announce", "stops",
         }
         await set_limits(redis, settings.portals["main"], by="ben", requests_per_second=2.5)
         await events.until_shown("pacing-main", "of at most 2.5 calls/s")
