@@ -226,7 +226,8 @@ async def test_portals_stay_current_and_their_forms_untouched(redis: ArqRedis, s
             "pacing",
             "answers",
             "actions",
-            "announce", "stops",
+            "announce",
+            "stops",
         }
         await set_limits(redis, settings.portals["main"], by="ben", requests_per_second=2.5)
         await events.until_shown("pacing-main", "of at most 2.5 calls/s")
