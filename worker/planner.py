@@ -195,6 +195,9 @@ class Planner:
         codes = {contact.id: self._verdict(contact) for contact in found}
         writes = await self._append(job, survey.position, codes)
         survey.position += len(codes)
+        survey.selected = survey.position
+        if isinstance(taken.answer, Page) and taken.answer.total:
+            survey.expected = max(survey.read, taken.answer.total)  # the portal counts by its own, looser filter
         return taken.also(writes)
 
     async def _judge(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
@@ -545,7 +548,11 @@ _decode = msgspec.json.Decoder(Survey).decode
 def _kept(survey: Survey) -> dict[str, str]:
     """Return the fields in which a survey is kept, with its progress for people."""
     progress = Planning(
-        way=survey.way, contacts_read=survey.read, contacts_expected=survey.expected, calls=survey.calls
+        way=survey.way,
+        contacts_read=survey.read,
+        contacts_expected=survey.expected,
+        contacts_selected=survey.selected,
+        calls=survey.calls,
     )
     return {"survey": msgspec.json.encode(survey).decode(), **planning_facts(progress)}
 
