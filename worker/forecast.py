@@ -94,7 +94,7 @@ class Forecasts:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._kept: OrderedDict[tuple[str, int, int], Forecast] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int, int], Forecast] = OrderedDict()
         self._checked: OrderedDict[tuple[str, str], bool] = OrderedDict()
 
     async def of(self, batch: Batch, segment: int) -> Forecast:
@@ -107,7 +107,8 @@ class Forecasts:
         Raises:
             LookupError: the plan is gone (the job was forgotten), or is not that of the batch any more.
         """
-        key = batch.plan, batch.rechecks, segment
+        # Not by the plan alone: two jobs may have the same, and be looked at again at different times.
+        key = batch.job_id, batch.plan, batch.rechecks, segment
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
