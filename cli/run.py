@@ -1,5 +1,6 @@
 """`crm-sweep run`: a job from its list to its report in one process, with no server but its own."""
 
+import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -143,7 +144,7 @@ def run(
         duplicates=chosen.duplicates,
         priority=priority,
     )
-    submission = replace(submission, job_id=f"run-{digest_of(submission)[:16]}")
+    submission = replace(submission, job_id=_id_of(submission))
     with terminable(), EmbeddedServer(state_dir) as server:
         redis = settings.redis.model_copy(update={"url": server.url})
         embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
@@ -173,6 +174,11 @@ def run(
                 lost_report = lost
     _tell_the_end(job, lost_report, as_json=as_json)
     return exit_code_of(job)
+
+
+def _id_of(submission: Submission) -> str:
+    """Return the ID under which the same list or filter is found again, for the same portal at the same address."""
+    return f"run-{hashlib.sha256(f'{digest_of(submission)} {submission.address}'.encode()).hexdigest()[:16]}"
 
 
 def _tell_the_end(job: Job, lost_report: OutputLost | None, *, as_json: bool) -> None:
