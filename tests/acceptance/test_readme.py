@@ -165,7 +165,7 @@ def test_the_demo_agrees_with_its_portal_shows_what_the_page_shows_and_leaves_no
     before = own_processes()
     result = home.cli("demo", env={"TMPDIR": str(home.directory)})
     assert result.code == 0, result.stderr
-    assert "agree about all 20,000 contacts" in result.stdout
+    assert "agree about all 20,381 contacts" in result.stdout
     # Its result comes after all its progress.
     assert_shown(shown, result.stderr + result.stdout, "make demo")
     assert own_processes() == before

@@ -55,7 +55,7 @@ class TestBars:
         full = dict.fromkeys(Outcome, 0) | counts
         bar = outcome_bar(full)
         decided = {outcome for outcome, count in full.items() if count} - {Outcome.PENDING}
-        assert {piece.outcome for piece in bar.pieces} == decided
+        assert {piece.of for piece in bar.pieces} == decided
         end = 0
         for piece in bar.pieces:
             assert piece.x == end
@@ -68,7 +68,7 @@ class TestBars:
     @given(st.integers(0, 10**6), st.integers(0, 10**6))
     def test_a_wider_segment_has_more_contacts(self, deleted: int, failed: int) -> None:
         counts = dict.fromkeys(Outcome, 0) | {Outcome.DELETED: deleted, Outcome.FAILED: failed}
-        widths = {piece.outcome: piece.width for piece in outcome_bar(counts).pieces}
+        widths = {piece.of: piece.width for piece in outcome_bar(counts).pieces}
         if widths.get(Outcome.DELETED, 0) > widths.get(Outcome.FAILED, 0) + 1:
             assert deleted > failed
 
