@@ -80,7 +80,8 @@ def run(
     text: Text = None,
     everything: Everything = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Predict what would become of each contact, show that, and ask.")
+        bool,
+        typer.Option("--plan", help="Show what would become of each contact, and ask, before anything is deleted."),
     ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="OUT.csv", help="Write the ledger there, one line per contact.")
@@ -204,11 +205,12 @@ def _agree_to(job: Job, plan: Plan, *, yes: bool) -> None:
     Raises:
         UsageError: they did not, or cannot be asked.
     """
-    if not yes and not sys.stdin.isatty():
-        note(rendered(plan_view(job)).rstrip())
-        raise UsageError("without a terminal to agree to the plan at, --yes is needed; nothing was deleted")
-    if not yes:
+    if not yes and sys.stdin.isatty():
         agree_to(job, plan)
+        return
+    note(rendered(plan_view(job)).rstrip())
+    if not yes:
+        raise UsageError("there is no terminal to agree to the plan at: --yes is needed; nothing was deleted")
 
 
 def _ask_above(settings: Settings, portal: Portal) -> int:

@@ -167,7 +167,7 @@ class PlanReport:
                 PlanWarning(
                     "companies_with_persons",
                     survey.companies,
-                    "these companies have persons: persons that are not deleted as well stay, and belong to no company",
+                    "these companies have persons; those that are not deleted too stay, without a company",
                 )
             )
         if selection and selection.text:

@@ -25,7 +25,7 @@ class LastAnswer(msgspec.Struct, frozen=True):
     call: str
     """`put`, `look_up` or `survey`."""
     size: int
-    """Contact IDs in the call."""
+    """Contacts in the call; of a survey, in its answer."""
     took_ms: int
     """How long the answer took, in milliseconds."""
     http_status: int | None
@@ -42,7 +42,7 @@ class CallReport:
         at_ms: when it came, Unix milliseconds on the Redis server's clock.
         job_id: the job that called.
         call: `put`, `look_up` or `survey`.
-        size: contact IDs in the call.
+        size: contacts in the call; of a survey, in its answer.
         took_s: how long the answer took, in seconds.
         http_status: its status; None if there was no answer.
         result: `ok`, or the word for what went wrong.

@@ -165,6 +165,7 @@ async def test_surveys_and_plans_are_shown(redis: ArqRedis, server: EmbeddedServ
         assert value(text, "plan_contacts", portal="main", verdict=verdict) == contacts
     assert value(text, "plan_contacts", portal="main", verdict="deletable") > 100
     assert value(text, "surveys", portal="main") == 1
+    assert value(text, "portal_requests_total", portal="main", call="survey", result="ok") >= 4
     assert value(text, "survey_contacts_read", portal="main") == 120
     assert value(text, "survey_contacts_expected", portal="main") == 300
     assert 60 <= value(text, "oldest_plan_age_seconds", portal="main") < 500
