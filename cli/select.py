@@ -93,8 +93,8 @@ def select(
     """Write the contacts that a filter matches to a CSV, to look at in a spreadsheet. Deletes nothing, makes no job.
 
     The columns are id, display_name, kind, tags, created and deletable. The last one is yes, read_only (the account has
-    no right to change the contact), has_invoice (the portal will not delete it) or protected. `plan`, `run` and `submit`
-    take the file as it is, even after rows were removed or a spreadsheet has saved it again.
+    no right to change the contact), has_invoice (the portal will not delete it) or protected. `plan`, `run` and
+    `submit` take the file as it is, even after rows were removed or a spreadsheet has saved it again.
 
     The calls keep to the portal's limits, together with those of all workers. With -o, --json prints a summary.
 
