@@ -95,8 +95,8 @@ class Forecasts:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._kept: OrderedDict[tuple[str, int, int], Forecast] = OrderedDict()
-        self._checked: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int, int], Forecast] = OrderedDict()
+        self._checked: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
         # Lanes come to a plan, and to each of its segments, at the same time: one of them reads, the others wait.
         self._reading = asyncio.Lock()
 
@@ -110,7 +110,8 @@ class Forecasts:
         Raises:
             LookupError: the plan is gone (the job was forgotten), or is not that of the batch any more.
         """
-        key = batch.plan, batch.rechecks, segment
+        # Not by the plan alone: two jobs may have the same, and be looked at again at different times.
+        key = batch.job_id, batch.plan, batch.rechecks, segment
         if key not in self._kept:
             async with self._reading:
                 if key not in self._kept:
@@ -140,7 +141,7 @@ class Forecasts:
             batch: a batch of a job with a plan.
             conditions: those of this worker.
         """
-        key = batch.plan, conditions
+        key = batch.job_id, batch.plan, conditions
         if key not in self._checked:
             async with self._reading:
                 if key not in self._checked:

@@ -94,7 +94,7 @@ class PlanReport:
         }
         canary = canary_terms(self.portal, total)
         if canary:
-            facts |= {name: str(value) for name, value in canary.facts().items()}
+            facts |= {name: str(value) for name, value in canary.facts(total).items()}
         if self.portal.protected_tags:
             facts["survey_due_ms"] = str(made_ms)
         elif selection is not None:
@@ -167,7 +167,7 @@ class PlanReport:
                 PlanWarning(
                     "companies_with_persons",
                     survey.companies,
-                    "these companies have persons: persons that are not deleted as well stay, and belong to no company",
+                    "these companies have persons; those that are not deleted too stay, without a company",
                 )
             )
         if selection and selection.text:

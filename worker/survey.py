@@ -95,6 +95,7 @@ class Survey(msgspec.Struct, omit_defaults=True):
         calls: calls so far.
         read: contacts read so far.
         expected: contacts to be read, about.
+        selected: contacts that the filter has selected so far; None for a list.
         failures: calls in a row that have failed.
     """
 
@@ -111,6 +112,7 @@ class Survey(msgspec.Struct, omit_defaults=True):
     calls: int = 0
     read: int = 0
     expected: int | None = None
+    selected: int | None = None
     failures: int = 0
 
     def go_to(self, stage: Stage) -> None:

@@ -64,12 +64,13 @@ def planning_facts(planning: Planning) -> dict[str, str]:
         "survey_way": planning.way,
         "survey_read": planning.contacts_read,
         "survey_expected": planning.contacts_expected,
+        "survey_selected": planning.contacts_selected,
         "survey_calls": planning.calls,
     }
     return {name: str(value) for name, value in facts.items() if value is not None}
 
 
-PLANNING_FACTS = ("survey_way", "survey_read", "survey_expected", "survey_calls")
+PLANNING_FACTS = ("survey_way", "survey_read", "survey_expected", "survey_selected", "survey_calls")
 """Those fields."""
 
 
@@ -81,11 +82,12 @@ def read_planning(facts: Mapping[str, str]) -> Planning | None:
     """
     if "survey_calls" not in facts:
         return None
-    expected, way = facts.get("survey_expected"), facts.get("survey_way")
+    expected, selected, way = (facts.get(f"survey_{name}") for name in ("expected", "selected", "way"))
     return Planning(
         way="listing" if way == "listing" else "look_ups" if way else None,
         contacts_read=int(facts.get("survey_read", 0)),
         contacts_expected=int(expected) if expected else None,
+        contacts_selected=int(selected) if selected else None,
         calls=int(facts["survey_calls"]),
     )
 

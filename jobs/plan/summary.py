@@ -71,5 +71,7 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True):
     contacts_read: int
     contacts_expected: int | None
     """Contacts to be read, about; None while that is not known."""
+    contacts_selected: int | None
+    """Contacts that a filter has selected so far; None for a list, which is given, and while that is not known."""
     calls: int
     """Calls so far."""

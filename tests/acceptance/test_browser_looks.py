@@ -3,20 +3,13 @@
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.support.browser import check_accessible, site, submit, upload
+from tests.support.browser import check_screen, site, submit, upload
 from tests.support.home import Home
 from tests.support.portal_process import Portal
 
 LONG = "a-label-without-any-blank-" * 7
-
-
-def check_screen(page: Page) -> None:
-    """Check a screen wide and narrow."""
-    for width in (1180, 360):
-        page.set_viewport_size({"width": width, "height": 740})
-        check_accessible(page)
 
 
 def test_every_screen(browser: Browser, home: Home, portal: Callable[..., Portal]) -> None:

@@ -14,6 +14,7 @@ from jobs.store import keys
 from jobs.store.times import clock, iso
 from jobs.view.job import Job, list_jobs, read_job
 from jobs.view.portal import read_portal
+from jobs.view.stops import read_stops
 from jobs.words.states import Event, State
 from tests.support.browsing import Person, api_key, multipart, settings_with, visiting
 from tests.support.submitting import request
@@ -34,8 +35,10 @@ async def posts(person: Person, settings: Settings, redis: ArqRedis, job_id: str
         "/login": {"key": "anna-secret-key"},
         "/logout": {},
         "/new": {"portal": "main"},
+        "/new/filter": {"portal": "main", "tags": "trash"},
         "/new/{draft_id}": {"count": "2", "do": "submit"},
         "/portals/{name}": {"requests_per_second": "1", "max_concurrency": "2", "do": "set"},
+        "/{to}": {"portal": ""},
     }
     routes = make_app(settings, redis).router.routes()
     paths = {route.resource.canonical for route in routes if route.method == "POST" and route.resource}
@@ -44,7 +47,8 @@ async def posts(person: Person, settings: Settings, redis: ArqRedis, job_id: str
         if "{verb}" in path:
             found += [(f"/jobs/{job_id}/{verb}", {"priority": "urgent"}) for verb in [*VERB_WORDS, "priority"]]
         else:
-            found.append((path.replace("/new/{draft_id}", draft).replace("{name}", "main"), given[path]))
+            address = path.replace("/new/{draft_id}", draft).replace("{name}", "main").replace("{to}", "stop")
+            found.append((address, given[path]))
     assert len(found) == len(given) + len(VERB_WORDS) + 1
     return found
 
@@ -54,6 +58,7 @@ async def as_it_was(redis: ArqRedis, settings: Settings, job: Job) -> None:
     assert len((await list_jobs(redis)).jobs) == 1
     portal = await read_portal(redis, settings.portals["main"])
     assert (portal.requests_per_second, portal.actions) == (portal.configured_requests_per_second, ())
+    assert await read_stops(redis) == []
 
 
 @pytest.mark.parametrize("token", ["", "0" * 64, "another's", "é"])

@@ -73,7 +73,8 @@ async def test_one_job_stays_current(redis: ArqRedis, server: EmbeddedServer) ->
         first = await events.until_shown("progress", "Queued")
         assert "No worker is running" in Markup(first).text
         assert set(events.shown) == {
-            "progress", "controls", "outcomes", "facts", "plots", "answers", "actions", "title", "announce"
+            "progress", "controls", "canary", "plan", "outcomes", "facts", "plots", "answers", "actions", "title",
+            "announce", "stops",
         }  # fmt: skip
         await control(redis, job_id, Event.PAUSE, by="ben")
         name, parts = await events.next()
@@ -220,7 +221,14 @@ async def test_portals_stay_current_and_their_forms_untouched(redis: ArqRedis, s
     settings = settings_with(server, api_key("anna"))
     async with visiting(settings, redis, "anna") as [anna], watching(anna, "/portals/events") as events:
         await events.until_shown("pacing-main", "of at most 5 calls/s")
-        assert {part.partition("-")[0] for part in events.shown} == {"standing", "pacing", "answers", "actions"}
+        assert {part.partition("-")[0] for part in events.shown} == {
+            "standing",
+            "pacing",
+            "answers",
+            "actions",
+            "announce",
+            "stops",
+        }
         await set_limits(redis, settings.portals["main"], by="ben", requests_per_second=2.5)
         await events.until_shown("pacing-main", "of at most 2.5 calls/s")
         await events.until_shown("actions-main", "ben set the limits")

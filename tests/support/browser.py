@@ -128,6 +128,13 @@ def check_accessible(page: Page) -> None:
     assert too_wide <= 0, f"{page.url}: {too_wide} pixels too wide"
 
 
+def check_screen(page: Page) -> None:
+    """Check a screen wide and narrow."""
+    for width in (1180, 360):
+        page.set_viewport_size({"width": width, "height": 740})
+        check_accessible(page)
+
+
 def upload(page: Page, content: str, *, portal: str = "main", label: str = "", name: str = "ids.txt") -> None:
     """Fill in the form of a new job and send it."""
     page.goto("/new")

@@ -114,6 +114,10 @@ class Home:
         with contextlib.closing(sync_redis.Redis.from_url(self.redis_url)) as client:
             return str(client.execute_command("HGET", keys.job(job_id), "state").decode())
 
+    def until_in(self, job_id: str, state: str) -> None:
+        """Wait until a job is in a state."""
+        until(lambda: self.state(job_id) == state)
+
     def job(self, job_id: str) -> dict[str, Any]:
         """Return a job as `status --json` shows it."""
         result = self.cli("status", job_id, "--json")

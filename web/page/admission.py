@@ -15,6 +15,7 @@ from web.http.context import LIMITS
 from web.http.problems import Kind, Refusal, explain, route_of, unforeseen
 from web.page.render import page, see_other
 from web.page.session import recognise, set_cookie, visitor_of
+from web.page.stops import note_stops
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -70,6 +71,9 @@ async def _admit(request: web.Request, scope: Scope | None, *, reads_body: bool)
             return _to_login(request)
         assume(request, visitor.caller)
         require(request, scope)
+        if not _wants_events(request):
+            async with asyncio.timeout(request.app[LIMITS].redis_s):
+                await note_stops(request)
     if request.method == "POST":
         _check_origin(request)
         if not reads_body:
@@ -127,8 +131,12 @@ async def _read_form(request: web.Request) -> MultiDictProxy[str]:
     return cast("MultiDictProxy[str]", form)  # a form of this type holds no files
 
 
+def _wants_events(request: web.Request) -> bool:
+    return "text/event-stream" in request.headers.get("Accept", "")
+
+
 def _to_login(request: web.Request) -> web.Response:
-    if request.method in {"GET", "HEAD"} and "text/event-stream" not in request.headers.get("Accept", ""):
+    if request.method in {"GET", "HEAD"} and not _wants_events(request):
         return see_other(f"/login?next={quote(request.path_qs, safe='/')}" if request.path != "/" else "/login")
     raise Refusal(Kind.NO_KEY, "The session has ended. Log in again; what you sent was not carried out.")
 

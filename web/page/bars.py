@@ -1,16 +1,20 @@
-"""The bar that shows what became of a job's contacts: widths in whole steps that add up, and the same in words."""
+"""The bars of a job's contacts, by outcome or verdict: widths in whole steps that add up, and the same in words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from jobs.words.outcomes import Outcome
+from jobs.words.verdicts import Verdict
 from web.page.text import plural, share
-from web.page.words import OUTCOMES
+from web.page.words import OUTCOMES, VERDICTS
 
 #: Width of a whole bar in its own units.
 WIDTH = 1000
 #: Narrowest piece: one failed contact among ten million still shows.
 LEAST = 6
+
+T = TypeVar("T", Outcome, Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +22,12 @@ class Piece:
     """One piece of a bar.
 
     Attributes:
-        outcome: which.
+        of: which outcome or verdict.
         x: where it begins, 0 to `WIDTH`.
         width: how wide it is.
     """
 
-    outcome: Outcome
+    of: Outcome | Verdict
     x: int
     width: int
 
@@ -47,21 +51,31 @@ def outcome_bar(counts: Mapping[Outcome, int]) -> Bar:
     Args:
         counts: contact IDs by outcome.
     """
+    return _lay_out(counts, {outcome: words.label.lower() for outcome, words in OUTCOMES.items()})
+
+
+def verdict_bar(counts: Mapping[Verdict, int]) -> Bar:
+    """Lay out the counts of a plan.
+
+    Args:
+        counts: contact IDs by verdict.
+    """
+    return _lay_out(counts, {verdict: words.label.lower() for verdict, words in VERDICTS.items()})
+
+
+def _lay_out(counts: Mapping[T, int], labels: Mapping[T, str]) -> Bar:
     total = sum(counts.values())
-    widths = {outcome: _width(counts[outcome], total) for outcome in OUTCOMES if counts.get(outcome)}
+    widths = {part: _width(counts[part], total) for part in labels if counts.get(part)}
     while (surplus := sum(widths.values()) - WIDTH) != 0 and widths:
         # What rounding and the least width add up to is taken from, or given to, the widest: no one notices it there.
         widest = max(widths, key=widths.__getitem__)
         widths[widest] -= surplus
     pieces, x = [], 0
-    for outcome, width in widths.items():
-        if outcome is not Outcome.PENDING:
-            pieces.append(Piece(outcome, x, width))
+    for part, width in widths.items():
+        if part is not Outcome.PENDING:
+            pieces.append(Piece(part, x, width))
             x += width
-    told = [
-        f"{plural(counts[outcome], 'contact')} {OUTCOMES[outcome].label.lower()} ({share(counts[outcome], total)})"
-        for outcome in widths
-    ]
+    told = [f"{plural(counts[part], 'contact')} {labels[part]} ({share(counts[part], total)})" for part in widths]
     return Bar(tuple(pieces), ", ".join(told) or "no contacts")
 
 

@@ -48,16 +48,21 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     highest: int
     needs_approval: bool
     """The job will wait for an approval."""
+    plan: bool = False
+    """A plan is made first, and nothing is deleted before it is approved."""
+    plan_required: bool = False
+    """The portal takes no such list without a plan."""
 
 
 _decode = msgspec.json.Decoder(Draft).decode
 
 
 async def keep_draft(
-    redis: ArqRedis, intake: Intake, *, portal: Portal, label: str, priority: Priority, owner: str
+    redis: ArqRedis, intake: Intake, *, portal: Portal, label: str, priority: Priority, plan: bool, owner: str
 ) -> Draft:
     """Keep a list for an hour. Nothing is queued."""
     ids = intake.ids
+    plan_required = portal.needs_plan(len(ids))
     draft = Draft(
         id=str(ULID()),
         owner=owner,
@@ -69,6 +74,8 @@ async def keep_draft(
         lowest=ids.min(),
         highest=ids.max(),
         needs_approval=portal.needs_approval(len(ids)),
+        plan=plan or plan_required,
+        plan_required=plan_required,
     )
     key = keys.draft(draft.id)
     # In transactions, so that no list is ever left without an expiry. What makes it a draft comes last.

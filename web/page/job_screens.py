@@ -7,7 +7,7 @@ from aiohttp import web
 
 from jobs.ledger.rows import has_ledger
 from jobs.view.history import read_history
-from jobs.view.job import Job, list_jobs, read_job
+from jobs.view.job import Job, list_jobs, read_job, with_sample
 from jobs.view.why import explain
 from jobs.words.states import State
 from web.http.callers import caller, check_visible, visible_portals
@@ -15,6 +15,7 @@ from web.http.context import REDIS, SETTINGS
 from web.live.topic import Changes
 from web.live.watcher import WATCHER
 from web.page import chart
+from web.page.canary import compare
 from web.page.live import Parts, live
 from web.page.render import fragment, page
 from web.page.session import visitor_of
@@ -32,6 +33,8 @@ _ANSWERS = 8
 _PARTS = {
     "progress": "_job_progress.html",
     "controls": "_job_controls.html",
+    "canary": "_job_canary.html",
+    "plan": "_job_plan.html",
     "outcomes": "_job_outcomes.html",
     "facts": "_job_facts.html",
     "plots": "_job_plots.html",
@@ -122,8 +125,11 @@ def _list_values(request: web.Request, jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
-    redis = request.app[REDIS]
-    why = await explain(redis, request.app[SETTINGS], job.id)
+    redis, settings, visitor = request.app[REDIS], request.app[SETTINGS], visitor_of(request)
+    if visitor.may("control"):
+        job = await with_sample(redis, job)  # personal data, for those who may approve it
+    portal = settings.portals.get(job.portal)
+    why = await explain(redis, settings, job.id)
     moves = why.constraint is not None and standing_of(job) is None
     return {
         "job": job,
@@ -132,7 +138,9 @@ async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
         "reason": standing_of(job),
         "why": why.explanation if moves else "",
         "eta": eta_text(why.eta) if why.eta else "",
-        "verbs": offered(job, visitor_of(request)),
+        "verbs": offered(job, visitor),
+        "comparison": compare(job.canary, job.plan) if job.canary else (),
+        "second_person": portal is not None and portal.needs_second_person(job.total),
         "plots": chart.plots(await read_history(redis, job.id)),
         "answers": why.portal.last_answers[:_ANSWERS] if why.portal else (),
         "actions": job.actions,

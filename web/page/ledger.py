@@ -6,7 +6,7 @@ from jobs.ledger.export import Format
 from jobs.ledger.rows import Line, make_line, read_rows
 from jobs.view.job import Job, read_job
 from jobs.words.outcomes import Code, Outcome
-from web.api.results import check_ledger, stream_results
+from web.api.results import check_ledger, job_results, stream_results
 from web.http.callers import check_visible
 from web.http.context import REDIS
 from web.page.render import page
@@ -18,7 +18,9 @@ _SEGMENTS = 64
 
 
 async def show_ledger(request: web.Request) -> web.StreamResponse:
-    """Show the first lines with an outcome; with `format`, send all of them as a file."""
+    """Show the first lines with an outcome; with `format`, send all of them, or the departures, as a file."""
+    if "against_plan" in request.query:
+        return await job_results(request)
     job_id = request.match_info["job_id"]
     outcome = _outcome(request)
     form = request.query.get("format")

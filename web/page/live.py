@@ -13,7 +13,9 @@ from web.http.context import ENDING
 from web.http.sse import comment, event, stream
 from web.live.topic import Change, Changes, T
 from web.live.watcher import WATCHER
+from web.page.render import fragment
 from web.page.session import is_open
+from web.page.stops import note_stops
 
 #: Between two changes shown: as often as a user can follow.
 _EVERY_S = 1.0
@@ -51,14 +53,19 @@ async def _events(
                         yield event("ended", b"")
                         return
                     if isinstance(change, Change):
-                        parts = await render(change.value)
+                        parts = await render(change.value) | await _stops(request)
                         version = change.version
                         news = {name: html for name, html in parts.items() if sent.get(name) != html}
                         sent = parts
                         yield event("parts", msgspec.json.encode(news))
                         await _wait(ending, _EVERY_S)
+                    elif change.away:
+                        yield event("away", b"")
+                    elif (stops := await _stops(request)).items() <= sent.items():
+                        yield comment("nothing new")
                     else:
-                        yield event("away", b"") if change.away else comment("nothing new")
+                        sent |= stops
+                        yield event("parts", msgspec.json.encode(stops))
             except UnknownJob:
                 yield event("ended", b"")
                 return
@@ -67,6 +74,12 @@ async def _events(
         # A job that has ended is silent: only a write tells that the reader has gone.
         yield comment("nothing new")
         await _wait(ending, _RARELY_S)
+
+
+async def _stops(request: web.Request) -> Parts:
+    """Render what every screen says of the stop switch."""
+    await note_stops(request)
+    return {"stops": fragment(request, "_stops.html")}
 
 
 async def _wait(ending: asyncio.Event, seconds: float) -> None:

@@ -17,7 +17,7 @@ from web.http.context import REDIS, SETTINGS
 from web.page.admission import form_value
 from web.page.drafts import Draft, UnknownDraft, discard_draft, keep_draft, read_draft, read_ids
 from web.page.render import page, see_other
-from web.page.text import number, plural
+from web.page.text import digits, number, plural
 from web.page.upload import Upload, read_upload
 
 _NOTHING_GIVEN = {
@@ -27,10 +27,8 @@ _NOTHING_GIVEN = {
     "column": "",
     "skip_invalid": "",
     "multiline": "",
+    "plan": "",
 }
-
-#: What people put between the digits of a large number.
-_SEPARATORS = dict.fromkeys(map(ord, ",._' \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{RIGHT SINGLE QUOTATION MARK}"))
 
 
 async def show_form(request: web.Request) -> web.Response:
@@ -69,6 +67,7 @@ async def _take(request: web.Request, upload: Upload) -> web.Response:
         portal=portal,
         label=label,
         priority=priority,
+        plan=given["plan"] == "yes",
         owner=caller(request).name,
     )
     return see_other(f"/new/{draft.id}")
@@ -84,14 +83,16 @@ async def show_draft(request: web.Request) -> web.Response:
 
 
 async def confirm(request: web.Request) -> web.Response:
-    """Queue the list if its number was typed, or forget it."""
-    redis = request.app[REDIS]
+    """Queue the list if its number was typed, plan it, or forget it."""
+    redis, wanted = request.app[REDIS], form_value(request, "do")
     try:
         draft = await _draft(request)
-        if form_value(request, "do") == "discard":
+        if wanted == "discard":
             await discard_draft(redis, draft.id)
             return see_other("/new")
-        if form_value(request, "count").strip().translate(_SEPARATORS) != str(draft.total):
+        # A plan deletes nothing: the number is typed when the plan is approved.
+        plan = draft.plan or wanted == "plan"
+        if not plan and digits(form_value(request, "count")) != str(draft.total):
             error = f"That is not {number(draft.total)}. Nothing was queued."
             return page(request, "confirm.html", status=422, draft=draft, error=error)
         if refusal := _too_many(request, draft.total):
@@ -107,6 +108,7 @@ async def confirm(request: web.Request) -> web.Response:
             ids,
             by=caller(request).name,
             approval=Approval.NEEDED if draft.needs_approval else Approval.BY_SIZE,
+            plan=plan,
             job_id=draft.id,
             label=draft.label,
             duplicates=draft.report.duplicates,
@@ -114,7 +116,8 @@ async def confirm(request: web.Request) -> web.Response:
         ),
     )
     await discard_draft(redis, draft.id)
-    return _to_job(accepted.job_id, "submitted" if accepted.created else "submitted-before")
+    did = "planning" if plan else "submitted"
+    return _to_job(accepted.job_id, did if accepted.created else "submitted-before")
 
 
 async def _draft(request: web.Request) -> Draft:
@@ -180,5 +183,6 @@ def _form(
         more_bad=more_bad,
         given=upload.fields if upload else _NOTHING_GIVEN,
         portals=[portal.name for portal in visible_portals(request)],
+        plan_required=all(portal.plan_required for portal in visible_portals(request)),
         max_body_mb=request.app[SETTINGS].api.max_body_mb,
     )

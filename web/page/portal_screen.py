@@ -4,7 +4,6 @@ from aiohttp import web
 
 from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from jobs.steering.limits import CONFIGURED, set_limits
-from jobs.steering.switch import Switch, switch
 from jobs.view.portal import PortalView, read_portal, read_portals
 from web.http.callers import caller, visible_portal, visible_portals
 from web.http.context import REDIS
@@ -43,16 +42,12 @@ async def portals_events(request: web.Request) -> web.StreamResponse:
 
 
 async def change_limits(request: web.Request) -> web.Response:
-    """Change the ceiling and the calls in flight of a portal, go back to the configuration, or stop its deletions."""
+    """Change the ceiling and the calls in flight of a portal, or go back to the configuration."""
     portal = visible_portal(request, request.match_info["name"])
     redis, by = request.app[REDIS], caller(request).name
-    wanted = form_value(request, "do")
-    if wanted == "reset":
+    if form_value(request, "do") == "reset":
         await set_limits(redis, portal, by=by, requests_per_second=CONFIGURED, max_concurrency=CONFIGURED)
         return see_other("/portals?did=configured")
-    if wanted in {Switch.STOP, Switch.START}:
-        await switch(redis, Switch(wanted), [portal], of_all=False, by=by)
-        return see_other(f"/portals?did={wanted}")
     try:
         rate = float(form_value(request, "requests_per_second").replace(",", "."))
         concurrency = int(form_value(request, "max_concurrency"))

@@ -10,9 +10,10 @@ from aiohttp import web
 from jobs.words.outcomes import Outcome
 from web.page import text, words
 from web.page.assets import asset_url
-from web.page.bars import outcome_bar
+from web.page.bars import outcome_bar, verdict_bar
 from web.page.session import visitor_of
 from web.page.standing import name_of
+from web.page.stops import stops_of
 
 #: Nothing is loaded from elsewhere, nothing runs inline, no site frames the page, and forms go nowhere else.
 _POLICY = (
@@ -54,14 +55,20 @@ def templates() -> jinja2.Environment:
         "share": text.share,
         "sentence": text.sentence,
         "down_percent": text.down_percent,
+        "span": text.span,
     }
     environment.globals |= {
         "asset": asset_url,
         "plural": text.plural,
         "outcome_bar": outcome_bar,
+        "verdict_bar": verdict_bar,
         "name_of": name_of,
         "STATES": words.STATES,
         "OUTCOMES": words.OUTCOMES,
+        "VERDICTS": words.VERDICTS,
+        "CANARY": words.CANARY,
+        "PLAN_EXPIRED": words.PLAN_EXPIRED,
+        "VIEWS": words.VIEWS,
         "VERBS": words.VERBS,
         "PRIORITIES": words.PRIORITIES,
         "ACTIONS": words.ACTIONS,
@@ -74,7 +81,8 @@ def templates() -> jinja2.Environment:
 def fragment(request: web.Request, template: str, **values: Any) -> str:
     """Render a template, or a part of one, for whoever asks."""
     visitor = visitor_of(request)
-    return templates().get_template(template).render(visitor=visitor, here=request.path, **values)
+    stops = stops_of(request)
+    return templates().get_template(template).render(visitor=visitor, here=request.path, stops=stops, **values)
 
 
 def page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
@@ -84,7 +92,7 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
         request: what it answers.
         template: name of the template.
         status: of the answer.
-        values: what the template shows, beside `visitor` and `here`, which every template has.
+        values: what the template shows, beside `visitor`, `here` and `stops`, which every template has.
     """
     body = fragment(request, template, **values)
     return web.Response(text=body, status=status, content_type="text/html", headers=SECURITY_HEADERS)

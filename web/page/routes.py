@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
+from web.api.plan import job_plan
 from web.http.callers import Scope
 from web.page import job_screens as jobs
-from web.page import ledger, login, new, steer
+from web.page import ledger, login, new, new_filter, steer, switch
 from web.page import portal_screen as portals
 from web.page.admission import Handler, guarded
 from web.page.assets import serve_asset
@@ -16,15 +17,20 @@ _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
     ("GET", "/jobs/{job_id}", "read", jobs.show_job),
     ("GET", "/jobs/{job_id}/events", "read", jobs.job_events),
     ("GET", "/jobs/{job_id}/ledger", "read", ledger.show_ledger),
+    ("GET", "/jobs/{job_id}/plan", "read", job_plan),
     ("GET", "/jobs/{job_id}/cancel", "control", steer.ask_to_cancel),
     ("POST", "/jobs/{job_id}/{verb:pause|resume|cancel|approve|retry-failed|priority}", "control", steer.steer),
     ("GET", "/new", "submit", new.show_form),
     ("POST", "/new", "submit", new.take_list),
+    ("GET", "/new/filter", "submit", new_filter.show_filter_form),
+    ("POST", "/new/filter", "submit", new_filter.take_filter),
     ("GET", "/new/{draft_id}", "submit", new.show_draft),
     ("POST", "/new/{draft_id}", "submit", new.confirm),
     ("GET", "/portals", "read", portals.show_portals),
     ("GET", "/portals/events", "read", portals.portals_events),
     ("POST", "/portals/{name}", "control", portals.change_limits),
+    ("GET", "/{to:stop|start}", "control", switch.ask_to_switch),
+    ("POST", "/{to:stop|start}", "control", switch.turn_switch),
     ("GET", "/login", None, login.show_login),
     ("POST", "/login", None, login.log_in),
     ("POST", "/logout", None, login.log_out),
@@ -38,6 +44,7 @@ _LONG = {
     _UPLOAD,
     *(("GET", path) for path in ("/events", "/portals/events", "/jobs/{job_id}/events")),
     ("GET", "/jobs/{job_id}/ledger"),
+    ("GET", "/jobs/{job_id}/plan"),
 }
 
 

@@ -9,7 +9,7 @@ from jobs.words.outcomes import Outcome
 from jobs.words.reasons import LIFTED_BY_RESUME, StateReason, is_moving, known_reason
 from jobs.words.states import MOVES, Event, State, allowed_events
 from web.page.session import Visitor
-from web.page.text import duration, sentence
+from web.page.text import sentence, span
 from web.page.words import STATES, VERBS
 
 
@@ -27,11 +27,19 @@ class Standing:
 
 
 #: What the page says instead of the command line's advice.
-_TITLES: dict[str, str] = {StateReason.APPROVAL: "It has to be approved first"}
+_TITLES: dict[str, str] = {
+    StateReason.APPROVAL: "It has to be approved first",
+    StateReason.COOLING_OFF: "It is approved, and can be cancelled before its first contact is deleted",
+}
 _TO_DO: dict[str, str] = {
     StateReason.OPERATOR: "Press Resume to go on.",
     StateReason.APPROVAL: "Press Approve to let it start.",
+    StateReason.PLAN_EXPIRED: "Cancel the job, and make a new plan.",
+    StateReason.CANARY: "Compare what became of it with the prediction below, then press Resume, or cancel the job.",
+    StateReason.STOPPED: "It goes on once somebody lets deletions go on: the line at the top says who stopped them.",
+    StateReason.COOLING_OFF: "Then it starts on its own.",
 }
+_LOOK_AT_THE_PLAN = "Look at the plan below, then type the number of contacts that it deletes."
 
 
 def name_of(job: Job) -> str:
@@ -44,14 +52,16 @@ def standing_of(job: Job) -> Standing | None:
     reason = job.state_reason
     if reason == StateReason.OPERATOR and (by := _who_paused(job)):
         return Standing(f"{by} paused it", _TO_DO[reason])
-    if reason is None or (job.state is State.RUNNING and is_moving(reason)):
+    if reason is None or (job.state in {State.PLANNING, State.RUNNING} and is_moving(reason)):
         return None
     known = known_reason(reason)
     if known is None:
         return Standing("It is waiting", "See the last error, then press Resume.")
     to_do = _TO_DO.get(reason) or known.remedy.format(id=job.id, go_on="press Resume")
+    if reason == StateReason.APPROVAL and job.plan:
+        to_do = _LOOK_AT_THE_PLAN
     title = _TITLES.get(reason) or sentence(known.meaning)
-    return Standing(f"{title}, until {clock(job.waits_until)}" if job.waits_until else title, sentence(to_do))
+    return Standing(_with_end(title, job.waits_until), sentence(to_do))
 
 
 def waits_for(job: Job) -> str:
@@ -80,8 +90,15 @@ def offered(job: Job, visitor: Visitor) -> list[Event]:
 
 def eta_text(eta: Eta) -> str:
     """Write when a job may be done: a range, or one span where both ends read alike."""
-    earliest, latest = duration(eta.earliest_s), duration(eta.latest_s)
-    return f"about {earliest}" if earliest == latest else f"{earliest} to {latest}"
+    return span(eta.earliest_s, eta.latest_s)
+
+
+def _with_end(title: str, until: str | None) -> str:
+    """Say when a reason ends, behind the clause that states it."""
+    if until is None:
+        return title
+    holds, semicolon, then = title.partition("; ")
+    return f"{holds}, until {clock(until)}{semicolon}{then}"
 
 
 def _who_paused(job: Job) -> str:

@@ -11,15 +11,20 @@ from web.api.jobs import VERBS
 from web.http.callers import caller, check_visible
 from web.http.context import REDIS, SETTINGS
 from web.page.admission import form_value
+from web.page.approval import approve
 from web.page.job_screens import job_page
 from web.page.render import page, see_other
 from web.page.text import path_part
+from web.page.words import path_word
 
 
 async def steer(request: web.Request) -> web.Response:
     """Carry out what a button asks for, and show the job again."""
     job, verb = await _job(request), request.match_info["verb"]
     try:
+        if verb == path_word(Event.APPROVE):
+            in_the_way = await approve(request, job)
+            return in_the_way or see_other(f"/jobs/{path_part(job.id)}?did={verb}")
         return see_other(f"/jobs/{path_part(job.id)}?did={await _carry_out(request, job, verb)}")
     except (IllegalMove, JobHasEnded, NotDue) as error:
         # Another user was faster, or it has ended in the meantime: say so beside how it stands now.

@@ -8,6 +8,9 @@ from markupsafe import Markup
 #: Between groups of three digits: it neither breaks a line nor can be taken for a decimal mark.
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
+#: What people put between the digits of a large number.
+_SEPARATORS = dict.fromkeys(map(ord, ",._' \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{RIGHT SINGLE QUOTATION MARK}"))
+
 
 def number(value: float, digits: int = 0) -> str:
     """Write 1234567 as 1 234 567, with narrow blanks."""
@@ -46,6 +49,17 @@ def duration(seconds: float) -> str:
             rest = whole % size // fraction
             return f"{whole // size}{THIN}{unit}" + (f" {rest}{THIN}{smaller}" if rest else "")
     return f"{whole}{THIN}s"
+
+
+def span(shortest_s: float, longest_s: float) -> str:
+    """Write a range of time, or one span where both ends read alike."""
+    shortest, longest = duration(shortest_s), duration(longest_s)
+    return f"about {shortest}" if shortest == longest else f"{shortest} to {longest}"
+
+
+def digits(typed: str) -> str:
+    """Return a number as a user has typed it without what stands between its digits."""
+    return typed.strip().translate(_SEPARATORS)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -20,10 +20,10 @@ _CHUNK = 256 << 10
 #: Longest value of a field that is not a list.
 _FIELD_BYTES = 4096
 _MB = 1_000_000
-#: Most parts of a form; ours has nine.
+#: Most parts of a form; ours has ten.
 _PARTS = 32
 #: Fields of the form beside the list.
-FIELDS = ("csrf", "portal", "priority", "label", "column", "skip_invalid", "multiline")
+FIELDS = ("csrf", "portal", "priority", "label", "column", "skip_invalid", "multiline", "plan")
 
 T = TypeVar("T")
 

@@ -6,9 +6,12 @@ The colours are in one place too: `static/page.css` has one custom property per 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobs.words.errors import BlastRadius, DigestNeeded, NotApproved, PlanChanged, SecondPerson
+from jobs.words.filters import View
 from jobs.words.outcomes import Outcome
 from jobs.words.priority import Priority
-from jobs.words.states import Event, State
+from jobs.words.states import CanaryState, Event, State
+from jobs.words.verdicts import Verdict
 
 
 class Tone(StrEnum):
@@ -42,7 +45,7 @@ class StateWords:
 
 
 STATES: dict[State, StateWords] = {
-    State.PLANNING: StateWords("Planning", Tone.CALM, "Its contact IDs are still being collected."),
+    State.PLANNING: StateWords("Planning", Tone.CALM, "Its contacts are read from the portal; nothing is deleted."),
     State.AWAITING_APPROVAL: StateWords("Awaiting approval", Tone.ASKS, "Nothing is sent until it is approved."),
     State.QUEUED: StateWords("Queued", Tone.CALM, "It is accepted and waits for its first batch."),
     State.RUNNING: StateWords("Running", Tone.BUSY, "Batches are being sent."),
@@ -75,10 +78,59 @@ OUTCOMES: dict[Outcome, OutcomeWords] = {
     Outcome.NOT_FOUND: OutcomeWords("Not found", "no such contact for this account"),
     Outcome.REFUSED: OutcomeWords("Refused", "read-only, or on an invoice"),
     Outcome.FAILED: OutcomeWords("Failed", "given up; it may still be there"),
-    Outcome.PROTECTED: OutcomeWords("Protected", "on the protected list, never sent"),
-    Outcome.SKIPPED: OutcomeWords("Skipped", "the job was cancelled before it was sent"),
+    Outcome.PROTECTED: OutcomeWords("Protected", "on the protected list, or with a protected tag; never sent"),
+    Outcome.SKIPPED: OutcomeWords("Skipped", "left alone: the job was cancelled, or it is no longer as planned"),
     Outcome.PENDING: OutcomeWords("Pending", "not decided yet"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictWords:
+    """How a verdict is shown.
+
+    Attributes:
+        label: its name for people.
+        meaning: what that means for such a contact.
+    """
+
+    label: str
+    meaning: str
+
+
+#: In the order in which bars and tables show them.
+VERDICTS: dict[Verdict, VerdictWords] = {
+    Verdict.DELETABLE: VerdictWords("Deletable", "will be deleted"),
+    Verdict.READ_ONLY: VerdictWords("Read-only", "stays: the account may not change it"),
+    Verdict.HAS_INVOICE: VerdictWords("Has an invoice", "stays: the portal keeps what is on an invoice"),
+    Verdict.ABSENT: VerdictWords("Absent", "no such contact for this account"),
+    Verdict.PROTECTED: VerdictWords("Protected", "stays: on the protected list, or with a protected tag"),
+}
+
+CANARY: dict[CanaryState, str] = {
+    CanaryState.RUNNING: "Only these are sent until all of them are decided.",
+    CanaryState.WAITING: "The rest waits until a person has compared the two: Resume sends it, Cancel leaves it alone.",
+    CanaryState.PASSED: "It has passed, so the rest follows.",
+    CanaryState.CANCELLED: "The job was cancelled before the rest.",
+}
+
+VIEWS: dict[View, str] = {
+    View.ALL: "Any",
+    View.PERSON: "Persons",
+    View.COMPANY: "Companies",
+    View.WITH_OPPORTUNITY: "Contacts with an opportunity",
+}
+
+#: What a guard says to whoever approves, and what to do.
+FORBIDDEN: dict[type[NotApproved], str] = {
+    DigestNeeded: "The approval did not say which plan it was about. Look at the plan below, and approve it there.",
+    PlanChanged: "The plan of this job is not the one that you approved. Look at the plan below, and approve that one.",
+    BlastRadius: "The plan deletes a larger share of the portal than max_share allows. Cancel the job and select fewer "
+    "contacts, or have max_share raised.",
+    SecondPerson: "A job of this size has to be approved by somebody other than who submitted it. Ask a colleague to "
+    "log in with a key of their own and approve it.",
+}
+
+PLAN_EXPIRED = "The plan is too old to be approved. Cancel the job, and make a new plan."
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +189,8 @@ def done_text(word: str) -> str:
 _DONE = {path_word(event): words.done for event, words in VERBS.items()} | {
     "priority": "The priority has changed, from the next batch on.",
     "submitted": "The job is queued.",
-    "submitted-before": "This list was already queued: this is its job.",
+    "submitted-before": "This was already submitted: this is its job.",
+    "planning": "It is planned first: nothing is deleted before a person has approved the plan.",
     "nothing-failed": "Nothing has failed, so there is nothing to try again.",
     "rest-ended": "The rest has ended: one careful call goes first. What the portal had asked for is shown below.",
     "limits": "The limits have changed, for every worker from its next batch on.",

@@ -6,6 +6,9 @@ const RETRY_MS = 5000;
 // Updates that arrived for an element while the user was choosing from a list in it; shown when they leave it.
 const held = new Map();
 
+// What each element showed last: a stream that begins again sends everything, and most of it is as it was.
+const shown = new Map();
+
 function show(id, html) {
   const element = document.getElementById(id);
   if (!element) return;
@@ -15,11 +18,18 @@ function show(id, html) {
     return;
   }
   held.delete(id);
+  if (shown.get(id) === html) return;
+  shown.set(id, html);
+  const typed = [...element.querySelectorAll("input[id]")].filter((one) => one.value !== one.defaultValue);
   const place = focused && { id: focused.id, href: focused.getAttribute("href") };
   element.innerHTML = html;
+  for (const { id: name, value } of typed) {
+    const input = element.querySelector(`#${CSS.escape(name)}`);
+    if (input) input.value = value;
+  }
   if (place) {
     // Keep the keyboard focus where it was, or on the first element of the new content that can take it.
-    const targets = [...element.querySelectorAll("a[href], button, select, [tabindex]")];
+    const targets = [...element.querySelectorAll("a[href], button, input:not([type=hidden]), select, [tabindex]")];
     const same = targets.find((one) => (place.id ? one.id === place.id : place.href && one.getAttribute("href") === place.href));
     (same ?? targets[0])?.focus({ preventScroll: true });
   }
