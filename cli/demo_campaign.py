@@ -5,7 +5,7 @@ from pyroaring import BitMap
 
 from cli.context import operator
 from cli.errors import UsageError
-from cli.output import note, out, plural, rendered
+from cli.output import note, plural, rendered
 from cli.plan_view import plan_view
 from cli.progress import display, follow
 from config.settings import Settings
@@ -46,7 +46,7 @@ async def run_campaign(redis: ArqRedis, settings: Settings, portal: SimulatorCli
     job_id = (await submit(redis, submission)).job_id
     job = await _until(redis, job_id, State.AWAITING_APPROVAL)
     job = await with_sample(redis, job)
-    out(rendered(plan_view(job)))
+    note(rendered(plan_view(job)).rstrip())
     if job.plan is None:
         raise UsageError(f"the campaign has no plan: {job.last_error}")
     # In the upper half, where a look at the first rows would not have found them.

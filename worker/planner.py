@@ -234,7 +234,7 @@ class Planner:
     async def _look_up(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Look up the next contacts of the list that have no verdict yet."""
         number, start = divmod(survey.position, SEGMENT_SIZE)
-        ids = await self.segments.ids(job.id, job.batch.digest, number)
+        ids = await self.segments.ids(job.batch, number)
         codes = await self._codes(job, keys.VERDICTS, number, len(ids))
         for at in self._protected_places(ids, start, len(ids)):
             codes[at] = codes[at] or VerdictCode.PROTECTED_LIST
@@ -343,7 +343,7 @@ class Planner:
         swept = _Swept()
         while survey.position < job.total:
             number, start = divmod(survey.position, SEGMENT_SIZE)
-            ids = await self.segments.ids(job.id, job.batch.digest, number)
+            ids = await self.segments.ids(job.batch, number)
             end = bisect_right(ids, last_id, start)
             places = {}
             for contact_id in codes:

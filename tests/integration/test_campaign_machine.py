@@ -54,8 +54,8 @@ from tests.support.portal_model import Process
 from tests.support.steering import control
 from tests.support.submitting import request
 
-ADDRESSES = st.sampled_from(["here", "here", "here", "", "there"])
-CONDITIONS = st.sampled_from(["A", "A", "A", "B"])
+ADDRESSES = st.sampled_from(["here"] * 8 + ["", "there"])
+CONDITIONS = st.sampled_from(["A"] * 7 + ["B"])
 VERDICTS = st.sampled_from([VerdictCode.DELETABLE] * 5 + [code for code in VerdictCode if code])
 COOLING_OFF_MS = 3_600_000
 #: Jobs of one history.
@@ -100,10 +100,11 @@ class CampaignMachine(LedgerMachine):
         verdicts=st.dictionaries(st.integers(1, 420), VERDICTS, max_size=40),
         by_filter=st.booleans(),
         steps=st.integers(0, 2),
-        fails=st.sampled_from([False, False, False, True]),
+        fails=st.sampled_from([False] * 7 + [True]),
         canary=CANARIES,
         due=st.booleans(),
         address=ADDRESSES,
+        until=st.sampled_from(["", "it stands", "it is approved", "it is approved", "it is approved"]),
     )
     def somebody_makes_a_plan(  # noqa: PLR0917
         self,
@@ -114,13 +115,14 @@ class CampaignMachine(LedgerMachine):
         canary: CanaryTerms | None,
         due: bool,
         address: str,
+        until: str,
     ) -> Any:
         ids = BitMap(verdicts)
         if len(self.ids) >= MOST_JOBS or not (ids or by_filter):
             return multiple()
         canary = self.as_allowed(canary, len(ids)) if ids else None
         campaign = Campaign(ids, verdicts, by_filter, steps, fails, canary, due, salt=len(self.ids))
-        return self.accept_campaign(campaign, address)
+        return self.accept_campaign(campaign, address, until)
 
     @rule(target=LedgerMachine.jobs, job_id=LedgerMachine.jobs)
     def somebody_makes_the_same_plan_again(self, job_id: str) -> Any:
@@ -129,9 +131,9 @@ class CampaignMachine(LedgerMachine):
             return multiple()
         again = replace(campaign, salt=len(self.ids), fails=False, conditions=None, approved=False, expired=False)
         again.excluded = set()
-        return self.accept_campaign(again, self.addresses[job_id])
+        return self.accept_campaign(again, self.addresses[job_id], "it is approved")
 
-    def accept_campaign(self, campaign: Campaign, address: str) -> str:
+    def accept_campaign(self, campaign: Campaign, address: str, until: str) -> str:
         ids, selection = (BitMap(), Filter(everything=True)) if campaign.by_filter else (campaign.ids, None)
         submission = request(portal=PORTAL, ids=ids, selection=selection, plan=True, lanes=0, address=address)
         job_id = self.do(submit(self.redis, submission)).job_id
@@ -139,6 +141,10 @@ class CampaignMachine(LedgerMachine):
         self.canaries[job_id] = None
         self.campaigns[job_id] = campaign
         self.addresses[job_id] = address
+        if until:
+            self.work_with(self.new_lane("new", address, campaign.conditions or "A"), times=6)
+        if until == "it is approved":
+            self.approve(job_id, "all of it", cools_off=False)
         return job_id
 
     @rule(
@@ -163,6 +169,9 @@ class CampaignMachine(LedgerMachine):
         cools_off=st.sampled_from([False, False, True]),
     )
     def somebody_approves(self, job_id: str, named: str, cools_off: bool) -> None:
+        self.approve(job_id, named, cools_off=cools_off)
+
+    def approve(self, job_id: str, named: str, *, cools_off: bool) -> None:
         before = self.do(read_job(self.redis, job_id)).state
         campaign = self.campaigns.get(job_id)
         digest = campaign.digest(campaign.conditions) if campaign and campaign.conditions else "f" * 64
@@ -257,6 +266,22 @@ class CampaignMachine(LedgerMachine):
     def a_lane_starts(self, configuration: str, address: str, conditions: str) -> Any:
         lane = self.new_lane(configuration, address, conditions)
         return lane if self.do(lane.ledger.acquire(4)) else multiple()
+
+    @rule(
+        target=LedgerMachine.lanes,
+        configuration=st.sampled_from(CONFIGURATIONS),
+        address=ADDRESSES,
+        conditions=CONDITIONS,
+        times=st.integers(1, 8),
+    )
+    def a_lane_comes_and_works(self, configuration: str, address: str, conditions: str, times: int) -> Any:
+        lane = self.new_lane(configuration, address, conditions)
+        self.work_with(lane, times)
+        return lane
+
+    def work_with(self, lane: Lane, times: int) -> None:
+        self.do(lane.ledger.acquire(1000))
+        LedgerMachine.it_works_for_a_while.__wrapped__(self, lane, times)  # type: ignore[attr-defined]
 
     def new_lane(self, configuration: str, address: str, conditions: str) -> Lane:
         self.tokens += 1
@@ -406,9 +431,7 @@ class CampaignMachine(LedgerMachine):
         if campaign and campaign.expired and job.state is State.AWAITING_APPROVAL:
             self.do(control(self.redis, job.id, Event.CANCEL, by="test", lanes=0))
         elif job.state is State.AWAITING_APPROVAL:
-            CampaignMachine.somebody_approves.__wrapped__(  # type: ignore[attr-defined]
-                self, job.id, "all of it" if campaign else "none", cools_off=False
-            )
+            self.approve(job.id, "all of it" if campaign else "none", cools_off=False)
         super().help_on(job)
 
     def last_lane(self) -> Lane:

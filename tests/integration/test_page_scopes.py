@@ -35,6 +35,9 @@ async def test_a_key_that_reads_sees_everything_and_no_button(redis: ArqRedis, s
         (("read", "control"), "GET", "/new"),
         (("read", "control"), "POST", "/new"),
         (("read", "control"), "POST", "/new/x"),
+        (("read", "control"), "GET", "/new/filter"),
+        (("read", "control"), "POST", "/new/filter"),
+        (("submit", "control"), "GET", "/jobs/JOB/plan?format=csv"),
         (("submit", "control"), "GET", "/"),
         (("submit", "control"), "GET", "/events"),
         (("submit", "control"), "GET", "/jobs/JOB"),
@@ -69,7 +72,7 @@ async def test_other_portals_do_not_exist_for_a_key_with_portals(redis: ArqRedis
             assert "other" not in screen.text.split(), path
         assert "of-main" in (await anna.look("/")).text
         assert (await anna.look(f"/jobs/{mine}")).status == 200
-        for path in ("", "/events", "/ledger", "/ledger?format=csv", "/cancel"):
+        for path in ("", "/events", "/ledger", "/ledger?format=csv", "/ledger?against_plan=true", "/plan", "/cancel"):
             assert (await anna.look(f"/jobs/{hidden}{path}")).status == 404, path
         assert (await anna.send(f"/jobs/{hidden}/pause")).status == 404
         assert (await anna.send("/portals/other", do="reset")).status == 404

@@ -163,7 +163,7 @@ class ModelPlanner:
             "plan_share": "0.5",
         }
         if campaign.canary:
-            facts |= {name: str(value) for name, value in campaign.canary.facts().items()}
+            facts |= {name: str(value) for name, value in campaign.canary.facts(total).items()}
         if campaign.due:
             facts["survey_due_ms"] = str(made_ms)
         sample = [SampleContact(campaign.ids[0], "Somebody", "person", (), "")]

@@ -8,15 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.plan.summary import Plan
+from jobs.view.canary import CanaryView
 from jobs.view.history import Sample
+from jobs.words.errors import NotApproved
+from jobs.words.filters import View
 from jobs.words.outcomes import Outcome
 from jobs.words.priority import Priority
-from jobs.words.states import Event, State, allowed_events
-from web.page.bars import LEAST, WIDTH, outcome_bar
+from jobs.words.states import CanaryState, Event, State, allowed_events
+from jobs.words.verdicts import Verdict
+from web.page.bars import LEAST, WIDTH, outcome_bar, verdict_bar
+from web.page.canary import Row, compare
 from web.page.chart import HEIGHT, plots, round_up
 from web.page.chart import WIDTH as PLOT_WIDTH
-from web.page.text import THIN, code_marks, down_percent, duration, number, pace, path_part, plural, share
-from web.page.words import ACTIONS, OUTCOMES, PRIORITIES, STATES, VERBS, Tone, done_text, path_word
+from web.page.text import THIN, code_marks, digits, down_percent, duration, number, pace, path_part, plural, share, span
+from web.page.words import (
+    ACTIONS,
+    CANARY,
+    FORBIDDEN,
+    OUTCOMES,
+    PRIORITIES,
+    STATES,
+    VERBS,
+    VERDICTS,
+    VIEWS,
+    Tone,
+    done_text,
+    path_word,
+)
 from web.page.wrong_keys import REFILL_S, TRIES, WrongKeys
 
 CSS = (Path(__file__).parents[2] / "web" / "page" / "static" / "page.css").read_text()
@@ -27,6 +46,12 @@ class TestWords:
         assert set(STATES) == set(State)
         assert set(OUTCOMES) == set(Outcome)
         assert set(PRIORITIES) == set(Priority)
+        assert set(VERDICTS) == set(Verdict)
+        assert set(CANARY) == set(CanaryState)
+        assert set(VIEWS) == set(View)
+
+    def test_whatever_forbids_an_approval_has_its_words(self) -> None:
+        assert set(FORBIDDEN) == set(NotApproved.__subclasses__())
 
     def test_every_verb_that_a_state_allows_has_a_button(self) -> None:
         assert {event for state in State for event in allowed_events(state)} == set(VERBS)
@@ -42,6 +67,17 @@ class TestWords:
                 assert len(re.findall(rf"--{outcome}: #", scheme)) == 1, outcome
         for tone in Tone:
             assert f".{tone} {{ --tone-ink: var(--{tone}-ink); --tone-ground: var(--{tone}-ground); }}" in CSS
+
+    def test_every_verdict_has_one_colour_and_that_of_what_it_predicts(self) -> None:
+        colours = {verdict: re.findall(rf"\.v-{verdict} {{ --of: var\(--(\w+)\); }}", CSS) for verdict in Verdict}
+        assert colours == {
+            Verdict.DELETABLE: [Outcome.DELETED],
+            Verdict.READ_ONLY: [Outcome.REFUSED],
+            Verdict.HAS_INVOICE: ["invoiced"],
+            Verdict.ABSENT: [Outcome.NOT_FOUND],
+            Verdict.PROTECTED: [Outcome.PROTECTED],
+        }
+        assert len(re.findall(r"--invoiced: #", CSS)) == 2
 
     def test_outcomes_can_be_told_apart(self) -> None:
         for scheme in CSS.split("@media (prefers-color-scheme: dark)")[:2]:
@@ -78,6 +114,43 @@ class TestBars:
             f"1 contact deleted (<0.1{THIN}%), 1{THIN}999 contacts pending (>99.9{THIN}%)"
         )
         assert outcome_bar(dict.fromkeys(Outcome, 0)).text == "no contacts"
+
+    @given(st.dictionaries(st.sampled_from(list(Verdict)), st.integers(0, 10**9)))
+    def test_a_plan_fills_its_bar(self, counts: dict[Verdict, int]) -> None:
+        bar = verdict_bar(dict.fromkeys(Verdict, 0) | counts)
+        assert {piece.of for piece in bar.pieces} == {verdict for verdict, count in counts.items() if count}
+        assert sum(piece.width for piece in bar.pieces) == (WIDTH if any(counts.values()) else 0)
+
+
+class TestCanary:
+    def test_every_outcome_and_every_verdict_is_in_one_line(self) -> None:
+        counts = {outcome: 10**at for at, outcome in enumerate(Outcome)}
+        predicted = {verdict: 10**at for at, verdict in enumerate(Verdict)}
+        canary = CanaryView(1, 0, 0, counts, CanaryState.RUNNING)
+        rows = compare(canary, a_plan(predicted))
+        assert sum(row.count for row in rows) == sum(counts.values())
+        assert sum(row.predicted for row in rows) == sum(predicted.values())
+
+    def test_what_was_neither_predicted_nor_seen_is_left_out(self) -> None:
+        counts = dict.fromkeys(Outcome, 0) | {Outcome.PRESUMED_DELETED: 2, Outcome.FAILED: 1}
+        canary = CanaryView(3, 3, 1, counts, CanaryState.WAITING)
+        plan = a_plan(dict.fromkeys(Verdict, 0) | {Verdict.DELETABLE: 90, Verdict.HAS_INVOICE: 10})
+        assert compare(canary, plan) == [Row("Deleted", 90, 2), Row("Refused", 10, 0), Row("Failed", 0, 1)]
+        assert compare(canary, None) == [Row("Deleted", 0, 2), Row("Failed", 0, 1)]
+
+
+def a_plan(counts: dict[Verdict, int]) -> Plan:
+    now = "2026-11-26T12:00:00Z"
+    return Plan(
+        digest="d" * 64,
+        made_at=now,
+        expires_at=now,
+        portal_total=0,
+        counts=counts,
+        share=0.0,
+        calls=0,
+        estimate_s=(0.0, 0.0),
+    )
 
 
 def samples(*rows: tuple[float, int, float, int]) -> list[Sample]:
@@ -148,6 +221,16 @@ class TestText:
     )
     def test_spans_are_written_as_people_say_them(self, seconds: float, text: str) -> None:
         assert duration(seconds).replace(THIN, " ") == text
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [((0, 0.2), "about 0 s"), ((41, 63), "41 s to 1 m 3 s"), ((60, 60.4), "about 1 m")]
+    )
+    def test_a_range_of_time_says_both_ends_where_they_differ(self, seconds: tuple[float, float], text: str) -> None:
+        assert span(*seconds).replace(THIN, " ") == text
+
+    @given(st.integers(0, 10**12))
+    def test_a_number_is_typed_as_it_is_shown(self, value: int) -> None:
+        assert digits(f" {number(value)} ") == digits(f"{value:,}") == str(value)
 
     def test_words_agree_with_their_numbers(self) -> None:
         assert (plural(1, "contact"), plural(2, "contact"), plural(0, "entry", "entries")) == (

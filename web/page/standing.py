@@ -10,7 +10,7 @@ from jobs.words.reasons import LIFTED_BY_RESUME, StateReason, is_moving, known_r
 from jobs.words.states import MOVES, Event, State, allowed_events
 from web.page.session import Visitor
 from web.page.text import sentence, span
-from web.page.words import PLAN_EXPIRED, STATES, VERBS
+from web.page.words import STATES, VERBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ _TITLES: dict[str, str] = {
 _TO_DO: dict[str, str] = {
     StateReason.OPERATOR: "Press Resume to go on.",
     StateReason.APPROVAL: "Press Approve to let it start.",
-    StateReason.PLAN_EXPIRED: PLAN_EXPIRED,
+    StateReason.PLAN_EXPIRED: "Cancel the job, and make a new plan.",
     StateReason.CANARY: "Compare what became of it with the prediction below, then press Resume, or cancel the job.",
     StateReason.STOPPED: "It goes on once somebody lets deletions go on: the line at the top says who stopped them.",
     StateReason.COOLING_OFF: "Then it starts on its own.",

@@ -108,7 +108,7 @@ VERDICTS: dict[Verdict, VerdictWords] = {
 
 CANARY: dict[CanaryState, str] = {
     CanaryState.RUNNING: "Only these are sent until all of them are decided.",
-    CanaryState.WAITING: "The rest waits until a person has compared the two: Resume sends it, Cancel keeps it.",
+    CanaryState.WAITING: "The rest waits until a person has compared the two: Resume sends it, Cancel leaves it alone.",
     CanaryState.PASSED: "It has passed, so the rest follows.",
     CanaryState.CANCELLED: "The job was cancelled before the rest.",
 }
@@ -190,7 +190,7 @@ _DONE = {path_word(event): words.done for event, words in VERBS.items()} | {
     "priority": "The priority has changed, from the next batch on.",
     "submitted": "The job is queued.",
     "submitted-before": "This was already submitted: this is its job.",
-    "planning": "The contacts are read from the portal. Nothing is deleted before you have approved the plan.",
+    "planning": "It is planned first: nothing is deleted before a person has approved the plan.",
     "nothing-failed": "Nothing has failed, so there is nothing to try again.",
     "rest-ended": "The rest has ended: one careful call goes first. What the portal had asked for is shown below.",
     "limits": "The limits have changed, for every worker from its next batch on.",
