@@ -36,6 +36,11 @@ _SECTIONS = {
     "campaign": Section(
         "bench.campaign", "memory of submitter, worker and Redis for one very large job", ("--ids", "1000000")
     ),
+    "plan": Section(
+        "bench.plan",
+        "calls, memory and bytes of a plan, a run with one, and planning workers that are killed",
+        ("--contacts", "20000", "--portal-contacts", "100000", "--ids", "200000", "--pairs", "2", "--kills", "2"),
+    ),
     "api": Section(
         "bench.api",
         "status polls compared with a bare handler, and a list streamed in",

@@ -28,10 +28,9 @@ from bench.section import positive, publish, run_section, table
 from bench.simulated import simulated_portal
 from bench.truth_check import Verdict, compare
 from cli.embedded import EmbeddedServer
-from jobs.accept.submit import request_digest
 from jobs.intake.parser import read_contact_ids
 from jobs.store.connection import connect
-from jobs.view.job import Job, read_job
+from jobs.view.job import Job, list_jobs
 from simulator.client import SimulatorClient
 
 _LOOK_S = 0.02
@@ -92,15 +91,14 @@ async def run_one_shot(directory: Path, ids: int, kills: int, batch: int, portal
 async def _look_into(state: Path, file: Path, portal: SimulatorClient, measured: OneShot) -> None:
     with file.open("rb") as source:
         ids: BitMap = read_contact_ids(source).ids
-    job_id = f"run-{request_digest(PORTAL, ids)[:16]}"
     with EmbeddedServer(state) as server:
         redis = connect(server.url)
         try:
-            measured.job = await read_job(redis, job_id)
+            [measured.job] = (await list_jobs(redis)).jobs
             if not measured.job.ended:
                 raise RuntimeError(f"the run did not finish the job: {measured.job}")
-            measured.redis_bytes = (await footprint(redis, job_id)).keys
-            measured.verdict = await compare(redis, job_id, ids, portal)
+            measured.redis_bytes = (await footprint(redis, measured.job.id)).keys
+            measured.verdict = await compare(redis, measured.job.id, ids, portal)
         finally:
             await redis.aclose(close_connection_pool=True)
 

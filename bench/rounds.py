@@ -42,13 +42,16 @@ MODELS = {
 
 
 @asynccontextmanager
-async def stub_portal(model: Model, *, element_bytes: int, track_ids: bool = False) -> AsyncIterator[str]:
+async def stub_portal(
+    model: Model, *, element_bytes: int, track_ids: bool = False, listing: int = 0
+) -> AsyncIterator[str]:
     """Run a stub portal in a process of its own; yield its address."""
     options = {
         "--base-ms": model.base_ms,
         "--per-contact-ms": model.per_contact_ms,
         "--concurrency": model.portal_concurrency,
         "--element-bytes": element_bytes,
+        "--listing": listing,
     }
     arguments = [part for name, value in options.items() for part in (name, str(value))]
     async with module("bench.stub_portal", *arguments, *(["--track-ids"] * track_ids), ready=None) as portal:

@@ -7,6 +7,7 @@ a portal that behaves like the real one, see `simulator/`.
 
     PUT  /api/2.0/crm/contact             every ID "deleted"; an element is {"id":101}, or padded (`--element-bytes`)
     GET  /api/2.0/crm/contact/mail        an empty envelope: no contact is left
+    GET  /api/2.0/crm/contact/filter      a page of contacts 1..N (`--listing`) in ascending order, whatever was deleted
     POST /api/2.0/authentication          201 and a token; no call checks it
     GET  /stats[?until=N]                 the counters; with `until`, only once N contacts have been answered
     POST /reset                           counters back to zero
@@ -36,6 +37,15 @@ _FIELDS_AFTER_NAME = (
     rb'"accessList":[{"id":"6a2f1c9e-9d0b-4d5e-8a3b-1f0c2d4e5f60","displayName":"Ann Lee","avatarSmall":'
     rb'"\/skins\/default\/images\/user_32.png","profileUrl":"\/products\/people\/profile.aspx?user=ann.lee"}],"id":'
 )
+# A contact as the portal lists it, without its ID.
+_LISTED_HEAD = (
+    b'{"displayName":"Contact of a usual name","isCompany":false,"isPrivate":false,"isShared":true,"shareType":1,'
+    b'"currency":null,"canEdit":true,"canDelete":true,"created":"2010-01-01T12:00:00.0000000+00:00","about":"",'
+    b'"commonData":[{"id":1,"infoType":1,"category":1,"data":"somebody@example.com","isPrimary":true}],'
+    rb'"customFields":[],"smallFotoUrl":"\/products\/crm\/images\/empty_people_40.png",'
+    b'"haveLateTasks":false,"tags":["trash"],"id":'
+)
+_MOST_LISTED = 1000
 _COPY_BELOW_BYTES = 128 * 1024  # below, one copy costs less than a gathering write; above, fresh pages cost more
 _HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json; charset=UTF-8\r\nContent-Length: %d\r\n\r\n"
 _EMPTY_ENVELOPE = b'{"status":0,"statusCode":200,"response":[]}'
@@ -90,6 +100,7 @@ class Portal:
     concurrency: int  # batches worked on at the same time; 0 is unlimited
     element_bytes: int  # size of one contact in the answer; 0 is only the ID
     track_ids: bool = False  # also count distinct IDs, which costs as much as a client
+    listing: int = 0  # contacts that it lists
     counters: Counters = field(default_factory=Counters)
     _in_flight: int = 0
     _waiting: deque[tuple["Connection", bytes, int]] = field(default_factory=deque)
@@ -120,6 +131,17 @@ class Portal:
             self._waiting.append((connection, ids, contacts))
         else:
             self._start(connection, ids, contacts)
+
+    def list_page(self, connection: "Connection", start: int, count: int) -> None:
+        """Answer with a page of the listing."""
+        count = max(0, min(count, _MOST_LISTED, self.listing - start))
+        ids = b",".join(b"%d" % contact_id for contact_id in range(start + 1, start + count + 1))
+        more = start + count < self.listing
+        paging = b'"startIndex":%d,' % start if start else b""
+        paging += b'"nextIndex":%d,' % (start + count + 1) if more else b""
+        opening = b'{"count":%d,%b"total":%d,"status":0,"statusCode":200,"response":[' % (count, paging, self.listing)
+        listed = (_LISTED_HEAD + ids.replace(b",", b"}," + _LISTED_HEAD) + b"}") if ids else b""
+        connection.answer(opening, listed, b"]}")
 
     def watch(self, connection: "Connection", contacts: int) -> None:
         """Answer with the counters once that many contacts have been answered."""
@@ -208,6 +230,10 @@ class Connection(asyncio.Protocol):
                 self._portal.put(self, body)
             case b"GET", "/api/2.0/crm/contact/mail" | "/api/2.0/crm/contact/mail.json":
                 self.answer(_EMPTY_ENVELOPE)
+            case b"GET", "/api/2.0/crm/contact/filter" | "/api/2.0/crm/contact/filter.json":
+                asked = parse_qs(url.query)
+                start, count = (int(asked.get(name, ["0"])[0]) for name in ("startIndex", "count"))
+                self._portal.list_page(self, start, count)
             case b"POST", "/api/2.0/authentication" | "/api/2.0/authentication.json":
                 self.answer(_TOKEN, status=b"201 Created")
             case b"GET", "/stats":
@@ -247,9 +273,11 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=0, help="concurrent batches, the rest wait; 0 is unlimited")
     parser.add_argument("--element-bytes", type=int, default=0, help="size of a contact in the answer; 0: only the ID")
     parser.add_argument("--track-ids", action="store_true", help="count distinct IDs too (slow)")
+    parser.add_argument("--listing", type=int, default=0, help="contacts that it lists, with the IDs from 1 on")
     options = parser.parse_args()
     latency = Latency(options.base_ms, options.per_contact_ms)
-    uvloop.run(serve(Portal(latency, options.concurrency, options.element_bytes, options.track_ids)))
+    portal = Portal(latency, options.concurrency, options.element_bytes, options.track_ids, options.listing)
+    uvloop.run(serve(portal))
 
 
 if __name__ == "__main__":

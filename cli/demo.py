@@ -14,9 +14,11 @@ from typing import IO, Annotated
 
 import typer
 from arq.connections import ArqRedis
+from pyroaring import BitMap
 
 from cli.children import die_with_parent, end
 from cli.context import operator, redis_of
+from cli.demo_campaign import run_campaign
 from cli.demo_truth import Truth, compare
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, UsageError, exit_code_of
@@ -33,6 +35,7 @@ from jobs.accept.submit import submit
 from jobs.ledger.rows import read_results
 from jobs.store.keys import WORKERS
 from jobs.view.job import Job
+from simulator.client import connect
 
 #: The portal has more contacts than are listed: those must still be there at the end.
 LISTED = 20_000
@@ -65,6 +68,8 @@ burst = 2
 max_concurrency = 6
 batch_size_start = 100
 batch_size_max = 200
+canary = "25"
+plan_sample = 3
 """
 
 _GO_ON = "then start the demo again"
@@ -82,10 +87,13 @@ def demo(
         bool, typer.Option("--stay", help="Keep everything running afterwards, until Ctrl-C, to try the page.")
     ] = False,
 ) -> ExitCode:
-    """Clean up 20,000 contacts of a simulated portal, and check the ledger against it. Takes about 20 seconds.
+    """Clean up a simulated portal, and check the ledgers against it. Takes about 25 seconds.
+
+    First a campaign by filter: a plan, its approval, and a canary that catches what has changed since then. Then a list
+    of 20,000 contact IDs, on a portal that now and then answers with an error after it has deleted.
 
     Needs no setup: it starts a Redis, a simulated portal, a worker and the API with its page in a temporary directory,
-    and leaves nothing behind. The exit code is 0 only if the ledger and the portal agree about every contact.
+    and leaves nothing behind. The exit code is 0 only if the ledgers and the portal agree about every contact.
 
     Examples:
       crm-sweep demo
@@ -116,10 +124,13 @@ def demo(
 
 async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tuple[Job, bool]:
     portal = settings.portal("demo")
-    intake = read_list(str(contacts))
-    tell(contacts.name, intake)
-    async with redis_of(settings, patience_s=_LIMIT_S) as redis:
+    async with redis_of(settings, patience_s=_LIMIT_S) as redis, connect(portal_url) as simulated:
         await _worker_is_there(redis)
+        note("1. a campaign by filter: what is tagged trash and not vip")
+        campaign = await run_campaign(redis, settings, simulated, LISTED + 1)
+        note("2. a list of 20,000 contact IDs")
+        intake = read_list(str(contacts))
+        tell(contacts.name, intake)
         accepted = await submit(
             redis,
             submission_for(
@@ -139,16 +150,17 @@ async def _clean_up(settings: Settings, contacts: Path, portal_url: str) -> tupl
         await asyncio.sleep(_LAST_LOOK_S)
         out(rendered(summary(job)))
         truth = await Truth.read(portal_url)
-        lines = [line async for part in read_results(redis, job.id) for line in part]
-    disagreements = compare(lines, intake.ids, truth)
+        lines = [line for each in (campaign, job) async for part in read_results(redis, each.id) for line in part]
+    ids = BitMap(line.contact_id for line in lines)
+    disagreements = compare(lines, ids, truth)
     for disagreement in disagreements[:10]:
         note(f"disagreement: {disagreement}")
     if disagreements:
-        out(f"the ledger and the portal disagree about {plural(len(disagreements), 'contact')}\n")
+        out(f"the ledgers and the portal disagree about {plural(len(disagreements), 'contact')}\n")
     else:
         out(
-            f"the ledger and the portal agree about all {len(lines):,} contacts; "
-            f"the {len(truth.alive - intake.ids):,} others that the portal has are untouched\n"
+            f"the ledgers and the portal agree about all {len(lines):,} contacts; "
+            f"the {len(truth.alive - ids):,} others that the portal has are untouched\n"
         )
     return job, not disagreements
 

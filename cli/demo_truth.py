@@ -47,7 +47,8 @@ def compare(lines: Iterable[Line], ids: BitMap, truth: Truth) -> list[str]:
     # A contact that was missing all along is presumed deleted as well, if the answer about its batch was lost.
     gone = {Code.DELETED: truth.deleted, Code.PRESUMED_DELETED: ids - truth.alive}
     there = {Code.READ_ONLY: truth.read_only & truth.alive, Code.HAS_INVOICE: truth.invoiced & truth.alive}
-    fits = {**gone, **there, Code.NOT_FOUND: ids - truth.existed}
+    left = {Code.NOT_FOUND: ids - truth.existed, Code.SKIPPED: truth.alive}
+    fits = {**gone, **there, **left}
     told = BitMap()
     disagreements = []
     for line in lines:

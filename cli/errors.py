@@ -12,7 +12,7 @@ from config.errors import CrmSweepError, UnknownPortal
 from jobs.intake.tally import IntakeError, WayOut
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
-from jobs.words.errors import JobExists, UnknownJob
+from jobs.words.errors import JobExists, PlanRequired, UnknownJob
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import PORTAL_FAULTS
 from jobs.words.states import State
@@ -113,6 +113,8 @@ def _in_words(error: BaseException) -> str:
             return f"{error}; `crm-sweep check` checks the configuration"
         case JobExists():
             return f"{error}; choose another --id, or leave it out"
+        case PlanRequired():
+            return f"{error}; `crm-sweep plan` makes one, and so does `crm-sweep run --plan`"
         case IntakeError() if error.bad_lines or error.way_out:
             return f"{error}\nnothing was queued; {_WAYS_OUT[error.way_out]}"
         case IntakeError():

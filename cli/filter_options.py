@@ -15,7 +15,7 @@ Tags = Annotated[
     typer.Option(
         "--tag",
         metavar="TAG",
-        help="Has this tag; repeated: has all of them.",
+        help="Has this tag; given several times, has all of them.",
         rich_help_panel=_PANEL,
         show_default=False,
     ),
@@ -25,7 +25,7 @@ WithoutTags = Annotated[
     typer.Option(
         "--without-tag",
         metavar="TAG",
-        help="Does not have this tag; repeated: has none of them.",
+        help="Does not have this tag; given several times, has none of them.",
         rich_help_panel=_PANEL,
         show_default=False,
     ),
@@ -72,7 +72,9 @@ Text = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
-Everything = Annotated[bool, typer.Option("--everything", help="Every contact of the portal.", rich_help_panel=_PANEL)]
+Everything = Annotated[
+    bool, typer.Option("--everything", help="Every contact of the portal; only alone.", rich_help_panel=_PANEL)
+]
 
 #: The options that are not called like the filter's members.
 _OPTIONS = {"tags": "--tag", "without_tags": "--without-tag"}

@@ -79,10 +79,10 @@ def plan(
     ] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Predict what would become of each contact of a list or a filter. Nothing is deleted before the plan is approved.
+    """Predict what would become of each contact of a list or a filter. Nothing is deleted until the plan is approved.
 
-    A worker reads every contact from the portal; this command shows how far it is, prints the plan once it stands, and
-    ends. The job then waits for `crm-sweep approve`. Ctrl-C ends the watching, not the planning.
+    A worker reads every contact from the portal. This command shows its progress, prints the plan and ends; the job
+    then waits for `crm-sweep approve`. Ctrl-C ends the watching, not the planning.
 
     Exit codes: 0 the plan stands, or the filter matches nothing, 1 no plan could be made, or it could not be written to
     standard output, 2 bad usage, list or filter, 4 no such portal, 5 Redis cannot be reached, 130 interrupted.

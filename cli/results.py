@@ -27,7 +27,7 @@ def results(
     ] = None,
     against_plan: Annotated[
         bool,
-        typer.Option("--against-plan", help="Only contacts that ended otherwise than planned, with their verdicts."),
+        typer.Option("--against-plan", help="Only contacts that did not end as planned."),
     ] = False,
     form: Annotated[Format, typer.Option("--format", help="How lines are written.")] = Format.CSV,
     target: Annotated[
@@ -36,8 +36,8 @@ def results(
 ) -> ExitCode:
     """Write the ledger of a job: one line per contact ID, in ascending order.
 
-    The ledger can be read at any time; contacts that are not decided yet are `pending`. With --against-plan, they are
-    left out, and each line has one more column, the verdict of the plan.
+    The ledger can be read at any time; contacts that are not decided yet are `pending`. With --against-plan, there are
+    only the contacts that did not end as planned, with the plan's verdict as the last column.
 
     Exit codes: 0 done, 1 the file or standard output cannot be written, as on a full disk, 2 bad usage, 4 no such job,
     5 Redis cannot be reached.

@@ -1,5 +1,6 @@
 """`crm-sweep run`: a job from its list to its report in one process, with no server but its own."""
 
+import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -79,7 +80,8 @@ def run(
     text: Text = None,
     everything: Everything = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Predict what would become of each contact, show that, and ask.")
+        bool,
+        typer.Option("--plan", help="Show what would become of each contact, and ask, before anything is deleted."),
     ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="OUT.csv", help="Write the ledger there, one line per contact.")
@@ -143,7 +145,7 @@ def run(
         duplicates=chosen.duplicates,
         priority=priority,
     )
-    submission = replace(submission, job_id=f"run-{digest_of(submission)[:16]}")
+    submission = replace(submission, job_id=_id_of(submission))
     with terminable(), EmbeddedServer(state_dir) as server:
         redis = settings.redis.model_copy(update={"url": server.url})
         embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
@@ -175,6 +177,11 @@ def run(
     return exit_code_of(job)
 
 
+def _id_of(submission: Submission) -> str:
+    """Return the ID under which the same list or filter is found again, for the same portal at the same address."""
+    return f"run-{hashlib.sha256(f'{digest_of(submission)} {submission.address}'.encode()).hexdigest()[:16]}"
+
+
 def _tell_the_end(job: Job, lost_report: OutputLost | None, *, as_json: bool) -> None:
     """Print what became of the job, and whether its report is missing.
 
@@ -198,11 +205,12 @@ def _agree_to(job: Job, plan: Plan, *, yes: bool) -> None:
     Raises:
         UsageError: they did not, or cannot be asked.
     """
-    if not yes and not sys.stdin.isatty():
-        note(rendered(plan_view(job)).rstrip())
-        raise UsageError("without a terminal to agree to the plan at, --yes is needed; nothing was deleted")
-    if not yes:
+    if not yes and sys.stdin.isatty():
         agree_to(job, plan)
+        return
+    note(rendered(plan_view(job)).rstrip())
+    if not yes:
+        raise UsageError("there is no terminal to agree to the plan at: --yes is needed; nothing was deleted")
 
 
 def _ask_above(settings: Settings, portal: Portal) -> int:

@@ -87,13 +87,13 @@ def select(
     ] = None,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Write the contacts that a filter matches as a CSV to look at in a spreadsheet. Deletes nothing, makes no job.
+    """Write the contacts that a filter matches to a CSV, to look at in a spreadsheet. Deletes nothing, makes no job.
 
-    The columns are id, display_name, kind, tags, created and deletable: yes, read_only (the account has no right to
-    change it), or has_invoice (the portal will not delete it). `run` and `submit` take the file as it is, also
-    after rows were removed or a spreadsheet has saved it again.
+    The columns are id, display_name, kind, tags, created and deletable. The last one is yes, read_only (the account has
+    no right to change the contact) or has_invoice (the portal will not delete it). `plan`, `run` and `submit` take the
+    file as it is, even after rows were removed or a spreadsheet has saved it again.
 
-    Calls are paced together with those of all workers. With -o, --json prints a summary.
+    The calls keep to the portal's limits, together with those of all workers. With -o, --json prints a summary.
 
     Exit codes: 0 done, even if nothing matches, 1 the file or standard output cannot be written, 2 bad usage or filter,
     4 no such portal, 5 the portal cannot be reached or refuses.
@@ -119,7 +119,7 @@ def select(
         everything=everything,
     )
     if as_json and target is None:
-        raise UsageError("--json prints a summary in place of the contacts: name a file for these with -o")
+        raise UsageError("--json prints a summary instead of the contacts: name a file for them with -o")
     if target:
         check_target(target)
     found = run_async(_select(settings, configured, selection, target))
@@ -206,4 +206,4 @@ def _tell(selection: Filter, found: Selected) -> None:
     note(f"{where}{plural(found.matched, 'contact')} of portal {found.portal}{counts} ({took})")
     note(f"{where}the filter selects {selection}")
     if selection.text and found.matched >= _SEARCH_LIMIT:
-        note(f"the portal's search stops at {_SEARCH_LIMIT:,} hits: there can be more")
+        note(f"the portal's search stops at {_SEARCH_LIMIT:,} hits: there may be more")

@@ -63,14 +63,14 @@ def approve(
         typer.Option(
             "--digest",
             metavar="D",
-            help="Digest of the plan that was looked at, or at least its first 12 digits; needed without a terminal.",
+            help="Digest of the plan that you mean, or at least its first 12 digits; needed without a terminal.",
         ),
     ] = None,
 ) -> ExitCode:
-    """Approve a job, so that it starts: what its plan says, or a list larger than the portal's approval_above.
+    """Approve a job so that it starts: one that has a plan, or whose list is larger than the portal's approval_above.
 
-    For a job with a plan, the plan is shown on a terminal, and the number of contacts has to be typed; without a
-    terminal, --digest says which plan is meant. If the plan has expired or is another one, nothing is approved.
+    On a terminal, the plan is shown and the number of contacts has to be typed. In a script, --digest says which plan
+    is meant. If that is not the job's plan, or it has expired, nothing is approved.
 
     Exit codes: 0 done, 2 bad usage, or the job's state, its plan or a guard of the portal does not allow it, 4 no such
     job or portal, 5 Redis cannot be reached.
@@ -85,7 +85,7 @@ def approve(
         if job.plan and job.state is State.AWAITING_APPROVAL and job.state_reason != StateReason.PLAN_EXPIRED:
             if not sys.stdin.isatty():
                 raise UsageError(
-                    f"job {job_id} has a plan: without a terminal to show it on, --digest says which one is meant; "
+                    f"job {job_id} has a plan, and there is no terminal to show it on: name its digest with --digest; "
                     "nothing was approved"
                 )
             agree_to(job, job.plan)

@@ -19,8 +19,8 @@ _OUTCOMES: dict[Outcome, tuple[str, str]] = {
     Outcome.NOT_FOUND: ("no such contact for this account", "yellow"),
     Outcome.REFUSED: ("read-only, or on an invoice", "yellow"),
     Outcome.FAILED: ("given up; may still be there", "red"),
-    Outcome.PROTECTED: ("on the protected list, never sent", "cyan"),
-    Outcome.SKIPPED: ("cancelled before it was sent", "cyan"),
+    Outcome.PROTECTED: ("on the protected list, or with a protected tag; never sent", "cyan"),
+    Outcome.SKIPPED: ("left alone: cancelled, or no longer as planned", "cyan"),
     Outcome.PENDING: ("not decided yet", "dim"),
 }
 

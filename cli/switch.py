@@ -20,10 +20,10 @@ _Name = Annotated[
 
 
 def stop(ctx: typer.Context, portal: _Name = None, as_json: AsJson = False) -> ExitCode:
-    """Stop all deletions from the next batch on, of one portal or of all, until `crm-sweep start`.
+    """Stop all deletions, of one portal or of all, from the next batch on, until `crm-sweep start`.
 
-    A batch that has already left is still recorded, and look-ups go on, so that every contact is accounted for. The
-    stop survives restarts of workers and Redis.
+    Batches that have already left are still recorded, and look-ups go on, so that every contact is accounted for. Plans
+    can still be made. The stop survives restarts of workers and Redis.
 
     Exit codes: 0 done, 2 bad usage, 4 no such portal, 5 Redis cannot be reached.
 
@@ -35,10 +35,9 @@ def stop(ctx: typer.Context, portal: _Name = None, as_json: AsJson = False) -> E
 
 
 def start(ctx: typer.Context, portal: _Name = None, as_json: AsJson = False) -> ExitCode:
-    """Let deletions go on that `crm-sweep stop` has stopped.
+    """Let deletions go on after `crm-sweep stop`.
 
-    A stop of all portals and a stop of one are separate: starting one portal does not lift a stop of all portals, and
-    the other way round.
+    A stop of all portals and a stop of one portal are separate, and each is lifted on its own.
 
     Exit codes: 0 done, 2 bad usage, 4 no such portal, 5 Redis cannot be reached.
 

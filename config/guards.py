@@ -13,7 +13,7 @@ _COUNT = re.compile(r"[0-9]{1,10}")
 
 
 class Guards(Section):
-    """The guards of a portal; docs/guards.md tells which disaster each one meets.
+    """The guards of a portal; docs/guards.md says which disaster each one meets.
 
     Jobs that are larger than a number of contacts are guarded where a setting says so; 0 turns such a guard off.
     """
@@ -31,19 +31,19 @@ class Guards(Section):
     """Contacts that a plan shows with their names, spread over the list; kept only until it is approved."""
 
     recheck_after_s: Annotated[float, Field(ge=0, le=604_800), Unit("s")] = 900.0
-    """A campaign by filter that starts later than this after its plan was made checks first who still matches."""
+    """If a campaign by filter starts later than this after its plan was made, it first checks who still matches."""
 
     second_person_above: Annotated[int, Field(ge=0), Unit("contacts")] = 0
-    """Jobs larger than this are approved by somebody other than who submitted them; 0 turns this off."""
+    """Somebody other than the submitter has to approve jobs larger than this; 0 turns this off."""
 
     cooling_off_s: Annotated[float, Field(ge=0, le=604_800), Unit("s")] = 0.0
-    """How long an approved job waits before its first PUT; it can be cancelled meanwhile."""
+    """How long an approved job waits before its first PUT, and can still be cancelled without any loss."""
 
     canary: str = ""
     """Contacts (`25`) or share (`1%`) of a job that are deleted first, spread evenly over its list; empty for none."""
 
     canary_departures: Annotated[int, Field(ge=0), Unit("contacts")] = 0
-    """The job pauses after its canary if more of these contacts than this ended otherwise than planned, or failed."""
+    """The job pauses if more contacts of its canary than this did not end as planned; without a plan, failed."""
 
     canary_confirm: bool = False
     """Whether the job pauses after its canary in any case, until a user resumes it."""
@@ -120,5 +120,5 @@ class Guards(Section):
         return self.plan_required or 0 < self.plan_above < contacts
 
     def needs_second_person(self, contacts: int) -> bool:
-        """Check whether a job of this many contact IDs must be approved by somebody other than who submitted it."""
+        """Check whether somebody other than the submitter has to approve a job of this many contact IDs."""
         return 0 < self.second_person_above < contacts

@@ -79,9 +79,9 @@ def _poisoned(status: int) -> Answer:
 async def look_up(context: Context) -> Answer:
     """``GET crm/contact/mail``: those of the given contacts that the account can see, with its rights to each."""
     context.contact_ids()  # refuses a value that is not an integer
-    portal = context.portal
-    visible = context.world.visible(context.call.asked or BitMap())
-    await spend(portal.latency.reading_s(len(visible)) + context.delay_s)
+    asked = context.call.asked or BitMap()
+    await spend(context.portal.latency.reading_s(len(context.world.visible(asked))) + context.delay_s)
+    visible = context.world.visible(asked)  # together with the rights, so that no edit comes in between
     answer, _ = _list_answer(context, visible, context.writer("mail"))
     return answer
 

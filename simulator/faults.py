@@ -24,12 +24,17 @@ Misbehaviour = Literal[
     "wrong_count",  # committed; the count is larger than the list
     "foreign_id",  # committed; the list holds an ID that was not asked for
     "replay",  # committed; the answer is that of a second run, an empty list
+    "disordered",  # done; the list is in reverse order
+    "repeated",  # done; the first element comes again at the end of the list
+    "stuck",  # a listing begins at its first contact, whatever startIndex says
 ]
 
 #: These happen instead of the call, whatever ``when`` says.
 _ALWAYS_BEFORE = frozenset({"throttle", "unavailable", "deadlock"})
 #: These require that the call has run.
-_ALWAYS_AFTER = frozenset({"cut", "late", "gateway_timeout", "wrong_count", "foreign_id", "replay"})
+_ALWAYS_AFTER = frozenset(
+    {"cut", "late", "gateway_timeout", "wrong_count", "foreign_id", "replay", "disordered", "repeated", "stuck"}
+)
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

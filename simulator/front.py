@@ -90,6 +90,8 @@ async def _answer(context: Context, route: Route | None, request: web.Request, f
         return page(504)
     if fault and fault.fault == "late":
         context.delay_s = fault.delay_s
+    if fault and fault.fault == "stuck":
+        context.query = [pair for pair in context.query if pair[0].lower() != "startindex"]
     return await _run(context, route, request)
 
 

@@ -27,7 +27,7 @@ def distort(fault: Fault, answer: Answer, asked: BitMap) -> Answer:
 def _spoilt_list(fault: Fault, answer: Answer, asked: BitMap) -> Answer:
     if fault.fault == "replay":
         return success("[]", count=0)
-    if fault.fault not in ("wrong_count", "foreign_id"):
+    if fault.fault not in ("wrong_count", "foreign_id", "disordered", "repeated"):
         return answer
     envelope = json.loads(answer.body)
     count_key, list_key = ("Count", "Response") if "Response" in envelope else ("count", "response")
@@ -39,7 +39,12 @@ def _spoilt_list(fault: Fault, answer: Answer, asked: BitMap) -> Answer:
         id_key = next((key for key in (listed[0] if listed else {}) if key.lower() == "id"), "id")
         listed.append((listed[0] if listed else {}) | {id_key: foreign_id})
         envelope[count_key] = len(listed)
+    elif fault.fault == "disordered":
+        listed.reverse()
+    elif fault.fault == "repeated":
+        listed += listed[:1]
+        envelope[count_key] = len(listed)
     else:
         envelope[count_key] = len(listed) + 1
-    in_order = {count_key: envelope.pop(count_key)} | envelope
+    in_order = {count_key: envelope.pop(count_key, 0)} | envelope
     return Answer(answer.status, json_text(in_order).encode(), answer.content_type, answer.headers)

@@ -7,7 +7,8 @@ from jobs.words.states import ARROWS, TERMINAL, State
 
 def render() -> str:
     """Return the diagram, which leaves out moves that lead back to the same state, and the table, which does not."""
-    lines = ["```mermaid", "stateDiagram-v2", "  [*] --> queued", "  [*] --> awaiting_approval", "  [*] --> failed"]
+    first = State.QUEUED, State.AWAITING_APPROVAL, State.PLANNING, State.FAILED
+    lines = ["```mermaid", "stateDiagram-v2", *(f"  [*] --> {state}" for state in first)]
     seen = [arrow for arrow in ARROWS if arrow.to is not arrow.state]
     for (state, to), arrows in groupby(seen, lambda arrow: (arrow.state, arrow.to)):
         lines.append(f"  {state} --> {to}: {', '.join(arrow.event for arrow in arrows)}")

@@ -1,5 +1,6 @@
 """What a plan allows for each contact ID of a batch: what was approved is what is sent, and nothing else."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -94,8 +95,10 @@ class Forecasts:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._kept: OrderedDict[tuple[str, int, int], Forecast] = OrderedDict()
-        self._checked: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int, int], Forecast] = OrderedDict()
+        self._checked: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
+        # Lanes come to a plan, and to each of its segments, at the same time: one of them reads, the others wait.
+        self._reading = asyncio.Lock()
 
     async def of(self, batch: Batch, segment: int) -> Forecast:
         """Return what the plan of a batch's job says of a segment.
@@ -107,10 +110,18 @@ class Forecasts:
         Raises:
             LookupError: the plan is gone (the job was forgotten), or is not that of the batch any more.
         """
-        key = batch.plan, batch.rechecks, segment
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        # Not by the plan alone: two jobs may have the same, and be looked at again at different times.
+        key = batch.job_id, batch.plan, batch.rechecks, segment
+        if key not in self._kept:
+            async with self._reading:
+                if key not in self._kept:
+                    self._kept[key] = await self._read(batch, segment)
+                    if len(self._kept) > _KEPT:
+                        self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    async def _read(self, batch: Batch, segment: int) -> Forecast:
         # In one step: between two, the job could be forgotten, and its ID return with another plan.
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("HGET", keys.job(batch.job_id), "plan_digest")
@@ -119,10 +130,7 @@ class Forecasts:
         belongs_to, verdicts, exclusions = await pipe.execute()
         if verdicts is None or belongs_to != batch.plan.encode():
             raise LookupError(f"job {batch.job_id} has no plan of segment {segment}")
-        forecast = self._kept[key] = Forecast(unpack(verdicts), unpack(exclusions))
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return forecast
+        return Forecast(unpack(verdicts), unpack(exclusions))
 
     async def stands(self, batch: Batch, conditions: str) -> bool:
         """Check that the plan that is stored is the one whose digest was approved, under these conditions.
@@ -133,12 +141,17 @@ class Forecasts:
             batch: a batch of a job with a plan.
             conditions: those of this worker.
         """
-        key = batch.plan, conditions
+        key = batch.job_id, batch.plan, conditions
         if key not in self._checked:
-            try:
-                self._checked[key] = await recompute(self._redis, batch.job_id, conditions) == batch.plan
-            except ValueError:
-                self._checked[key] = False
-            if len(self._checked) > _CHECKED:
-                self._checked.popitem(last=False)
+            async with self._reading:
+                if key not in self._checked:
+                    self._checked[key] = await self._check(batch, conditions)
+                    if len(self._checked) > _CHECKED:
+                        self._checked.popitem(last=False)
         return self._checked[key]
+
+    async def _check(self, batch: Batch, conditions: str) -> bool:
+        try:
+            return await recompute(self._redis, batch.job_id, conditions) == batch.plan
+        except ValueError:
+            return False

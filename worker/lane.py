@@ -205,7 +205,7 @@ class Lane:
             return await self._send_some(batch, batch.most)
         if batch.call is Call.PUT and batch.plan and not await self.forecasts.stands(batch, self.terms.conditions):
             return _Done(batch, self._not_as_approved(batch))
-        segments = [await self.segments.ids(batch.job_id, batch.digest, item.segment) for item in batch.items]
+        segments = [await self.segments.ids(batch, item.segment) for item in batch.items]
         ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
         parts = await self._parts(batch, ids[0]) if batch.call is Call.PUT else None
         return await (self._send_part(batch, ids[0], parts) if parts else self._send(batch, ids))

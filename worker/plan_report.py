@@ -65,7 +65,7 @@ class PlanReport:
         forget = ["survey", *PLANNING_FACTS]
         if not total:
             return SurveyStep(forget=forget, event=Event.NOTHING_SELECTED)
-        self._check(selection, total, max_contacts)
+        self._check(selection, survey, total, max_contacts)
         verdicts = as_verdicts(counts.items())
         deletable = verdicts[Verdict.DELETABLE]
         seen = total - verdicts[Verdict.ABSENT] - counts[VerdictCode.PROTECTED_LIST]
@@ -94,7 +94,7 @@ class PlanReport:
         }
         canary = canary_terms(self.portal, total)
         if canary:
-            facts |= {name: str(value) for name, value in canary.facts().items()}
+            facts |= {name: str(value) for name, value in canary.facts(total).items()}
         if self.portal.protected_tags:
             facts["survey_due_ms"] = str(made_ms)
         elif selection is not None:
@@ -125,7 +125,7 @@ class PlanReport:
             raise ValueError(f"job {job_id} has contacts without a verdict")
         return total, counts, digest.hexdigest(self.conditions)
 
-    def _check(self, selection: Filter | None, total: int, max_contacts: int) -> None:
+    def _check(self, selection: Filter | None, survey: Survey, total: int, max_contacts: int) -> None:
         if 0 < max_contacts < total:
             raise PlanRefused(
                 f"the filter selects {total:,} contacts, and the key of its submitter allows {max_contacts:,} per job"
@@ -135,9 +135,10 @@ class PlanReport:
             raise PlanRefused(
                 f"the filter selects {total:,} contacts, and portal {self.portal.name} allows {most:,} per job"
             )
-        if selection and selection.text and total >= SEARCH_IS_CUT_AT:
+        hits = max(total, survey.search_hits)
+        if selection and selection.text and hits >= SEARCH_IS_CUT_AT:
             raise PlanRefused(
-                f"the search finds {total:,} contacts, and the portal's search is cut off at {SEARCH_IS_CUT_AT:,}, so "
+                f"the search finds {hits:,} contacts, and the portal's search is cut off at {SEARCH_IS_CUT_AT:,}, so "
                 "others may be missing; select by tags, dates or kind instead"
             )
 
@@ -166,7 +167,7 @@ class PlanReport:
                 PlanWarning(
                     "companies_with_persons",
                     survey.companies,
-                    "these companies have persons: persons that are not deleted as well stay, and belong to no company",
+                    "these companies have persons; those that are not deleted too stay, without a company",
                 )
             )
         if selection and selection.text:

@@ -46,6 +46,10 @@ from worker.walk import WalkFlaw
 
 #: The smallest page of the listing that a survey falls back to, where larger ones take too long.
 SMALLEST_PAGE = 25
+#: The reason of answers that cannot be complete.
+ANSWER_GARBLED = "answer_garbled"
+#: Look-ups cost this many calls at least where it pays to ask how many contacts the portal lists on a page.
+PROBE_FROM_CALLS = 10
 #: While a job runs, protected tags are not looked at again more often than this, seconds.
 SHORTEST_RECHECK_S = 60.0
 
@@ -163,10 +167,23 @@ class Planner:
         again = stage_again(is_late=job.is_late, has_filter=job.filter is not None, tags=self.portal.protected_tags)
         return job, Survey(stage=again) if again else None
 
-    async def _count(self, _job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
-        answer = await self.client.list_page(0, 1, EVERYTHING, may_send=may_send)
+    async def _count(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+        """Count the portal's contacts; for a large list also those that it lists on a page, which decides the way."""
+        probes = job.filter is None and self._calls_by_look_ups(job) >= PROBE_FROM_CALLS
+        asked = survey.walk.page_size if probes else 1
+        answer = await self.client.list_page(0, asked, EVERYTHING, may_send=may_send)
         if isinstance(answer, Page):
             survey.portal_total = max(answer.total, len(answer.contacts))
+            if len(answer.contacts) < asked and answer.next_index:
+                survey.walk.page_size = max(2, len(answer.contacts))
+        return _Taken(answer=answer, size=asked, ends_stage=True)
+
+    async def _search(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+        """Count what the search finds: it is cut off before anything else of the filter is looked at."""
+        text = job.filter.text if job.filter else None
+        answer = await self.client.list_page(0, 1, Filter(text=text), may_send=may_send)
+        if isinstance(answer, Page):
+            survey.search_hits = max(answer.total, len(answer.contacts))
         return _Taken(answer=answer, size=1, ends_stage=True)
 
     async def _select(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
@@ -217,14 +234,15 @@ class Planner:
     async def _look_up(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Look up the next contacts of the list that have no verdict yet."""
         number, start = divmod(survey.position, SEGMENT_SIZE)
-        ids = await self.segments.ids(job.id, job.batch.digest, number)
+        ids = await self.segments.ids(job.batch, number)
         codes = await self._codes(job, keys.VERDICTS, number, len(ids))
         for at in self._protected_places(ids, start, len(ids)):
             codes[at] = codes[at] or VerdictCode.PROTECTED_LIST
         places = [at for at in range(start, len(ids)) if not codes[at]]
         answer: LookedUp | Failure | None = None
         if places:
-            answer = await self.client.look_up([ids[at] for at in places[:1000]], may_send=may_send)
+            most = survey.walk.page_size
+            answer = await self.client.look_up([ids[at] for at in places[:most]], may_send=may_send)
         if isinstance(answer, Failure):
             return _Taken(answer=answer, size=len(places))
         asked = places[: len(answer.asked)] if answer else []
@@ -267,6 +285,7 @@ class Planner:
 
     _STAGES: ClassVar[Mapping[Stage, "_StageMethod"]] = {
         Stage.COUNT: _count,
+        Stage.SEARCH: _search,
         Stage.SELECT: _select,
         Stage.JUDGE: _judge,
         Stage.CONFIRM: _confirm,
@@ -324,7 +343,7 @@ class Planner:
         swept = _Swept()
         while survey.position < job.total:
             number, start = divmod(survey.position, SEGMENT_SIZE)
-            ids = await self.segments.ids(job.id, job.batch.digest, number)
+            ids = await self.segments.ids(job.batch, number)
             end = bisect_right(ids, last_id, start)
             places = {}
             for contact_id in codes:
@@ -387,7 +406,9 @@ class Planner:
         """Begin the stage that follows the present one; return False if there is none, because it only looked again."""
         tags = self.portal.protected_tags
         match survey.stage:
-            case Stage.COUNT if job.filter is not None:
+            case Stage.COUNT if job.filter is not None and job.filter.text:
+                survey.go_to(Stage.SEARCH)
+            case Stage.COUNT | Stage.SEARCH if job.filter is not None:
                 survey.way, survey.expected = "listing", None
                 survey.go_to(Stage.SELECT)
             case Stage.COUNT:
@@ -409,23 +430,28 @@ class Planner:
 
     def _choose_way(self, job: _Job, survey: Survey) -> None:
         """Choose the way that takes fewer calls."""
-        tags = self.portal.protected_tags
-        look_up_size = self.report.look_up_size
-        by_look_ups = calls_by_look_ups(job.total, look_up_size, len(tags), self.portal.plan_sample)
-        survey.way = cheaper_way(calls_by_listing(survey.portal_total, survey.walk.page_size), by_look_ups)
+        by_listing = calls_by_listing(survey.portal_total, survey.walk.page_size)
+        survey.way = cheaper_way(by_listing, self._calls_by_look_ups(job))
         if survey.way == "listing":
             survey.expected = survey.portal_total
             survey.go_to(Stage.JUDGE)
         else:
             survey.expected = job.total
-            survey.go_to(Stage.TAGS if tags else Stage.LOOK_UP)
+            survey.go_to(Stage.TAGS if self.portal.protected_tags else Stage.LOOK_UP)
+
+    def _calls_by_look_ups(self, job: _Job) -> int:
+        tags, sample = len(self.portal.protected_tags), self.portal.plan_sample
+        return calls_by_look_ups(job.total, self.report.look_up_size, tags, sample)
 
     def _failed(self, survey: Survey, failure: Failure) -> Stepped:
         """Return the step that tries again later, or gives up where the portal does not accept the question at all."""
         if failure.sent and failure.action in {Remedy.SPLIT, Remedy.GIVE_UP}:
             return Stepped(step=_given_up(), answer=failure, error=failure.message)
-        if failure.shrink:
-            survey.walk.page_size = max(SMALLEST_PAGE, survey.walk.page_size // 2)
+        # A portal that lists fewer contacts than were looked up says so in no other way.
+        is_cut = survey.stage is Stage.LOOK_UP and failure.reason == ANSWER_GARBLED
+        if failure.shrink or is_cut:
+            size = survey.walk.page_size
+            survey.walk.page_size = min(size, max(1 if is_cut else SMALLEST_PAGE, size // 2))
         survey.failures += 1
         delay_s = self.backoff_s(survey.failures) if failure.action is Remedy.RETRY else 0.0
         return Stepped(step=SurveyStep(facts=_kept(survey), delay_s=delay_s), answer=failure)

@@ -3,7 +3,7 @@
 A survey plans a job, or looks again before a late start at what has changed since. It is carried out in steps of one
 call each; between two steps, all that is known of it is in Redis, so any lane can take the next one.
 
-    a filter   count → select → finish
+    a filter   count → (search) → select → finish
     a list     count → judge → finish              by the portal's listing, or
                count → (tags) → look up → details → finish   by look-ups: whichever takes fewer calls
     again      confirm | tags
@@ -27,6 +27,8 @@ class Stage(StrEnum):
 
     COUNT = "count"
     """Ask how many contacts the portal has."""
+    SEARCH = "search"
+    """Ask how many contacts the portal's search finds, whatever else the filter asks for."""
     SELECT = "select"
     """Walk the listing, with the filter, and collect the contacts that match."""
     JUDGE = "judge"
@@ -87,6 +89,7 @@ class Survey(msgspec.Struct, omit_defaults=True):
         detail: index of the sample's contact that is read now.
         way: how contacts are read; None until that is decided.
         portal_total: contacts of the portal, as its listing says or as they were counted.
+        search_hits: contacts that the portal's search finds; 0 for a filter without a text.
         companies: deletable companies that have persons, or of which that is not known.
         sampler: the sample so far.
         calls: calls so far.
@@ -103,6 +106,7 @@ class Survey(msgspec.Struct, omit_defaults=True):
     detail: int = 0
     way: Way | None = None
     portal_total: int = 0
+    search_hits: int = 0
     companies: int = 0
     sampler: Sampler = msgspec.field(default_factory=Sampler)
     calls: int = 0

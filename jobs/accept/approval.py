@@ -10,7 +10,7 @@ class ApprovalTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         digest: of the plan that was shown to the person, or its beginning; empty if they name none.
-        second_person_above: a job of more contacts is approved by somebody other than who submitted it; 0 for no limit.
+        second_person_above: somebody other than the submitter approves a job of more contacts; 0 for no limit.
         max_share: largest share of the portal that a plan may delete, 0 to 1.
         cooling_off_ms: how long the approved job waits before its first PUT, milliseconds.
     """

@@ -72,7 +72,7 @@ def submission_of(request: Request, portal: Portal, job_id: str) -> Submission |
     """Return the submission that a request asks for; None if it has problems.
 
     Args:
-        request: the request; what a gate of the portal refuses is added to its problems.
+        request: the request; what a guard of the portal refuses is added to its problems.
         portal: its portal.
         job_id: the job's ID.
     """

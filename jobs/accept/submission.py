@@ -1,4 +1,4 @@
-"""What is submitted, built by the one function that knows the portal and its gates."""
+"""What is submitted, built by the one function that knows the portal and its guards."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -36,10 +36,10 @@ class CanaryTerms:
     allowed: int = 0
     confirm: bool = False
 
-    def facts(self) -> dict[str, str | float]:
-        """Return what a job's hash says of its canary at first (see jobs/store/lua/includes/canary.lua)."""
+    def facts(self, total: int) -> dict[str, str | float]:
+        """Return what the hash of a job of `total` contacts says of its canary at first (includes/canary.lua)."""
         return {
-            "canary": self.contacts,
+            "canary": min(self.contacts, total),
             "canary_state": CanaryState.RUNNING,
             "canary_cursor": 0,
             "canary_allowed": self.allowed,
@@ -49,7 +49,7 @@ class CanaryTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A request to delete contacts. Build it with `submission_for`, which knows the gates.
+    """A request to delete contacts. Build it with `submission_for`, which knows the guards.
 
     Attributes:
         portal: name of a configured portal.
@@ -98,7 +98,7 @@ def submission_for(
     duplicates: int = 0,
     priority: Priority = Priority.NORMAL,
 ) -> Submission:
-    """Return the request to delete contacts of a portal, with the portal's gates applied.
+    """Return the request to delete contacts of a portal, with the portal's guards applied.
 
     Args:
         portal: the portal's settings.

@@ -95,7 +95,7 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
     if submission.address:
         fields["address"] = submission.address
     if submission.canary:
-        fields |= submission.canary.facts()
+        fields |= submission.canary.facts(len(submission.ids))
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
     named = (part for pair in fields.items() for part in pair)
     arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]

@@ -11,7 +11,7 @@ from jobs.store.times import iso
 BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 BUCKET_NAMES = (*(f"{bound:g}" for bound in BUCKETS_S), "+Inf")
 
-CALLS = ("put", "look_up")
+CALLS = ("put", "look_up", "survey")
 OK = "ok"
 
 
@@ -23,9 +23,9 @@ class LastAnswer(msgspec.Struct, frozen=True):
     job_id: str
     """The job that called."""
     call: str
-    """`put` or `look_up`."""
+    """`put`, `look_up` or `survey`."""
     size: int
-    """Contact IDs in the call."""
+    """Contacts in the call; of a survey, in its answer."""
     took_ms: int
     """How long the answer took, in milliseconds."""
     http_status: int | None
@@ -41,8 +41,8 @@ class CallReport:
     Attributes:
         at_ms: when it came, Unix milliseconds on the Redis server's clock.
         job_id: the job that called.
-        call: `put` or `look_up`.
-        size: contact IDs in the call.
+        call: `put`, `look_up` or `survey`.
+        size: contacts in the call; of a survey, in its answer.
         took_s: how long the answer took, in seconds.
         http_status: its status; None if there was no answer.
         result: `ok`, or the word for what went wrong.

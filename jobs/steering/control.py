@@ -45,7 +45,7 @@ _FORBIDDEN: dict[str, tuple[type[NotApproved], str]] = {
     "plan_changed": (PlanChanged, "this is not the digest of its plan; look at the plan again"),
     "plan_expired": (PlanChanged, "its plan has expired; cancel the job and make a new plan"),
     "blast_radius": (BlastRadius, "its plan deletes a larger share of the portal than max_share allows"),
-    "second_person": (SecondPerson, "a job of this size has to be approved by somebody other than who submitted it"),
+    "second_person": (SecondPerson, "somebody other than its submitter has to approve a job of this size"),
 }
 
 

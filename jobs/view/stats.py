@@ -3,7 +3,7 @@
 The counters are in one hash per portal and only ever grow, so that monitoring can compute rates from them:
 
     contacts:{outcome}        contact IDs by outcome; what `retry-failed` takes back is not subtracted
-    calls:{call}:{result}     calls to the portal; call is put or look_up, result is ok or what went wrong
+    calls:{call}:{result}     calls to the portal; call is put, look_up or survey, result is ok or what went wrong
     seconds:{call}:{bucket}   how many of them took at most this many seconds, and more than the bucket before
     ms_sum:{call}             milliseconds that they took in total
     retried                   PUTs with contact IDs that an earlier PUT had contained

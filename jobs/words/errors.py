@@ -43,7 +43,7 @@ class PlanRequired(BadSubmission):
     """The portal accepts jobs of this size only with a plan."""
 
     def __init__(self, portal: str, contacts: int) -> None:
-        super().__init__(f"portal {portal} deletes {contacts:,} contacts only after a plan of them was approved")
+        super().__init__(f"portal {portal} takes {contacts:,} contacts in one job only with a plan")
 
 
 class NotApproved(CrmSweepError):
@@ -67,7 +67,7 @@ class BlastRadius(NotApproved):
 
 
 class SecondPerson(NotApproved):
-    """The job is to be approved by somebody other than who submitted it."""
+    """Somebody other than the submitter has to approve the job."""
 
 
 class NoPlan(CrmSweepError):

@@ -34,18 +34,12 @@ class View(StrEnum):
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a contact must be like to be selected: all that is set must hold.
-
-    A filter is checked when it is made: one that exists can be used. Its tags are sorted, and each is there once.
-
-    Raises:
-        BadFilter: it selects nothing in particular, contradicts itself, or a member has no meaning.
-    """
+    """What a contact must be like to be selected: all that is set must hold."""
 
     tags: tuple[str, ...] = ()
-    """Has all of these tags, compared as `tag_key` does."""
+    """Has all of these tags; case, and blanks around them, do not matter."""
     without_tags: tuple[str, ...] = ()
-    """Has none of these tags."""
+    """Has none of these tags, compared in the same way."""
     view: View = View.ALL
     stage: int | None = None
     """ID of the contact's stage."""
@@ -65,6 +59,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Every contact of the portal; only alone."""
 
     def __post_init__(self) -> None:
+        """Check the filter, and sort its tags: a filter that exists can be used, and has each tag once.
+
+        Raises:
+            BadFilter: it selects nothing in particular, contradicts itself, or a member has no meaning.
+        """
         _keep(self, "tags", _checked_tags("tags", self.tags))
         _keep(self, "without_tags", _checked_tags("without_tags", self.without_tags))
         for member in ("stage", "type"):
@@ -82,7 +81,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 f"given together with {', '.join(others)}, expected alone: it means all contacts", "everything"
             )
         if not self.everything and not others:
-            raise BadFilter(f"given none that selects anything, expected at least one member; {_SAY_EVERYTHING}")
+            raise BadFilter(f"given no member that selects anything, expected at least one; {_SAY_EVERYTHING}")
         unwanted = {tag_key(tag) for tag in self.without_tags}
         for tag in self.tags:
             if tag_key(tag) in unwanted:

@@ -101,7 +101,7 @@ _ADVICE = {
     ),
     StateReason.CANARY: _Advice(
         ReasonClass.PERSON,
-        "its canary has been deleted, and a person is to look at what became of it",
+        "its canary is over, and a person has to look at what became of it",
         "look at its ledger, then {go_on}; or cancel it",
     ),
     StateReason.STOPPED: _Advice(
@@ -111,7 +111,7 @@ _ADVICE = {
     ),
     StateReason.COOLING_OFF: _Advice(
         ReasonClass.PASSING,
-        "it was approved a moment ago, and can be cancelled before its first contact is deleted",
+        "it was approved, and can still be cancelled before its first contact is deleted",
         "to cancel it: `crm-sweep cancel {id}`",
     ),
     StateReason.OUTSIDE_WINDOW: _Advice(

@@ -132,4 +132,4 @@ def test_a_demo_starts_its_server_again_as_well(home: Home, tmp_path: Path) -> N
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
     assert process.wait(60) == 0, told.read_text()
     assert "starting it again" in told.read_text()
-    assert "agree about all 20,000 contacts" in told.read_text().splitlines()[-1]
+    assert "agree about all 20,381 contacts" in told.read_text().splitlines()[-1]

@@ -1,7 +1,6 @@
 """The examples for other services do what they say, against real processes."""
 
 import csv
-import subprocess
 import sysconfig
 import venv
 from collections.abc import Callable
@@ -10,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.documents import ROOT, blocks
+from tests.support.documents import blocks
+from tests.support.examples import EXAMPLES, run, start_api
 from tests.support.home import Home, Result, until
 from tests.support.portal_process import Portal
 
-EXAMPLES = ROOT / "docs" / "examples"
 SCRIPT = EXAMPLES / "delete_contacts.sh"
 KEY = "an example's key"
 KEYS = f"""
@@ -27,14 +26,6 @@ scopes = ["read", "submit"]
 MakePortal = Callable[..., Portal]
 
 
-def start_api(home: Home) -> str:
-    """Start the API, and return its address."""
-    log = home.directory / f"api.{len(home.running)}.log"
-    home.start("api", "--port", "0")
-    until(lambda: "listening on http" in log.read_text())
-    return next(line for line in log.read_text().splitlines() if "listening on " in line).split()[-1]
-
-
 @pytest.fixture
 def api(home: Home, portal: MakePortal) -> str:
     """Run an API with a key, a worker, and a portal of 300 contacts, some of which cannot be deleted."""
@@ -42,20 +33,6 @@ def api(home: Home, portal: MakePortal) -> str:
     home.configure(more=KEYS, main={"url": crm.url})
     home.start("worker")
     return start_api(home)
-
-
-def run(home: Home, *command: str, **environment: str) -> Result:
-    """Run an example where a user would."""
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=home.directory,
-        env=home.environment(**environment),
-        timeout=60,
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def script(home: Home, url: str, *arguments: str, **environment: str) -> Result:

@@ -4,11 +4,14 @@ A block that cannot run here says so in a comment before it, `<!-- readme-test: 
 
 - `file NAME`: its content is written to that file;
 - `background`: its command runs until the end of the page;
+- `terminal TEXT`: its commands run on a terminal, where somebody types TEXT when asked for a number;
 - `make`: make targets, which are only looked up (CI runs them anyway), except for the demo's own command;
 - `not here (why)`: checked by other tests, or only by readers.
 """
 
+import contextlib
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -30,8 +33,14 @@ README = ROOT / "README.md"
 SHELLS = {"console", "shell", "sh", "bash"}
 TIMEOUT_S = 60
 
-#: What varies from run to run: a job's ID, a time, a number.
-_VARYING = ("01[0-9A-HJKMNP-TV-Z]{24}", r"\d{4}-\d\d-\d\d[T ]\d\d:[\d:.]+Z?", r"\d[\d,.]*")
+#: What varies from run to run: a job's ID, a time, the beginning of a digest, a number.
+_VARYING = (
+    "01[0-9A-HJKMNP-TV-Z]{24}",
+    r"\d{4}-\d\d-\d\d[T ]\d\d:[\d:.]+Z?",
+    r"\b[0-9a-f]{12}\b",
+    r"run-[0-9a-f]{16}",
+    r"\d[\d,.]*",
+)
 
 
 def shells(page: Path) -> list[Block]:
@@ -75,8 +84,9 @@ def assert_shown(shown: Sequence[str], output: str, where: str) -> None:
 @pytest.fixture
 def environment(home: Home, portal: MakePortal) -> Iterator[dict[str, str]]:
     """Provide a portal and a Redis in place of those of the page; the page's own files set everything else."""
-    crm = portal("--contacts", 900, "--read-only", 12, "--invoiced", 18, "--missing", 30, "--base-ms", 30, "--seed", 3)
-    home.write("crm-token", "simulator-token\n")
+    _, *rehearsal = rehearsal_command()
+    crm = portal(*rehearsal)
+    home.write("crm-token", f"{rehearsal[rehearsal.index('--token') + 1]}\n")
     rows = "".join(f"Contact {contact_id},{contact_id},2019-05-01\n" for contact_id in range(1, 813))
     home.write("contacts.csv", f"name,contact_id,last_seen\n{rows}")
     with EmbeddedServer(home.directory / "redis") as server:
@@ -93,8 +103,16 @@ def usual_environment(home: Home) -> dict[str, str]:
     return home.environment(PATH=f"{Path(PROGRAM).parent}{os.pathsep}{os.environ['PATH']}")
 
 
+def rehearsal_command() -> list[str]:
+    """Return the words of the command that starts the page's simulated portal, on any free port."""
+    [command] = [command for block in shells(README) for command, _ in block.steps() if " simulator " in command]
+    assert "--port 8090" in command
+    _, *words = command.replace("--port 8090", "--port 0").split()
+    return words
+
+
 def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, str]) -> None:
-    ran = 0
+    ran, digest = 0, ""
     for block in blocks(README):
         where = f"README.md, line {block.number}"
         verb, _, name = block.marker.partition(" ")
@@ -110,10 +128,15 @@ def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, st
                 )
             home.running.append(process)
             until(partial(says, log, shown[0].partition("http")[0] if shown else "worker_started"))
-        elif block.language in SHELLS and not block.marker:
+        elif block.language in SHELLS and (not block.marker or verb == "terminal"):
             for command, shown in block.steps():
                 there = command.replace("http://127.0.0.1:8080", address_of_the_api(home))
-                assert_shown(shown, run(there, home, environment), f"{where}: {command}")
+                there = re.sub("(?<=--digest )[0-9a-f]{12}", digest, there)
+                typed = name if " --plan " in command else None
+                printed = run(there, home, environment, typed)
+                assert_shown(shown, printed, f"{where}: {command}")
+                # A plan covers the portal's address, so its digest is another one here.
+                digest = "".join(re.findall("digest ([0-9a-f]{12}),", printed)) or digest
                 ran += 1
     assert ran >= 10
     assert len(home.running) == 2, "a worker and the API"
@@ -143,7 +166,7 @@ def test_the_demo_agrees_with_its_portal_shows_what_the_page_shows_and_leaves_no
     before = own_processes()
     result = home.cli("demo", env={"TMPDIR": str(home.directory)})
     assert result.code == 0, result.stderr
-    assert "agree about all 20,000 contacts" in result.stdout
+    assert "agree about all 20,381 contacts" in result.stdout
     # Its result comes after all its progress.
     assert_shown(shown, result.stderr + result.stdout, "make demo")
     assert own_processes() == before
@@ -156,9 +179,8 @@ def own_processes() -> set[int]:
 
 
 def test_the_rehearsal_has_a_portal(home: Home) -> None:
-    [command] = [command for block in shells(README) for command, _ in block.steps() if " simulator " in command]
     log = log_of("simulator", home)
-    words = [PROGRAM, *command.replace("--port 8090", "--port 0").split()[1:]]
+    words = [PROGRAM, *rehearsal_command()]
     with log.open("wb") as output:
         process = subprocess.Popen(words, cwd=home.directory, env=usual_environment(home), stdout=output)
     home.running.append(process)
@@ -177,7 +199,9 @@ def test_make_targets_exist() -> None:
 def test_every_block_of_commands_is_run_or_says_why_not() -> None:
     for page in (README, ROOT / "docs" / "operations.md", ROOT / "CONTRIBUTING.md"):
         for block in shells(page):
-            known = block.marker in {"", "background", "make"} or re.fullmatch(r"not here \(.+\)", block.marker)
+            known = block.marker in {"", "background", "make"} or re.fullmatch(
+                r"not here \(.+\)|terminal \d+", block.marker
+            )
             assert known, f"{page.name}, line {block.number}: {block.marker}"
             assert page == README or block.marker, f"{page.name}, line {block.number} is not run by any test"
             assert all(command for command, _ in block.steps())
@@ -212,10 +236,20 @@ def test_other_output_is_not_as_shown(shown: list[str], output: str) -> None:
         assert_shown(shown, output, "here")
 
 
-def run(command: str, home: Home, environment: dict[str, str]) -> str:
-    """Run a command as a shell does, and return all of its output."""
+def run(command: str, home: Home, environment: dict[str, str], typed: str | None = None) -> str:
+    """Run a command as a shell does, and return all of its output.
+
+    Args:
+        command: the command.
+        home: where it runs.
+        environment: its environment.
+        typed: what is typed when it asks for a number, on a terminal; None to run it without one.
+    """
+    words = ["/usr/bin/env", "bash", "-c", f"set -euo pipefail; {command}"]
+    if typed is not None:
+        return run_on_a_terminal(words, home, environment, typed)
     result = subprocess.run(
-        ["/usr/bin/env", "bash", "-c", f"set -euo pipefail; {command}"],
+        words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -227,3 +261,24 @@ def run(command: str, home: Home, environment: dict[str, str]) -> str:
     )
     assert result.returncode == 0, f"{command} ended with {result.returncode}:\n{result.stdout}"
     return result.stdout
+
+
+def run_on_a_terminal(words: list[str], home: Home, environment: dict[str, str], typed: str) -> str:
+    """Run a command on a terminal, and return what is to be read there in the end."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        words, cwd=home.directory, env=environment | {"TERM": "dumb"}, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        output, has_typed = b"", False
+        # Reading fails when the last process with the terminal has ended.
+        with contextlib.suppress(OSError):
+            while True:
+                output += os.read(ours, 65_536)
+                if not has_typed and b"Type the number" in output:
+                    os.write(ours, f"{typed}\n".encode())
+                    has_typed = True
+        os.close(ours)
+        assert process.wait(TIMEOUT_S) == 0, output.decode()
+    assert has_typed, output.decode()
+    return output.decode()

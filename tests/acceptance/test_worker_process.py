@@ -3,9 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,68 +11,12 @@ from arq.connections import ArqRedis
 import simulator
 from cli.embedded import EmbeddedServer
 from jobs.store import keys
-from jobs.store.connection import connect
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.states import State
 from simulator import Behaviour, World
 from tests.support.sweeping import accept, by_outcome, check_against_truth, ended
-
-BIN = Path(sys.executable).parent
-COMMANDS = {
-    "arq": [str(BIN / "arq"), "worker.main.WorkerSettings"],
-    "crm-sweep": [str(BIN / "crm-sweep"), "worker"],
-}
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """Run a server that keeps everything, as a ledger needs it."""
-    with EmbeddedServer(tmp_path / "redis", fsync="always") as server:
-        yield server
-
-
-@pytest.fixture
-async def own_redis(own_server: EmbeddedServer) -> AsyncIterator[ArqRedis]:
-    redis = connect(own_server.url, patience_s=30)
-    yield redis
-    await redis.aclose(close_connection_pool=True)
-
-
-def environment(server: EmbeddedServer, portal: simulator.Portal) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRM_SWEEP_")}
-    return clean | {
-        "CRM_SWEEP_REDIS__URL": server.url.get_secret_value(),
-        "CRM_SWEEP_PORTALS__MAIN__URL": portal.url,
-        "CRM_SWEEP_PORTALS__MAIN__TOKEN": portal.behaviour.token,
-        "CRM_SWEEP_PORTALS__MAIN__REQUESTS_PER_SECOND": "200",
-        "CRM_SWEEP_PORTALS__MAIN__BURST": "10",
-        "CRM_SWEEP_PORTALS__MAIN__MAX_CONCURRENCY": "2",
-        "CRM_SWEEP_WORKER__LEASE_TTL_S": "2",
-        "CRM_SWEEP_WORKER__LIFELINE_S": "1",
-        "CRM_SWEEP_WORKER__POLL_DELAY_S": "0.02",
-    }
-
-
-@asynccontextmanager
-async def process(
-    command: str, server: EmbeddedServer, portal: simulator.Portal, folder: Path
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a worker process; it is killed at the end if it is still running."""
-    with (folder / f"{command}.log").open("ab") as log:
-        started = await asyncio.create_subprocess_exec(
-            *COMMANDS[command],
-            env=environment(server, portal),
-            cwd=Path(__file__).parents[2],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.kill()
-        await started.wait()
+from tests.support.worker_process import COMMANDS, process
 
 
 @pytest.mark.parametrize("command", COMMANDS)

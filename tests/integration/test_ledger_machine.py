@@ -10,8 +10,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
@@ -34,10 +33,10 @@ from config.settings import Portal
 from jobs.accept.submission import CanaryTerms
 from jobs.accept.submit import submit
 from jobs.lanes import presence
-from jobs.lanes.grants import Batch, Idle, Lost, Surplus, Terms
+from jobs.lanes.grants import Batch, Grant, Idle, Lost, Surplus, Terms
 from jobs.lanes.lease import LaneLedger, rescue
 from jobs.lanes.settlement import Settlement
-from jobs.ledger.canary import Canary
+from jobs.ledger.canary import Canary, largest_canary
 from jobs.ledger.items import Call, Item
 from jobs.ledger.records import SegmentLedger
 from jobs.ledger.rows import Line, read_results
@@ -52,11 +51,10 @@ from jobs.words.errors import IllegalMove, JobHasEnded
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.priority import Priority
 from jobs.words.states import MOVES, CanaryState, Event, State
+from tests.support.portal_model import ModelClient, PortalModel, Process
 from tests.support.steering import control
 from tests.support.submitting import request
 from worker.decide import Decider
-from worker.departures import with_departures
-from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 
 T = TypeVar("T")
 
@@ -78,6 +76,9 @@ NEXT = {
     CanaryState.CANCELLED: set(),
 }
 
+#: States in which a resume lifts what holds the whole portal.
+STANDS_BY = {State.PLANNING, State.QUEUED, State.RUNNING, State.CANCELLING}
+
 PORTAL = "main"
 #: The configurations of the two living workers. A fault of one does not hold the other.
 CONFIGURATIONS = ("old", "new")
@@ -90,38 +91,6 @@ DECIDER = Decider(
 )
 
 
-def failure(action: Remedy, *, may_have_deleted: bool, reason: str = "portal_error", sent: bool = True) -> Failure:
-    return Failure(
-        action=action, may_have_deleted=may_have_deleted, reason=reason, http_status=500, message="staged", sent=sent
-    )
-
-
-@dataclass
-class PortalModel:
-    """What the portal has, and what it will still do."""
-
-    alive: set[int] = field(default_factory=lambda: set(range(1, 400, 2)) | set(range(2, 400, 6)))
-    read_only: set[int] = field(default_factory=lambda: set(range(5, 400, 20)))
-    invoiced: set[int] = field(default_factory=lambda: set(range(8, 400, 18)))
-    poisoned: set[int] = field(default_factory=lambda: set(range(13, 400, 60)))
-    deleted: set[int] = field(default_factory=set)
-    late: list[list[int]] = field(default_factory=list)
-
-    def delete(self, contact_ids: list[int]) -> list[int]:
-        gone = [one for one in contact_ids if one in self.alive and one not in self.read_only | self.invoiced]
-        self.alive.difference_update(gone)
-        self.deleted.update(gone)
-        return gone
-
-    def visible(self, contact_ids: list[int]) -> dict[int, Visible]:
-        def rights(one: int) -> Visible:
-            if one in self.read_only:
-                return Visible.READ_ONLY
-            return Visible.HAS_INVOICE if one in self.invoiced else Visible.DELETABLE
-
-        return {one: rights(one) for one in contact_ids if one in self.alive}
-
-
 @dataclass
 class Lane:
     """A lane of the test, with what it holds and the result of its call."""
@@ -130,6 +99,8 @@ class Lane:
     token: str
     batch: Batch | None = None
     done: tuple[Batch, Settlement] | None = None
+    terms: Terms = TERMS
+    process: str = "old"
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -147,6 +118,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.do(self.redis.flushdb())
         for configuration in CONFIGURATIONS:
             self.do(presence.beat(self.redis, f"worker-{configuration}", [PORTAL], {PORTAL: configuration}))
+        self.processes = {configuration: Process.start(self.redis) for configuration in CONFIGURATIONS}
         self.portal = PortalModel()
         self.ids: dict[str, BitMap] = {}
         self.canaries: dict[str, Canary | None] = {}
@@ -181,16 +153,21 @@ class LedgerMachine(RuleBasedStateMachine):
         return self.accept(ids, canary) if len(self.ids) < 4 else multiple()
 
     def accept(self, ids: set[int], canary: CanaryTerms | None) -> str:
+        canary = self.as_allowed(canary, len(ids))
         submission = request(portal=PORTAL, ids=BitMap(ids), lanes=0, canary=canary)
         job_id = self.do(submit(self.redis, submission)).job_id
         self.ids[job_id] = BitMap(ids)
-        self.canaries[job_id] = Canary(min(canary.contacts, len(ids)), len(ids)) if canary else None
+        self.canaries[job_id] = Canary(canary.contacts, len(ids)) if canary else None
         return job_id
+
+    def as_allowed(self, canary: CanaryTerms | None, total: int) -> CanaryTerms | None:
+        """Return a canary that is not larger than its job allows."""
+        return replace(canary, contacts=min(canary.contacts, largest_canary(total))) if canary else None
 
     @rule(job_id=jobs, event=st.sampled_from([Event.PAUSE, Event.RESUME, Event.RESUME, Event.CANCEL]))
     def somebody_steers(self, job_id: str, event: Event) -> None:
         before = self.do(read_job(self.redis, job_id)).state
-        lifts = event is Event.RESUME and before in {State.QUEUED, State.RUNNING, State.CANCELLING}
+        lifts = event is Event.RESUME and before in STANDS_BY
         lifts = lifts and bool(self.do(self.redis.exists(keys.faults(PORTAL))))
         try:
             after = self.do(control(self.redis, job_id, event, by="test", lanes=0))
@@ -235,14 +212,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_lane_starts(self, configuration: str) -> Any:
         self.tokens += 1
         token = f"lane-{self.tokens}"
-        lane = Lane(LaneLedger(self.redis, PORTAL, token, 600.0, configuration), token)
+        lane = Lane(LaneLedger(self.redis, PORTAL, token, 600.0, configuration), token, process=configuration)
         return lane if self.do(lane.ledger.acquire(4)) else multiple()
 
     @rule(lane=lanes)
     def it_takes_a_batch(self, lane: Lane) -> None:
         if lane.batch or (lane.done and lane.done[1].items):
             return
-        grant = self.do(lane.ledger.next_batch(TERMS))
+        grant = self.ask(lane)
         if lane.done and isinstance(grant, Idle | Surplus):  # it keeps its lease until the last batch is recorded
             assert not self.do(rescue(self.redis, PORTAL, 0.0))
             return
@@ -255,9 +232,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_reply_was_lost_and_it_asks_again(self, lane: Lane) -> None:
         if lane.batch and not lane.done:
             lane.ledger._free_place = lane.batch.place
-            again = self.do(lane.ledger.next_batch(TERMS))
+            again = self.ask(lane)
             assert isinstance(again, Batch)
             assert (again.seq, again.items) == (lane.batch.seq, lane.batch.items)
+            lane.batch = again
+
+    def ask(self, lane: Lane) -> Grant:
+        """Ask for a batch."""
+        return self.do(lane.ledger.next_batch(lane.terms))
 
     @rule(
         lane=lanes,
@@ -278,52 +260,48 @@ class LedgerMachine(RuleBasedStateMachine):
     def it_calls_the_portal(self, lane: Lane, fate: str) -> None:
         if lane.batch is None or lane.done:
             return
-        batch = lane.batch
-        ids = [[self.list_of(batch, item)[position] for position in item.positions] for item in batch.items]
-        if batch.call is Call.PUT and batch.state is State.CANCELLING:
-            lane.done = batch, DECIDER.drop(batch, batch.server_ms())
-        else:
-            answer = self.put(batch, ids[0], fate) if batch.call is Call.PUT else self.look_up(list(chain(*ids)), fate)
-            lane.done = batch, DECIDER.settle(batch, ids, answer, batch.server_ms())
-        lane.done = batch, with_departures(lane.done[1], {})
-        lane.batch = None
+        batch, lane.batch = lane.batch, None
+        lane.done = batch, self.do(self.work(lane, batch, fate))
 
-    def put(self, batch: Batch, ids: list[int], fate: str) -> Deleted | Failure:
-        if fate == "throttled":
-            return failure(Remedy.SLOW_DOWN, may_have_deleted=False, reason="rate_limit")
-        if fate == "unreachable":
-            return failure(Remedy.RETRY, may_have_deleted=False, reason="portal_unreachable", sent=False)
-        if fate == "stop":
-            return failure(Remedy.STOP, may_have_deleted=False, reason="portal_auth")
+    async def work(self, lane: Lane, batch: Batch, fate: str) -> Settlement:
+        client = ModelClient(
+            self.portal,
+            fate,
+            TERMS.look_up_size,
+            send=lambda ids: self.on_send(lane, batch, ids),
+            doubt=lambda ids: self.doubted.update((batch.job_id, one) for one in ids),
+        )
+        return await self.processes[lane.process].work(
+            lane.ledger,
+            batch,
+            client=client,
+            planner=self.planner(lane, batch, fate),
+            decider=DECIDER,
+            terms=lane.terms,
+        )
+
+    def planner(self, _lane: Lane, _batch: Batch, _fate: str) -> Any:
+        """Return what takes the steps of surveys."""
+        return None
+
+    def on_send(self, _lane: Lane, batch: Batch, ids: list[int]) -> None:
+        """Note that a PUT leaves."""
         self.sent.update((batch.job_id, one) for one in ids)
-        if self.portal.poisoned.intersection(ids):
-            return failure(Remedy.SPLIT, may_have_deleted=False, reason="rejected")
-        if fate == "answered":
-            return Deleted(frozenset(self.portal.delete(ids)), unlisted_doubtful=False, http_status=200)
-        self.doubted.update((batch.job_id, one) for one in ids)
-        if fate == "lost_after":
-            self.portal.delete(ids)
-        elif fate == "late":
-            self.portal.late.append(ids)
-        return failure(Remedy.RETRY, may_have_deleted=True, reason="timeout")
-
-    def look_up(self, ids: list[int], fate: str) -> LookedUp | Failure:
-        if fate == "stop":
-            return failure(Remedy.STOP, may_have_deleted=False, reason="portal_forbidden")
-        if fate in {"lost_before", "throttled"}:
-            return failure(Remedy.RETRY, may_have_deleted=False)
-        asked = ids[: TERMS.look_up_size]
-        return LookedUp(self.portal.visible(asked), asked, 200)
 
     @rule(lane=lanes, twice=st.booleans())
     def it_records(self, lane: Lane, twice: bool) -> None:
         if lane.done:
             batch, settlement = lane.done
-            recorded = self.do(lane.ledger.settle(batch, settlement))
+            assert self.record(lane)
             if twice:
                 assert not self.do(lane.ledger.settle(batch, settlement))
-            assert recorded
-            lane.done = None
+
+    def record(self, lane: Lane) -> bool:
+        """Record what became of a batch; return whether that was still possible."""
+        assert lane.done
+        recorded = self.do(lane.ledger.settle(*lane.done))
+        lane.done = None
+        return recorded
 
     @rule(lane=lanes, times=st.integers(1, 5))
     def it_works_for_a_while(self, lane: Lane, times: int) -> None:
@@ -390,7 +368,7 @@ class LedgerMachine(RuleBasedStateMachine):
         first = {canary.place(index) for index in range(canary.contacts)}
         own = Counter(line.code.outcome for place, line in enumerate(lines) if place in first)
         assert sum(shown.counts.values()) == shown.contacts == len(first)
-        assert shown.departed == shown.counts[Outcome.FAILED]
+        self.as_many_departed_as_shown(job.id, shown, [line for place, line in enumerate(lines) if place in first])
         if shown.state is not CanaryState.PASSED:
             assert shown.counts == dict.fromkeys(Outcome, 0) | own
             rest = [line for place, line in enumerate(lines) if place not in first]
@@ -402,6 +380,9 @@ class LedgerMachine(RuleBasedStateMachine):
         if shown.state is CanaryState.WAITING:
             assert (job.state, job.state_reason) == (State.PAUSED, "canary")
         self.compare_with_the_canary_before(job.id, shown)
+
+    def as_many_departed_as_shown(self, _job_id: str, shown: CanaryView, _lines: list[Line]) -> None:
+        assert shown.departed == shown.counts[Outcome.FAILED]
 
     def compare_with_the_canary_before(self, job_id: str, shown: CanaryView) -> None:
         before = self.seen_canaries.get(job_id)
@@ -430,10 +411,14 @@ class LedgerMachine(RuleBasedStateMachine):
             if not open_jobs:
                 return
             for job in open_jobs:
-                if job.state is State.PAUSED:
-                    self.do(control(self.redis, job.id, Event.RESUME, by="test", lanes=0))
+                self.help_on(job)
             self.one_lane_works_it_off()
         raise AssertionError("the jobs do not come to an end")
+
+    def help_on(self, job: Job) -> None:
+        """Do what a user does for a job that has not ended."""
+        if job.state is State.PAUSED:
+            self.do(control(self.redis, job.id, Event.RESUME, by="test", lanes=0))
 
     def doubt_what_is_claimed(self) -> None:
         for job_id in self.ids:
@@ -443,21 +428,20 @@ class LedgerMachine(RuleBasedStateMachine):
                     self.doubted.update((job_id, self.positions(job_id)[position]) for position in item.positions)
 
     def one_lane_works_it_off(self) -> None:
-        lane = Lane(LaneLedger(self.redis, PORTAL, f"last-{self.tokens}", 600.0), f"last-{self.tokens}")
-        self.tokens += 1
+        lane = self.last_lane()
         assert self.do(lane.ledger.acquire(1)), "no other lane has a lease any more"
         for _ in range(500):
-            grant = self.do(lane.ledger.next_batch(TERMS))
+            grant = self.ask(lane)
             if not isinstance(grant, Batch):
                 return
             lane.batch = grant
-            self.it_calls_the_portal_well(lane)
+            LedgerMachine.it_calls_the_portal.__wrapped__(self, lane, "answered")  # type: ignore[attr-defined]
+            assert self.record(lane)
 
-    def it_calls_the_portal_well(self, lane: Lane) -> None:
-        LedgerMachine.it_calls_the_portal.__wrapped__(self, lane, "answered")  # type: ignore[attr-defined]
-        assert lane.done
-        assert self.do(lane.ledger.settle(*lane.done))
-        lane.done = None
+    def last_lane(self) -> Lane:
+        """Return a new lane that works off what is left."""
+        self.tokens += 1
+        return Lane(LaneLedger(self.redis, PORTAL, f"last-{self.tokens}", 600.0), f"last-{self.tokens}")
 
     def compare_with_the_portal(self) -> None:
         for job_id in self.ids:

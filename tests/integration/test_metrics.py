@@ -23,6 +23,7 @@ from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import World
 from tests.conftest import settings_for
+from tests.support.planning import plan_of_filter, plan_of_list, planned
 from tests.support.serving import Api, serving
 from tests.support.steering import control
 from tests.support.submitting import request
@@ -138,6 +139,47 @@ async def test_ended_jobs_are_counted_without_being_read(redis: ArqRedis) -> Non
     assert (backlog.ended, backlog.workers) == (5000, 1)
     assert backlog.portals["main"].jobs == {State.QUEUED: 1}
     assert backlog.portals["main"].pending == {State.QUEUED: 2}
+
+
+async def test_surveys_and_plans_are_shown(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with simulator.running(World(300, read_only=10, tagged={"trash": range(1, 101)})) as portal:
+        settings = settings_of(server, portal)
+        async with serving(settings, redis) as api:
+            waiting = await plan_of_list(redis, range(1, 201))
+            unread = await scrape(api)
+            async with working(settings):
+                plan = (await planned(redis, waiting)).plan
+                expired = await plan_of_filter(redis, tags=("trash",))
+                await planned(redis, expired)
+            await put(redis, keys.job(expired), plan_expires_ms=1)
+            under_way = await plan_of_list(redis, range(1, 301))
+            await put(redis, keys.job(under_way), survey_read=120, survey_expected=300, survey_calls=2)
+            await redis.execute_command("HINCRBY", keys.job(waiting), "plan_made_ms", -60_000)
+            text = await scrape(api)
+    promtool_finds_nothing(text)
+    assert value(unread, "jobs", portal="main", state="planning") == 1
+    assert value(unread, "surveys", portal="main") == 0, "no step has been taken"
+    assert value(unread, "plan_expires_seconds", portal="main") == 0
+    assert plan
+    for verdict, contacts in plan.counts.items():
+        assert value(text, "plan_contacts", portal="main", verdict=verdict) == contacts
+    assert value(text, "plan_contacts", portal="main", verdict="deletable") > 100
+    assert value(text, "surveys", portal="main") == 1
+    assert value(text, "portal_requests_total", portal="main", call="survey", result="ok") >= 4
+    assert value(text, "survey_contacts_read", portal="main") == 120
+    assert value(text, "survey_contacts_expected", portal="main") == 300
+    assert 60 <= value(text, "oldest_plan_age_seconds", portal="main") < 500
+    assert 71 * 3600 < value(text, "plan_expires_seconds", portal="main") <= 72 * 3600
+
+
+async def test_what_was_sent_today_is_shown_with_its_cap(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with simulator.running(World(300)) as portal:
+        settings = settings_of(server, portal, max_contacts_per_day=500)
+        async with serving(settings, redis) as api, working(settings):
+            await ended(redis, await accept(redis, range(1, 101)))
+            text = await scrape(api)
+    assert value(text, "contacts_sent_today", portal="main") == 100
+    assert value(text, "max_contacts_per_day", portal="main") == 500
 
 
 async def test_faults_and_push_backs_are_shown(redis: ArqRedis, settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """The rights in docs/operations.md are what the program needs: a campaign runs with them and uses each of them."""
 
 import asyncio
+import json
 import re
 import shlex
 import sys
@@ -187,10 +188,22 @@ async def as_workers_that_log_in(redis: ArqRedis) -> None:
     await store.forget(b"sealed")
 
 
+async def plan_and_approve(directory: Path) -> None:
+    """Make a plan of a filter, and have it carried out while a stop comes and goes."""
+    wanted = "--portal", "main", "--tag", "trash"
+    await command(directory, "plan", *wanted, "--dry-run")
+    plan = json.loads(await command(directory, "plan", *wanted, "--id", "planned", "--json"))["plan"]
+    await command(directory, "stop")
+    await command(directory, "approve", "planned", "--digest", plan["digest"])
+    await command(directory, "start")
+    await command(directory, "watch", "planned")
+    assert (await command(directory, "results", "planned", "--against-plan")).count("\n") == 1
+
+
 async def a_campaign(url: RedisUrl, directory: Path) -> None:
     """Do everything that the program does with Redis, from outside where that is possible."""
     redis = connect(url, patience_s=0)
-    world = World(1000, read_only=10, poisoned=[50], missing=10)
+    world = World(1000, read_only=10, poisoned=[50], missing=10, tagged={"trash": range(951, 991)})
     async with simulator.running(world) as portal:
         settings = settings_of(url, portal)
         (directory / "crm-sweep.toml").write_text(
@@ -219,6 +232,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
             world.poisoned.clear()
             await command(directory, "retry-failed", "by-command")
             await ended(redis, "by-command")
+            await plan_and_approve(directory)
             async with serving(settings, redis, key="anna-secret-key") as api:
                 async with api.client.get("/v1/jobs/by-http/events") as stream:
                     while b"completed" not in await stream.content.readuntil(b"\n\n"):
@@ -229,7 +243,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
         for arguments in (["list"], ["portals"], ["limits", "main", "--requests-per-second", "800"], ["check"]):
             await command(directory, *arguments)
         swept = [job.id for job in (await list_jobs(redis)).jobs if job.state is State.COMPLETED]
-        assert len(swept) == 4  # including that of the page
+        assert len(swept) == 5  # including that of the page
         await check_against_truth(redis, portal, *swept)
     gone = await forget_old_jobs(redis, 0.0)
     assert {"by-command", "by-http", "by-arq", "bad"} <= set(gone)

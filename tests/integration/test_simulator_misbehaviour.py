@@ -30,6 +30,8 @@ from tests.support.simulator_caller import call, control, delete
         ({"fault": "replay"}, 200, True),
         ({"fault": "wrong_count"}, 200, True),
         ({"fault": "foreign_id"}, 200, True),
+        ({"fault": "disordered"}, 200, True),
+        ({"fault": "repeated"}, 200, True),
     ],
 )
 async def test_answers_that_mislead(fault: dict[str, Any], status: int, deleted: bool) -> None:

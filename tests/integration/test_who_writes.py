@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 import simulator
 from cli.embedded import EmbeddedServer
 from jobs.accept import submit as door
+from jobs.accept.approval import ApprovalTerms
 from jobs.accept.from_arq import accept as accept_message
 from jobs.arq_messages.message import read_message
 from jobs.lanes import presence
@@ -44,6 +45,7 @@ from jobs.words.states import Event, State
 from simulator import World
 from tests.support.browsing import api_key, portal, settings_with, visiting
 from tests.support.lanes import PORTAL, accept, answer, lose, start_lane, take, terms
+from tests.support.planning import plan_of_filter, planned
 from tests.support.submitting import request
 from tests.support.sweeping import MARKS, ended, settings_of
 from tests.support.waiting import until
@@ -221,6 +223,18 @@ async def a_worker_runs(redis: ArqRedis, server: EmbeddedServer, patch: pytest.M
         assert json.loads(await until(told))["r"] == "by-arq"
 
 
+async def a_campaign(redis: ArqRedis, server: EmbeddedServer, _patch: pytest.MonkeyPatch) -> None:
+    """A campaign by filter is planned, approved, looked at again and carried out."""
+    async with simulator.running(World(50, tagged={"trash": range(1, 20)})) as portal:
+        job_id = await plan_of_filter(redis, tags=("trash",))
+        async with working(settings_of(server, portal, recheck_after_s=0.0)):
+            job = await planned(redis, job_id)
+            assert job.plan
+            portal.world.tagged["trash"].remove(5)
+            await control(redis, job_id, Event.APPROVE, by="me", terms=ApprovalTerms(digest=job.plan.digest))
+            await ended(redis, job_id)
+
+
 SCENES: tuple[Scene, ...] = (
     lists_come_in,
     messages_are_taken_in,
@@ -232,6 +246,7 @@ SCENES: tuple[Scene, ...] = (
     workers_log_in,
     the_page_is_used,
     a_worker_runs,
+    a_campaign,
 )
 
 

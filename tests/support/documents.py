@@ -38,6 +38,8 @@ class Block:
         for line in self.lines:
             if line.startswith("$ "):
                 steps.append((line.removeprefix("$ "), []))
+            elif steps[-1][0].endswith("\\"):
+                steps[-1] = (steps[-1][0].removesuffix("\\") + line.strip(), [])
             else:
                 steps[-1][1].append(line)
         return steps

@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 
 from cli.errors import ExitCode
+from config.guards import Guards
+from jobs.words.filters import Filter
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import StateReason
 from jobs.words.states import State
+from jobs.words.verdicts import Verdict
 from tests.support.documents import ROOT, first_column
 
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 HOW_IT_WORKS = ROOT / "docs" / "how-it-works.md"
 GLOSSARY = ROOT / "docs" / "glossary.md"
+GUARDS = ROOT / "docs" / "guards.md"
+CAMPAIGNS = ROOT / "docs" / "campaigns.md"
 
 STUCK = ((README, "My job looks stuck"), (OPERATIONS, "My job looks stuck"))
 
@@ -40,6 +45,21 @@ def test_every_exit_code_is_explained() -> None:
         line = " ".join(page.read_text().split()).partition("**Exit codes**")[2][:400]
         for code in ExitCode:
             assert f" {code.value} " in line, f"{page.name} does not explain exit code {code.value}"
+
+
+def test_every_guard_is_explained_once() -> None:
+    beside = {"approval_above", "protected_ids_file"}
+    assert sorted(first_column(GUARDS, "All guards")[: len(Guards.model_fields) + 2]) == sorted(
+        Guards.model_fields.keys() | beside
+    )
+
+
+def test_every_member_of_a_filter_and_every_verdict_is_explained_once() -> None:
+    # A row can be about two members.
+    rows = [row.split(" | ")[0] for row in CAMPAIGNS.read_text().splitlines() if row.startswith("| `")]
+    words = [word for row in rows for word in row.replace("`", "").strip("| ").split(", ")]
+    for word in (*Filter.__struct_fields__, *Verdict):
+        assert words.count(word) == 1, word
 
 
 def test_every_log_event_is_listed_once() -> None:

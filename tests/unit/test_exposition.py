@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,6 +26,7 @@ def view(*ages_s: float) -> PortalView:
     return msgspec.structs.replace(PORTAL_VIEW, last_answers=answers)
 
 
+@settings(deadline=None)
 @given(counts_by_bucket, st.integers(0, 10**12))
 def test_the_histogram_is_cumulative_and_ends_with_its_count(buckets: dict[str, int], total_ms: int) -> None:
     stats = {f"seconds:put:{name}": count for name, count in buckets.items()} | {"ms_sum:put": total_ms}

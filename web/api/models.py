@@ -79,6 +79,7 @@ def _inlined(schema: Any, components: dict[str, Any]) -> Any:
 def _schema_of_a_filter() -> dict[str, Any]:
     [reference], components = msgspec.json.schema_components([Filter])
     schema: dict[str, Any] = _inlined(reference, components)
+    del schema["description"]  # which is for people who read the code
     return {**schema, "minProperties": 1}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobs.lanes.call_report import BUCKET_NAMES, CALLS, OK
@@ -21,6 +21,8 @@ from jobs.view.portal import PortalView
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import PORTAL_FAULTS, StateReason
 from jobs.words.states import TERMINAL, State
+from web.ops.campaigns import campaigns
+from web.ops.families import PREFIX, counter, gauge
 
 #: What a call can come to. All of them start at 0: a counter that appears with its first failure shows no
 #: increase. Portals answer in ever new ways, so a word that is not here is shown as well.
@@ -33,7 +35,6 @@ RESULTS = (
 )
 
 _WORD = re.compile(r"[a-z_]{1,40}")
-_PREFIX = "crm_sweep_"
 
 #: Metrics of the process that answers, from prometheus_client: crm_sweep_api_process_cpu_seconds_total, …
 _PROCESS = "crm_sweep_api"
@@ -76,10 +77,10 @@ class _Collector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Return every metric with its samples."""
-        build = _gauge("build_info", "What is running: always 1.", "version", "python_version")
+        build = gauge("build_info", "What is running: always 1.", "version", "python_version")
         build.add_metric([version("crm-sweep"), platform.python_version()], 1)
         yield build
-        redis_up = _gauge(
+        redis_up = gauge(
             "redis_up", "Whether Redis answered within a second: 1 or 0. While it is 0, nothing else is known."
         )
         redis_up.add_metric([], self._reading is not None)
@@ -87,6 +88,7 @@ class _Collector(Collector):
         if self._reading is not None:
             yield from _fleet(self._reading.backlog)
             yield from _backlogs(self._reading)
+            yield from campaigns({portal.name: _backlog_of(self._reading, portal) for portal in self._reading.portals})
             yield from _pacing(self._reading)
             yield from _counters(self._reading.stats)
 
@@ -101,27 +103,31 @@ def _fleet(backlog: Backlog) -> Iterator[Metric]:
         ),
         ("jobs_ended", "Jobs that have ended and are kept until their retention is over.", backlog.ended),
     ):
-        family = _gauge(name, text)
+        family = gauge(name, text)
         family.add_metric([], value)
         yield family
 
 
 def _backlogs(reading: Reading) -> Iterator[Metric]:
-    jobs = _gauge("jobs", "Jobs that have not ended, by state.", "portal", "state")
-    pending = _gauge("contacts_pending", "Contact IDs not decided yet, by the state of their job.", "portal", "state")
-    oldest = _gauge(
+    jobs = gauge("jobs", "Jobs that have not ended, by state.", "portal", "state")
+    pending = gauge("contacts_pending", "Contact IDs not decided yet, by the state of their job.", "portal", "state")
+    oldest = gauge(
         "oldest_pending_age_seconds",
         "Seconds since the oldest job was accepted that is queued, running or cancelling; 0 without any.",
         "portal",
     )
     for portal in reading.portals:
-        backlog = reading.backlog.portals.get(portal.name, PortalBacklog())
+        backlog = _backlog_of(reading, portal)
         for state in State:
             if state not in TERMINAL:
                 jobs.add_metric([portal.name, state], backlog.jobs.get(state, 0))
                 pending.add_metric([portal.name, state], backlog.pending.get(state, 0))
         oldest.add_metric([portal.name], backlog.oldest_s)
     yield from (jobs, pending, oldest)
+
+
+def _backlog_of(reading: Reading, portal: PortalView) -> PortalBacklog:
+    return reading.backlog.portals.get(portal.name, PortalBacklog())
 
 
 def achieved(portal: PortalView, at_ms: int) -> float:
@@ -170,16 +176,26 @@ _PACING: tuple[tuple[str, str, Callable[[PortalView, int], float]], ...] = (
         "Seconds from now until the portal may be called again; 0 when it may be.",
         lambda portal, at_ms: _seconds_until(portal.push_back_until, at_ms),
     ),
+    (
+        "contacts_sent_today",
+        "Contact IDs in the PUTs of this day, in the portal's time zone.",
+        lambda portal, _: portal.sent_today,
+    ),
+    (
+        "max_contacts_per_day",
+        "Contact IDs that the PUTs of one day can hold; 0 for any number.",
+        lambda portal, _: portal.max_contacts_per_day,
+    ),
 )
 
 
 def _pacing(reading: Reading) -> Iterator[Metric]:
     for name, text, value in _PACING:
-        family = _gauge(name, text, "portal")
+        family = gauge(name, text, "portal")
         for portal in reading.portals:
             family.add_metric([portal.name], value(portal, reading.backlog.at_ms))
         yield family
-    faults = _gauge(
+    faults = gauge(
         "portal_fault",
         "Whether the portal's jobs wait because of this: 1 or 0. A portal that is away is tried again; all else waits "
         "for a person.",
@@ -191,7 +207,7 @@ def _pacing(reading: Reading) -> Iterator[Metric]:
         for fault in sorted(PORTAL_FAULTS):
             faults.add_metric([portal.name, fault], fault in {portal.fault, away})
     yield faults
-    holds = _gauge(
+    holds = gauge(
         "portal_hold",
         "Whether this holds back all deletions of the portal: 1 or 0. A stop waits for a person; all else passes.",
         "portal",
@@ -204,10 +220,10 @@ def _pacing(reading: Reading) -> Iterator[Metric]:
 
 
 def _counters(stats: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
-    contacts = _counter("contacts", "Contact IDs that got this outcome.", "portal", "outcome")
-    requests = _counter("portal_requests", "Calls of the portal, by what they came to.", "portal", "call", "result")
+    contacts = counter("contacts", "Contact IDs that got this outcome.", "portal", "outcome")
+    requests = counter("portal_requests", "Calls of the portal, by what they came to.", "portal", "call", "result")
     seconds = HistogramMetricFamily(
-        _PREFIX + "portal_request_seconds", "How long calls of the portal took.", labels=["portal", "call"]
+        PREFIX + "portal_request_seconds", "How long calls of the portal took.", labels=["portal", "call"]
     )
     for portal, counts in stats.items():
         for outcome in Outcome:
@@ -218,15 +234,15 @@ def _counters(stats: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
                 requests.add_metric([portal, call, result], count)
             seconds.add_metric([portal, call], _cumulative(counts, call), counts.get(f"ms_sum:{call}", 0) / 1000)
     yield from (contacts, requests, seconds)
-    for name, counter, text in (
+    for name, counted, text in (
         ("retries", "retried", "PUTs that held contact IDs that an earlier PUT had held."),
         ("throttled", "throttled", "Calls that the portal turned away because it had too many."),
         ("push_backs", "push_backs", "Times that the portal asked to be left alone for a while."),
         ("rate_cuts", "rate_cuts", "Times that the learned rate was cut."),
     ):
-        family = _counter(name, text, "portal")
+        family = counter(name, text, "portal")
         for portal, counts in stats.items():
-            family.add_metric([portal], counts.get(counter, 0))
+            family.add_metric([portal], counts.get(counted, 0))
         yield family
 
 
@@ -255,11 +271,3 @@ def _seconds_until(at: str | None, now_ms: int) -> float:
     if at is None:
         return 0.0
     return unix_s(at) - now_ms / 1000
-
-
-def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(_PREFIX + name, text, labels=labels)
-
-
-def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(_PREFIX + name, text, labels=labels)

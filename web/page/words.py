@@ -78,8 +78,8 @@ OUTCOMES: dict[Outcome, OutcomeWords] = {
     Outcome.NOT_FOUND: OutcomeWords("Not found", "no such contact for this account"),
     Outcome.REFUSED: OutcomeWords("Refused", "read-only, or on an invoice"),
     Outcome.FAILED: OutcomeWords("Failed", "given up; it may still be there"),
-    Outcome.PROTECTED: OutcomeWords("Protected", "on the protected list, never sent"),
-    Outcome.SKIPPED: OutcomeWords("Skipped", "the job was cancelled before it was sent"),
+    Outcome.PROTECTED: OutcomeWords("Protected", "on the protected list, or with a protected tag; never sent"),
+    Outcome.SKIPPED: OutcomeWords("Skipped", "left alone: the job was cancelled, or it is no longer as planned"),
     Outcome.PENDING: OutcomeWords("Pending", "not decided yet"),
 }
 

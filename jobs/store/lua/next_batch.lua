@@ -114,8 +114,8 @@ if offered.is_retry then
 end
 local stride, state, item_ids = redis.call('HGET', job, 'stride') or 1, nil, {}
 if offered[1] == SURVEY then
-  take_step(job)
   state, stride = redis.call('HGET', job, 'state'), math.max(tonumber(stride), SURVEY_STRIDE)
+  take_step(job, turn, stride)
 else
   local before
   state, before = move(job, 'start')

@@ -3,7 +3,7 @@
 --
 --   survey         where it stands, JSON (worker/survey.py); missing before its first step
 --   survey_due_ms  from when on the next step can be taken, ahead of any PUT; missing when no survey is needed
---   surveying      1 while a lane holds a step: there is never more than one
+--   surveying      while a lane holds a step, of which there is never more than one: the job's turn after it
 --   survey_…       how far it is, for people (jobs/plan/progress.py)
 
 -- Returns whether the job needs a survey before anything else of it is sent.
@@ -11,14 +11,16 @@ local function needs_survey(state, due_ms, now)
   return due_ms and tonumber(due_ms) <= now and state ~= 'cancelling'
 end
 
--- A lane takes the next step.
-local function take_step(job)
-  redis.call('HSET', job, 'surveying', 1)
+-- A lane takes the next step, in its job's turn.
+local function take_step(job, turn, stride)
+  redis.call('HSET', job, 'surveying', turn + stride)
 end
 
--- A lane has given its step back, taken or not.
+-- A lane has given its step back, taken or not. Returns the job's next turn.
 local function give_step_back(job)
+  local turn = redis.call('HGET', job, 'surveying')
   redis.call('HDEL', job, 'surveying')
+  return turn
 end
 
 -- Record what a step found, as the lane has laid it out (jobs/lanes/survey_step.py): facts of the job's hash, and
@@ -51,7 +53,7 @@ end
 
 -- Settle a step: record what it found, unless the job has been cancelled meanwhile, and see to the next one.
 local function settle_step(portal, job, job_id, step, first, now)
-  give_step_back(job)
+  local turn = give_step_back(job)
   redis.call('HINCRBY', job, 'inflight', -1)
   local event = step.event
   local moved = event and move(job, event)
@@ -66,7 +68,8 @@ local function settle_step(portal, job, job_id, step, first, now)
     if step.delay_ms > 0 then
       redis.call('ZADD', portal .. WAITING, now + step.delay_ms, job_id)
     else
-      activate(portal, job_id)
+      -- Not the next turn, as for a job that becomes active: between two steps, other jobs have theirs.
+      redis.call('ZADD', portal .. ACTIVE, turn, job_id)
     end
   end
 end
