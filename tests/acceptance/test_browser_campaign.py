@@ -140,7 +140,7 @@ def test_what_is_typed_stays_while_the_screen_around_it_changes(
     with site(home, browser, main={"url": crm.url}) as running:
         page = running.visit()
         job_id = choose(page, "trash")
-        home.until_in(job_id, "awaiting_approval")
+        expect(page.locator("#plan form")).to_be_visible()
         held: list[Route] = []
 
         def hold(route: Route) -> None:
