@@ -80,8 +80,13 @@ class Plan:
 
     @property
     def requests_per_second(self) -> float:
-        """A ceiling at which the lists last about as long as the faults: a call settles some 18 contacts."""
+        """The ordinary portal's ceiling, at which lists last about as long as faults: a call settles some 18 contacts."""
         return round(min(max(self.ids / (self.minutes * 60) / 18, 4.0), 60.0), 1)
+
+    @property
+    def most_per_second(self) -> float:
+        """The ceiling of all three portals together."""
+        return self.requests_per_second + 2 * OTHERS_REQUESTS_PER_SECOND
 
     @property
     def bystanders(self) -> int:
@@ -167,9 +172,12 @@ def _faults(rate: float) -> Iterator[dict[str, Any]]:
         yield {"fault": read_fault, "calls": ["look_up"], "rate": rate / 3}
     yield {"fault": "error", "status": 500, "calls": ["look_up"], "rate": rate / 3}
     yield {"fault": "late", "delay_s": 0.5, "calls": ["look_up"], "rate": rate / 3}
-    for listing_fault in ("reset", "html", "hang", "cut", "repeated", "disordered"):
+    for listing_fault in ("reset", "html", "cut"):
         yield {"fault": listing_fault, "calls": ["listing"], "rate": rate}
     yield {"fault": "error", "status": 500, "calls": ["listing"], "rate": rate}
+    # After the first of these pages are smaller, and the others have a walk begin again.
+    for listing_fault in ("hang", "repeated", "disordered"):
+        yield {"fault": listing_fault, "calls": ["listing"], "rate": rate / 20}
 
 
 def label(rule: dict[str, Any]) -> str:
