@@ -80,7 +80,7 @@ class Plan:
 
     @property
     def requests_per_second(self) -> float:
-        """The ordinary portal's ceiling, at which lists last about as long as faults: a call settles some 18 contacts."""
+        """The ordinary portal's ceiling: lists last about as long as faults, as a call settles some 18 contacts."""
         return round(min(max(self.ids / (self.minutes * 60) / 18, 4.0), 60.0), 1)
 
     @property
