@@ -145,3 +145,9 @@ def test_the_door_refuses_a_list_without_a_plan(home: Home, crm: Portal) -> None
         result = home.cli(*words)
         assert (result.code, "plan" in result.stderr) == (2, True), result.stderr
     assert home.cli("submit", home.ids(*range(1, 11)), "--portal", "main").code == 0
+
+
+def test_check_tells_the_guards_that_are_set(home: Home, crm: Portal) -> None:
+    home.configure(main={"url": crm.url, "plan_required": True, "canary": "1%", "protected_tags": ["vip", "gold"]})
+    told = home.cli("check").stdout
+    assert "guards: plan_required on, canary 1%, protected_tags 'vip' and 'gold'" in told
