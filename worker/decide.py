@@ -11,6 +11,7 @@ The rules in one place:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from pyroaring import BitMap
 
@@ -34,6 +35,7 @@ class _Seen:
     asked: frozenset[int]
     visible: Mapping[int, Visible]
     at_ms: int
+    spared: Mapping[tuple[int, int], Code]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,12 @@ class Decider:
     protected: BitMap = field(default_factory=BitMap)
 
     def settle(
-        self, batch: Batch, ids: Sequence[Sequence[int]], answer: Deleted | LookedUp | Failure, at_ms: int
+        self,
+        batch: Batch,
+        ids: Sequence[Sequence[int]],
+        answer: Deleted | LookedUp | Failure,
+        at_ms: int,
+        spared: Mapping[tuple[int, int], Code] = MappingProxyType({}),
     ) -> Settlement:
         """Decide what becomes of a batch.
 
@@ -72,6 +79,7 @@ class Decider:
             ids: the contact IDs of each of its items, by position.
             answer: the result of the call.
             at_ms: the time to record, Unix milliseconds on the Redis server's clock.
+            spared: what is to be left alone by now although an attempt may have contained it, by segment and position.
         """
         if isinstance(answer, Failure):
             fates = [self._failed(batch, item, answer, at_ms) for item in batch.items]
@@ -80,7 +88,7 @@ class Decider:
         if isinstance(answer, Deleted):
             fates = [_deleted(item, item_ids, answer, at_ms) for item, item_ids in zip(batch.items, ids, strict=True)]
             return _joined(fates, Settlement(sent=1, calm=True, retried=int(batch.items[0].attempts > 0)))
-        seen = _Seen(frozenset(answer.asked), answer.visible, at_ms)
+        seen = _Seen(frozenset(answer.asked), answer.visible, at_ms, spared)
         fates = [self._looked_up(batch, item, item_ids, seen) for item, item_ids in zip(batch.items, ids, strict=True)]
         return _joined(fates, Settlement(sent=1, calm=True))
 
@@ -128,6 +136,10 @@ class Decider:
             if visible is Visible.DELETABLE and contact_id in self.protected:
                 decided.append(position)
                 codes.append(Code.PROTECTED)
+                continue
+            if visible is Visible.DELETABLE and (item.segment, position) in seen.spared:
+                decided.append(position)
+                codes.append(seen.spared[item.segment, position])
                 continue
             if visible is Visible.DELETABLE and item.look_only:
                 decided.append(position)

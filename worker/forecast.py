@@ -36,6 +36,11 @@ class Parts:
     look_up: list[int] = field(default_factory=list)
     spare: dict[Code, list[int]] = field(default_factory=dict)
 
+    @classmethod
+    def all_of(cls, contacts: Sequence[int]) -> "Parts":
+        """Return the parts where all of these are to be sent."""
+        return cls(send=list(range(len(contacts))))
+
     def without(self, protected: list[int]) -> "Parts":
         """Return the same with these indexes on the protected list, whatever the plan says."""
         spared = set(protected)
@@ -66,14 +71,14 @@ class Forecast:
             span = slice(positions.start, positions.stop)
             verdicts = self.verdicts[span]
             return verdicts.count(VerdictCode.DELETABLE) == len(positions) and not any(self.exclusions[span])
-        return all(self.verdicts[at] == VerdictCode.DELETABLE and not self._excluded(at) for at in positions)
+        return all(self.verdicts[at] == VerdictCode.DELETABLE and not self.excluded(at) for at in positions)
 
     def parts(self, positions: Sequence[int]) -> Parts:
         """Sort positions by what becomes of them."""
         parts = Parts()
         for index, at in enumerate(positions):
             verdict = VerdictCode(self.verdicts[at])
-            spared = self._excluded(at) or _NEVER_SENT.get(verdict, Code.PENDING)
+            spared = self.excluded(at) or _NEVER_SENT.get(verdict, Code.PENDING)
             if spared:
                 parts.spare.setdefault(Code(spared), []).append(index)
             elif verdict is VerdictCode.DELETABLE:
@@ -82,7 +87,26 @@ class Forecast:
                 parts.look_up.append(index)
         return parts
 
-    def _excluded(self, at: int) -> int:
+    def never_sent(self, positions: Sequence[int]) -> Parts:
+        """Sort positions of a batch that may have been sent, such as that of a worker that died.
+
+        Which of them can have left follows from the plan, which never changes, and from what did not match any more at
+        the start. What has a protected tag by now may have got it later, so it stays among those that may have left.
+        """
+        parts = Parts()
+        for index, at in enumerate(positions):
+            verdict = VerdictCode(self.verdicts[at])
+            gone = Code.NO_LONGER_SELECTED if self.excluded(at) == Code.NO_LONGER_SELECTED else Code.PENDING
+            if spared := gone or _NEVER_SENT.get(verdict, Code.PENDING):
+                parts.spare.setdefault(spared, []).append(index)
+            elif verdict is VerdictCode.DELETABLE:
+                parts.send.append(index)
+            else:
+                parts.look_up.append(index)
+        return parts
+
+    def excluded(self, at: int) -> int:
+        """Return the code of the ledger for what is left alone since the plan was made; 0 for anything else."""
         return self.exclusions[at] if self.exclusions else 0
 
 

@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -25,10 +25,11 @@ from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.lanes.survey_step import SurveyStep
-from jobs.ledger.items import Call
+from jobs.ledger.items import Call, Item
+from jobs.ledger.records import Record
 from jobs.store.connection import AWAY
 from jobs.store.times import iso
-from jobs.words.outcomes import Outcome
+from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import StateReason
 from jobs.words.states import State
 from worker import batch_size
@@ -205,6 +206,8 @@ class Lane:
             return await self._send_some(batch, batch.most)
         if batch.call is Call.PUT and batch.plan and not await self.forecasts.stands(batch, self.terms.conditions):
             return _Done(batch, self._not_as_approved(batch))
+        if batch.call is Call.LOOK_UP and batch.plan and any(item.doubtful for item in batch.items):
+            return await self._look_up_planned(batch)
         segments = [await self.segments.ids(batch, item.segment) for item in batch.items]
         ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
         parts = await self._parts(batch, ids[0]) if batch.call is Call.PUT else None
@@ -220,6 +223,32 @@ class Lane:
         settlement = replace(done.settlement, items=[*done.settlement.items, (rest, 0.0)])
         return replace(done, batch=batch, settlement=settlement)
 
+    async def _look_up_planned(self, batch: Batch) -> "_Done":
+        """Look up a batch whose worker has died, say, without doubts about contacts that the plan never let leave."""
+        items: list[Item] = []
+        records: list[tuple[int, Record]] = []
+        spared: dict[tuple[int, int], Code] = {}
+        for item in batch.items:
+            forecast = await self.forecasts.of(batch, item.segment)
+            parts = forecast.never_sent(item.positions) if item.doubtful else Parts.all_of(item.positions)
+            if parts.send:
+                items.append(_picked(item, parts.send))
+            fresh = replace(item, doubtful=False, seen_refused=False, attempts=0, failures=0, http_status=0)
+            if parts.look_up:
+                items.append(replace(_picked(fresh, parts.look_up), look_only=True))
+            for spare, places in parts.spare.items():
+                never = replace(batch, items=(_picked(fresh, places),))
+                records += self.decider.drop(never, batch.server_ms(), never_sent=spare).records
+            spared |= {(item.segment, at): Code(code) for at in item.positions if (code := forecast.excluded(at))}
+        looked = replace(batch, items=tuple(items))
+        done = _Done(batch, Settlement())
+        if items:
+            segments = [await self.segments.ids(batch, item.segment) for item in items]
+            ids = [_pick(segment, item.positions) for segment, item in zip(segments, items, strict=True)]
+            done = await self._send(looked, ids, spared)
+        settlement = replace(done.settlement, records=[*done.settlement.records, *records])
+        return replace(done, batch=batch, settlement=settlement)
+
     async def _parts(self, batch: Batch, ids: list[int]) -> Parts | None:
         """Sort out what is not to be sent; None if all of it is. This is the last check before the wire."""
         [item] = batch.items
@@ -229,7 +258,7 @@ class Lane:
             parts = None if forecast.allows_all(item.positions) else forecast.parts(item.positions)
         if not self.protected or not self.protected.intersect(BitMap(ids)):
             return parts
-        return (parts or Parts(send=list(range(len(ids))))).without(
+        return (parts or Parts.all_of(ids)).without(
             [at for at, contact_id in enumerate(ids) if contact_id in self.protected]
         )
 
@@ -300,13 +329,15 @@ class Lane:
         self.push_back.calm()
         return Relief()
 
-    async def _send(self, batch: Batch, ids: list[list[int]]) -> "_Done":
+    async def _send(
+        self, batch: Batch, ids: list[list[int]], spared: Mapping[tuple[int, int], Code] | None = None
+    ) -> "_Done":
         started_s = time.monotonic()
         answer = await self._call(batch, ids)
         took_s = time.monotonic() - started_s
         relief = self._relief(answer, started_s)
         settlement = replace(
-            self.decider.settle(batch, ids, answer, batch.server_ms()),
+            self.decider.settle(batch, ids, answer, batch.server_ms(), spared or {}),
             slow_down=relief.slow_down,
             rest=relief.rest,
             batch_size=self._next_size(batch, answer, took_s) if batch.call is Call.PUT else None,
@@ -403,7 +434,12 @@ class _Done:
 def _part(batch: Batch, places: Sequence[int]) -> Batch:
     """Return the part of a PUT at these places in its list."""
     [item] = batch.items
-    return replace(batch, items=(replace(item, positions=[item.positions[at] for at in places]),))
+    return replace(batch, items=(_picked(item, places),))
+
+
+def _picked(item: Item, places: Sequence[int]) -> Item:
+    """Return the part of an item at these places among its positions."""
+    return replace(item, positions=[item.positions[at] for at in places])
 
 
 def _pick(segment: "array[int]", positions: Sequence[int]) -> list[int]:

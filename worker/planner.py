@@ -133,7 +133,7 @@ class Planner:
             return await self._finish(job, survey)
         taken = await self._STAGES[survey.stage](self, job, survey, may_send)
         if isinstance(taken.answer, Failure):
-            return self._failed(survey, taken.answer)
+            return self._failed(job, survey, taken.answer)
         survey.calls += 1
         if taken.flaw:
             return self._begin_again(survey, taken)
@@ -429,9 +429,14 @@ class Planner:
         tags, sample = len(self.portal.protected_tags), self.portal.plan_sample
         return calls_by_look_ups(job.total, self.report.look_up_size, tags, sample)
 
-    def _failed(self, survey: Survey, failure: Failure) -> Stepped:
-        """Return the step that tries again later, or gives up where the portal does not accept the question at all."""
-        if failure.sent and failure.action in {Remedy.SPLIT, Remedy.GIVE_UP}:
+    def _failed(self, job: _Job, survey: Survey, failure: Failure) -> Stepped:
+        """Return the step that tries again later.
+
+        Where the portal does not accept the question at all, there can be no plan. A job that has one only looks again:
+        it waits, and says why, until that works or a person cancels it.
+        """
+        hopeless = failure.sent and failure.action in {Remedy.SPLIT, Remedy.GIVE_UP}
+        if hopeless and job.is_planning:
             return Stepped(step=_given_up(), answer=failure, error=failure.message)
         # A portal that lists fewer contacts than were looked up says so in no other way.
         is_cut = survey.stage is Stage.LOOK_UP and failure.reason == ANSWER_GARBLED
@@ -439,14 +444,18 @@ class Planner:
             size = survey.walk.page_size
             survey.walk.page_size = min(size, max(1 if is_cut else SMALLEST_PAGE, size // 2))
         survey.failures += 1
-        delay_s = self.backoff_s(survey.failures) if failure.action is Remedy.RETRY else 0.0
+        delay_s = self.backoff_s(survey.failures) if hopeless or failure.action is Remedy.RETRY else 0.0
         return Stepped(step=SurveyStep(facts=_kept(survey), delay_s=delay_s), answer=failure)
 
     def _begin_again(self, survey: Survey, taken: "_Taken") -> Stepped:
         """Return the step that begins a stage again, because the listing contradicts itself."""
         survey.failures += 1
         survey.go_to(survey.stage)
-        step = SurveyStep(facts=_kept(survey), delay_s=self.backoff_s(survey.failures))
+        survey.sampler = Sampler(most=survey.sampler.most)
+        survey.companies = 0
+        # What a shorter pass would not write again must not stay; a list itself is not ours to remove.
+        clear = (keys.SEGMENTS, keys.VERDICTS) if survey.stage is Stage.SELECT else ()
+        step = SurveyStep(facts=_kept(survey), clear=clear, delay_s=self.backoff_s(survey.failures))
         flaw = f"the portal's listing cannot be trusted: {taken.flaw.value}" if taken.flaw else None
         return Stepped(step=step, answer=taken.answer, size=taken.size, error=flaw)
 

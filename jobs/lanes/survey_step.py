@@ -14,6 +14,7 @@ class SurveyStep:
     Attributes:
         facts: fields of the job's hash to set.
         forget: fields of the job's hash to remove.
+        clear: keys to remove first, each by its last part: what a pass has written that begins again.
         writes: segments to write: the last part of the key (see jobs/store/keys.py), the segment's number, its content.
         event: what the step makes of the job: PLANNED, NOTHING_SELECTED or CANNOT_PLAN; None if it goes on.
         delay_s: seconds until the next step.
@@ -23,6 +24,7 @@ class SurveyStep:
 
     facts: Mapping[str, str] = field(default_factory=dict)
     forget: Sequence[str] = ()
+    clear: Sequence[str] = ()
     writes: Sequence[tuple[str, int, bytes]] = ()
     event: Event | None = None
     delay_s: float = 0.0
@@ -34,6 +36,7 @@ class SurveyStep:
         message: dict[str, Any] = {
             "facts": dict(self.facts),
             "forget": list(self.forget),
+            "clear": list(self.clear),
             "places": [(key, str(segment)) for key, segment, _ in self.writes],
             "delay_ms": round(self.delay_s * 1000),
         }

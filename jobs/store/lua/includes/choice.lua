@@ -84,10 +84,11 @@ local function offer(portal, job_id, lane)
     canary = tonumber(canary)
     has_fresh, handed_out = fresh_of(job, canary, cursor, total)
   end
-  local surveys_first = needs_survey(state, survey_due_ms, now)
-  local has_put = not surveys_first and (put or has_fresh)
-  local held_until = has_put and put_held_until(state, not_before_ms, lane) or nil
-  has_put = has_put and not held_until
+  local wants_put = put or has_fresh
+  local held_until = wants_put and put_held_until(state, not_before_ms, lane) or nil
+  -- Looked at again right before something is sent, not while a gate holds it: until it opens, more may change.
+  local surveys_first = wants_put and not held_until and needs_survey(state, survey_due_ms, now)
+  local has_put = wants_put and not held_until and not surveys_first
   if #look_ups > 0 then
     local chosen, size = join(look_ups, lane.look_up_size)
     if not has_put or size >= lane.look_up_size or tonumber(look_ups[2]) + lane.linger <= now then

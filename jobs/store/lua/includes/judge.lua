@@ -5,9 +5,11 @@
 -- changes in the step that records the last batch, so neither a crash nor a repeated call can judge again.
 local function canary_stops(portal, job, job_id)
   local facts = redis.call('HMGET', job, 'canary', 'canary_cursor', 'inflight', 'canary_departed', 'canary_allowed',
-    'canary_confirm', 'total')
+    'canary_confirm', 'total', 'surveying')
   local canary, total = tonumber(facts[1]), tonumber(facts[7])
-  if tonumber(facts[2]) < canary or tonumber(facts[3]) > 0 or redis.call('HLEN', job .. ITEMS) > 0 then
+  -- A step of a survey is in flight as well, and has nothing of the canary.
+  local batches = tonumber(facts[3]) - (facts[8] and 1 or 0)
+  if tonumber(facts[2]) < canary or batches > 0 or redis.call('HLEN', job .. ITEMS) > 0 then
     return false
   end
   local all, counts = redis.call('HGETALL', job), {}

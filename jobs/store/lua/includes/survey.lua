@@ -26,6 +26,9 @@ end
 -- Record what a step found, as the lane has laid it out (jobs/lanes/survey_step.py): facts of the job's hash, and
 -- segments as binary arguments, ARGV from `first` on.
 local function record_step(job, step, first)
+  for _, part in ipairs(step.clear) do
+    redis.call('UNLINK', job .. part)
+  end
   for name, value in pairs(step.facts) do
     redis.call('HSET', job, name, value)
   end
@@ -46,6 +49,7 @@ local function end_planning(portal, job, job_id, event, now)
     redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'), 'state_reason', APPROVAL)
   else
     redis.call('HSET', job, 'finished_ms', now)
+    redis.call('HDEL', job, 'survey')  -- with the names of the sample so far
     redis.call('ZADD', FINISHED, now, job_id)
   end
   deactivate(portal, job_id)
