@@ -52,7 +52,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     #: Before or after the commit, for the faults that can be either.
     when: Literal["before", "after"] = "before"
     #: For ``error``.
-    status: Literal[500, 502, 503, 504] = 500
+    status: Literal[400, 500, 502, 503, 504] = 500
     #: Retry-After in seconds of ``throttle`` and ``unavailable``; null sends none.
     retry_after_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     #: One of the standard's two forms, or the seconds or milliseconds since 1970 that some gateways send.
