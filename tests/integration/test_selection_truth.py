@@ -26,8 +26,8 @@ from worker.main import working
 
 pytestmark = MARKS
 
-EXAMPLES = int(os.environ.get("SELECTION_EXAMPLES", "4"))
-TIMEOUT = pytest.mark.timeout(60 + 10 * EXAMPLES)
+EXAMPLES = int(os.environ.get("SELECTION_EXAMPLES", "3"))
+TIMEOUT = pytest.mark.timeout(120 + 15 * EXAMPLES)
 
 
 def of_examples(share: float = 1.0) -> settings:
@@ -35,7 +35,7 @@ def of_examples(share: float = 1.0) -> settings:
         max_examples=max(2, round(EXAMPLES * share)),
         deadline=None,
         phases=[Phase.explicit, Phase.generate],  # an example takes seconds, and does not become clearer by shrinking
-        derandomize=EXAMPLES <= 4,
+        derandomize=EXAMPLES <= 3,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
