@@ -56,6 +56,7 @@ class Evidence:
         doubtful: in a PUT without a complete and truthful answer.
         disturbed: in a PUT answered at about the time when something on our side was killed or frozen.
         resent: sent again after a complete answer had listed them.
+        edited: changed from outside, so that what the portal says of them now need not have been true before.
         summary: the simulator's own counts.
     """
 
@@ -67,6 +68,7 @@ class Evidence:
     doubtful: BitMap = field(default_factory=BitMap)
     disturbed: BitMap = field(default_factory=BitMap)
     resent: BitMap = field(default_factory=BitMap)
+    edited: BitMap = field(default_factory=BitMap)
 
     @classmethod
     async def gather(cls, portal: SimulatorClient, disturbances: Iterable[Disturbance]) -> "Evidence":
@@ -84,6 +86,7 @@ class Evidence:
             if any(start_s <= put.answered_s <= end_s for start_s, end_s in times):
                 evidence.disturbed |= put.asked
         evidence.resent = await portal.contacts("resent_after_confirmation")
+        evidence.edited = await portal.contacts("deleted_outside") | await portal.contacts("created")
         return evidence
 
     def puts(self) -> list[Attempt]:

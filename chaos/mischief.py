@@ -16,6 +16,7 @@ from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
 from redis.exceptions import RedisError
 
+from chaos.people import People
 from chaos.plan import CANCELLED
 from chaos.stage import Process
 from config.settings import Portal
@@ -23,7 +24,7 @@ from jobs.steering.control import control
 from jobs.steering.limits import CONFIGURED, set_limits
 from jobs.steering.priority import set_priority
 from jobs.store.keys import QUEUE
-from jobs.view.job import read_job
+from jobs.view.job import Job, read_job
 from jobs.words.errors import IllegalMove, JobHasEnded
 from jobs.words.priority import Priority
 from jobs.words.states import Event, State
@@ -78,6 +79,7 @@ class Mischief:
         portal_settings: the limits with which the workers drive it.
         redis_process, portal_process, workers: the processes.
         jobs: the jobs' IDs.
+        people: see to plans and guards.
         note: reports every misfortune.
     """
 
@@ -89,6 +91,7 @@ class Mischief:
     portal_process: Process
     workers: list[Process]
     jobs: list[str]
+    people: People
     note: Callable[[str], None]
     counts: Counter[str] = field(default_factory=Counter)
     disturbances: list[Disturbance] = field(default_factory=list)
@@ -115,6 +118,8 @@ class Mischief:
             self.turn_everybody_away: 3,
             self.list_a_stranger: 1,
             self.log_out_everywhere: 1,
+            self.approve_wrongly: 3,
+            self.stop_and_start: 3,
         }
         end_s = time.monotonic() + seconds
         cancel_at_s = time.monotonic() + seconds * self.chance.uniform(0.05, 0.15)
@@ -254,16 +259,26 @@ class Mischief:
         """Invalidate every token."""
         await self.portal.log_out_everywhere()
 
+    async def approve_wrongly(self) -> None:
+        """Try to approve plans with digests that are not theirs."""
+        await self.people.approve_wrongly(self.jobs)
+
+    async def stop_and_start(self) -> None:
+        """Use the stop switch."""
+        await self.people.stop_and_start()
+
     async def heal(self) -> None:
         """Fix faults as a user would, and resume what they have stopped, a few seconds later each time."""
         while True:
             await asyncio.sleep(3.0)
-            for job_id in self.jobs:
-                if job_id not in self.held:
-                    await self._put_right(job_id)
+            jobs = [await read_job(self.redis, job_id) for job_id in self.jobs]
+            for job in jobs:
+                if job.id not in self.held:
+                    await self._put_right(job)
+            await self.people.look_after(jobs)
 
-    async def _put_right(self, job_id: str) -> None:
-        job = await read_job(self.redis, job_id)
+    async def _put_right(self, job: Job) -> None:
+        job_id = job.id
         if job.state in {State.PAUSED, State.PAUSING}:
             await self._ask(job_id, Event.RESUME)
         elif job.state_reason and job.state_reason.startswith("portal_"):

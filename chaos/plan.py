@@ -1,19 +1,25 @@
 """What a chaos run consists of: the world, the lists, the settings and the faults. The seed decides everything else."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyroaring import BitMap
+
+from chaos.campaigns import CAPPED, CAPPED_PORTAL, NEVER_APPROVED, Campaigns, Schedule
 
 PORTAL = "chaos"
 
 #: The job that is cancelled in the middle.
 CANCELLED = "doomed"
+#: Jobs that are cancelled at some time.
+ALL_CANCELLED = frozenset({CANCELLED, NEVER_APPROVED, CAPPED})
 
 MAX_CONCURRENCY = 8
 BURST = 2
 REQUEST_TIMEOUT_S = 2.0
+#: The limit of each of the two portals that have a window or a cap, calls/s.
+OTHERS_REQUESTS_PER_SECOND = 3.0
 
 #: How long the portal may still take to commit a call after it has turned its caller away.
 LATEST_COMMIT_S = 7.0
@@ -21,7 +27,16 @@ LATEST_COMMIT_S = 7.0
 _CONFIGURATION = """\
 [redis]
 url = "{redis}"
+{portals}
+[worker]
+slice_s = 5.0
+shutdown_grace_s = 6.0
 
+[log]
+format = "json"
+"""
+
+_PORTAL = """
 [portals.{name}]
 url = "{portal}"
 username = "admin@example.com"
@@ -37,14 +52,7 @@ backoff_max_s = 3.0
 # Injected faults strike everywhere: such a campaign has to retry a lot, and may lose many contacts in a row.
 retry_share = 0.5
 failure_threshold = 1.0
-
-[worker]
-slice_s = 5.0
-shutdown_grace_s = 6.0
-
-[log]
-format = "json"
-"""
+{guards}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,7 @@ class Plan:
         workers: worker processes.
         seed: decides the world, the faults and their moments.
         fault_rate: probability, 0 to 1, that each of the portal's faults strikes a deletion.
+        schedule: when the windows of one of the portals are open.
     """
 
     ids: int
@@ -64,21 +73,35 @@ class Plan:
     workers: int
     seed: int
     fault_rate: float
+    schedule: Schedule = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schedule", Schedule(self.minutes))
 
     @property
     def requests_per_second(self) -> float:
-        """A ceiling at which the lists last about as long as the faults: a call settles some 18 contacts."""
+        """The ordinary portal's ceiling: lists last about as long as faults, as a call settles some 18 contacts."""
         return round(min(max(self.ids / (self.minutes * 60) / 18, 4.0), 60.0), 1)
+
+    @property
+    def most_per_second(self) -> float:
+        """The ceiling of all three portals together."""
+        return self.requests_per_second + 2 * OTHERS_REQUESTS_PER_SECOND
 
     @property
     def bystanders(self) -> int:
         """The number of contacts that are on no list; their IDs follow `ids`."""
         return max(self.ids // 50, 10)
 
+    @property
+    def campaigns(self) -> Campaigns:
+        """The campaigns, whose contacts follow all others."""
+        return Campaigns(self.ids + self.bystanders, max(self.ids // 40, 40), self.schedule)
+
     def world(self) -> dict[str, int]:
         """Return the simulator's options."""
         return {
-            "--contacts": self.ids + self.bystanders,
+            "--contacts": self.ids + self.bystanders + self.campaigns.contacts,
             "--read-only": self.ids // 100,
             "--invoiced": self.ids // 100,
             "--invisible": self.ids // 200,
@@ -105,15 +128,19 @@ class Plan:
 
     def configuration(self, redis_url: str, portal_url: str) -> str:
         """Return the workers' configuration file."""
-        return _CONFIGURATION.format(
-            redis=redis_url,
-            portal=portal_url,
-            name=PORTAL,
-            rate=self.requests_per_second,
-            burst=BURST,
-            concurrency=MAX_CONCURRENCY,
-            timeout_s=REQUEST_TIMEOUT_S,
+        portals = (
+            _PORTAL.format(
+                portal=portal_url,
+                name=name or PORTAL,
+                rate=OTHERS_REQUESTS_PER_SECOND if name else self.requests_per_second,
+                burst=1 if name else BURST,
+                concurrency=1 if name == CAPPED_PORTAL else MAX_CONCURRENCY,
+                timeout_s=REQUEST_TIMEOUT_S,
+                guards=guards,
+            )
+            for name, guards in self.campaigns.guards().items()
         )
+        return _CONFIGURATION.format(redis=redis_url, portals="".join(portals))
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the rules of the portal's misbehaviour that apply all the time."""
@@ -145,6 +172,12 @@ def _faults(rate: float) -> Iterator[dict[str, Any]]:
         yield {"fault": read_fault, "calls": ["look_up"], "rate": rate / 3}
     yield {"fault": "error", "status": 500, "calls": ["look_up"], "rate": rate / 3}
     yield {"fault": "late", "delay_s": 0.5, "calls": ["look_up"], "rate": rate / 3}
+    for listing_fault in ("reset", "html", "cut"):
+        yield {"fault": listing_fault, "calls": ["listing"], "rate": rate}
+    yield {"fault": "error", "status": 500, "calls": ["listing"], "rate": rate}
+    # After the first of these pages are smaller, and the others have a walk begin again.
+    for listing_fault in ("hang", "repeated", "disordered"):
+        yield {"fault": listing_fault, "calls": ["listing"], "rate": rate / 20}
 
 
 def label(rule: dict[str, Any]) -> str:
@@ -159,5 +192,5 @@ def label(rule: dict[str, Any]) -> str:
     if rule["retry_after_s"] is not None:
         parts.append(f"Retry-After as {rule['retry_after_form']}")
     if rule["calls"] != ["delete"]:
-        parts.append("(look-up)")
+        parts.append(f"({rule['calls'][0].replace('_', '-')})")
     return " ".join(parts)

@@ -45,9 +45,9 @@ def _facts(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
         ("seconds from then until all jobs had ended", f"{outcome.seconds['to the end after that']:.0f}"),
         ("calls", f"{summary['calls']:,}"),
         ("deletions committed whose answer never arrived", f"{summary['deletions_committed_but_not_delivered']:,}"),
-        (f"most calls in flight (limit {MAX_CONCURRENCY})", f"{outcome.peak_in_flight}"),
+        (f"most calls in flight (limit {2 * MAX_CONCURRENCY + 1}: three portals)", f"{outcome.peak_in_flight}"),
         (
-            f"most calls in any second (limit {plan.requests_per_second:g} and a burst of {BURST})",
+            f"most calls in any second (limit {plan.most_per_second:g} and bursts of {BURST + 2}: three portals)",
             f"{outcome.busiest_second[0]}, at {outcome.busiest_second[1]:.0f} s",
         ),
         ("times that all jobs were read and their counts added up", f"{outcome.polls:,}"),

@@ -5,26 +5,35 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from arq.connections import ArqRedis
+from pyroaring import BitMap
 from redis.asyncio import Redis
 
+from chaos import verdict as verdicts
+from chaos.campaigns import CAPPED, CAPPED_PORTAL, PROTECTED_TAG, TAG, WINDOWED, WINDOWED_PORTAL
 from chaos.evidence import Evidence
+from chaos.guarded import Guarded, judge_guards
 from chaos.mischief import Mischief
-from chaos.plan import LATEST_COMMIT_S, MAX_CONCURRENCY, PORTAL, Plan
+from chaos.people import People
+from chaos.plan import LATEST_COMMIT_S, PORTAL, Plan
 from chaos.stage import Process, portal_process, redis_process, worker_process
-from chaos.verdict import Ledger, Verdict, judge
+from chaos.verdict import Ledger, judge
 from chaos.watch import Watch
 from config.redis_url import RedisUrl
-from config.settings import load_settings
-from jobs.accept.submission import Submission
+from config.settings import Settings, load_settings
+from jobs.accept.submission import submission_for
 from jobs.accept.submit import submit
+from jobs.ledger.export import Format
+from jobs.plan.export import read_plan_text
 from jobs.store import keys
 from jobs.store.connection import connect
+from jobs.view.job import Job
+from jobs.words.verdicts import Verdict
 from simulator.chance import seeded
 from simulator.client import connect as connect_to_simulator
 from worker.drain import cancel
@@ -37,12 +46,18 @@ _END_WITHIN_S = 1200.0
 
 _TELL_EVERY_S = 15.0
 
+#: The names of the portals, all of which lead to the one simulated portal.
+PORTALS = (PORTAL, WINDOWED_PORTAL, CAPPED_PORTAL)
+
+#: Disturbances that can make a call leave, or arrive, late.
+_DELAYS = {"freeze worker", "freeze redis", "freeze portal", "kill redis", "log out everywhere", "turn everybody away"}
+
 
 @dataclass(kw_only=True)
 class Outcome:
     """The result of a run."""
 
-    verdict: Verdict
+    verdict: verdicts.Verdict
     problems: list[str]
     rules: list[dict[str, Any]]
     misfortunes: dict[str, int]
@@ -87,32 +102,36 @@ class Story:
                 await _start(stack, worker)
             portal = await stack.enter_async_context(connect_to_simulator(portal_url, timeout_s=120))
             redis = await stack.enter_async_context(_connected(redis_url))
+            settings = load_settings(configuration, {})
+            people = People(chance=seeded("people", self.plan.seed), redis=redis, settings=settings)
             mischief = Mischief(
                 chance=seeded("mischief", self.plan.seed),
                 redis=redis,
                 portal=portal,
-                portal_settings=load_settings(configuration, {}).portal(PORTAL),
+                portal_settings=settings.portal(PORTAL),
                 redis_process=redis_server,
                 portal_process=simulator,
                 workers=workers,
-                jobs=list(self.plan.lists()),
+                jobs=[*self.plan.lists(), CAPPED, *self.plan.campaigns.planned, *self.plan.campaigns.selections],
+                people=people,
                 note=self._note,
             )
             return await self._play(redis, mischief)
 
     async def _play(self, redis: ArqRedis, mischief: Mischief) -> Outcome:
-        portal = mischief.portal
+        portal, people, campaigns = mischief.portal, mischief.people, self.plan.campaigns
+        await portal.change_world(tag={TAG: list(campaigns.tagged)})
+        await portal.behave(edits_per_s=2.0, edit_ids=campaigns.edited(), edit_tags=[TAG, PROTECTED_TAG])
         await portal.misbehave(*self.plan.faults())
-        for job_id, ids in self.plan.lists().items():
-            await submit(
-                redis, Submission(needs_approval=False, portal=PORTAL, ids=ids, job_id=job_id, lanes=MAX_CONCURRENCY)
-            )
+        await self._submit(redis, people.settings)
         watch = Watch(redis, mischief.jobs)
         helpers = [asyncio.create_task(work) for work in (watch.run(), mischief.heal(), self._tell(watch))]
         started_s = time.monotonic()
         try:
             await _unless_failed(mischief.inject(self.plan.minutes * 60, lambda: watch.all_ended), helpers)
             rules = await portal.clear_faults()
+            people.is_calm = True
+            await portal.behave(edits_per_s=0.0)
             calm_s = time.monotonic()
             self._note("nothing goes wrong any more")
             problems = await _unless_failed(self._let_end(watch, redis), helpers)
@@ -122,10 +141,28 @@ class Story:
         ended_s = time.monotonic()
         await asyncio.sleep(LATEST_COMMIT_S + 1)
         ledgers = {job_id: Ledger.read(await watch.compare(job_id)) for job_id in mischief.jobs}
-        problems += watch.problems + mischief.problems + await leftovers(redis, mischief.jobs)
+        problems += watch.problems + mischief.problems + people.problems + await leftovers(redis, mischief.jobs)
         evidence = await Evidence.gather(portal, mischief.disturbances)
+        plain = self.plan.lists() | {CAPPED: campaigns.capped}
+        selected = {job_id: BitMap(ledgers[job_id].at_ms) for job_id in campaigns.selections}
+        verdict = judge(plain | campaigns.planned | selected, ledgers, evidence)
+        verdict.counts["approvals with a wrong digest, refused"] = people.refused
+        guarded = Guarded(
+            lists=plain,
+            deletable=await plans_of(redis, watch.latest.values()),
+            approved_s=people.approved_s,
+            portals={WINDOWED_PORTAL: campaigns.planned[WINDOWED], CAPPED_PORTAL: campaigns.capped},
+            ordinary=PORTAL,
+            stops=people.stops,
+            windowed=WINDOWED_PORTAL,
+            open_times=[*campaigns.schedule.open_times(), *people.openings],
+            capped=CAPPED_PORTAL,
+            cap=campaigns.cap,
+            delays=[(one.start_s, one.end_s + 1) for one in mischief.disturbances if one.name in _DELAYS],
+        )
+        judge_guards(verdict, evidence.puts(), guarded)
         return Outcome(
-            verdict=judge(self.plan.lists(), ledgers, evidence),
+            verdict=verdict,
             problems=problems,
             rules=rules,
             misfortunes=dict(mischief.counts),
@@ -136,6 +173,22 @@ class Story:
             peak_in_flight=evidence.peak_in_flight(mischief.disturbances),
             seconds={"disturbed": calm_s - started_s, "to the end after that": ended_s - calm_s},
         )
+
+    async def _submit(self, redis: ArqRedis, settings: Settings) -> None:
+        """Submit every job."""
+        campaigns = self.plan.campaigns
+        portals = {WINDOWED: WINDOWED_PORTAL, CAPPED: CAPPED_PORTAL}
+
+        async def take(job_id: str, ids: BitMap, **facts: Any) -> None:
+            portal = settings.portal(portals.get(job_id, PORTAL))
+            await submit(redis, submission_for(portal, ids, by="chaos", job_id=job_id, **facts))
+
+        for job_id, ids in (self.plan.lists() | {CAPPED: campaigns.capped}).items():
+            await take(job_id, ids)
+        for job_id, ids in campaigns.planned.items():
+            await take(job_id, ids, plan=True)
+        for job_id, selection in campaigns.selections.items():
+            await take(job_id, BitMap(), selection=selection)
 
     async def _let_end(self, watch: Watch, redis: Redis) -> list[str]:
         """Wait until every job has ended; return what is wrong if they do not."""
@@ -158,6 +211,17 @@ class Story:
         while True:
             await asyncio.sleep(_TELL_EVERY_S)
             self._note(f"    {watch.where()}")
+
+
+async def plans_of(redis: ArqRedis, jobs: Collection[Job]) -> dict[str, BitMap]:
+    """Return which contacts the plans call deletable, by job; of jobs without a plan nothing."""
+    deletable = {}
+    for job in jobs:
+        if job.plan:
+            found = deletable[job.id] = BitMap()
+            async for text, _ in read_plan_text(redis, job.id, Format.NDJSON, Verdict.DELETABLE):
+                found |= BitMap(json.loads(line)["contact_id"] for line in text.splitlines())
+    return deletable
 
 
 async def _start(stack: contextlib.AsyncExitStack, process: Process) -> None:
@@ -189,9 +253,9 @@ async def _unless_failed(work: Any, helpers: list["asyncio.Task[None]"]) -> Any:
 
 async def leftovers(redis: Redis, job_ids: list[str]) -> list[str]:
     """Return what Redis should no longer hold of jobs that have ended."""
-    found, suspects = [], [keys.claims(PORTAL), keys.active(PORTAL), keys.waiting(PORTAL)]
+    found, suspects = [], [key(name) for name in PORTALS for key in (keys.claims, keys.active, keys.waiting)]
     for job_id in job_ids:
-        suspects += [keys.items(job_id), keys.due_put(job_id), keys.due_look_up(job_id)]
+        suspects += [keys.items(job_id), keys.due_put(job_id), keys.due_look_up(job_id), keys.sample(job_id)]
         inflight = await redis.execute_command("HGET", keys.job(job_id), "inflight")
         if int(inflight or 0):
             found.append(f"job {job_id} has ended with {int(inflight)} batches in flight")
@@ -200,9 +264,10 @@ async def leftovers(redis: Redis, job_ids: list[str]) -> list[str]:
 
 async def state_of(redis: Redis, job_ids: list[str]) -> dict[str, str]:
     """Return everything that Redis holds about the jobs and their portal except contact IDs, for a post-mortem."""
-    hashes = [keys.portal(PORTAL), keys.claims(PORTAL)]
+    hashes = [keys.STOPPED, *(key(name) for name in PORTALS for key in (keys.portal, keys.claims))]
     hashes += [key(job_id) for job_id in job_ids for key in (keys.job, keys.items)]
-    zsets = [keys.active(PORTAL), keys.waiting(PORTAL), keys.leases(PORTAL), keys.QUEUE, keys.WORKERS]
+    zsets = [key(name) for name in PORTALS for key in (keys.active, keys.waiting, keys.leases)]
+    zsets += [keys.QUEUE, keys.WORKERS]
     zsets += [key(job_id) for job_id in job_ids for key in (keys.due_put, keys.due_look_up)]
     facts = {key: repr(await redis.execute_command("HGETALL", key)) for key in hashes}
     facts.update({key: repr(await redis.zrange(key, 0, -1, withscores=True)) for key in zsets})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pyroaring import BitMap
 
 from chaos.evidence import Evidence
-from chaos.plan import CANCELLED
+from chaos.plan import ALL_CANCELLED
 from jobs.ledger.rows import Rows
 from jobs.words.outcomes import Code, Outcome
 
@@ -69,8 +69,9 @@ def judge(lists: Mapping[str, BitMap], ledgers: Mapping[str, Ledger], truth: Evi
         marked.update(ledger.attempts)
     unsent = truth.marked_and_never_sent(marked)
     for job_id, listed in lists.items():
-        others = [ledgers[other] for other in lists if other != job_id]
-        _judge_job(verdict, _Case(job_id, listed, ledgers[job_id], others, unsent), truth)
+        others = [other for other in lists if other != job_id]
+        of_others, listed_by_others = [ledgers[other] for other in others], [lists[other] for other in others]
+        _judge_job(verdict, _Case(job_id, listed, ledgers[job_id], of_others, listed_by_others, unsent), truth)
     everybody = BitMap.union(BitMap(), *lists.values())
     deleted = truth.sets["deleted"]
     verdict.refuse("deleted although on no list", deleted - everybody)
@@ -92,6 +93,7 @@ class _Case:
     listed: BitMap
     ledger: Ledger
     others: list[Ledger]
+    others_listed: list[BitMap]
     unsent: BitMap
     """Contacts with an attempt that some job has marked, but that never arrived at the portal."""
 
@@ -104,6 +106,7 @@ class _Case:
 def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
     job_id, listed, ledger, sets = case.job_id, case.listed, case.ledger, truth.sets
     visible = sets["alive"] - sets["invisible"]
+    others = BitMap.union(BitMap(), *case.others_listed)
     deleted = sets["deleted"]
     of = {outcome: ledger.of(outcome) for outcome in Outcome}
     for outcome, ids in of.items():
@@ -133,13 +136,16 @@ def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
     verdict.counts["not found: deleted by another of our jobs"] += len(not_found & deleted)
 
     read_only, invoiced = ledger.by_code[Code.READ_ONLY], ledger.by_code[Code.HAS_INVOICE]
-    verdict.refuse(f"{job_id}: refused as read-only, and it is not", read_only - (sets["read_only"] & visible))
-    verdict.refuse(f"{job_id}: refused for an invoice without one", invoiced - (sets["invoiced"] & visible))
+    not_read_only = read_only - (sets["read_only"] & visible)
+    verdict.refuse(f"{job_id}: refused as read-only, and it is not", not_read_only - truth.edited)
+    not_invoiced = invoiced - (sets["invoiced"] & visible)
+    verdict.refuse(f"{job_id}: refused for an invoice without one", not_invoiced - truth.edited)
 
     skipped = of[Outcome.SKIPPED]
-    verdict.refuse(f"{job_id}: skipped, and sent", skipped & sets["sent"])
-    if job_id != CANCELLED:
-        verdict.refuse(f"{job_id}: skipped, although the job was not cancelled", skipped)
+    verdict.refuse(f"{job_id}: skipped, and sent", (skipped & sets["sent"]) - others)
+    if job_id not in ALL_CANCELLED:
+        cancelled = ledger.by_code[Code.SKIPPED]
+        verdict.refuse(f"{job_id}: skipped, although the job was not cancelled", cancelled)
     _judge_failed(verdict, case, truth)
 
 

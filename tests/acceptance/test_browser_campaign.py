@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.browser import check_screen, site, upload
 from tests.support.home import Home
@@ -131,6 +131,33 @@ def test_deletions_are_stopped_on_one_screen_and_go_on_from_another(
         other.get_by_role("button", name="Let them go on").click()
         expect(page.locator("#progress .badge")).to_have_text("Completed")
         expect(page.locator("#stops")).to_be_empty()
+
+
+def test_what_is_typed_stays_while_the_screen_around_it_changes(
+    browser: Browser, home: Home, portal: Callable[..., Portal]
+) -> None:
+    crm = portal("--contacts", 500, "--tag", "trash=40")
+    with site(home, browser, main={"url": crm.url}) as running:
+        page = running.visit()
+        job_id = choose(page, "trash")
+        expect(page.locator("#plan form")).to_be_visible()
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/events", hold)
+        page.goto(f"/jobs/{job_id}")
+        number = page.get_by_label("Type the number of contacts")
+        number.fill("40")
+        page.evaluate("document.querySelector('#plan input').closest('form').dataset.old = 'yes'")
+        held[0].continue_()
+        expect(page.locator("#plan form")).not_to_have_attribute("data-old", "yes")
+        expect(number).to_have_value("40")
+        expect(number).to_be_focused()
+        page.keyboard.press("Enter")
+        page.unroute_all()
+        expect(page.locator("#progress .badge")).to_have_text("Completed")
 
 
 def test_a_campaign_without_scripts(browser: Browser, home: Home, portal: Callable[..., Portal]) -> None:

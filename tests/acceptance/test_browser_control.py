@@ -62,7 +62,7 @@ def test_the_rate_is_changed_while_a_job_runs(browser: Browser, home: Home, port
         portals.get_by_label("Calls per second").fill("200")
         portals.get_by_label("Calls in flight").fill("4")
         portals.get_by_role("button", name="Apply").click()
-        expect(portals.get_by_role("status").first).to_contain_text("The limits have changed")
+        expect(portals.locator("main > .alert")).to_contain_text("The limits have changed")
         expect(portals.locator("#pacing-main")).to_contain_text("of at most 200 calls/s")
         # At the old rate this would take almost seven minutes.
         expect(page.locator("#progress .badge")).to_have_text("Completed")

@@ -1,6 +1,6 @@
 """Whatever people, lanes and gates do, in whatever order, nothing is sent that no plan, approval and gate allows.
 
-The state machine of test_ledger_machine.py, with campaigns among its jobs: surveys in several steps, plans whose
+The machine of tests/support/ledger_machine.py, with campaigns among its jobs: surveys in several steps, plans whose
 verdicts are right or wrong, approvals with right and wrong digests, looking again, lanes with other conditions or
 another address, the stop switch, windows, daily caps and cooling off. Everything that holds there holds here as well.
 """
@@ -40,7 +40,8 @@ from jobs.words.filters import Filter
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import CanaryState, Event, State
 from jobs.words.verdicts import VerdictCode
-from tests.integration.test_ledger_machine import (
+from tests.support.campaign_model import Campaign, Guards, ModelPlanner
+from tests.support.ledger_machine import (
     CANARIES,
     CONFIGURATIONS,
     DECIDER,
@@ -49,7 +50,6 @@ from tests.integration.test_ledger_machine import (
     Lane,
     LedgerMachine,
 )
-from tests.support.campaign_model import Campaign, Guards, ModelPlanner
 from tests.support.portal_model import Process
 from tests.support.steering import control
 from tests.support.submitting import request

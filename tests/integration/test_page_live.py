@@ -16,6 +16,7 @@ from pyroaring import BitMap
 from cli.embedded import EmbeddedServer
 from jobs.accept.submit import submit
 from jobs.steering.limits import set_limits
+from jobs.steering.switch import Switch, switch
 from jobs.store import keys
 from jobs.words.states import Event
 from tests.support.browsing import Markup, Person, api_key, settings_with, visiting
@@ -226,12 +227,26 @@ async def test_portals_stay_current_and_their_forms_untouched(redis: ArqRedis, s
             "pacing",
             "answers",
             "actions",
-            "announce",
             "stops",
         }
         await set_limits(redis, settings.portals["main"], by="ben", requests_per_second=2.5)
         await events.until_shown("pacing-main", "of at most 2.5 calls/s")
         await events.until_shown("actions-main", "ben set the limits")
+
+
+async def test_every_live_screen_says_at_once_that_deletions_are_stopped(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    settings = settings_with(server, api_key("anna"))
+    paths = "/events", "/portals/events", f"/jobs/{await a_job(redis)}/events"
+    async with visiting(settings, redis, "anna") as [anna], contextlib.AsyncExitStack() as stack:
+        screens = [await stack.enter_async_context(watching(anna, path)) for path in paths]
+        for events in screens:
+            name, parts = await events.next()
+            assert (name, Markup(parts["stops"]).text) == ("parts", "")
+        await switch(redis, Switch.STOP, list(settings.portals.values()), of_all=True, by="ben")
+        for events in screens:
+            await events.until_shown("stops", "Deletions are stopped at all portals by ben")
 
 
 async def test_events_end_with_the_server(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -149,7 +149,7 @@ async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
 
 
 def _title(job: Job) -> str:
-    percent = f"{down_percent(job.progress)}{THIN}% · " if job.total else ""
+    percent = f"{down_percent(job.progress)}{THIN}% · " if job.total and job.state is not State.PLANNING else ""
     return f"{percent}{name_of(job)} · {STATES[job.state].label}"
 
 

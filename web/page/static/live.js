@@ -6,8 +6,8 @@ const RETRY_MS = 5000;
 // Updates that arrived for an element while the user was choosing from a list in it; shown when they leave it.
 const held = new Map();
 
-// What each element showed last: a stream that begins again sends everything, and most of it is as it was.
-const shown = new Map();
+// What each element was given last: a stream that begins again sends everything, and most of it is as it was.
+const shown = new WeakMap();
 
 function show(id, html) {
   const element = document.getElementById(id);
@@ -18,8 +18,10 @@ function show(id, html) {
     return;
   }
   held.delete(id);
-  if (shown.get(id) === html) return;
-  shown.set(id, html);
+  if (shown.get(element) === html) return;
+  shown.set(element, html);
+  // What is around it is no longer as it was given.
+  for (let outer = element.parentElement; outer; outer = outer.parentElement) shown.delete(outer);
   const typed = [...element.querySelectorAll("input[id]")].filter((one) => one.value !== one.defaultValue);
   const place = focused && { id: focused.id, href: focused.getAttribute("href") };
   element.innerHTML = html;
