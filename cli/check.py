@@ -17,6 +17,7 @@ from cli.loop import run_async
 from cli.output import out, plural, rendered
 from cli.switch import in_words
 from config.fields import plain
+from config.guards import Guards
 from config.service_links import service_links
 from config.settings import ConfigError, Portal, Settings
 from config.sources import file_to_read
@@ -228,4 +229,22 @@ async def _portal(portal: Portal) -> list[Finding]:
         if ";" not in failure.message and (to_do := remedy_without_job(failure.reason)):
             message = f"{message}; {to_do}"
         return [*findings, Finding(about, "error", message, ExitCode.UNREACHABLE)]
-    return [Finding(about, "ok", "answers, and the account may use the CRM"), *findings]
+    return [Finding(about, "ok", "answers, and the account may use the CRM"), *findings, _guards(portal)]
+
+
+def _guards(portal: Portal) -> Finding:
+    """Tell which guards are set, so that a person sees what is not."""
+    told = [
+        f"{name} {_in_words(getattr(portal, name))}"
+        for name, field in Guards.model_fields.items()
+        if getattr(portal, name) != field.default
+    ]
+    message = f"guards: {', '.join(told)}" if told else "no guards are set; docs/guards.md tells what there is"
+    return Finding(f"portal {portal.name}", "ok", message)
+
+
+def _in_words(value: object) -> str:
+    """Return the value of a guard."""
+    if value is True:
+        return "on"
+    return " and ".join(map(repr, value)) if isinstance(value, tuple) else str(value)

@@ -11,10 +11,11 @@ from cli.context import AsJson, JobId, redis_of, settings_of
 from cli.errors import ExitCode, UsageError, exit_code_of
 from cli.loop import run_async
 from cli.output import ReaderGone, note, out, rendered
+from cli.plan_view import plan_view
 from cli.progress import display, follow
 from cli.summary import standing, summary, time_left
 from config.settings import Settings
-from jobs.view.job import Job, Page, list_jobs, read_job, to_json
+from jobs.view.job import Job, Page, list_jobs, read_job, to_json, with_sample
 from jobs.words.outcomes import Outcome
 from jobs.words.states import State
 
@@ -24,6 +25,8 @@ _ACTIONS = 5
 
 def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCode:
     """Show a job once: its state, why it waits and what to do, its counts, and the last actions on it.
+
+    While a job waits for its plan to be approved, the plan is shown in place of the counts.
 
     Exit codes: 0 done, 2 bad usage, 4 no such job, 5 Redis cannot be reached.
 
@@ -35,8 +38,9 @@ def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCo
     if as_json:
         out(to_json(job).decode() + "\n")
         return ExitCode.DONE
-    out(rendered(summary(job)))
-    if not job.ended:
+    is_planned = job.plan and job.state is State.AWAITING_APPROVAL
+    out(rendered(plan_view(job) if is_planned else summary(job)))
+    if not job.ended and not is_planned:
         out(", ".join(filter(None, [f"{job.progress:.1%} decided", time_left(job)])) + "\n")
     _tell_standing(job)
     for action in job.actions[-_ACTIONS:]:
@@ -113,7 +117,7 @@ def _tell_standing(job: Job) -> None:
 
 async def _read(settings: Settings, job_id: str) -> Job:
     async with redis_of(settings) as redis:
-        return await read_job(redis, job_id)
+        return await with_sample(redis, await read_job(redis, job_id))
 
 
 async def _watch(settings: Settings, job_id: str) -> Job:

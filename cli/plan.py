@@ -125,7 +125,7 @@ def plan(
         tell(file, chosen.intake)
     job = run_async(_plan(settings, submission, dry_run=dry_run))
     if job.state is State.FAILED:
-        raise JobStopped(f"no plan could be made: {standing(job)}", job)
+        raise JobStopped(f"no plan could be made: {job.last_error or standing(job)}", job)
     deed = f"the plan of job {job.id} stands"
     if job.state is State.COMPLETED and not job.total:
         deed = f"job {job.id} is completed: the filter matches no contact"
@@ -144,7 +144,13 @@ async def _plan(settings: Settings, submission: Submission, *, dry_run: bool) ->
             note(f"job {accepted.job_id} had been submitted before")
         try:
             with display() as show:
-                job = await follow(redis, accepted.job_id, show, until=lambda job: job.state is not State.PLANNING)
+
+                def show_but_the_end(now: Job) -> None:
+                    # The plan, or why there is none, is printed right after this.
+                    if now.state is State.PLANNING:
+                        show(now)
+
+                job = await follow(redis, accepted.job_id, show_but_the_end, until=_is_planned)
         except asyncio.CancelledError:
             if dry_run:
                 await _forget(redis, accepted.job_id)
@@ -155,6 +161,10 @@ async def _plan(settings: Settings, submission: Submission, *, dry_run: bool) ->
         if dry_run and accepted.created:
             await _forget(redis, job.id)
         return job
+
+
+def _is_planned(job: Job) -> bool:
+    return job.state is not State.PLANNING
 
 
 async def _forget(redis: ArqRedis, job_id: str) -> None:

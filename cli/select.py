@@ -38,11 +38,13 @@ from cli.pace import Pace
 from cli.report import check_target, written
 from cli.summary import duration
 from config.settings import Portal, Settings
+from jobs.intake.protected import load_protected
 from jobs.store.connection import AWAY
 from jobs.words.filters import Filter
-from worker.portal_answers import Visible
+from jobs.words.verdicts import Verdict
 from worker.portal_client import PortalClient
 from worker.token_store import LocalTokenStore, RedisTokenStore
+from worker.verdicts import Verdicts
 
 #: How long to wait for Redis before going on without it, seconds.
 _PATIENCE_S = 0.3
@@ -61,6 +63,7 @@ class Selected(msgspec.Struct, frozen=True):
     deletable: int
     read_only: int
     has_invoice: int
+    protected: int
     calls: int
     seconds: float
 
@@ -90,8 +93,8 @@ def select(
     """Write the contacts that a filter matches to a CSV, to look at in a spreadsheet. Deletes nothing, makes no job.
 
     The columns are id, display_name, kind, tags, created and deletable. The last one is yes, read_only (the account has
-    no right to change the contact) or has_invoice (the portal will not delete it). `plan`, `run` and `submit` take the
-    file as it is, even after rows were removed or a spreadsheet has saved it again.
+    no right to change the contact), has_invoice (the portal will not delete it) or protected. `plan`, `run` and
+    `submit` take the file as it is, even after rows were removed or a spreadsheet has saved it again.
 
     The calls keep to the portal's limits, together with those of all workers. With -o, --json prints a summary.
 
@@ -131,14 +134,16 @@ def select(
 
 async def _select(settings: Settings, portal: Portal, selection: Filter, target: Path | None) -> Selected:
     began_s = time.monotonic()
-    seen: Counter[Visible] = Counter()
+    seen: Counter[Verdict] = Counter()
+    verdicts = Verdicts(portal, load_protected(portal))
     async with _listing(settings, portal, selection) as listing:
         with written(target) if target else contextlib.nullcontext(out) as write, _progress(target) as show:
             write(selection_csv.HEADER)
             try:
                 async for contacts in listing.pages():
-                    write(selection_csv.rows(contacts))
-                    seen.update(contact.visible for contact in contacts)
+                    judged = [(contact, verdicts.of(contact).verdict) for contact in contacts]
+                    write(selection_csv.rows(judged))
+                    seen.update(verdict for _, verdict in judged)
                     show(
                         f"{listing.read:,} contacts read, {seen.total():,} match, {plural(listing.pace.calls, 'call')}"
                     )
@@ -150,9 +155,10 @@ async def _select(settings: Settings, portal: Portal, selection: Filter, target:
             filter=selection.members(),
             output=str(target) if target else "-",
             matched=seen.total(),
-            deletable=seen[Visible.DELETABLE],
-            read_only=seen[Visible.READ_ONLY],
-            has_invoice=seen[Visible.HAS_INVOICE],
+            deletable=seen[Verdict.DELETABLE],
+            read_only=seen[Verdict.READ_ONLY],
+            has_invoice=seen[Verdict.HAS_INVOICE],
+            protected=seen[Verdict.PROTECTED],
             calls=listing.pace.calls,
             seconds=round(time.monotonic() - began_s, 3),
         )
@@ -197,6 +203,7 @@ def _tell(selection: Filter, found: Selected) -> None:
             ("deletable", found.deletable),
             ("read-only", found.read_only),
             ("on an invoice", found.has_invoice),
+            ("protected", found.protected),
         )
         if count
     ]

@@ -5,7 +5,8 @@ import io
 import re
 from collections.abc import Iterable
 
-from worker.portal_answers import Contact, Visible
+from jobs.words.verdicts import Verdict
+from worker.portal_answers import Contact
 
 HEADER = "id,display_name,kind,tags,created,deletable\n"
 
@@ -16,22 +17,25 @@ _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _FRACTION = re.compile(r"\.[0-9]+")
 
 
-def rows(contacts: Iterable[Contact]) -> str:
-    """Return one line per contact, each with a line end."""
+def rows(contacts: Iterable[tuple[Contact, Verdict]]) -> str:
+    """Return one line per contact, each with a line end.
+
+    Args:
+        contacts: the contacts, each with what a plan would predict for it.
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(map(_row, contacts))
+    csv.writer(text, lineterminator="\n").writerows(_row(contact, verdict) for contact, verdict in contacts)
     return text.getvalue()
 
 
-def _row(contact: Contact) -> tuple[int | str, ...]:
-    visible = contact.visible
+def _row(contact: Contact, verdict: Verdict) -> tuple[int | str, ...]:
     return (
         contact.id,
         _cell(contact.display_name),
         "company" if contact.is_company else "person",
         _cell("; ".join(contact.tags)),
         _cell(_FRACTION.sub("", contact.created, count=1)),
-        "yes" if visible is Visible.DELETABLE else visible.value,
+        "yes" if verdict is Verdict.DELETABLE else verdict.value,
     )
 
 

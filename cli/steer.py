@@ -19,6 +19,9 @@ from jobs.words.priority import Priority
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 
+#: As much of a digest as is needed to name a plan.
+_SHORTEST_DIGEST = 12
+
 
 def pause(ctx: typer.Context, job_id: JobId) -> ExitCode:
     """Pause a job: no new batch is sent, and those in flight are still recorded.
@@ -80,6 +83,10 @@ def approve(
       crm-sweep approve 01JD4M6Y9Q --digest 5f3c1b2a9d0e
     """
     settings = settings_of(ctx)
+    if digest is not None and len(digest) < _SHORTEST_DIGEST:
+        raise UsageError(
+            f"--digest: expected at least the first {_SHORTEST_DIGEST} digits of the digest, got {digest!r}"
+        )
     if digest is None:
         job = run_async(_read_with_sample(settings, job_id))
         if job.plan and job.state is State.AWAITING_APPROVAL and job.state_reason != StateReason.PLAN_EXPIRED:

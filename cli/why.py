@@ -56,6 +56,10 @@ def lines_of(found: Why) -> Iterator[str]:
         yield from _answers(found.portal)
 
 
+#: What people call a call, where that is not its own word.
+_CALLS = {"put": "deletion", "look_up": "look-up"}
+
+
 def _answers(portal: PortalView) -> Iterator[str]:
     """Summarise the last answers, and describe the newest in full."""
     if not portal.last_answers:
@@ -64,7 +68,6 @@ def _answers(portal: PortalView) -> Iterator[str]:
     yield f"last answers: {', '.join(f'{count} {result}' for result, count in results.most_common())}"
     newest = portal.last_answers[0]
     status = f", HTTP {newest.http_status}" if newest.http_status else ""
-    call = "deletion" if newest.call == "put" else "look-up"
-    what = f"{call} of {plural(newest.size, 'contact')}"
+    what = f"{_CALLS.get(newest.call, newest.call)} of {plural(newest.size, 'contact')}"
     took = f"took {newest.took_ms / 1000:.2f} s, at {clock(newest.at)}"
     yield f"the newest: {what}, {newest.result}{status}, {took}"

@@ -22,14 +22,14 @@ from jobs.plan.summary import Planning, SampleContact
 from jobs.plan.verdicts import pack, unpack
 from jobs.store import keys
 from jobs.words.contact_ids import MAX_CONTACT_ID, SEGMENT_SIZE, decode_segment, encode_segment
-from jobs.words.filters import Filter, tag_key
+from jobs.words.filters import Filter
 from jobs.words.outcomes import Code
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from jobs.words.verdicts import VerdictCode
 from worker.decide import Decider
 from worker.plan_report import PlanRefused, PlanReport
-from worker.portal_answers import Answer, Contact, Details, Failure, LookedUp, Page, Remedy, Tags, Visible
+from worker.portal_answers import Answer, Contact, Details, Failure, LookedUp, Page, Remedy, Tags
 from worker.portal_client import PortalClient
 from worker.records import matches
 from worker.segments import Segments
@@ -42,6 +42,7 @@ from worker.survey import (
     cheaper_way,
     stage_again,
 )
+from worker.verdicts import BY_RIGHTS, Verdicts
 from worker.walk import WalkFlaw
 
 #: The smallest page of the listing that a survey falls back to, where larger ones take too long.
@@ -53,11 +54,6 @@ PROBE_FROM_CALLS = 10
 #: While a job runs, protected tags are not looked at again more often than this, seconds.
 SHORTEST_RECHECK_S = 60.0
 
-_VERDICTS = {
-    Visible.DELETABLE: VerdictCode.DELETABLE,
-    Visible.READ_ONLY: VerdictCode.READ_ONLY,
-    Visible.HAS_INVOICE: VerdictCode.HAS_INVOICE,
-}
 EVERYTHING = Filter(everything=True)
 
 
@@ -115,10 +111,10 @@ class Planner:
     protected: BitMap
     report: PlanReport
     backoff_s: Callable[[int], float]
-    _protected_tags: frozenset[str] = field(init=False)
+    _verdicts: Verdicts = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_protected_tags", frozenset(map(tag_key, self.portal.protected_tags)))
+        object.__setattr__(self, "_verdicts", Verdicts(self.portal, self.protected))
 
     async def step(self, batch: Batch, may_send: Callable[[], bool]) -> Stepped:
         """Take the next step of a job's survey.
@@ -192,7 +188,7 @@ class Planner:
         taken, contacts = await self._walk(survey, wanted, may_send)
         found = [contact for contact in contacts if matches(wanted, contact)]
         self._note(survey, found)
-        codes = {contact.id: self._verdict(contact) for contact in found}
+        codes = {contact.id: self._verdicts.of(contact) for contact in found}
         writes = await self._append(job, survey.position, codes)
         survey.position += len(codes)
         survey.selected = survey.position
@@ -203,7 +199,7 @@ class Planner:
     async def _judge(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Find the contacts of the list in the whole listing; what is not there is absent."""
         taken, contacts = await self._walk(survey, EVERYTHING, may_send)
-        codes = {contact.id: self._verdict(contact) for contact in contacts}
+        codes = {contact.id: self._verdicts.of(contact) for contact in contacts}
         swept = await self._sweep(job, survey, keys.VERDICTS, codes, VerdictCode.ABSENT)
         self._note(survey, [contact for contact in contacts if contact.id in swept.found])
         return taken.also(swept.writes)
@@ -213,7 +209,7 @@ class Planner:
         wanted = job.filter or EVERYTHING
         taken, contacts = await self._walk(survey, wanted, may_send)
         codes = {
-            contact.id: Code.PROTECTED_TAG if self._has_protected_tag(contact) else Code.PENDING
+            contact.id: Code.PROTECTED_TAG if self._verdicts.has_protected_tag(contact) else Code.PENDING
             for contact in contacts
             if matches(wanted, contact)
         }
@@ -248,7 +244,7 @@ class Planner:
         asked = places[: len(answer.asked)] if answer else []
         for at in asked:
             visible = answer.visible.get(ids[at]) if answer else None
-            codes[at] = _VERDICTS[visible] if visible else VerdictCode.ABSENT
+            codes[at] = BY_RIGHTS[visible] if visible else VerdictCode.ABSENT
             if visible:
                 survey.sampler.offer(SampleContact(ids[at], "", "person", (), ""))
         done = places[len(asked)] if len(asked) < len(places) else len(ids)
@@ -378,21 +374,11 @@ class Planner:
             return []
         return [at for at in range(start, end) if ids[at] in self.protected]
 
-    def _verdict(self, contact: Contact) -> VerdictCode:
-        if contact.id in self.protected:
-            return VerdictCode.PROTECTED_LIST
-        if self._has_protected_tag(contact):
-            return VerdictCode.PROTECTED_TAG
-        return _VERDICTS[contact.visible]
-
-    def _has_protected_tag(self, contact: Contact) -> bool:
-        return bool(self._protected_tags) and any(tag_key(tag) in self._protected_tags for tag in contact.tags)
-
     def _note(self, survey: Survey, contacts: Sequence[Contact]) -> None:
         """Note what a plan tells of contacts besides their verdicts."""
         for contact in contacts:
             survey.sampler.offer(_shown(contact))
-            if contact.persons_count and self._verdict(contact) is VerdictCode.DELETABLE:
+            if contact.persons_count and self._verdicts.of(contact) is VerdictCode.DELETABLE:
                 survey.companies += 1
 
     def _go_on(self, job: _Job, survey: Survey, taken: "_Taken") -> Stepped:

@@ -35,7 +35,7 @@ class PortalBacklog:
         oldest_s: seconds since the oldest job that is expected to move was accepted; 0 if there is none.
         surveys: how many of them have their contacts read from the portal now.
         contacts_read: contacts that these surveys have read.
-        contacts_expected: contacts that they have to read, as far as that is known.
+        contacts_expected: contacts that they have to read, about, as far as that is known.
         planned: contacts by verdict, of the plans that wait for approval and can still be approved.
         oldest_plan_s: seconds since the oldest of these plans was made; 0 if there is none.
         plan_expires_s: seconds until the first of them expires; 0 if there is none.

@@ -116,7 +116,10 @@ def test_check_names_the_proxy_of_the_environment(home: Home, portal: MakePortal
     code, findings = about_portal(home, "main", **given)
     assert code == 0
     assert f"ok calls go through the proxy {address} (named by HTTP_PROXY) as the user ann" in findings
-    assert about_portal(home, "straight", **given)[1] == ["ok answers, and the account may use the CRM"]
+    assert about_portal(home, "straight", **given)[1] == [
+        "ok answers, and the account may use the CRM",
+        "ok no guards are set; docs/guards.md tells what there is",
+    ]
     code, findings = about_portal(home, "main", **given | {"no_proxy": "127.0.0.1"})
     assert code == 0
     assert "ok the environment names no proxy for its address: calls go straight to the portal" in findings

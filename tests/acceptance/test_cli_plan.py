@@ -47,6 +47,12 @@ def test_a_campaign_from_the_filter_to_the_last_line_of_the_ledger(home: Home, c
     assert (no_digest.code, "--digest" in no_digest.stderr) == (2, True)
     wrong = home.cli("approve", job["id"], "--digest", "0" * 12)
     assert (wrong.code, "not the digest" in wrong.stderr) == (2, True)
+    short = home.cli("approve", job["id"], "--digest", plan["digest"][:11])
+    assert (short.code, "at least the first 12 digits" in short.stderr) == (2, True)
+    looked = home.cli("status", job["id"]).stdout
+    assert plan["sample"][0]["display_name"] in looked
+    assert f"digest {plan['digest'][:12]}, can be approved until" in looked
+    assert "survey of" in home.cli("why", job["id"]).stdout
     assert not crm.contacts("deleted")
 
     assert home.cli("approve", job["id"], "--digest", plan["digest"][:12]).code == 0
@@ -101,7 +107,10 @@ def test_a_plan_that_a_guard_forbids_fails_and_says_why(home: Home, crm: Portal)
     home.configure(main={"url": crm.url, "max_contacts_per_job": 100})
     home.start("worker")
     result = home.cli("plan", *FILTER)
-    assert (result.code, "388" in result.stderr, "100 per job" in result.stderr) == (1, True, True), result.stderr
+    [*_, last] = result.stderr.splitlines()
+    told = "the filter selects 388 contacts, and portal main allows 100 per job"
+    assert (result.code, last) == (1, f"crm-sweep: no plan could be made: {told}")
+    assert result.stderr.count("388") == 1, "it is said once"
 
 
 def test_one_command_plans_asks_and_deletes(home: Home, crm: Portal) -> None:
@@ -145,3 +154,9 @@ def test_the_door_refuses_a_list_without_a_plan(home: Home, crm: Portal) -> None
         result = home.cli(*words)
         assert (result.code, "plan" in result.stderr) == (2, True), result.stderr
     assert home.cli("submit", home.ids(*range(1, 11)), "--portal", "main").code == 0
+
+
+def test_check_tells_the_guards_that_are_set(home: Home, crm: Portal) -> None:
+    home.configure(main={"url": crm.url, "plan_required": True, "canary": "1%", "protected_tags": ["vip", "gold"]})
+    told = home.cli("check").stdout
+    assert "guards: plan_required on, canary 1%, protected_tags 'vip' and 'gold'" in told

@@ -66,6 +66,7 @@ def test_writes_exactly_what_matches_and_makes_no_job(home: Home, crm: Portal) -
         "deletable": len(expected) - 3,
         "read_only": 1,
         "has_invoice": 2,
+        "protected": 0,
         "calls": 3,
     }
     assert listings(crm) == 3

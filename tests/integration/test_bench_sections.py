@@ -93,6 +93,26 @@ def test_a_campaign_goes_from_a_file_to_the_portal(tmp_path: Path) -> None:
     assert 0 < measured["run_s"] < measured["total_s"]
 
 
+def test_a_plan_is_measured_with_its_run_beside_one_without_and_with_its_worker_killed(tmp_path: Path) -> None:
+    options = ("--contacts", "2000", "--portal-contacts", "60000", "--ids", "3000", "--models", "zero", "--pairs", "1")
+    more = ("--pair-ids", "2000", "--kills", "1", "--redis-kills", "0", "--kill-contacts", "3000")
+    measured = bench("plan", *options, *more, json_to=tmp_path / "out.json")
+    by_look_ups, by_listing, everything = measured["plans"]
+    assert (by_look_ups["way"], by_listing["way"], everything["way"]) == ("look_ups", "listing", "listing")
+    assert by_listing["calls"]["listing"] >= 60 > by_look_ups["calls"]["listing"]
+    for plan in measured["plans"]:
+        assert sum(plan["counts"].values()) == plan["contacts"]
+        assert plan["redis_bytes"]["verdicts"] > 0
+    assert everything["run_s"] > 0
+    assert 0.3 < measured["worst_case_bytes_per_id"] < 0.5
+    [pair] = measured["pairs"]["zero"]
+    assert pair["with_plan"]["contacts"] == pair["without"]["contacts"] == 2000
+    assert pair["ratio"] > 0
+    kills = measured["kills"]
+    assert (kills["untrue"], kills["kills"]) == (0, 1)
+    assert kills["calls_undisturbed"] <= kills["calls"] <= 1.2 * kills["calls_undisturbed"]
+
+
 @pytest.mark.parametrize("fault", ["kill", "replace", "terminate", "redis"])
 def test_a_fault_in_the_middle_costs_time_and_no_contact(fault: str, tmp_path: Path) -> None:
     options = ("--only", fault, "--repeats", "1", "--ids", "9000", "--down-s", "0.5")

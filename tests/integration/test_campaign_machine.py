@@ -54,8 +54,8 @@ from tests.support.portal_model import Process
 from tests.support.steering import control
 from tests.support.submitting import request
 
-ADDRESSES = st.sampled_from(["here", "here", "here", "", "there"])
-CONDITIONS = st.sampled_from(["A", "A", "A", "B"])
+ADDRESSES = st.sampled_from(["here"] * 8 + ["", "there"])
+CONDITIONS = st.sampled_from(["A"] * 7 + ["B"])
 VERDICTS = st.sampled_from([VerdictCode.DELETABLE] * 5 + [code for code in VerdictCode if code])
 COOLING_OFF_MS = 3_600_000
 #: Jobs of one history.
@@ -100,7 +100,7 @@ class CampaignMachine(LedgerMachine):
         verdicts=st.dictionaries(st.integers(1, 420), VERDICTS, max_size=40),
         by_filter=st.booleans(),
         steps=st.integers(0, 2),
-        fails=st.sampled_from([False, False, False, True]),
+        fails=st.sampled_from([False] * 7 + [True]),
         canary=CANARIES,
         due=st.booleans(),
         address=ADDRESSES,

@@ -181,9 +181,7 @@ async def test_a_second_person_approves_what_the_first_one_may_not(redis: ArqRed
         draft = (await anna.upload("\n".join(map(str, range(1, 21))), plan="yes")).location
         sent = await anna.send(draft, do="plan")
         job = await planned(redis, sent.location.removeprefix("/jobs/").partition("?")[0])
-        assert (
-            "Somebody other than who submitted this job has to approve it." in (await anna.look(f"/jobs/{job.id}")).text
-        )
+        assert "Somebody other than its submitter has to approve this job." in (await anna.look(f"/jobs/{job.id}")).text
         screen = await approve(anna, job, "20")
         assert (screen.status, "Ask a colleague to log in with a key of their own" in screen.text) == (403, True)
         assert (await read_job(redis, job.id)).state is State.AWAITING_APPROVAL
@@ -252,7 +250,7 @@ async def test_a_list_is_planned_where_that_is_asked_for_or_required(
         shown = await anna.look(draft)
         boxes = [attributes for attributes in shown.markup.all("input", type="checkbox") if "disabled" in attributes]
         assert ["checked" in box for box in boxes] == ([] if how == "button" else [True])
-        assert ("only after a plan of them was approved" in shown.text) is how.startswith("plan_")
+        assert ("in one job only with a plan" in shown.text) is how.startswith("plan_")
         # Nothing is deleted by a plan, so nothing has to be typed; asking for a deletion does not leave it out.
         assert (await anna.send(draft, do="plan" if how == "button" else "submit")).status == 303
     [job] = (await list_jobs(redis)).jobs
@@ -264,7 +262,7 @@ async def test_a_plan_that_is_required_meanwhile_is_not_left_out(redis: ArqRedis
         draft = (await on.people[0].upload("1\n2\n3\n")).location
     async with stage(redis, server, World(100), works=False, plan_required=True) as on:
         screen = await on.people[0].send(draft, do="submit", count="3")
-        assert (screen.status, "only after a plan of them was approved" in screen.text) == (422, True)
+        assert (screen.status, "in one job only with a plan" in screen.text) == (422, True)
         assert not (await list_jobs(redis)).jobs
         assert (await on.people[0].send(draft, do="plan")).status == 303
 

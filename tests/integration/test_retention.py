@@ -1,5 +1,6 @@
 """Jobs that ended long ago are forgotten without a trace; all others are left alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from jobs.store import keys
 from jobs.view.job import list_jobs, read_job
 from jobs.words.errors import UnknownJob
 from jobs.words.states import Event
-from tests.support.lanes import accept, answer, field, start_lane, take, terms
+from tests.support.lanes import accept, answer, start_lane, take, terms
 from tests.support.steering import control
 from worker.segments import Segments
 
@@ -103,8 +104,8 @@ async def test_a_worker_that_knew_the_former_job_sends_nothing_of_its_list(redis
     for ids in (range(1, 31), range(500, 510)):
         await accept(redis, ids, job_id="monthly")
         batch = await take(await start_lane(redis), terms(batch_size=1000))
-        assert list(await segments.ids("monthly", batch.digest, 0)) == list(ids)
-        assert list(await segments.ids("monthly", batch.digest, 0)) == list(ids)
+        assert list(await segments.ids(batch, 0)) == list(ids)
+        assert list(await segments.ids(batch, 0)) == list(ids)
         await redis.flushall()
 
 
@@ -115,17 +116,17 @@ async def test_a_list_that_came_between_a_batch_and_its_contact_ids_is_not_taken
     await redis.flushall()
     await accept(redis, range(500, 530), job_id="monthly")
     with pytest.raises(LookupError):
-        await segments.ids("monthly", batch.digest, 0)
+        await segments.ids(batch, 0)
     await redis.flushall()
     await accept(redis, range(1, 31), job_id="monthly")
-    assert list(await segments.ids("monthly", batch.digest, 0)) == list(range(1, 31))
+    assert list(await segments.ids(batch, 0)) == list(range(1, 31))
 
 
 async def test_segments_in_use_are_read_once_and_few_are_kept(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    digests = []
+    batches = []
     for n in range(20):
         await accept(redis, [n + 1], job_id=f"j{n}")
-        digests.append(await field(redis, keys.job(f"j{n}"), "digest") or b"")
+        batches.append(await take(await start_lane(redis, f"lane {n}")))
     read: list[object] = []
     pipeline: Any = redis.pipeline
 
@@ -136,12 +137,12 @@ async def test_segments_in_use_are_read_once_and_few_are_kept(redis: ArqRedis, m
     monkeypatch.setattr(redis, "pipeline", spy)
     segments = Segments(redis)
     for _ in range(3):
-        assert list(await segments.ids("j0", digests[0], 0)) == [1]
+        assert list(await segments.ids(batches[0], 0)) == [1]
     assert len(read) == 1
     for n in range(20):
-        assert list(await segments.ids(f"j{n}", digests[n], 0)) == [n + 1]
+        assert list(await segments.ids(batches[n], 0)) == [n + 1]
     assert len(read) == 20
-    await segments.ids("j0", digests[0], 0)
+    await segments.ids(batches[0], 0)
     assert len(read) == 21, "the least recently used one had to go"
     with pytest.raises(LookupError):
-        await segments.ids("nobody", b"?", 0)
+        await segments.ids(replace(batches[0], job_id="nobody"), 0)

@@ -1,6 +1,7 @@
 """The words that people meet while the program runs are in the documents: reasons, outcomes, events, options."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import StateReason
 from jobs.words.states import State
 from jobs.words.verdicts import Verdict
-from tests.support.documents import ROOT, first_column
+from tests.support.documents import ROOT, blocks, first_column
 
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -52,6 +53,12 @@ def test_every_guard_is_explained_once() -> None:
     assert sorted(first_column(GUARDS, "All guards")[: len(Guards.model_fields) + 2]) == sorted(
         Guards.model_fields.keys() | beside
     )
+
+
+def test_the_portal_to_start_with_has_guards_that_exist() -> None:
+    [shown] = ["\n".join(block.lines) for block in blocks(GUARDS) if block.language == "toml"]
+    given = tomllib.loads(shown)["portals"]["main"]
+    assert Guards.model_validate(given).model_dump(exclude_unset=True, mode="json") == given
 
 
 def test_every_member_of_a_filter_and_every_verdict_is_explained_once() -> None:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.selection_csv import HEADER, rows
+from cli import selection_csv
+from cli.selection_csv import HEADER
 from jobs.intake.parser import read_contact_ids
+from jobs.words.verdicts import Verdict
 from worker.portal_answers import Contact
 
 # Whatever a portal can hold: names and tags over several lines, with quotes, delimiters, formulas and numbers.
@@ -29,6 +31,11 @@ contacts = st.builds(
     has_email=st.booleans(),
 )
 selections = st.lists(contacts, min_size=1, max_size=8, unique_by=lambda contact: contact.id)
+
+
+def rows(selection: list[Contact]) -> str:
+    verdicts = {"deletable": Verdict.DELETABLE, "read_only": Verdict.READ_ONLY, "has_invoice": Verdict.HAS_INVOICE}
+    return selection_csv.rows((contact, verdicts[contact.visible]) for contact in selection)
 
 
 def read(data: bytes) -> list[int]:
@@ -94,3 +101,8 @@ def test_names_are_written_as_they_are_unless_they_are_dangerous(name: str, cell
 def test_the_last_column_says_whether_it_can_be_deleted(can_edit: bool, can_delete: bool, word: str) -> None:
     contact = Contact(7, "Acme", True, can_edit, can_delete, (), "2024-01-31T00:00:00Z", False)
     assert rows([contact]) == f"7,Acme,company,,2024-01-31T00:00:00Z,{word}\n"
+
+
+def test_what_is_protected_says_so() -> None:
+    contact = Contact(5, "Ann", False, True, True, (), "2024-01-31T00:00:00Z", True)
+    assert selection_csv.rows([(contact, Verdict.PROTECTED)]).rstrip().endswith(",protected")

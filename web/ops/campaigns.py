@@ -18,7 +18,7 @@ _PER_PORTAL: tuple[tuple[str, str, Callable[[PortalBacklog], float]], ...] = (
     ("survey_contacts_read", "Contacts that these surveys have read.", lambda backlog: backlog.contacts_read),
     (
         "survey_contacts_expected",
-        "Contacts that these surveys have to read, as far as that is known: not for a filter.",
+        "Contacts that these surveys have to read, about, as far as that is known.",
         lambda backlog: backlog.contacts_expected,
     ),
     (

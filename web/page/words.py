@@ -126,8 +126,8 @@ FORBIDDEN: dict[type[NotApproved], str] = {
     PlanChanged: "The plan of this job is not the one that you approved. Look at the plan below, and approve that one.",
     BlastRadius: "The plan deletes a larger share of the portal than max_share allows. Cancel the job and select fewer "
     "contacts, or have max_share raised.",
-    SecondPerson: "A job of this size has to be approved by somebody other than who submitted it. Ask a colleague to "
-    "log in with a key of their own and approve it.",
+    SecondPerson: "Somebody other than its submitter has to approve a job of this size. Ask a colleague to log in with "
+    "a key of their own and approve it.",
 }
 
 PLAN_EXPIRED = "The plan is too old to be approved. Cancel the job, and make a new plan."
