@@ -68,6 +68,10 @@ class Forecast:
             return verdicts.count(VerdictCode.DELETABLE) == len(positions) and not any(self.exclusions[span])
         return all(self.verdicts[at] == VerdictCode.DELETABLE and not self._excluded(at) for at in positions)
 
+    def is_deletable(self, at: int) -> bool:
+        """Check whether the plan calls the contact at a position deletable; the others are never sent."""
+        return self.verdicts[at] == VerdictCode.DELETABLE
+
     def parts(self, positions: Sequence[int]) -> Parts:
         """Sort positions by what becomes of them."""
         parts = Parts()

@@ -25,7 +25,7 @@ from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.lanes.survey_step import SurveyStep
-from jobs.ledger.items import Call
+from jobs.ledger.items import Call, Item
 from jobs.store.connection import AWAY
 from jobs.store.times import iso
 from jobs.words.outcomes import Outcome
@@ -205,10 +205,47 @@ class Lane:
             return await self._send_some(batch, batch.most)
         if batch.call is Call.PUT and batch.plan and not await self.forecasts.stands(batch, self.terms.conditions):
             return _Done(batch, self._not_as_approved(batch))
+        if batch.call is Call.LOOK_UP and batch.plan:
+            never_sent = await self._never_sent(batch)
+            if never_sent:
+                return await self._look_up_without(batch, never_sent)
+        return await self._call_about(batch)
+
+    async def _call_about(self, batch: Batch) -> "_Done":
         segments = [await self.segments.ids(batch, item.segment) for item in batch.items]
         ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
         parts = await self._parts(batch, ids[0]) if batch.call is Call.PUT else None
         return await (self._send_part(batch, ids[0], parts) if parts else self._send(batch, ids))
+
+    async def _never_sent(self, batch: Batch) -> list[Item]:
+        """Return what of a look-up only seems to be doubtful, to be handed out again as if for the first time.
+
+        A claim holds a whole run of the list. If its lane dies, all of it is doubtful, also contacts that the plan does
+        not call deletable, although these were certainly not sent.
+        """
+        never_sent = []
+        for item in batch.items:
+            if item.doubtful:
+                forecast = await self.forecasts.of(batch, item.segment)
+                positions = [at for at in item.positions if not forecast.is_deletable(at)]
+                if positions:
+                    never_sent.append(Item(call=Call.PUT, segment=item.segment, positions=positions))
+        return never_sent
+
+    async def _look_up_without(self, batch: Batch, never_sent: list[Item]) -> "_Done":
+        """Look up the rest of a batch, and give back what was never sent."""
+        left_out = {(item.segment, at) for item in never_sent for at in item.positions}
+        rest = []
+        for item in batch.items:
+            positions = [at for at in item.positions if (item.segment, at) not in left_out]
+            if positions:
+                rest.append(replace(item, positions=positions))
+        done = _Done(batch, Settlement())
+        if rest:
+            done = await self._call_about(replace(batch, items=tuple(rest)))
+        given_back = [(item, 0.0) for item in never_sent]
+        settlement = replace(done.settlement, items=[*done.settlement.items, *given_back])
+        return replace(done, batch=batch, settlement=settlement)
 
     async def _send_some(self, batch: Batch, most: int) -> "_Done":
         """Send no more than the portal's gates allow, and give the rest back."""

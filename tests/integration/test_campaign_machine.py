@@ -449,7 +449,8 @@ class CampaignMachine(LedgerMachine):
             assert not self.sent[job_id, line.contact_id]
             return
         if campaign and campaign.verdicts[line.contact_id] is not VerdictCode.DELETABLE:
-            assert line.code.outcome is not Outcome.DELETED
+            assert line.code.outcome not in {Outcome.DELETED, Outcome.PRESUMED_DELETED, Outcome.FAILED}
+            assert line.attempts == 0
         super().compare(job_id, line)
 
 
