@@ -116,7 +116,8 @@ def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
     verdict.refuse(f"{job_id}: in the ledger and not on the list", told - listed)
     verdict.refuse(f"{job_id}: undecided", of[Outcome.PENDING])
 
-    verdict.refuse(f"{job_id}: deleted, and still there", of[Outcome.DELETED] - deleted)
+    # A contact that others delete between our commit and its time is listed all the same.
+    verdict.refuse(f"{job_id}: deleted, and still there", of[Outcome.DELETED] - deleted - (truth.edited - visible))
     verdict.refuse(f"{job_id}: deleted, and no answer said so", of[Outcome.DELETED] - truth.told)
 
     presumed = of[Outcome.PRESUMED_DELETED]

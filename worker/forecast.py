@@ -73,6 +73,18 @@ class Forecast:
             return verdicts.count(VerdictCode.DELETABLE) == len(positions) and not any(self.exclusions[span])
         return all(self.verdicts[at] == VerdictCode.DELETABLE and not self.excluded(at) for at in positions)
 
+    def is_deletable(self, at: int) -> bool:
+        """Check whether the plan calls the contact at a position deletable; the others are never sent."""
+        return self.verdicts[at] == VerdictCode.DELETABLE
+
+    def is_never_sent(self, at: int) -> bool:
+        """Check whether the contact at a position can never have left, whatever became of a batch that contained it.
+
+        Verdicts never change, and what does not match the filter any more was found out before the first PUT. A protected
+        tag may have come later.
+        """
+        return not self.is_deletable(at) or self.excluded(at) == Code.NO_LONGER_SELECTED
+
     def parts(self, positions: Sequence[int]) -> Parts:
         """Sort positions by what becomes of them."""
         parts = Parts()
@@ -81,24 +93,6 @@ class Forecast:
             spared = self.excluded(at) or _NEVER_SENT.get(verdict, Code.PENDING)
             if spared:
                 parts.spare.setdefault(Code(spared), []).append(index)
-            elif verdict is VerdictCode.DELETABLE:
-                parts.send.append(index)
-            else:
-                parts.look_up.append(index)
-        return parts
-
-    def never_sent(self, positions: Sequence[int]) -> Parts:
-        """Sort positions of a batch that may have been sent, such as that of a worker that died.
-
-        Which of them can have left follows from the plan, which never changes, and from what did not match any more at
-        the start. What has a protected tag by now may have got it later, so it stays among those that may have left.
-        """
-        parts = Parts()
-        for index, at in enumerate(positions):
-            verdict = VerdictCode(self.verdicts[at])
-            gone = Code.NO_LONGER_SELECTED if self.excluded(at) == Code.NO_LONGER_SELECTED else Code.PENDING
-            if spared := gone or _NEVER_SENT.get(verdict, Code.PENDING):
-                parts.spare.setdefault(spared, []).append(index)
             elif verdict is VerdictCode.DELETABLE:
                 parts.send.append(index)
             else:
@@ -169,10 +163,13 @@ class Forecasts:
         if key not in self._checked:
             async with self._reading:
                 if key not in self._checked:
-                    self._checked[key] = await self._check(batch, conditions)
+                    # What does not stand is not remembered: a person may put it right.
+                    if not await self._check(batch, conditions):
+                        return False
+                    self._checked[key] = True
                     if len(self._checked) > _CHECKED:
                         self._checked.popitem(last=False)
-        return self._checked[key]
+        return True
 
     async def _check(self, batch: Batch, conditions: str) -> bool:
         try:

@@ -26,7 +26,6 @@ from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.lanes.survey_step import SurveyStep
 from jobs.ledger.items import Call, Item
-from jobs.ledger.records import Record
 from jobs.store.connection import AWAY
 from jobs.store.times import iso
 from jobs.words.outcomes import Code, Outcome
@@ -206,12 +205,58 @@ class Lane:
             return await self._send_some(batch, batch.most)
         if batch.call is Call.PUT and batch.plan and not await self.forecasts.stands(batch, self.terms.conditions):
             return _Done(batch, self._not_as_approved(batch))
-        if batch.call is Call.LOOK_UP and batch.plan and any(item.doubtful for item in batch.items):
-            return await self._look_up_planned(batch)
+        if batch.call is Call.LOOK_UP and batch.plan:
+            never_sent = await self._never_sent(batch)
+            if never_sent:
+                return await self._look_up_without(batch, never_sent)
+        return await self._call_about(batch)
+
+    async def _call_about(self, batch: Batch) -> "_Done":
         segments = [await self.segments.ids(batch, item.segment) for item in batch.items]
         ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
-        parts = await self._parts(batch, ids[0]) if batch.call is Call.PUT else None
+        if batch.call is Call.LOOK_UP:
+            return await self._send(batch, ids, await self._excluded(batch) if batch.plan else None)
+        parts = await self._parts(batch, ids[0])
         return await (self._send_part(batch, ids[0], parts) if parts else self._send(batch, ids))
+
+    async def _excluded(self, batch: Batch) -> dict[tuple[int, int], Code]:
+        """Return what of a look-up is to be left alone by now although an attempt may have contained it."""
+        excluded: dict[tuple[int, int], Code] = {}
+        for item in batch.items:
+            forecast = await self.forecasts.of(batch, item.segment)
+            if forecast.exclusions:
+                excluded |= {(item.segment, at): Code(code) for at in item.positions if (code := forecast.excluded(at))}
+        return excluded
+
+    async def _never_sent(self, batch: Batch) -> list[Item]:
+        """Return what of a look-up only seems to be doubtful, to be handed out again as if for the first time.
+
+        A claim holds a whole run of the list. If its lane dies, all of it is doubtful, also contacts that the plan does
+        not call deletable, although these were certainly not sent.
+        """
+        never_sent = []
+        for item in batch.items:
+            if item.doubtful:
+                forecast = await self.forecasts.of(batch, item.segment)
+                positions = [at for at in item.positions if forecast.is_never_sent(at)]
+                if positions:
+                    never_sent.append(Item(call=Call.PUT, segment=item.segment, positions=positions))
+        return never_sent
+
+    async def _look_up_without(self, batch: Batch, never_sent: list[Item]) -> "_Done":
+        """Look up the rest of a batch, and give back what was never sent."""
+        left_out = {(item.segment, at) for item in never_sent for at in item.positions}
+        rest = []
+        for item in batch.items:
+            positions = [at for at in item.positions if (item.segment, at) not in left_out]
+            if positions:
+                rest.append(replace(item, positions=positions))
+        done = _Done(batch, Settlement())
+        if rest:
+            done = await self._call_about(replace(batch, items=tuple(rest)))
+        given_back = [(item, 0.0) for item in never_sent]
+        settlement = replace(done.settlement, items=[*done.settlement.items, *given_back])
+        return replace(done, batch=batch, settlement=settlement)
 
     async def _send_some(self, batch: Batch, most: int) -> "_Done":
         """Send no more than the portal's gates allow, and give the rest back."""
@@ -221,32 +266,6 @@ class Lane:
             done = await self._work(_part(batch, range(most)))
         rest = _part(batch, range(most, len(item.positions))).items[0]
         settlement = replace(done.settlement, items=[*done.settlement.items, (rest, 0.0)])
-        return replace(done, batch=batch, settlement=settlement)
-
-    async def _look_up_planned(self, batch: Batch) -> "_Done":
-        """Look up a batch whose worker has died, say, without doubts about contacts that the plan never let leave."""
-        items: list[Item] = []
-        records: list[tuple[int, Record]] = []
-        spared: dict[tuple[int, int], Code] = {}
-        for item in batch.items:
-            forecast = await self.forecasts.of(batch, item.segment)
-            parts = forecast.never_sent(item.positions) if item.doubtful else Parts.all_of(item.positions)
-            if parts.send:
-                items.append(_picked(item, parts.send))
-            fresh = replace(item, doubtful=False, seen_refused=False, attempts=0, failures=0, http_status=0)
-            if parts.look_up:
-                items.append(replace(_picked(fresh, parts.look_up), look_only=True))
-            for spare, places in parts.spare.items():
-                never = replace(batch, items=(_picked(fresh, places),))
-                records += self.decider.drop(never, batch.server_ms(), never_sent=spare).records
-            spared |= {(item.segment, at): Code(code) for at in item.positions if (code := forecast.excluded(at))}
-        looked = replace(batch, items=tuple(items))
-        done = _Done(batch, Settlement())
-        if items:
-            segments = [await self.segments.ids(batch, item.segment) for item in items]
-            ids = [_pick(segment, item.positions) for segment, item in zip(segments, items, strict=True)]
-            done = await self._send(looked, ids, spared)
-        settlement = replace(done.settlement, records=[*done.settlement.records, *records])
         return replace(done, batch=batch, settlement=settlement)
 
     async def _parts(self, batch: Batch, ids: list[int]) -> Parts | None:
@@ -434,12 +453,7 @@ class _Done:
 def _part(batch: Batch, places: Sequence[int]) -> Batch:
     """Return the part of a PUT at these places in its list."""
     [item] = batch.items
-    return replace(batch, items=(_picked(item, places),))
-
-
-def _picked(item: Item, places: Sequence[int]) -> Item:
-    """Return the part of an item at these places among its positions."""
-    return replace(item, positions=[item.positions[at] for at in places])
+    return replace(batch, items=(replace(item, positions=[item.positions[at] for at in places]),))
 
 
 def _pick(segment: "array[int]", positions: Sequence[int]) -> list[int]:

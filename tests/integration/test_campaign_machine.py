@@ -104,7 +104,7 @@ class CampaignMachine(LedgerMachine):
         canary=CANARIES,
         due=st.booleans(),
         address=ADDRESSES,
-        until=st.sampled_from(["", "it stands", "it is approved", "it is approved", "it is approved"]),
+        until=st.sampled_from(["", "it stands", "it is approved", "it is approved", "it cools off"]),
     )
     def somebody_makes_a_plan(  # noqa: PLR0917
         self,
@@ -143,8 +143,9 @@ class CampaignMachine(LedgerMachine):
         self.addresses[job_id] = address
         if until:
             self.work_with(self.new_lane("new", address, campaign.conditions or "A"), times=6)
-        if until == "it is approved":
-            self.approve(job_id, "all of it", cools_off=False)
+        if until in {"it is approved", "it cools off"}:
+            self.approve(job_id, "all of it", cools_off=until == "it cools off")
+            self.somebody_works()
         return job_id
 
     @rule(
@@ -224,10 +225,12 @@ class CampaignMachine(LedgerMachine):
         stops = self.do(switch(self.redis, to, [DECIDER.portal], of_all=of_all, by="test"))
         (self.guards.stopped_by.add if to is Switch.STOP else self.guards.stopped_by.discard)(of_all)
         assert {stop.portal is None for stop in stops} == self.guards.stopped_by
+        self.somebody_works()
 
     @rule(is_open=st.booleans())
     def the_windows_open_or_close(self, is_open: bool) -> None:
         self.guards.is_open = is_open
+        self.somebody_works()
 
     @rule(is_opened=st.booleans())
     def somebody_opens_once_or_takes_it_back(self, is_opened: bool) -> None:
@@ -240,6 +243,7 @@ class CampaignMachine(LedgerMachine):
     def another_day_begins(self, most: int) -> None:
         self.guards.day += 1
         self.guards.most_per_day = self.caps[self.guards.day] = most
+        self.somebody_works()
 
     @rule()
     def time_passes(self) -> None:
@@ -278,6 +282,10 @@ class CampaignMachine(LedgerMachine):
         lane = self.new_lane(configuration, address, conditions)
         self.work_with(lane, times)
         return lane
+
+    def somebody_works(self) -> None:
+        """Let a worker for which most jobs are made work for a while, so that there is something to judge."""
+        self.work_with(self.new_lane("old", "here", "A"), times=4)
 
     def work_with(self, lane: Lane, times: int) -> None:
         self.do(lane.ledger.acquire(1000))
@@ -449,7 +457,8 @@ class CampaignMachine(LedgerMachine):
             assert not self.sent[job_id, line.contact_id]
             return
         if campaign and campaign.verdicts[line.contact_id] is not VerdictCode.DELETABLE:
-            assert line.code.outcome is not Outcome.DELETED
+            assert line.code.outcome not in {Outcome.DELETED, Outcome.PRESUMED_DELETED, Outcome.FAILED}
+            assert line.attempts == 0
         super().compare(job_id, line)
 
 

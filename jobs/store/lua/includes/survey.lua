@@ -55,14 +55,16 @@ local function end_planning(portal, job, job_id, event, now)
   deactivate(portal, job_id)
 end
 
--- Settle a step: record what it found, unless the job has been cancelled meanwhile, and see to the next one.
+local TAKES_STEPS = { planning = true, queued = true, running = true, pausing = true, paused = true }
+
+-- Settle a step: record what it found, unless the job has been cancelled or has ended meanwhile, and see to the next one.
 local function settle_step(portal, job, job_id, step, first, now)
   local turn = give_step_back(job)
   redis.call('HINCRBY', job, 'inflight', -1)
   local event = step.event
   local moved = event and move(job, event)
   local state = redis.call('HGET', job, 'state')
-  if moved or (not event and state ~= 'cancelling' and state ~= 'cancelled') then
+  if moved or (not event and TAKES_STEPS[state]) then
     record_step(job, step, first)
   end
   if moved then
