@@ -468,8 +468,8 @@ def test_nothing_is_sent_that_is_not_allowed_whatever_happens(server: EmbeddedSe
         CampaignMachine,
         settings=settings(
             # For minutes of it: LEDGER_MACHINE_EXAMPLES=5000
-            max_examples=int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "100")),
-            stateful_step_count=50,
+            max_examples=int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "30")),
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
