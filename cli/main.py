@@ -59,7 +59,7 @@ but some contacts failed, 4 no such job or portal, 5 Redis or the portal cannot 
 
 Examples:
   crm-sweep demo
-  crm-sweep run contacts.csv --portal main --report outcome.csv
+  crm-sweep run contacts.csv --portal main --plan --report outcome.csv
   crm-sweep --config prod.toml submit contacts.csv --portal main
 """
 

@@ -42,11 +42,13 @@ from config.settings import Settings
 from jobs.accept.submission import Submission, submission_for
 from jobs.accept.submit import submit
 from jobs.ledger.retention import forget_job
+from jobs.plan.summary import BLAST_RADIUS, Plan
 from jobs.steering.control import control
 from jobs.view.job import Job, to_json, with_sample
 from jobs.words.errors import IllegalMove
 from jobs.words.job_ids import check_job_id
 from jobs.words.priority import Priority
+from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 
 
@@ -131,9 +133,15 @@ def plan(
         deed = f"job {job.id} is completed: the filter matches no contact"
         note(deed)
     out_after(deed, "it", to_json(job).decode() + "\n" if as_json else rendered(plan_view(job)))
-    if job.plan and job.state is State.AWAITING_APPROVAL and not dry_run:
+    if job.plan and can_be_approved(job, job.plan) and not dry_run:
         note(f"to approve it: crm-sweep approve {job.id} --digest {job.plan.digest[:12]}")
     return ExitCode.DONE
+
+
+def can_be_approved(job: Job, plan: Plan) -> bool:
+    """Check whether nothing that is known forbids to approve a plan: it waits, is young enough, and not too large."""
+    waits = job.state is State.AWAITING_APPROVAL and job.state_reason != StateReason.PLAN_EXPIRED
+    return waits and not any(warning.code == BLAST_RADIUS for warning in plan.warnings)
 
 
 async def _plan(settings: Settings, submission: Submission, *, dry_run: bool) -> Job:

@@ -51,18 +51,23 @@ def results(
         raise UsageError("--outcome and --against-plan cannot be combined")
     if target:
         check_target(target)
-    count = run_async(_write(settings_of(ctx), job_id, outcome, form, target, against_plan=against_plan))
+    count, undecided = run_async(_write(settings_of(ctx), job_id, outcome, form, target, against_plan=against_plan))
     if target:
         note(f"{target}: {plural(count, 'line')}")
+    if against_plan and undecided:
+        note(f"job {job_id} has not ended: {plural(undecided, 'contact')} cannot be compared yet")
     return ExitCode.DONE
 
 
 async def _write(
     settings: Settings, job_id: str, outcome: Outcome | None, form: Format, target: Path | None, *, against_plan: bool
-) -> int:
+) -> tuple[int, int]:
+    """Write the lines; return how many they are, and how many contacts of the job are not decided yet."""
     async with redis_of(settings) as redis:
         try:
-            return await write_report(redis, job_id, target, form, outcome, against_plan=against_plan)
+            count = await write_report(redis, job_id, target, form, outcome, against_plan=against_plan)
         except UnknownJob:
             job = await read_job(redis, job_id)  # raises as well if there is no such job
             raise UsageError(f"job {job.id} has no ledger yet: no worker has taken it") from None
+        undecided = (await read_job(redis, job_id)).counts[Outcome.PENDING] if against_plan else 0
+        return count, undecided

@@ -110,8 +110,8 @@ def run(
     nothing be done, or the ledger's server cannot run (the same command carries on), 130 interrupted.
 
     Examples:
-      crm-sweep run contacts.csv --portal main --report outcome.csv
-      crm-sweep run contacts.csv --portal main --plan
+      crm-sweep run contacts.csv --portal main --plan --report outcome.csv
+      crm-sweep run contacts.csv --portal main --yes
       crm-sweep run --portal main --tag trash --without-tag vip --plan --report outcome.csv
       zcat ids.gz | crm-sweep run - --portal main --yes
     """
@@ -188,6 +188,8 @@ def _tell_the_end(job: Job, lost_report: OutputLost | None, *, as_json: bool) ->
     Raises:
         OutputLost: the report or the summary could not be written.
     """
+    if job.state is State.COMPLETED and not job.total:
+        note("the filter matches no contact")
     if job.state is State.FAILED:
         note(f"nothing was deleted: {standing(job)}")
     out_after(

@@ -83,7 +83,10 @@ async def _to_its_end(
         if _has_stopped(job):
             return await with_sample(redis, job)
         if stop.is_set():
-            raise Interrupted(f"{standstill(job, 'interrupted')}; the same command carries on")
+            raise Interrupted(
+                f"{standstill(job, 'interrupted')}; the same command carries on, without asking again; to give the job "
+                "up, remove the state directory"
+            )
         raise _stopped(job, last)
 
 
@@ -108,6 +111,8 @@ async def _take_up(redis: ArqRedis, portal: Portal, submission: Submission, dige
         job = await read_job(redis, job.id)
     elif job.state is not State.AWAITING_APPROVAL and not accepted.created:
         note(standstill(job, f"{job.state}; nothing left to do" if job.ended else "carrying on"))
+        if job.ended and submission.selection:
+            note(f"it ended at {job.finished_at}, and nothing was read now; to select again, name another --state-dir")
     return job
 
 

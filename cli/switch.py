@@ -52,7 +52,7 @@ def _turn(ctx: typer.Context, to: Switch, portal: str | None, *, as_json: bool) 
     settings = settings_of(ctx)
     stops = run_async(_switch(settings, to, portal))
     whose = f"deletions at {portal}" if portal is not None else "deletions at all portals"
-    deed = f"{whose} are stopped" if to is Switch.STOP else f"{whose} are no longer stopped"
+    deed = f"{whose} are stopped" if to is Switch.STOP else f"the stop of {portal or 'all portals'} is lifted"
     lines = [deed, *(f"in force: {in_words(one)}" for one in stops)]
     if to is Switch.START and stops:
         lines += [f"to lift it: {_how_to_lift(one)}" for one in stops if _concerns(one, portal)]

@@ -80,8 +80,8 @@ class Forecast:
     def is_never_sent(self, at: int) -> bool:
         """Check whether the contact at a position can never have left, whatever became of a batch that contained it.
 
-        Verdicts never change, and what does not match the filter any more was found out before the first PUT. A protected
-        tag may have come later.
+        Verdicts never change, and what does not match the filter any more was found out before the first PUT. A
+        protected tag may have come later.
         """
         return not self.is_deletable(at) or self.excluded(at) == Code.NO_LONGER_SELECTED
 

@@ -13,7 +13,7 @@ from jobs.lanes.survey_step import SurveyStep
 from jobs.plan.digest import PlanDigest
 from jobs.plan.estimate import Pace
 from jobs.plan.facts import PLANNING_FACTS, Findings
-from jobs.plan.summary import PlanWarning
+from jobs.plan.summary import BLAST_RADIUS, PlanWarning
 from jobs.plan.verdicts import as_verdicts, count, unpack
 from jobs.store import keys
 from jobs.store.portal_state import PortalState
@@ -179,12 +179,17 @@ class PlanReport:
                     "adds the persons of companies that it finds",
                 )
             )
+        warnings += [
+            PlanWarning("tag_without_effect", 0, f"no contact that was listed has the tag {tag!r}; is that right?")
+            for tag in (selection.without_tags if selection else ())
+            if not survey.unwanted.get(tag)
+        ]
         if share > LARGE_SHARE:
-            warnings.append(PlanWarning("large_share", deletable, f"this is {share:.0%} of the portal's contacts"))
+            warnings.append(PlanWarning("large_share", deletable, f"this is {share:.2%} of the portal's contacts"))
         if share > self.portal.max_share:
             most = f"{self.portal.max_share:.2%}"
             warnings.append(
-                PlanWarning("blast_radius", deletable, f"the portal's max_share allows {most}: it cannot be approved")
+                PlanWarning(BLAST_RADIUS, deletable, f"the portal's max_share allows {most}: it cannot be approved")
             )
         most_per_day = self.portal.max_contacts_per_day
         if 0 < most_per_day < deletable:

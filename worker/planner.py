@@ -22,7 +22,7 @@ from jobs.plan.summary import Planning, SampleContact
 from jobs.plan.verdicts import pack, unpack
 from jobs.store import keys
 from jobs.words.contact_ids import MAX_CONTACT_ID, SEGMENT_SIZE, decode_segment, encode_segment
-from jobs.words.filters import Filter
+from jobs.words.filters import Filter, tag_key
 from jobs.words.outcomes import Code
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
@@ -188,6 +188,9 @@ class Planner:
         taken, contacts = await self._walk(survey, wanted, may_send)
         found = [contact for contact in contacts if matches(wanted, contact)]
         self._note(survey, found)
+        for tag in wanted.without_tags:
+            have = sum(tag_key(tag) in map(tag_key, contact.tags) for contact in contacts)
+            survey.unwanted[tag] = survey.unwanted.get(tag, 0) + have
         codes = {contact.id: self._verdicts.of(contact) for contact in found}
         writes = await self._append(job, survey.position, codes)
         survey.position += len(codes)
@@ -453,6 +456,7 @@ class Planner:
         survey.go_to(survey.stage)
         survey.sampler = Sampler(most=survey.sampler.most)
         survey.companies = 0
+        survey.unwanted = {}
         # What a shorter pass would not write again must not stay; a list itself is not ours to remove.
         clear = (keys.SEGMENTS, keys.VERDICTS) if survey.stage is Stage.SELECT else ()
         step = SurveyStep(facts=_kept(survey), clear=clear, delay_s=self.backoff_s(survey.failures))

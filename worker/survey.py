@@ -96,6 +96,7 @@ class Survey(msgspec.Struct, omit_defaults=True):
         read: contacts read so far.
         expected: contacts to be read, about.
         selected: contacts that the filter has selected so far; None for a list.
+        unwanted: listed contacts that have each of the filter's `without_tags`.
         failures: calls in a row that have failed.
     """
 
@@ -113,6 +114,7 @@ class Survey(msgspec.Struct, omit_defaults=True):
     read: int = 0
     expected: int | None = None
     selected: int | None = None
+    unwanted: dict[str, int] = {}
     failures: int = 0
 
     def go_to(self, stage: Stage) -> None:

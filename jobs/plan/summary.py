@@ -16,6 +16,10 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the portal was asked for; missing for a list."""
 
 
+BLAST_RADIUS = "blast_radius"
+"""The code of the warning that a plan deletes more than `max_share`, so that it cannot be approved."""
+
+
 class PlanWarning(msgspec.Struct, frozen=True):
     """Something about a plan that a person should know before approving it."""
 

@@ -83,7 +83,7 @@ class JobExists(CrmSweepError):
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        super().__init__(f"job {job_id} already exists with another portal or list of contact IDs")
+        super().__init__(f"job {job_id} already exists with another portal, list or filter")
 
 
 class TooManyContacts(BadSubmission):

@@ -157,3 +157,15 @@ async def test_a_plan_is_forgotten_with_its_job(redis: ArqRedis, server: Embedde
             job = await read_job(redis, job_id)
     assert job.state is State.CANCELLED
     assert not await redis.exists(keys.sample(job_id))
+
+
+async def test_an_exclusion_that_leaves_nobody_out_is_told(redis: ArqRedis, server: EmbeddedServer) -> None:
+    """A slip in the name of the tag to leave out would delete just those who should stay."""
+    tagged: dict[str, Iterable[int]] = {"trash": range(1, 100), "vip": range(1, 10)}
+    async with simulator.running(World(200, tagged=tagged)) as portal:
+        right = await plan_of_filter(redis, tags=("trash",), without_tags=("VIP",))
+        slip = await plan_of_filter(redis, tags=("trash",), without_tags=("vpi",))
+        async with working(settings_of(server, portal)):
+            plans = [(await planned(redis, job_id)).plan for job_id in (right, slip)]
+    told = [{warning.code for warning in plan.warnings} if plan else None for plan in plans]
+    assert told == [set(), {"tag_without_effect"}]
