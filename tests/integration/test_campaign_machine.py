@@ -104,7 +104,9 @@ class CampaignMachine(LedgerMachine):
         canary=CANARIES,
         due=st.booleans(),
         address=ADDRESSES,
-        until=st.sampled_from(["", "it stands", "it is approved", "it is approved", "it cools off"]),
+        until=st.sampled_from(
+            ["", "a lane holds its step", "it stands", "it is approved", "it is approved", "it cools off"]
+        ),
     )
     def somebody_makes_a_plan(  # noqa: PLR0917
         self,
@@ -141,9 +143,12 @@ class CampaignMachine(LedgerMachine):
         self.canaries[job_id] = None
         self.campaigns[job_id] = campaign
         self.addresses[job_id] = address
-        if until:
+        if until == "a lane holds its step":
+            self.others_work_while_a_lane_holds_a_batch(dies=campaign.due)
+        elif until:
             self.work_with(self.new_lane("new", address, campaign.conditions or "A"), times=6)
         if until in {"it is approved", "it cools off"}:
+            self.approve(job_id, "too little", cools_off=False)
             self.approve(job_id, "all of it", cools_off=until == "it cools off")
             self.somebody_works()
         return job_id
@@ -213,12 +218,13 @@ class CampaignMachine(LedgerMachine):
             self.do(self.redis.execute_command("HSET", keys.job(job_id), "plan_expires_ms", 1))
             campaign.expired = True
 
-    @rule(job_id=LedgerMachine.jobs)
-    def a_plan_is_to_be_looked_at_again(self, job_id: str) -> None:
+    @rule(job_id=LedgerMachine.jobs, dies=st.booleans())
+    def a_plan_is_to_be_looked_at_again(self, job_id: str, dies: bool) -> None:
         campaign = self.campaigns.get(job_id)
         if campaign and campaign.conditions and not self.do(read_job(self.redis, job_id)).ended:
             self.do(self.redis.execute_command("HSET", keys.job(job_id), "survey_due_ms", 1))
             campaign.due = True
+            self.others_work_while_a_lane_holds_a_batch(dies)
 
     @rule(to=st.sampled_from([Switch.STOP, Switch.START, Switch.START]), of_all=st.booleans())
     def somebody_uses_the_stop_switch(self, to: Switch, of_all: bool) -> None:
@@ -286,6 +292,19 @@ class CampaignMachine(LedgerMachine):
     def somebody_works(self) -> None:
         """Let a worker for which most jobs are made work for a while, so that there is something to judge."""
         self.work_with(self.new_lane("old", "here", "A"), times=4)
+
+    def others_work_while_a_lane_holds_a_batch(self, dies: bool) -> None:
+        """Let a lane take a batch, mostly a step of a survey, and record it later, or die with it."""
+        lane = self.new_lane("new", "here", "A")
+        self.do(lane.ledger.acquire(1000))
+        LedgerMachine.it_takes_a_batch.__wrapped__(self, lane)  # type: ignore[attr-defined]
+        self.somebody_works()
+        if dies:
+            LedgerMachine.it_dies.__wrapped__(self, lane, with_word=False)  # type: ignore[attr-defined]
+        else:
+            LedgerMachine.it_calls_the_portal.__wrapped__(self, lane, "answered")  # type: ignore[attr-defined]
+            LedgerMachine.it_records.__wrapped__(self, lane, twice=False)  # type: ignore[attr-defined]
+        self.somebody_works()
 
     def work_with(self, lane: Lane, times: int) -> None:
         self.do(lane.ledger.acquire(1000))
