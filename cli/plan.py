@@ -1,7 +1,6 @@
 """`crm-sweep plan`: see what would become of contacts before any of them is deleted."""
 
 import asyncio
-import contextlib
 from typing import Annotated
 
 import typer
@@ -44,7 +43,7 @@ from jobs.accept.submit import submit
 from jobs.ledger.retention import forget_job
 from jobs.plan.summary import BLAST_RADIUS, Plan
 from jobs.steering.control import control
-from jobs.view.job import Job, to_json, with_sample
+from jobs.view.job import Job, read_job, to_json, with_sample
 from jobs.words.errors import IllegalMove
 from jobs.words.job_ids import check_job_id
 from jobs.words.priority import Priority
@@ -160,7 +159,7 @@ async def _plan(settings: Settings, submission: Submission, *, dry_run: bool) ->
 
                 job = await follow(redis, accepted.job_id, show_but_the_end, until=_is_planned)
         except asyncio.CancelledError:
-            if dry_run:
+            if dry_run and accepted.created:
                 await _forget(redis, accepted.job_id)
             else:
                 note(f"job {accepted.job_id} is being planned; `crm-sweep watch {accepted.job_id}` shows it again")
@@ -176,8 +175,14 @@ def _is_planned(job: Job) -> bool:
 
 
 async def _forget(redis: ArqRedis, job_id: str) -> None:
-    with contextlib.suppress(IllegalMove):  # it has ended
-        await control(redis, job_id, Event.CANCEL, by=operator())
+    """Remove a job that was only planned. One that somebody has approved meanwhile stays, and its ledger with it."""
+    try:
+        await control(redis, job_id, Event.CANCEL, by=operator(), only_in=(State.PLANNING, State.AWAITING_APPROVAL))
+    except IllegalMove:
+        job = await read_job(redis, job_id)
+        if not job.ended or job.started_at:
+            note(f"job {job_id} is not forgotten: somebody has approved it meanwhile; it is {job.state}")
+            return
     # A step that is under way is waited for.
     await follow(redis, job_id, lambda _job: None, until=lambda job: job.ended)
     await forget_job(redis, job_id)

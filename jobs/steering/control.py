@@ -1,7 +1,9 @@
 """Pausing, resuming, cancelling and approving a job, each in one step."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+import msgspec
 from arq.connections import ArqRedis
 from ulid import ULID
 
@@ -58,6 +60,7 @@ async def control(
     lanes: int = 1,
     reason: StateReason = StateReason.OPERATOR,
     terms: ApprovalTerms | None = None,
+    only_in: Collection[State] = (),
 ) -> Steered:
     """Ask for a pause, a resume, a cancel or an approval. It takes effect with the next batch of each lane.
 
@@ -69,6 +72,7 @@ async def control(
         lanes: how many lanes to wake if the job goes on.
         reason: the state_reason of a pause.
         terms: those of an approval; None for a job without a plan, of a portal without guards.
+        only_in: the states in which it may be done; empty for each that allows the event.
 
     Raises:
         NotApproved: the plan or a guard of the portal does not allow the approval.
@@ -81,7 +85,9 @@ async def control(
         raise UnknownJob(job_id)
     arguments = (terms or ApprovalTerms()).json()
     reply = await CONTROL(
-        redis, [key, keys.portal(portal.decode())], [job_id, event, reason, by, str(ULID()), arguments]
+        redis,
+        [key, keys.portal(portal.decode())],
+        [job_id, event, reason, by, str(ULID()), arguments, msgspec.json.encode(list(only_in))],
     )
     if reply[0] == b"unknown":
         raise UnknownJob(job_id)

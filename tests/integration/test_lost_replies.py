@@ -79,7 +79,8 @@ async def test_a_second_try_does_not_undo_what_somebody_else_has_asked_for_since
     job_id = await accept(redis, [1, 2, 3])
     for event in before:
         await control(redis, job_id, event, by="test", lanes=0)
-    keys_of, request = [keys.job(job_id), keys.portal(PORTAL)], [job_id, first, "operator", "anna", "her token", "{}"]
+    keys_of = [keys.job(job_id), keys.portal(PORTAL)]
+    request = [job_id, first, "operator", "anna", "her token", "{}", "[]"]
     await CONTROL(redis, keys_of, request)
     await control(redis, job_id, then, by="ben", lanes=0)
     assert (await CONTROL(redis, keys_of, request))[:2] == [b"ok", state]

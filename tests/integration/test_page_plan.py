@@ -116,6 +116,15 @@ async def test_another_number_approves_nothing(redis: ArqRedis, server: Embedded
         assert not on.portal.truth.of_kind("delete")
 
 
+async def test_the_beginning_of_a_digest_does_not_stand_for_the_number(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with stage(redis, server, World(100)) as on:
+        job, [anna] = await a_plan(redis), on.people
+        for digest in (digest_of(job)[:12], digest_of(job).upper()):
+            screen = await approve(anna, job, "", digest)
+            assert (screen.status, "Nothing was approved." in screen.text) == (422, True)
+        assert (await read_job(redis, job.id)).state is State.AWAITING_APPROVAL
+
+
 @pytest.mark.parametrize("typed", ["40", " 40 ", "4_0", "50"])
 async def test_the_number_of_deletable_contacts_or_of_all_approves_the_plan(
     redis: ArqRedis, server: EmbeddedServer, typed: str

