@@ -15,12 +15,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, multiple, rule, run_state_machine_as_test
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from jobs.accept.approval import ApprovalTerms
-from jobs.accept.submission import CanaryTerms
 from jobs.accept.submit import submit
 from jobs.lanes.gates import FOREVER_MS
 from jobs.lanes.grants import Batch, Grant, Outdated
@@ -57,6 +56,27 @@ from tests.support.submitting import request
 ADDRESSES = st.sampled_from(["here"] * 8 + ["", "there"])
 CONDITIONS = st.sampled_from(["A"] * 7 + ["B"])
 VERDICTS = st.sampled_from([VerdictCode.DELETABLE] * 5 + [code for code in VerdictCode if code])
+CAMPAIGNS = st.builds(
+    Campaign,
+    verdicts=st.dictionaries(st.integers(1, 420), VERDICTS, max_size=40),
+    by_filter=st.booleans(),
+    steps=st.integers(0, 2),
+    fails=st.sampled_from([False] * 7 + [True]),
+    canary=CANARIES,
+    due=st.booleans(),
+)
+#: How far a campaign is brought at once.
+UNTIL = st.sampled_from(
+    [
+        "",
+        "a lane holds its step",
+        "a lane dies with its step",
+        "it stands",
+        "it is approved",
+        "it is approved",
+        "it cools off",
+    ]
+)
 COOLING_OFF_MS = 3_600_000
 #: Jobs of one history.
 MOST_JOBS = 5
@@ -95,47 +115,30 @@ class CampaignMachine(LedgerMachine):
 
     # What users and other services do
 
-    @rule(
-        target=LedgerMachine.jobs,
-        verdicts=st.dictionaries(st.integers(1, 420), VERDICTS, max_size=40),
-        by_filter=st.booleans(),
-        steps=st.integers(0, 2),
-        fails=st.sampled_from([False] * 7 + [True]),
-        canary=CANARIES,
-        due=st.booleans(),
-        address=ADDRESSES,
-        until=st.sampled_from(
-            ["", "a lane holds its step", "it stands", "it is approved", "it is approved", "it cools off"]
-        ),
-    )
-    def somebody_makes_a_plan(  # noqa: PLR0917
-        self,
-        verdicts: dict[int, VerdictCode],
-        by_filter: bool,
-        steps: int,
-        fails: bool,
-        canary: CanaryTerms | None,
-        due: bool,
-        address: str,
-        until: str,
-    ) -> Any:
-        ids = BitMap(verdicts)
-        if len(self.ids) >= MOST_JOBS or not (ids or by_filter):
+    @initialize(target=LedgerMachine.jobs, campaign=CAMPAIGNS, address=ADDRESSES, until=UNTIL)
+    def first_campaign(self, campaign: Campaign, address: str, until: str) -> Any:
+        return self.somebody_plans(campaign, address, until)
+
+    @rule(target=LedgerMachine.jobs, campaign=CAMPAIGNS, address=ADDRESSES, until=UNTIL)
+    def another_campaign(self, campaign: Campaign, address: str, until: str) -> Any:
+        return self.somebody_plans(campaign, address, until)
+
+    def somebody_plans(self, campaign: Campaign, address: str, until: str) -> Any:
+        if len(self.ids) >= MOST_JOBS or not (campaign.ids or campaign.by_filter):
             return multiple()
-        canary = self.as_allowed(canary, len(ids)) if ids else None
-        campaign = Campaign(ids, verdicts, by_filter, steps, fails, canary, due, salt=len(self.ids))
-        return self.accept_campaign(campaign, address, until)
+        canary = self.as_allowed(campaign.canary, len(campaign.ids)) if campaign.ids else None
+        return self.accept_campaign(replace(campaign, canary=canary, excluded=set()), address, until)
 
     @rule(target=LedgerMachine.jobs, job_id=LedgerMachine.jobs)
     def somebody_makes_the_same_plan_again(self, job_id: str) -> Any:
         campaign = self.campaigns.get(job_id)
         if campaign is None or len(self.ids) >= MOST_JOBS:
             return multiple()
-        again = replace(campaign, salt=len(self.ids), fails=False, conditions=None, approved=False, expired=False)
-        again.excluded = set()
+        again = replace(campaign, fails=False, conditions=None, approved=False, expired=False, excluded=set())
         return self.accept_campaign(again, self.addresses[job_id], "it is approved")
 
     def accept_campaign(self, campaign: Campaign, address: str, until: str) -> str:
+        campaign.salt = len(self.ids)
         ids, selection = (BitMap(), Filter(everything=True)) if campaign.by_filter else (campaign.ids, None)
         submission = request(portal=PORTAL, ids=ids, selection=selection, plan=True, lanes=0, address=address)
         job_id = self.do(submit(self.redis, submission)).job_id
@@ -143,8 +146,8 @@ class CampaignMachine(LedgerMachine):
         self.canaries[job_id] = None
         self.campaigns[job_id] = campaign
         self.addresses[job_id] = address
-        if until == "a lane holds its step":
-            self.others_work_while_a_lane_holds_a_batch(dies=campaign.due)
+        if until.startswith("a lane"):
+            self.others_work_while_a_lane_holds_a_batch(dies=until == "a lane dies with its step")
         elif until:
             self.work_with(self.new_lane("new", address, campaign.conditions or "A"), times=6)
         if until in {"it is approved", "it cools off"}:
@@ -350,6 +353,7 @@ class CampaignMachine(LedgerMachine):
         if batch.call is Call.SURVEY:
             assert campaign is not None
             assert campaign.conditions is None or campaign.due
+            self.no_survey_takes_two_steps_at_once()
         if batch.state is State.CANCELLING:
             return
         assert job_id not in self.unapproved

@@ -34,8 +34,7 @@ class Campaign:
     """A job with a plan.
 
     Attributes:
-        ids: the contacts that it is about.
-        verdicts: what its plan says of each.
+        verdicts: what its plan says of each of its contacts.
         by_filter: whether its survey finds the contacts; otherwise they are its list.
         steps: steps of each survey before its last one.
         fails: whether the survey finds out that there can be no plan.
@@ -48,18 +47,22 @@ class Campaign:
         excluded: contacts that were found to be protected since.
     """
 
-    ids: BitMap
     verdicts: dict[int, VerdictCode]
     by_filter: bool
     steps: int
     fails: bool
     canary: CanaryTerms | None
     due: bool
-    salt: int
+    salt: int = 0
     conditions: str | None = None
     expired: bool = False
     approved: bool = False
     excluded: set[int] = field(default_factory=set)
+
+    @property
+    def ids(self) -> BitMap:
+        """The contacts that it is about."""
+        return BitMap(self.verdicts)
 
     def codes(self, most: int) -> bytes:
         """Return the verdicts of the first contacts, as they are stored."""
