@@ -65,13 +65,16 @@ def test_check_finds_everything_in_order(home: Home, portal: MakePortal) -> None
         ["ok", "queue:"],
         ["ok", "portal"],
         ["ok", "portal"],
+        ["ok", "portal"],
+        ["ok", "portal"],
     ]
+    assert sum("no guards are set" in line for line in lines) == 2
     assert f"file {home.directory / 'crm-sweep.toml'}; portals login, main" in lines[0]
     assert "127.0.0.1 port 8080, without keys" in lines[1]
     assert "noeviction" in lines[2]
     assert "crm-sweep worker" in lines[4]
     findings = json.loads(home.cli("check", "--json").stdout)["findings"]
-    levels = ["ok", "ok", "ok", "warning", "warning", "ok", "ok", "ok"]
+    levels = ["ok", "ok", "ok", "warning", "warning", "ok", "ok", "ok", "ok", "ok"]
     assert [finding["level"] for finding in findings] == levels
     assert not crm.contacts("sent")
 

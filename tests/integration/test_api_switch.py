@@ -99,10 +99,10 @@ async def test_a_job_above_the_size_of_the_portal_is_refused(redis: ArqRedis, se
 
 async def test_the_page_stops_a_portal_and_says_so(redis: ArqRedis, server: EmbeddedServer) -> None:
     async with visiting(settings_with(server, api_key("anna")), redis, "anna") as [anna]:
-        assert (await anna.send("/portals/main", do="stop")).status == 303
+        assert (await anna.send("/stop", portal="main")).status == 303
         shown = await anna.look("/portals")
         assert "stopped by anna" in shown.text
-        assert (await anna.send("/portals/main", do="start")).status == 303
+        assert (await anna.send("/start", portal="main")).status == 303
         assert "stopped by anna" not in (await anna.look("/portals")).text
 
 
