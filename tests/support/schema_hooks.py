@@ -63,7 +63,7 @@ def _make_agree(case: schemathesis.Case[Any]) -> None:
     body = case.meta and case.meta.components.get(ParameterLocation.BODY)
     if body and body.mode.is_positive and document:
         _choose_contacts(document)
-    if _is_valid(case):
+    if case.meta is not None and _is_valid(case):
         # One phase uses the simplest values: always the same portal, which does not exist, and the same ID.
         if case.meta.phase.name is TestPhase.COVERAGE and "portal" in chosen:
             chosen["portal"] = PORTAL
