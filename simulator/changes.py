@@ -93,7 +93,7 @@ class Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
                 for contact_id in contact_ids:
                     edit(truth, kind, contact_id, value)
         for user, contact_ids in self.add_responsible.items():
-            truth.world.attributes.set_responsible(user, contact_ids)
+            truth.world.attributes.set_responsible(user, BitMap(contact_ids) & truth.alive)
         singles: tuple[tuple[EditKind, dict[int, str] | dict[int, int]], ...] = (
             ("set_email", self.set_email),
             ("set_created", self.set_created),
