@@ -116,6 +116,8 @@ class SimulatorClient:
     async def wait(self, timeout_s: float = 30.0, **wanted: int) -> None:
         """Wait until so many deletions have `arrived`, were `answered` or `committed`, contacts `deleted`, or `edits`.
 
+        Contacts that calls `created` can be waited for as well.
+
         Raises:
             TimeoutError: it did not happen in time.
         """

@@ -361,3 +361,36 @@ async def test_all_records_of_the_living_and_the_dead() -> None:
         assert await client.records([1, 1200, 5000]) == {1: dead[0], 1200: living[-1]}
         assert (await call(portal, "GET", "/truth/records?of=nobody")).status == 400
         assert (await call(portal, "GET", "/truth/records?ids=1,1200")).json == [dead[0], living[-1]]
+
+
+async def test_a_new_world_can_be_varied_and_have_opportunities_and_cases() -> None:
+    async with simulator.running(World(3)) as portal, connect(portal.url) as client:
+        deal = {"id": 7, "title": "Deal", "contact_id": 1, "members": [1, 2]}
+        await client.reset(
+            contacts=90,
+            varied=True,
+            private=[8],
+            opportunities=[deal],
+            cases=[{"id": 3, "title": "Case", "members": [9]}],
+        )
+        records = await client.records([1, 8, 9])
+        assert {"id": 7, "main": True, "member": True} in records[1]["opportunities"]
+        assert records[8]["share_type"] == 0
+        assert 3 in records[9]["cases"]
+        field = records[9]["custom_fields"][0]["id"] if records[9]["custom_fields"] else 1
+        await client.change_world(remove_opportunities=[7], remove_cases=[3], remove_fields=[field])
+        records = await client.records([1, 9])
+        assert 7 not in [part["id"] for part in records[1]["opportunities"]]
+        assert 3 not in records[9]["cases"]
+        assert field not in [one["id"] for one in records[9]["custom_fields"]]
+        assert (await call(portal, "POST", f"{CRM}/person/9/customfield/{field}", {"fieldValue": "x"})).status == 500
+
+
+async def test_waiting_for_creations() -> None:
+    async with simulator.running(World(3)) as portal, connect(portal.url) as client:
+        with pytest.raises(TimeoutError):
+            await client.wait(created=1, timeout_s=0.01)
+        waiting = asyncio.create_task(client.wait(created=2))
+        await done(portal, "POST", "contact/person", ANN, 201)
+        await done(portal, "POST", "contact/company", {"companyName": "Acme"}, 201)
+        await waiting

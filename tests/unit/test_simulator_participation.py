@@ -59,3 +59,13 @@ def test_each_contact_knows_its_parts(todo: list[tuple[str, int, Any]], first: s
     everyone = set().union(*members.values(), mains.values()) - {0}
     assert set(taking_part.in_opportunities()) == everyone
     assert set(taking_part.members()) == everyone.union(*in_case.values())
+
+
+def test_what_is_removed_has_nobody() -> None:
+    taking_part = Participation(
+        [Opportunity(1, "a", 1, BitMap([1, 2])), Opportunity(2, "b", 0, BitMap([2]))], [Case(1, "c", BitMap([2, 3]))]
+    )
+    taking_part.remove([1, 9], [1, 9])
+    assert [taking_part.parts(contact) for contact in (1, 2, 3)] == [[], [Part(2, False, True)], []]
+    assert [taking_part.cases_of(contact) for contact in (1, 2, 3)] == [[], [], []]
+    assert (list(taking_part.opportunities), list(taking_part.cases)) == ([2], [])
