@@ -56,6 +56,12 @@ async def read_text(
         yield header, 0
 
 
+def csv_lines(rows: Rows) -> list[bytes]:
+    """Write ledger lines as `read_text` does in CSV, each without its line end."""
+    text, _ = _write(rows, Format.CSV, None)
+    return text.encode().splitlines()
+
+
 def _part(rows: Rows, start: int, end: int) -> Rows:
     columns = (rows.ids, rows.codes, rows.attempts, rows.http_statuses, rows.at_ms)
     return Rows(*(column[start:end] for column in columns))
