@@ -84,12 +84,15 @@ class LedgerFile:
 
     def _check(self, lines: Sequence[bytes], number: int, last_id: int) -> int:
         """Check lines and count their outcomes; return the last contact ID."""
+        width = len(COLUMNS)
+        if {line.count(b",") for line in lines} != {width - 1}:
+            raise _first_wrong(lines, number)
+        cells = b",".join(lines).split(b",")  # of all lines in one list: a list per line would take three times as long
+        counts = Counter(cells[1::width])
         try:
-            ids, outcomes, _ = zip(*[line.split(b",", 2) for line in lines], strict=True)
-            numbers = [last_id, *map(int, ids)]
+            numbers = [last_id, *map(int, cells[::width])]
         except ValueError:
             raise _first_wrong(lines, number) from None
-        counts = Counter(outcomes)
         if not counts.keys() <= _OUTCOMES.keys():
             raise _first_wrong(lines, number)
         if not all(map(lt, numbers, numbers[1:])):

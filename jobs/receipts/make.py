@@ -194,8 +194,9 @@ async def _tree_of(redis: Redis, ended: _Ended, show: Show | None) -> _Tree:
                 show(read)
     except UnknownJob:
         raise _LedgerChanged from None
-    seed, roots = await _keep(redis, ended, seed, roots)
-    if counts != Counter(ended.counts()):
+    agrees = counts == Counter(ended.counts())
+    seed, roots = await _keep(redis, ended, seed, roots if agrees else ())
+    if not agrees:  # although the ledger is still the one that was read
         raise RuntimeError(f"the ledger of job {ended.job_id} has other outcomes than its counts")
     return _Tree(seed, roots)
 
