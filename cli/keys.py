@@ -32,8 +32,8 @@ class KeyKind(StrEnum):
 
 
 _NEXT = {
-    KeyKind.RECEIPT: 'name it as `key_file` under [receipts]; whoever verifies needs the public key: "{public}"',
-    KeyKind.UNDO: 'keep it away from the workers; they need the public key: undo_recipients = ["{public}"]',
+    KeyKind.RECEIPT: "name it as receipts.key_file; whoever verifies receipts needs the public key",
+    KeyKind.UNDO: "keep it where no worker can read it; workers need the public key, in undo_recipients",
 }
 
 
@@ -70,7 +70,7 @@ def keys(
     private, public = _receipt_key() if kind is KeyKind.RECEIPT else _undo_key()
     _write_private(target, private)
     out_after(f"{target} is written", "its public key", f"{public}\n")
-    note(_NEXT[kind].format(public=public))
+    note(f"{target}: {_NEXT[kind]}")
     return ExitCode.DONE
 
 

@@ -56,9 +56,15 @@ async def read_text(
         yield header, 0
 
 
-def csv_lines(rows: Rows) -> list[bytes]:
-    """Write ledger lines as `read_text` does in CSV, each without its line end."""
-    text, _ = _write(rows, Format.CSV, None)
+def csv_lines(rows: Rows, start: int, end: int) -> list[bytes]:
+    """Write some of the lines as `read_text` does in CSV, each without its line end.
+
+    Args:
+        rows: the lines by column.
+        start: the first of them to write.
+        end: the one behind the last; may be behind the end of the rows.
+    """
+    text, _ = _write(_part(rows, start, end), Format.CSV, None)
     return text.encode().splitlines()
 
 

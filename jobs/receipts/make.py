@@ -35,6 +35,9 @@ KEEP_RECEIPT = Script("keep_receipt")
 #: Called with how many lines have been read.
 Show = Callable[[int], None]
 
+#: Lines hashed at a time: a power of two, so that they are a perfect subtree, and little more than a millisecond of
+#: work, so that the event loop never waits long for the interpreter's lock.
+_PIECE = 1024
 _HASH_BYTES = 32
 _FACTS = ("portal", "address", "state", "created_ms", "started_ms", "finished_ms", "retry_token", "retries", "total")
 _OUTCOME_OF = {code.value: code.outcome for code in Code}
@@ -135,17 +138,19 @@ async def make_proof(
         index = await _index_of(redis, ended, contact_id)
         segment, place = divmod(index, SEGMENT_SIZE)
         async for rows in read_rows(redis, job_id, only=segment):
-            line, leaves = await asyncio.to_thread(_line_and_leaves, rows, tree.seed, segment, place)
-            if root(leaves) == tree.roots[segment]:
+            pieces = await _piece_roots(rows, tree.seed, segment)
+            piece, at = divmod(place, _PIECE)
+            if root(pieces) == tree.roots[segment]:
+                leaves = _leaves(rows, tree.seed, segment, piece * _PIECE)
                 statement = ended.statement(root(tree.roots)).text()
                 return Proof(
                     statement=statement,
                     signature=key.sign(statement.encode()).hex(),
                     key=public_key_of(key),
-                    line=line,
+                    line=csv_lines(rows, place, place + 1)[0].decode(),
                     index=index,
                     salt=salts(tree.seed, index, 1).hex(),
-                    path=[step.hex() for step in (*path(leaves, place), *path(tree.roots, segment))],
+                    path=[step.hex() for step in (*path(leaves, at), *path(pieces, piece), *path(tree.roots, segment))],
                 )
         # The job was retried meanwhile; it has to end again. Anything else would be a ledger that changed by itself.
         if (await _read_ended(redis, job_id)).facts == ended.facts:
@@ -186,7 +191,7 @@ async def _tree_of(redis: Redis, ended: _Ended, show: Show | None) -> _Tree:
     read = 0
     try:
         async for rows in read_rows(redis, ended.job_id):
-            roots.append(await asyncio.to_thread(_segment_root, rows, seed, len(roots)))
+            roots.append(root(await _piece_roots(rows, seed, len(roots))))
             for code, count in Counter(rows.codes).items():
                 counts[_OUTCOME_OF[code]] += count
             read += len(rows.ids)
@@ -231,17 +236,20 @@ async def _index_of(redis: Redis, ended: _Ended, contact_id: int) -> int:
     raise UnknownContact(ended.job_id, contact_id)
 
 
-def _segment_root(rows: Rows, seed: bytes, segment: int) -> bytes:
-    return root(_leaves(csv_lines(rows), seed, segment))
+async def _piece_roots(rows: Rows, seed: bytes, segment: int) -> list[bytes]:
+    """Return the roots over the pieces of a segment. They are worked out in threads: others have their turn between."""
+    starts = range(0, len(rows.ids), _PIECE)
+    return [await asyncio.to_thread(_piece_root, rows, seed, segment, start) for start in starts]
 
 
-def _line_and_leaves(rows: Rows, seed: bytes, segment: int, place: int) -> tuple[str, list[bytes]]:
-    lines = csv_lines(rows)
-    return lines[place].decode(), _leaves(lines, seed, segment)
+def _piece_root(rows: Rows, seed: bytes, segment: int, start: int) -> bytes:
+    return root(_leaves(rows, seed, segment, start))
 
 
-def _leaves(lines: list[bytes], seed: bytes, segment: int) -> list[bytes]:
-    return salted_leaves(lines, salts(seed, segment * SEGMENT_SIZE, len(lines)), SALT_BYTES)
+def _leaves(rows: Rows, seed: bytes, segment: int, start: int) -> list[bytes]:
+    """Return the leaves of one piece of a segment."""
+    lines = csv_lines(rows, start, start + _PIECE)
+    return salted_leaves(lines, salts(seed, segment * SEGMENT_SIZE + start, len(lines)), SALT_BYTES)
 
 
 def _count_of(outcome: Outcome) -> str:

@@ -12,6 +12,7 @@ from jobs.receipts.errors import BadPublicKey, BadReceipt
 from jobs.receipts.signing import check_public_key
 from jobs.receipts.statement import Statement
 from jobs.words.outcomes import Outcome
+from tests.support.documents import ROOT, first_column
 from tests.support.receipts import PUBLIC, a_ledger, sign
 
 SIGNED = sign(a_ledger(5))
@@ -40,6 +41,11 @@ def test_the_text_is_the_documented_one() -> None:
         "retries: 0\ntotal: 5\npending: 0\ndeleted: 4\npresumed_deleted: 0\nnot_found: 0\nrefused: 1\nfailed: 0\n"
         f"protected: 0\nskipped: 0\nroot: {SIGNED.statement.root.hex()}\n"
     ) == TEXT
+
+
+def test_the_page_has_every_line_of_a_statement_in_its_order() -> None:
+    names = [line.partition(":")[0] for line in TEXT.splitlines()[1:]]
+    assert first_column(ROOT / "docs" / "receipts.md", "The statement") == names
 
 
 @given(_STATEMENTS)
