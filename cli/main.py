@@ -37,7 +37,7 @@ _COMMANDS = {
     "results": (_JOBS, "cli.results:results"),
     "receipt": (_JOBS, "cli.receipts:receipt"),
     "prove": (_JOBS, "cli.receipts:prove"),
-    "verify": (_JOBS, "cli.receipts:verify"),
+    "verify": (_JOBS, "cli.verify:verify"),
     "pause": (_JOBS, "cli.steer:pause"),
     "resume": (_JOBS, "cli.steer:resume"),
     "cancel": (_JOBS, "cli.steer:cancel"),
