@@ -8,7 +8,10 @@ import pytest
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
+import simulator
 from bench.ended_job import make_ended_job
+from cli.embedded import EmbeddedServer
+from jobs.accept.approval import ApprovalTerms
 from jobs.accept.reject import reject_job
 from jobs.lanes.grants import Batch
 from jobs.lanes.settlement import Settlement
@@ -29,9 +32,15 @@ from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event
+from simulator import World
 from tests.support.lanes import PORTAL, accept, answer, start_lane, take, terms
+from tests.support.planning import plan_of_filter, planned
 from tests.support.receipts import KEY, PUBLIC, as_file
+from tests.support.sweeping import MARKS, ended, settings_of
 from tests.support.write_watch import meddle
+from worker.main import working
+
+pytestmark = MARKS
 
 
 async def ledger_of(redis: ArqRedis, job_id: str) -> bytes:
@@ -206,3 +215,20 @@ async def test_a_segment_that_changed_by_itself_is_not_proved(redis: ArqRedis) -
     await meddle(redis, "DEL", keys.ledger(job_id, 0))
     with pytest.raises(RuntimeError, match="segment 0"):
         await make_proof(redis, job_id, 1, KEY)
+
+
+@pytest.mark.parametrize("event", [Event.APPROVE, Event.CANCEL])
+async def test_a_campaign_has_a_receipt_however_it_ends(redis: ArqRedis, server: EmbeddedServer, event: Event) -> None:
+    """With a canary, contacts that are never sent, and one that no longer matches when it is looked at again."""
+    world = World(60, read_only=range(5, 8), tagged={"trash": range(1, 40)})
+    async with simulator.running(world) as portal:
+        job_id = await plan_of_filter(redis, tags=("trash",))
+        async with working(settings_of(server, portal, recheck_after_s=0.0, canary="10%", canary_departures=10)):
+            job = await planned(redis, job_id)
+            assert job.plan
+            portal.world.tagged["trash"].remove(20)
+            await control(redis, job_id, event, by="me", terms=ApprovalTerms(digest=job.plan.digest))
+            job = await ended(redis, job_id)
+    found = await verified(redis, job_id, await make_receipt(redis, job_id, KEY))
+    assert (found.ledger_lines, found.statement.counts) == (39, job.counts)
+    assert found.statement.state == job.state
