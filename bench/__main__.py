@@ -41,6 +41,7 @@ _SECTIONS = {
         "calls, memory and bytes of a plan, a run with one, and planning workers that are killed",
         ("--contacts", "20000", "--portal-contacts", "100000", "--ids", "200000", "--pairs", "2", "--kills", "2"),
     ),
+    "receipts": Section("bench.receipts", "receipts made and verified, and one proof", ("--ids", "1000000")),
     "api": Section(
         "bench.api",
         "status polls compared with a bare handler, and a list streamed in",

@@ -23,6 +23,7 @@ from config.settings import ConfigError, Portal, Settings
 from config.sources import file_to_read
 from jobs.intake.protected import BadProtectedList, read_protected
 from jobs.lanes.wake import CROWDED
+from jobs.receipts.signing import public_key_of, signing_key
 from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, server_settings
 from jobs.store.trouble import trouble_of
 from jobs.store.try_write import try_write
@@ -40,7 +41,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One thing that was checked."""
 
     about: str
-    """`configuration`, `api`, `redis`, `workers`, `queue`, `portals`, or `portal NAME`."""
+    """`configuration`, `api`, `receipts`, `redis`, `workers`, `queue`, `portals`, or `portal NAME`."""
     level: str
     """`ok`, `warning` or `error`."""
     message: str
@@ -78,7 +79,7 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
 
 
 async def _check(settings: Settings, path: Path | None) -> list[Finding]:
-    findings = [_configuration(settings, path), *_blanks(settings), _api(settings)]
+    findings = [_configuration(settings, path), *_blanks(settings), _api(settings), *_receipts(settings)]
     findings += [finding async for finding in _redis(settings)]
     for found in await asyncio.gather(*(_portal(portal) for portal in settings.portals.values())):
         findings += found
@@ -131,6 +132,12 @@ def _api(settings: Settings) -> Finding:
         )
     callers = ", ".join(f"{key.name} ({', '.join(key.scopes)})" for key in keys)
     return Finding("api", "ok", f"{host} port {settings.api.port}, keys: {callers}")
+
+
+def _receipts(settings: Settings) -> Iterator[Finding]:
+    """Tell whose receipts these are; a key that cannot be used is an error of the configuration."""
+    if settings.receipts.key_file:
+        yield Finding("receipts", "ok", f"signed with the key {public_key_of(signing_key(settings.receipts))}")
 
 
 async def _redis(settings: Settings) -> AsyncIterator[Finding]:

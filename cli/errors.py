@@ -10,6 +10,7 @@ from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
 from config.errors import CrmSweepError, UnknownPortal
 from jobs.intake.tally import IntakeError, WayOut
+from jobs.receipts.errors import Mismatch, NoReceiptKey, NotEnded, UnknownContact
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
 from jobs.words.errors import JobExists, PlanRequired, UnknownJob
@@ -29,7 +30,8 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """Bad usage, bad input or a bad configuration; nothing was changed."""
     SOME_FAILED = 3
-    """The job is completed, but some contact IDs have the outcome `failed`."""
+    """The job is completed, but some contact IDs have the outcome `failed`; or a receipt agrees, but its key was not
+    compared with one that is known."""
     NOT_FOUND = 4
     """No such job or portal."""
     UNREACHABLE = 5
@@ -87,8 +89,8 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 #: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
-    ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
-    ((OutputLost,), ExitCode.JOB_ENDED_BADLY),
+    ((UnknownJob, UnknownPortal, UnknownContact), ExitCode.NOT_FOUND),
+    ((OutputLost, NotEnded, Mismatch), ExitCode.JOB_ENDED_BADLY),
     ((EmbeddedServerError, PortalFailed, RedisError), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
@@ -105,16 +107,22 @@ _WAYS_OUT = {
 }
 
 
+#: What to do about errors that say only what is wrong.
+_TO_DO: tuple[tuple[type[BaseException], str], ...] = (
+    (UnknownJob, "`crm-sweep list` shows the existing jobs"),
+    (UnknownPortal, "`crm-sweep check` checks the configuration"),
+    (JobExists, "choose another --id, or leave it out"),
+    (PlanRequired, "`crm-sweep plan` makes one, and so does `crm-sweep run --plan`"),
+    (NotEnded, "`crm-sweep watch` waits for that"),
+    (NoReceiptKey, "`crm-sweep keys new receipt -o FILE` makes a key for it"),
+)
+
+
 def _in_words(error: BaseException) -> str:
+    for kind, to_do in _TO_DO:
+        if isinstance(error, kind):
+            return f"{error}; {to_do}"
     match error:
-        case UnknownJob():
-            return f"{error}; `crm-sweep list` shows the existing jobs"
-        case UnknownPortal():
-            return f"{error}; `crm-sweep check` checks the configuration"
-        case JobExists():
-            return f"{error}; choose another --id, or leave it out"
-        case PlanRequired():
-            return f"{error}; `crm-sweep plan` makes one, and so does `crm-sweep run --plan`"
         case IntakeError() if error.bad_lines or error.way_out:
             return f"{error}\nnothing was queued; {_WAYS_OUT[error.way_out]}"
         case IntakeError():

@@ -35,6 +35,9 @@ _COMMANDS = {
     "watch": (_JOBS, "cli.look:watch"),
     "list": (_JOBS, "cli.look:list_"),
     "results": (_JOBS, "cli.results:results"),
+    "receipt": (_JOBS, "cli.receipts:receipt"),
+    "prove": (_JOBS, "cli.receipts:prove"),
+    "verify": (_JOBS, "cli.verify:verify"),
     "pause": (_JOBS, "cli.steer:pause"),
     "resume": (_JOBS, "cli.steer:resume"),
     "cancel": (_JOBS, "cli.steer:cancel"),
@@ -48,6 +51,7 @@ _COMMANDS = {
     "start": (_PORTALS, "cli.switch:start"),
     "worker": (_SERVICES, "cli.worker:worker"),
     "api": (_SERVICES, "cli.api:api"),
+    "keys": (_SERVICES, "cli.keys:keys"),
     "check": (_SERVICES, "cli.check:check"),
     "simulator": (_SERVICES, "cli.simulator:simulator"),
 }

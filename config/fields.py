@@ -72,10 +72,10 @@ def secret_or_file(value: object, field: str, known: dict[str, Any]) -> object:
     try:
         return read_secret(path)
     except BadSecret as error:
-        refuse(str(error), given=_shown(path), field=twin)
+        refuse(str(error), given=shown_path(path), field=twin)
 
 
-def _shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """Return the path of a secret's file for display; if there is no such file, it may be the secret, misplaced."""
     try:
         is_one = path.exists() or (len(path.parts) > 1 and path.parent.is_dir())

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, SerializerFunctionWrapHandler, Validation
 from config.errors import UnknownPortal
 from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authorities, plain, refuse, secret_or_file
 from config.portal import Portal
+from config.receipts import Receipts
 from config.redis_url import RedisUrl, parse_redis_url
 
 #: SHA-256 of an empty text.
@@ -168,6 +169,7 @@ class Settings(Section):
     ]
     api: Api = Api()
     worker: WorkerConfig = WorkerConfig()
+    receipts: Receipts = Receipts()
     log: LogConfig = LogConfig()
 
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000

@@ -10,6 +10,7 @@ from web.api.downloads import install as install_downloads
 from web.api.openapi import DOCUMENT, write_document
 from web.api.operation import add_routes
 from web.api.operations import OPERATIONS
+from web.api.receipts import install as install_receipts
 from web.api.submission import INTAKES, Intakes
 from web.http.context import ENDING, LIMITS, REDIS, SETTINGS
 from web.http.limits import Limits
@@ -45,6 +46,7 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     app.cleanup_ctx.append(probing)
     install_watcher(app)
     install_downloads(app)
+    install_receipts(app)
     add_routes(app, OPERATIONS)
     add_page(app)
     return app

@@ -56,6 +56,18 @@ async def read_text(
         yield header, 0
 
 
+def csv_lines(rows: Rows, start: int, end: int) -> list[bytes]:
+    """Write some of the lines as `read_text` does in CSV, each without its line end.
+
+    Args:
+        rows: the lines by column.
+        start: the first of them to write.
+        end: the one behind the last; may be behind the end of the rows.
+    """
+    text, _ = _write(_part(rows, start, end), Format.CSV, None)
+    return text.encode().splitlines()
+
+
 def _part(rows: Rows, start: int, end: int) -> Rows:
     columns = (rows.ids, rows.codes, rows.attempts, rows.http_statuses, rows.at_ms)
     return Rows(*(column[start:end] for column in columns))

@@ -107,8 +107,14 @@ async def read_results(redis: Redis, job_id: str, outcome: Outcome | None = None
         yield [line for line in lines if line.code.outcome is outcome] if outcome else lines
 
 
-async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
-    """Read a job's ledger by column, a segment at a time; arguments and errors are those of `read_results`."""
+async def read_rows(redis: Redis, job_id: str, *, only: int | None = None) -> AsyncIterator[Rows]:
+    """Read a job's ledger by column, a segment at a time; arguments and errors are those of `read_results`.
+
+    Args:
+        redis: the connection.
+        job_id: the job's ID.
+        only: number of the only segment to read; None for all.
+    """
     key = known_key(job_id)
     names = ("digest", "total", "skipped_from", "skipped_ms", "canary", "skipped_canary_from")
     facts = dict(zip(names, await redis.execute_command("HMGET", key, *names), strict=True))
@@ -121,6 +127,8 @@ async def read_rows(redis: Redis, job_id: str) -> AsyncIterator[Rows]:
     canary_sent = int(facts["skipped_canary_from"] or 0)
     waiting = await _waiting(redis, job_id)
     for segment, start in enumerate(range(0, total, SEGMENT_SIZE)):
+        if only not in {None, segment}:
+            continue
         # In one step: a job that is forgotten in between would look undecided. Its ID may even be in use again, with
         # another list.
         pipe = redis.pipeline(transaction=True)

@@ -192,6 +192,14 @@ CATALOGUE = (
         (),
         "until approved",
     ),
+    Entry(
+        keys.receipts(_JOB),
+        "HASH",
+        "seed of the salts; roots of the segments, 32 bytes each; of which ledger",
+        ("forget", "keep_receipt"),
+        (),
+        "retention, or until retried",
+    ),
     Entry(keys.history(_JOB), "LIST", "`1763900000000 41000 5 200`", ("forget", "settle"), (), "retention"),
     Entry(
         keys.due_put(_JOB),

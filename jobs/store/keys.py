@@ -32,6 +32,7 @@ SESSION = f"{PREFIX}:session:"
 SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
 VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
+RECEIPTS = ":receipts"
 PARTS_OF_A_JOB = (
     "SEGMENTS",
     "LEDGER",
@@ -42,6 +43,7 @@ PARTS_OF_A_JOB = (
     "VERDICTS",
     "EXCLUSIONS",
     "SAMPLE",
+    "RECEIPTS",
 )
 
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
@@ -100,6 +102,11 @@ def exclusions(job_id: str) -> str:
 def sample(job_id: str) -> str:
     """Some of the contacts that the plan of one job shows to whoever approves it."""
     return job(job_id) + SAMPLE
+
+
+def receipts(job_id: str) -> str:
+    """What the receipts of one job are made with, once it has ended."""
+    return job(job_id) + RECEIPTS
 
 
 def items(job_id: str) -> str:

@@ -23,6 +23,12 @@
     │  ├─ ListTooLarge            intake/tally.py      split the list
     │  └─ ListDamaged             intake/tally.py      write the list again
     ├─ BadProtectedList           intake/protected.py  correct the file `protected_ids_file`
+    ├─ NoReceiptKey            receipts/errors.py   set `receipts.key_file`
+    ├─ NotEnded                receipts/errors.py   wait until the job has ended
+    ├─ UnknownContact          receipts/errors.py   check the contact ID; the job does not have it
+    ├─ BadReceipt              receipts/errors.py   name a receipt or a proof, as it was written
+    ├─ BadPublicKey            receipts/errors.py   name a public key, or a file that holds one
+    ├─ Mismatch                receipts/errors.py   do not trust it: ask whoever signed it
     ├─ UnreadableMessage          arq_messages/message.py   write the message in JSON
     └─ UnsuitableServer           store/server_check.py     change the settings of Redis as the message says
 

@@ -76,8 +76,9 @@ class Service:
 def service(request: pytest.FixtureRequest, home: Home, portal: Callable[..., Portal]) -> Iterator[Service]:
     """Run API, worker and portal; a second portal cannot be reached."""
     key: str | None = request.param
+    home.cli("keys", "new", "receipt", "-o", "receipts.pem")
     home.configure(
-        more=f"[api]\nmax_body_mb = 1\n{KEYS if key else ''}",
+        more=f'[api]\nmax_body_mb = 1\n{KEYS if key else ""}\n[receipts]\nkey_file = "receipts.pem"\n',
         main={"url": portal("--contacts", 100_000, "--base-ms", 50).url, "approval_above": 3},
         away={"url": "http://127.0.0.1:9"},
     )

@@ -113,6 +113,14 @@ def test_a_plan_is_measured_with_its_run_beside_one_without_and_with_its_worker_
     assert kills["calls_undisturbed"] <= kills["calls"] <= 1.2 * kills["calls_undisturbed"]
 
 
+def test_receipts_are_made_and_verified(tmp_path: Path) -> None:
+    steps = bench("receipts", "--ids", "70000", json_to=tmp_path / "out.json")["steps"]
+    took_s = {step["name"]: step["wall_s"] for step in steps}
+    assert took_s["receipt, kept"] < took_s["receipt"]
+    assert min(took_s.values()) > 0
+    assert min(step["peak_rss_bytes"] for step in steps) > 20_000_000
+
+
 @pytest.mark.parametrize("fault", ["kill", "replace", "terminate", "redis"])
 def test_a_fault_in_the_middle_costs_time_and_no_contact(fault: str, tmp_path: Path) -> None:
     options = ("--only", fault, "--repeats", "1", "--ids", "9000", "--down-s", "0.5")

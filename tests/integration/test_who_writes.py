@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 from arq.constants import result_key_prefix
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pyroaring import BitMap
 from redis.exceptions import ResponseError
 
@@ -26,6 +27,7 @@ from jobs.lanes.settlement import NewRest, Settlement
 from jobs.ledger.items import Call
 from jobs.ledger.records import Record
 from jobs.ledger.retention import forget_old_jobs
+from jobs.receipts.make import make_receipt
 from jobs.steering.control import control
 from jobs.steering.limits import set_limits
 from jobs.steering.priority import set_priority
@@ -235,6 +237,16 @@ async def a_campaign(redis: ArqRedis, server: EmbeddedServer, _patch: pytest.Mon
             await ended(redis, job_id)
 
 
+async def a_receipt_is_made(redis: ArqRedis, _server: EmbeddedServer, _patch: pytest.MonkeyPatch) -> None:
+    """Of a job that is retried afterwards, and once more when it has ended again."""
+    key = Ed25519PrivateKey.generate()
+    job_id = await accept(redis, [1, 2, 3])
+    for name, code in (("first", Code.REJECTED), ("second", Code.DELETED)):
+        await decide_all(redis, await start_lane(redis, name), code)
+        await make_receipt(redis, job_id, key)
+        await retry_failed(redis, job_id, by="me")
+
+
 SCENES: tuple[Scene, ...] = (
     lists_come_in,
     messages_are_taken_in,
@@ -247,6 +259,7 @@ SCENES: tuple[Scene, ...] = (
     the_page_is_used,
     a_worker_runs,
     a_campaign,
+    a_receipt_is_made,
 )
 
 

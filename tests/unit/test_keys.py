@@ -65,6 +65,7 @@ def test_a_key_of_one_kind_is_not_of_another() -> None:
         keys.ledger("j", 3),
         keys.items("j"),
         keys.history("j"),
+        keys.receipts("j"),
         keys.due_put("j"),
         keys.due_look_up("j"),
         keys.portal("p"),

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from aiohttp import web
 
+from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
 from web.api.operation import JSON, Operation, Success
 from web.http.problems import CONTENT_TYPE, RETRY_AFTER_S, TYPE_PREFIX, Kind, Problem
 
@@ -25,6 +26,10 @@ _REF = "#/components/schemas/{name}"
 #: What the parameters in addresses are.
 _PATH_PARAMETERS = {
     "job_id": ("The job's ID.", {"type": "string", "minLength": 1}),
+    "contact_id": (
+        "A contact ID of the job.",
+        {"type": "integer", "minimum": MIN_CONTACT_ID, "maximum": MAX_CONTACT_ID},
+    ),
     "name": ("Name of the portal.", {"type": "string", "minLength": 1}),
 }
 

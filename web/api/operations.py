@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from jobs.ledger.rows import COLUMNS
 from jobs.plan.export import PLAN_COLUMNS
+from jobs.receipts.documents import Proof, Receipt
 from jobs.steering.switch import Switch
 from jobs.view.job import Job, SubmittedJob
 from jobs.view.portal import PortalView
@@ -32,6 +33,7 @@ from web.api.openapi import openapi
 from web.api.operation import JSON, Operation, Success
 from web.api.plan import PlanLine, PlanQuery, job_plan
 from web.api.portals import PortalList, change_portal, get_portal, get_portals
+from web.api.receipts import ReceiptQuery, contact_proof, job_receipt
 from web.api.results import LedgerLine, ResultsQuery, job_results
 from web.api.submission import create_job
 from web.api.switch import turn
@@ -52,6 +54,7 @@ _JOB_LINKS = {
     "retryFailed": _SAME_JOB,
     "explainJob": _SAME_JOB,
     "getResults": _SAME_JOB,
+    "getReceipt": _SAME_JOB,
     "watchJob": _SAME_JOB,
     "getPortal": {"name": "$response.body#/portal"},
 }
@@ -313,6 +316,50 @@ OPERATIONS: tuple[Operation, ...] = (
             )
         },
         problems=(Kind.ILLEGAL_MOVE, Kind.TOO_BUSY),
+        streams=True,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/receipt",
+        name="getReceipt",
+        scope="read",
+        summary="Have the ledger of a job signed",
+        description=(
+            "The receipt of a job that has ended: its counts and times, and a hash over all lines of its ledger, "
+            "signed. It names no contact. Without `sealed`, it shows that a ledger belongs to it. 409 until the job "
+            "has ended; 404 `no-receipt-key` if `receipts.key_file` is not set."
+        ),
+        handler=job_receipt,
+        query=ReceiptQuery,
+        answers={
+            200: Success(
+                description="The receipt; `crm-sweep verify` checks it.",
+                content={JSON: Receipt},
+                headers={"Content-Disposition": "A file name."},
+            )
+        },
+        problems=(Kind.ILLEGAL_MOVE, Kind.NO_RECEIPT_KEY, Kind.TOO_BUSY),
+        streams=True,  # it may read the whole ledger, which takes its time
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/receipt/{contact_id}",
+        name="getProof",
+        scope="read",
+        summary="Prove what became of one contact",
+        description=(
+            "The line of one contact, and what shows that it is part of the signed ledger; it tells nothing of the "
+            "other contacts but how many there are of each outcome."
+        ),
+        handler=contact_proof,
+        answers={
+            200: Success(
+                description="The proof; `crm-sweep verify` checks it.",
+                content={JSON: Proof},
+                headers={"Content-Disposition": "A file name."},
+            )
+        },
+        problems=(Kind.ILLEGAL_MOVE, Kind.UNKNOWN_CONTACT, Kind.NO_RECEIPT_KEY, Kind.TOO_BUSY),
         streams=True,
     ),
     Operation(

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from config.errors import UnknownPortal
 from config.logging import get_logger
 from jobs.intake.tally import IntakeError, ListDamaged, ListTooLarge, WayOut
+from jobs.receipts.errors import NoReceiptKey, NotEnded, UnknownContact
 from jobs.store.trouble import trouble_of
 from jobs.words.errors import (
     BadFilter,
@@ -58,6 +59,8 @@ class Kind(Enum):
     UNKNOWN_ADDRESS = ("unknown-address", 404, "There is nothing at this address")
     UNKNOWN_JOB = ("unknown-job", 404, "There is no such job")
     UNKNOWN_PORTAL = ("unknown-portal", 404, "There is no such portal")
+    UNKNOWN_CONTACT = ("unknown-contact", 404, "The job has no such contact")
+    NO_RECEIPT_KEY = ("no-receipt-key", 404, "Receipts are not set up on this server")
     WRONG_METHOD = ("method-not-allowed", 405, "The address does not support this method")
     SLOW_BODY = ("slow-body", 408, "The body did not arrive in time")
     ILLEGAL_MOVE = ("illegal-move", 409, "The job's state does not allow this")
@@ -177,7 +180,7 @@ def explain(error: BaseException) -> Refusal | None:
     match error:
         case Refusal():
             return error
-        case IllegalMove() | JobHasEnded():
+        case IllegalMove() | JobHasEnded() | NotEnded():
             return illegal(str(error), State(error.state))
         case BadFilter():
             wrong = Wrong(where=f"body.filter.{error.member}" if error.member else "body.filter", why=error.problem)
@@ -197,6 +200,8 @@ def explain(error: BaseException) -> Refusal | None:
 _TOLD: tuple[tuple[type[Exception], Kind], ...] = (
     (UnknownJob, Kind.UNKNOWN_JOB),
     (UnknownPortal, Kind.UNKNOWN_PORTAL),
+    (UnknownContact, Kind.UNKNOWN_CONTACT),
+    (NoReceiptKey, Kind.NO_RECEIPT_KEY),
     (JobExists, Kind.JOB_EXISTS),
     (PlanRequired, Kind.PLAN_REQUIRED),
     (TooManyContacts, Kind.TOO_MANY_FOR_PORTAL),

@@ -144,6 +144,7 @@ async def _job_values(request: web.Request, job: Job) -> dict[str, Any]:
         "plots": chart.plots(await read_history(redis, job.id)),
         "answers": why.portal.last_answers[:_ANSWERS] if why.portal else (),
         "actions": job.actions,
+        "has_receipt": job.ended and settings.receipts.key_file is not None,
         "has_ledger": job.total > 0 and (job.state is not State.QUEUED or await has_ledger(redis, job.id)),
     }
 

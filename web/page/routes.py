@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from web.api.plan import job_plan
+from web.api.receipts import job_receipt
 from web.http.callers import Scope
 from web.page import job_screens as jobs
 from web.page import ledger, login, new, new_filter, steer, switch
@@ -18,6 +19,7 @@ _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
     ("GET", "/jobs/{job_id}/events", "read", jobs.job_events),
     ("GET", "/jobs/{job_id}/ledger", "read", ledger.show_ledger),
     ("GET", "/jobs/{job_id}/plan", "read", job_plan),
+    ("GET", "/jobs/{job_id}/receipt", "read", job_receipt),
     ("GET", "/jobs/{job_id}/cancel", "control", steer.ask_to_cancel),
     ("POST", "/jobs/{job_id}/{verb:pause|resume|cancel|approve|retry-failed|priority}", "control", steer.steer),
     ("GET", "/new", "submit", new.show_form),
@@ -45,6 +47,7 @@ _LONG = {
     *(("GET", path) for path in ("/events", "/portals/events", "/jobs/{job_id}/events")),
     ("GET", "/jobs/{job_id}/ledger"),
     ("GET", "/jobs/{job_id}/plan"),
+    ("GET", "/jobs/{job_id}/receipt"),
 }
 
 

@@ -29,6 +29,7 @@ for at = 6, #ARGV, 4 do
   redis.call('ZADD', job .. DUE[PUT], now, item_id)
 end
 redis.call('HSET', job, 'retry_token', token)
+redis.call('HINCRBY', job, 'retries', 1)
 redis.call('HINCRBY', job, 'n:failed', -ARGV[3])
 redis.call('HINCRBY', job, 'n:pending', ARGV[3])
 -- Only what fails from now on counts for the failure threshold.
