@@ -12,6 +12,7 @@ from config.errors import UnknownPortal
 from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authorities, plain, refuse, secret_or_file
 from config.portal import Portal
 from config.redis_url import RedisUrl, parse_redis_url
+from config.tracing_config import TracingConfig
 
 #: SHA-256 of an empty text.
 _OF_NOTHING = hashlib.sha256().hexdigest()
@@ -169,6 +170,7 @@ class Settings(Section):
     api: Api = Api()
     worker: WorkerConfig = WorkerConfig()
     log: LogConfig = LogConfig()
+    tracing: TracingConfig = TracingConfig()
 
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
     """The command line asks before it queues more contacts than this."""
