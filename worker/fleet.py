@@ -17,7 +17,7 @@ from config.settings import Portal, Settings
 from jobs.intake.protected import load_protected
 from jobs.lanes import presence
 from jobs.lanes.grants import Later, Terms
-from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn
+from jobs.lanes.lease import bound_rest, rescue, reserve_turn
 from jobs.lanes.wake import wake_lanes
 from jobs.plan.digest import conditions_of
 from jobs.store import keys
@@ -38,6 +38,7 @@ from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
 from worker.segments import Segments
 from worker.token_store import RedisTokenStore
+from worker.traced_ledger import Traces, abandon, ledger_for
 
 #: A worker survives a Redis outage of at least this many seconds.
 PATIENCE_S = 150.0
@@ -95,12 +96,14 @@ class Fleet:
     _driven: dict[str, _Driven] = field(default_factory=dict)
     _segments: Segments = field(init=False)
     _forecasts: Forecasts = field(init=False)
+    _traces: Traces = field(init=False)
     _running: int = 0
     _heart: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self._segments = Segments(self.redis)
         self._forecasts = Forecasts(self.redis)
+        self._traces = Traces(self.redis, self.settings.tracing.calls_per_job)
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
@@ -148,8 +151,10 @@ class Fleet:
             return Farewell(Ending.BUSY)
         token = f"{self.name}:{secrets.token_hex(6)}"
         configuration = await driven.fingerprint()
+        lease_ttl_s = self.settings.worker.lease_ttl_s
+        ledger = ledger_for(self.redis, portal_name, token, lease_ttl_s, configuration, traces=self._traces)
         lane = Lane(
-            ledger=LaneLedger(self.redis, portal_name, token, self.settings.worker.lease_ttl_s, configuration),
+            ledger=ledger,
             portal=driven.portal,
             terms=driven.terms,
             gatekeeper=driven.gatekeeper,
@@ -169,6 +174,7 @@ class Fleet:
             farewell = await lane.drive()
         finally:
             self._running -= 1
+            abandon(ledger)
         log.debug("lane_ended", ending=farewell.ending.value, wake_in_s=farewell.wake_in_s)
         if farewell.wake_in_s is not None:
             await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)

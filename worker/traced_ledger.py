@@ -1,0 +1,168 @@
+"""The batches of a lane as spans of their job's trace.
+
+A batch's span begins when the lane is given the batch, and ends when what became of it is recorded; the calls to the
+portal and the recording are within it. So no span lasts longer than a batch, however long the lane or the job does.
+
+The job's hash has the trace that its submission was part of (`traceparent`), and whether it is sampled. A job that was
+submitted while tracing was off has none, and gets no spans.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_current_span, set_span_in_context
+from redis.asyncio import Redis
+
+from config.tracing import TRACEPARENT, Attributes, Context, Span, continued, enter, fail, is_on, leave, open_span, span
+from jobs.lanes.call_report import OK
+from jobs.lanes.grants import Batch, Grant, Terms
+from jobs.lanes.lease import LaneLedger
+from jobs.lanes.settlement import Settlement
+from jobs.store import keys
+
+#: Most jobs whose traces a process remembers.
+_MOST_JOBS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Traced:
+    """What the spans of a job need to know of it."""
+
+    parent: Context
+    contacts: int
+
+
+@dataclass(slots=True)
+class Traces:
+    """The traces that jobs are part of; shared by the lanes of a process.
+
+    Attributes:
+        redis: the connection.
+        calls_per_job: about how many calls of one job get spans.
+    """
+
+    redis: Redis
+    calls_per_job: int
+    _known: dict[tuple[str, bytes, str], _Traced | None] = field(default_factory=dict)
+
+    async def of(self, batch: Batch) -> Context | None:
+        """Return the context of which a batch's span is a child; None if its job is not traced.
+
+        Of the calls of a large job some are drawn. The others get a context that is not sampled: they make no spans,
+        but their log lines have the job's trace.
+        """
+        # A job's size changes once, when its plan stands; a job that was forgotten can leave its ID to another one.
+        key = batch.job_id, batch.digest, batch.plan
+        if key not in self._known:
+            if len(self._known) >= _MOST_JOBS:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = await self._read(batch.job_id)
+        traced = self._known[key]
+        if traced is None:
+            return None
+        drawn = random.random() * traced.contacts < self.calls_per_job * batch.batch_size  # noqa: S311 - no secret
+        return traced.parent if drawn else _not_sampled(traced.parent)
+
+    async def _read(self, job_id: str) -> _Traced | None:
+        parent, total = await self.redis.execute_command("HMGET", keys.job(job_id), TRACEPARENT, "total")
+        return _Traced(continued(parent.decode()), int(total or 0)) if parent else None
+
+
+def ledger_for(
+    redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str, *, traces: Traces
+) -> LaneLedger:
+    """Return a lane's side of the ledger, which makes spans only if tracing is on."""
+    if is_on():
+        return TracedLaneLedger(redis, portal, token, lease_ttl_s, configuration, traces=traces)
+    return LaneLedger(redis, portal, token, lease_ttl_s, configuration)
+
+
+class TracedLaneLedger(LaneLedger):
+    """A ledger that opens a batch's span when it hands out the batch, and ends it once the batch is recorded.
+
+    The span is the one that is going on in the lane's task from then on, and in the task that records the batch while
+    the lane takes the next one.
+    """
+
+    def __init__(
+        self, redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str, *, traces: Traces
+    ) -> None:
+        super().__init__(redis, portal, token, lease_ttl_s, configuration)
+        self._portal = portal
+        self._traces = traces
+        self._open: dict[int, Span] = {}
+
+    async def next_batch(self, terms: Terms, *, has_turn: bool = False) -> Grant:
+        """Ask for a batch, and open its span; see `LaneLedger.next_batch`."""
+        leave()
+        return await self._entered(await super().next_batch(terms, has_turn=has_turn))
+
+    async def settle(self, batch: Batch, settlement: Settlement) -> bool:
+        """Record what became of a batch, and end its span; see `LaneLedger.settle`."""
+        current = self._open.get(batch.seq)
+        if current is None:
+            return await super().settle(batch, settlement)
+        with span("settle", context=set_span_in_context(current)):
+            is_ours = await super().settle(batch, settlement)
+        self._end(batch, settlement, is_ours=is_ours)
+        return is_ours
+
+    async def settle_and_next(self, batch: Batch, settlement: Settlement, terms: Terms) -> tuple[bool, Grant]:
+        """Record a batch and ask for the next one, in one round trip; see `LaneLedger.settle_and_next`."""
+        current = self._open.get(batch.seq)
+        if current is None:
+            is_ours, grant = await super().settle_and_next(batch, settlement, terms)
+        else:
+            with span("settle", context=set_span_in_context(current)):
+                is_ours, grant = await super().settle_and_next(batch, settlement, terms)
+            self._end(batch, settlement, is_ours=is_ours)
+        leave()
+        return is_ours, await self._entered(grant)
+
+    def abandon(self) -> None:
+        """End the spans of batches that were never recorded, because the lane has broken off."""
+        while self._open:
+            _, current = self._open.popitem()
+            fail(current, "abandoned")
+            current.end()
+
+    async def _entered(self, grant: Grant) -> Grant:
+        if isinstance(grant, Batch) and (parent := await self._traces.of(grant)) is not None:
+            about: Attributes = {
+                "crm_sweep.job": grant.job_id,
+                "crm_sweep.portal": self._portal,
+                "crm_sweep.call": grant.call.name.lower(),
+                "crm_sweep.seq": grant.seq,
+                "crm_sweep.contacts": grant.size,
+            }
+            current = self._open[grant.seq] = open_span(f"batch {grant.call.name.lower()}", parent, about)
+            enter(current)
+        return grant
+
+    def _end(self, batch: Batch, settlement: Settlement, *, is_ours: bool) -> None:
+        current = self._open.pop(batch.seq)
+        for outcome, count in settlement.counts().items():
+            current.set_attribute(f"crm_sweep.{outcome.value}", count)
+        if reason := _failure(settlement) if is_ours else "lost":
+            fail(current, reason)
+        current.end()
+
+
+def abandon(ledger: LaneLedger) -> None:
+    """End the spans that a lane has left open; a ledger without spans has none."""
+    if isinstance(ledger, TracedLaneLedger):
+        ledger.abandon()
+
+
+def _failure(settlement: Settlement) -> str | None:
+    """Return the word for what went wrong with a batch; None if nothing did."""
+    if settlement.report and settlement.report.result != OK:
+        return settlement.report.result
+    return settlement.stop or (settlement.rest.reason if settlement.rest else None)
+
+
+def _not_sampled(parent: Context) -> Context:
+    context = get_current_span(parent).get_span_context()
+    flags = TraceFlags(context.trace_flags & ~TraceFlags.SAMPLED)
+    there = SpanContext(context.trace_id, context.span_id, is_remote=True, trace_flags=flags)
+    return set_span_in_context(NonRecordingSpan(there), Context())
