@@ -11,6 +11,8 @@ import typer
 from arq.connections import ArqRedis
 
 from config.settings import Settings, load_settings
+from config.tracing import TRACEPARENT, continue_trace
+from config.tracing_setup import start_tracing
 from jobs.store.connection import connect
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
@@ -35,6 +37,18 @@ def settings_of(ctx: typer.Context) -> Settings:
     """
     path: Path | None = ctx.obj
     return load_settings(path)
+
+
+def traced_settings_of(ctx: typer.Context) -> Settings:
+    """Load the settings of a command that submits jobs, and continue the trace of `TRACEPARENT` if tracing is enabled.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    settings = settings_of(ctx)
+    start_tracing(settings.tracing)
+    continue_trace(os.environ.get(TRACEPARENT.upper()))
+    return settings
 
 
 @contextlib.asynccontextmanager
