@@ -39,16 +39,16 @@ def settings_of(ctx: typer.Context) -> Settings:
     return load_settings(path)
 
 
-def traced_settings_of(ctx: typer.Context) -> Settings:
-    """Load the settings of a command that submits jobs, and continue the trace of `TRACEPARENT` if tracing is enabled.
+def begin_tracing(settings: Settings) -> None:
+    """Begin to trace a command that submits jobs, if that is enabled, as part of the trace of `TRACEPARENT`.
+
+    It starts a thread, so a server of the command's own has to run before.
 
     Raises:
-        ConfigError: they cannot be used.
+        ConfigError: a variable of OpenTelemetry cannot be used.
     """
-    settings = settings_of(ctx)
     start_tracing(settings.tracing)
     continue_trace(os.environ.get(TRACEPARENT.upper()))
-    return settings
 
 
 @contextlib.asynccontextmanager

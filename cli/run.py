@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.approval import agree_to
-from cli.context import AsJson, operator, redis_of, traced_settings_of
+from cli.context import AsJson, begin_tracing, operator, redis_of, settings_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, JobStopped, UsageError, exit_code_of
 from cli.filter_options import (
@@ -115,7 +115,7 @@ def run(
       crm-sweep run --portal main --tag trash --without-tag vip --plan --report outcome.csv
       zcat ids.gz | crm-sweep run - --portal main --yes
     """
-    settings = traced_settings_of(ctx)
+    settings = settings_of(ctx)
     target = settings.portal(portal)
     if report:
         check_target(report)
@@ -158,6 +158,7 @@ def run(
             confirm(chosen.intake, target.name, above=_ask_above(settings, target), yes=yes)
         with LogFile(state_dir / "worker.log") as log:
             configure_logging(settings.log.model_copy(update={"format": "json"}), log)
+            begin_tracing(settings)
             try:
                 job = run_async(until_stopped(server, embedded, target, submission))
                 if job.plan and job.state is State.AWAITING_APPROVAL:

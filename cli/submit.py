@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from cli.context import AsJson, operator, redis_of, traced_settings_of
+from cli.context import AsJson, begin_tracing, operator, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.intake import (
     Column,
@@ -64,7 +64,8 @@ def submit(
       crm-sweep submit everything.csv --portal main --priority background --yes
       ID=$(crm-sweep submit ids.txt --portal main --yes) && crm-sweep watch "$ID"
     """
-    settings = traced_settings_of(ctx)
+    settings = settings_of(ctx)
+    begin_tracing(settings)
     target = settings.portal(portal)
     if job_id:
         check_job_id(job_id)

@@ -23,7 +23,7 @@ class TracingConfig(Section):
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the submissions whose jobs are traced; where a caller sends a `traceparent`, that decides."""
 
-    calls_per_job: Annotated[int, Field(ge=1, le=1_000_000), Unit("calls")] = 1000
+    calls_per_job: Annotated[int, Field(ge=1, le=100_000), Unit("calls")] = 1000
     """About how many calls of one job get spans; of more, they are drawn at random."""
 
     @field_validator("enabled")

@@ -38,7 +38,7 @@ from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
 from worker.segments import Segments
 from worker.token_store import RedisTokenStore
-from worker.traced_ledger import Traces, abandon, ledger_for
+from worker.traced_ledger import abandon, ledger_for
 
 #: A worker survives a Redis outage of at least this many seconds.
 PATIENCE_S = 150.0
@@ -96,14 +96,12 @@ class Fleet:
     _driven: dict[str, _Driven] = field(default_factory=dict)
     _segments: Segments = field(init=False)
     _forecasts: Forecasts = field(init=False)
-    _traces: Traces = field(init=False)
     _running: int = 0
     _heart: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self._segments = Segments(self.redis)
         self._forecasts = Forecasts(self.redis)
-        self._traces = Traces(self.redis, self.settings.tracing.calls_per_job)
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
@@ -152,7 +150,8 @@ class Fleet:
         token = f"{self.name}:{secrets.token_hex(6)}"
         configuration = await driven.fingerprint()
         lease_ttl_s = self.settings.worker.lease_ttl_s
-        ledger = ledger_for(self.redis, portal_name, token, lease_ttl_s, configuration, traces=self._traces)
+        calls_per_job = self.settings.tracing.calls_per_job
+        ledger = ledger_for(self.redis, portal_name, token, lease_ttl_s, configuration, calls_per_job=calls_per_job)
         lane = Lane(
             ledger=ledger,
             portal=driven.portal,

@@ -20,9 +20,6 @@ from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.store import keys
 
-#: Most jobs whose traces a process remembers.
-_MOST_JOBS = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class _Traced:
@@ -34,7 +31,9 @@ class _Traced:
 
 @dataclass(slots=True)
 class Traces:
-    """The traces that jobs are part of; shared by the lanes of a process.
+    """The traces that jobs are part of, as one lane knows them.
+
+    It remembers them for its slice and no longer: a job that was forgotten can leave its ID to another one.
 
     Attributes:
         redis: the connection.
@@ -51,11 +50,8 @@ class Traces:
         Of the calls of a large job some are drawn. The others get a context that is not sampled: they make no spans,
         but their log lines have the job's trace.
         """
-        # A job's size changes once, when its plan stands; a job that was forgotten can leave its ID to another one.
-        key = batch.job_id, batch.digest, batch.plan
+        key = batch.job_id, batch.digest, batch.plan  # a job's size changes once, when its plan stands
         if key not in self._known:
-            if len(self._known) >= _MOST_JOBS:
-                self._known.pop(next(iter(self._known)))
             self._known[key] = await self._read(batch.job_id)
         traced = self._known[key]
         if traced is None:
@@ -69,11 +65,11 @@ class Traces:
 
 
 def ledger_for(
-    redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str, *, traces: Traces
+    redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str, *, calls_per_job: int
 ) -> LaneLedger:
     """Return a lane's side of the ledger, which makes spans only if tracing is on."""
     if is_on():
-        return TracedLaneLedger(redis, portal, token, lease_ttl_s, configuration, traces=traces)
+        return TracedLaneLedger(redis, portal, token, lease_ttl_s, configuration, calls_per_job=calls_per_job)
     return LaneLedger(redis, portal, token, lease_ttl_s, configuration)
 
 
@@ -85,11 +81,11 @@ class TracedLaneLedger(LaneLedger):
     """
 
     def __init__(
-        self, redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str, *, traces: Traces
+        self, redis: Redis, portal: str, token: str, lease_ttl_s: float, configuration: str, *, calls_per_job: int
     ) -> None:
         super().__init__(redis, portal, token, lease_ttl_s, configuration)
         self._portal = portal
-        self._traces = traces
+        self._traces = Traces(redis, calls_per_job)
         self._open: dict[int, Span] = {}
 
     async def next_batch(self, terms: Terms, *, has_turn: bool = False) -> Grant:
@@ -120,11 +116,12 @@ class TracedLaneLedger(LaneLedger):
         return is_ours, await self._entered(grant)
 
     def abandon(self) -> None:
-        """End the spans of batches that were never recorded, because the lane has broken off."""
+        """End with the lane: also the spans of batches that were never recorded, because it has broken off."""
         while self._open:
             _, current = self._open.popitem()
             fail(current, "abandoned")
             current.end()
+        leave()
 
     async def _entered(self, grant: Grant) -> Grant:
         if isinstance(grant, Batch) and (parent := await self._traces.of(grant)) is not None:
@@ -149,7 +146,7 @@ class TracedLaneLedger(LaneLedger):
 
 
 def abandon(ledger: LaneLedger) -> None:
-    """End the spans that a lane has left open; a ledger without spans has none."""
+    """End what a lane has left open of its spans; a ledger without spans has left nothing."""
     if isinstance(ledger, TracedLaneLedger):
         ledger.abandon()
 

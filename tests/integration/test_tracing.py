@@ -3,10 +3,12 @@
 import io
 import json
 import math
+import re
 from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 import simulator
@@ -14,8 +16,10 @@ from cli.embedded import EmbeddedServer
 from config.tracing import is_on
 from jobs.lanes.lease import LaneLedger
 from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
 from jobs.words.states import State
 from simulator import World
+from tests.support.documents import ROOT
 from tests.support.lanes import PORTAL, answer, lapse, terms
 from tests.support.lanes import accept as accept_quietly
 from tests.support.planning import plan_of_filter, planned
@@ -35,9 +39,37 @@ from tests.support.tracing import (
 )
 from tests.support.waiting import until
 from worker.main import working
-from worker.traced_ledger import TracedLaneLedger, Traces, abandon, ledger_for
+from worker.traced_ledger import TracedLaneLedger, abandon, ledger_for
 
 pytestmark = MARKS
+
+
+#: Every span that docs/tracing.md lists, with its kind and its attributes.
+DOCUMENTED = {
+    name: (kind, set(re.findall(r"`([a-z_.]+)`", attributes)))
+    for name, kind, attributes in re.findall(
+        r"^\| `([^`]+)` \| (\w+) \|[^|]*\|([^|]*)\|$",
+        (ROOT / "docs" / "tracing.md").read_text().partition("\n## All spans\n")[2].partition("\n## ")[0],
+        re.MULTILINE,
+    )
+}
+DOCUMENTED["batch CALL"][1].update(f"crm_sweep.{outcome.value}" for outcome in Outcome)
+
+
+def row_of(span: ReadableSpan) -> str:
+    """Return the name under which a span is listed."""
+    if span.kind is SpanKind.CLIENT:
+        return "METHOD"
+    if span.kind is SpanKind.SERVER:
+        return "METHOD ROUTE"
+    return "batch CALL" if span.name.startswith("batch ") else span.name
+
+
+def check_documented(spans: Spans) -> None:
+    for span in spans.all():
+        kind, attributes = DOCUMENTED[row_of(span)]
+        assert span.kind.name.lower() == kind, span.name
+        assert set(span.attributes or {}) <= attributes, span.name
 
 
 def lines_of(log: io.StringIO, event: str) -> list[dict[str, Any]]:
@@ -115,6 +147,7 @@ async def test_a_portal_that_fails_marks_the_call_and_the_batch_with_the_reason(
             portal.faults.rules.append(simulator.Fault(fault="error", when="after", next_calls=1))
             async with working(settings_of(server, portal, max_concurrency=1)):
                 await ended(redis, await accept(redis, range(1, 41)))
+    check_documented(spans)
     [failed] = [span for span in spans.named("batch put") if has_failed(span)]
     assert (failed.status.description, attribute(failed, "error.type")) == ("portal_error", "portal_error")
     [call] = [span for span in spans.named("PUT") if has_failed(span)]
@@ -163,6 +196,8 @@ async def test_no_span_has_contacts_names_secrets_or_addresses(redis: ArqRedis, 
                 await ended(redis, "bad-by-arq")
             port = portal.url.rpartition(":")[2]
     told = everything_in(spans)
+    check_documented(spans)
+    assert {row_of(span) for span in spans.all()} == DOCUMENTED.keys()
     assert {"POST /v1/jobs", "process delete_contacts", "batch put", "batch look_up", "batch survey", "GET"} <= {
         span.name for span in spans.all()
     }
@@ -179,6 +214,7 @@ async def test_a_request_of_another_service_begins_a_trace(redis: ArqRedis, serv
             await redis.enqueue_job("delete_contacts", _job_id="good", portal=PORTAL, contact_ids=[1, 2])
             await redis.enqueue_job("delete_contacts", _job_id="bad", portal="nowhere", contact_ids=[1, 2])
             good, bad = await ended(redis, "good"), await ended(redis, "bad")
+    check_documented(spans)
     messages = {trace_of(span): span for span in spans.named("process delete_contacts")}
     assert messages.keys() == {good.trace_id, bad.trace_id}
     message = messages[good.trace_id or ""]
@@ -231,7 +267,7 @@ async def test_off_nothing_is_traced(redis: ArqRedis, server: EmbeddedServer, lo
             assert job["trace_id"] is None
             await ended(redis, job["id"])
     assert "trace_id" not in log.getvalue()
-    assert type(ledger_for(redis, PORTAL, "lane", 5.0, "", traces=Traces(redis, 1000))) is LaneLedger
+    assert type(ledger_for(redis, PORTAL, "lane", 5.0, "", calls_per_job=1000)) is LaneLedger
 
 
 async def test_a_job_submitted_while_tracing_was_off_gets_no_spans(redis: ArqRedis, server: EmbeddedServer) -> None:
@@ -244,7 +280,7 @@ async def test_a_job_submitted_while_tracing_was_off_gets_no_spans(redis: ArqRed
 
 
 async def traced_lane(redis: ArqRedis, name: str = "lane") -> TracedLaneLedger:
-    ledger = ledger_for(redis, PORTAL, name, 600.0, "", traces=Traces(redis, 1000))
+    ledger = ledger_for(redis, PORTAL, name, 600.0, "", calls_per_job=1000)
     assert isinstance(ledger, TracedLaneLedger)
     assert await ledger.acquire(10)
     return ledger
