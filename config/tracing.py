@@ -39,7 +39,7 @@ __all__ = [
     "enter",
     "fail",
     "is_on",
-    "is_traced",
+    "is_recorded",
     "leave",
     "open_span",
     "span",
@@ -140,9 +140,9 @@ def trace_id(parent: str | None) -> str | None:
     return parent.split("-")[1] if parent else None
 
 
-def is_traced() -> bool:
-    """Check whether what is going on is part of a trace."""
-    return get_current_span().get_span_context().is_valid
+def is_recorded() -> bool:
+    """Check whether what is going on is a span that is kept; if not, there is no use for a span within it."""
+    return get_current_span().is_recording()
 
 
 def continue_trace(parent: str | None) -> None:

@@ -7,7 +7,7 @@ the address nor the URL: the one is nobody's business, the other holds contact I
 from collections.abc import Mapping
 
 from config.portal import Portal
-from config.tracing import SpanKind, fail, is_on, is_traced, span
+from config.tracing import SpanKind, fail, is_on, is_recorded, span
 from worker.exchange import Exchange, RawAnswer
 from worker.portal_answers import Failure
 
@@ -18,7 +18,7 @@ def exchange_for(portal: Portal) -> Exchange:
 
 
 class TracedExchange(Exchange):
-    """An exchange whose calls are spans of whatever is going on; without a trace, there is no span."""
+    """An exchange whose calls are spans within the span that is going on; without one, they are none."""
 
     def __init__(self, portal: Portal) -> None:
         super().__init__(portal)
@@ -35,7 +35,7 @@ class TracedExchange(Exchange):
         timeout_s: float | None = None,
     ) -> RawAnswer | Failure:
         """Send one request and read the whole answer; see `Exchange.send`."""
-        if not is_traced():
+        if not is_recorded():
             return await super().send(method, target, headers, body=body, deleting=deleting, timeout_s=timeout_s)
         about = {"http.request.method": method, "crm_sweep.portal": self._portal}
         with span(method, kind=SpanKind.CLIENT, attributes=about) as current:

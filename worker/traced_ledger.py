@@ -125,16 +125,23 @@ class TracedLaneLedger(LaneLedger):
 
     async def _entered(self, grant: Grant) -> Grant:
         if isinstance(grant, Batch) and (parent := await self._traces.of(grant)) is not None:
-            about: Attributes = {
-                "crm_sweep.job": grant.job_id,
-                "crm_sweep.portal": self._portal,
-                "crm_sweep.call": grant.call.name.lower(),
-                "crm_sweep.seq": grant.seq,
-                "crm_sweep.contacts": grant.size,
-            }
-            current = self._open[grant.seq] = open_span(f"batch {grant.call.name.lower()}", parent, about)
-            enter(current)
+            enter(self._span_of(grant, parent))
         return grant
+
+    def _span_of(self, batch: Batch, parent: Context) -> Span:
+        """Open a batch's span; where its job is not sampled, or it was not drawn, that of the job stands for it."""
+        of_job = get_current_span(parent)
+        if not of_job.get_span_context().trace_flags.sampled:
+            return of_job
+        about: Attributes = {
+            "crm_sweep.job": batch.job_id,
+            "crm_sweep.portal": self._portal,
+            "crm_sweep.call": batch.call.name.lower(),
+            "crm_sweep.seq": batch.seq,
+            "crm_sweep.contacts": batch.size,
+        }
+        current = self._open[batch.seq] = open_span(f"batch {batch.call.name.lower()}", parent, about)
+        return current
 
     def _end(self, batch: Batch, settlement: Settlement, *, is_ours: bool) -> None:
         current = self._open.pop(batch.seq)

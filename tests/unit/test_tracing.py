@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from config.logging import configure_logging, get_logger
 from config.masking import mask_text
 from config.models import LogConfig
 from config.settings import ConfigError, load_settings
-from config.tracing import continued, fail, is_on, is_traced, span, trace_id, traceparent
+from config.tracing import continued, fail, is_on, is_recorded, span, trace_id, traceparent
 from config.tracing_config import TracingConfig
 from config.tracing_setup import start_tracing, stop_tracing
 from tests.support.tracing import (
@@ -64,7 +66,7 @@ def test_off_there_is_a_span_that_keeps_nothing_and_no_trace(log: io.StringIO) -
         fail(current, "reason")
         get_logger().info("event")
         assert not current.is_recording()
-        assert not is_traced()
+        assert not is_recorded()
         assert traceparent() is None
     assert not is_on()
     assert not {"trace_id", "span_id"} & json.loads(log.getvalue()).keys()
@@ -77,7 +79,7 @@ def test_a_span_within_another_is_its_child() -> None:
         span("outer", kind=SpanKind.SERVER, attributes={"crm_sweep.portal": "main"}),
         span("inner"),
     ):
-        assert is_traced()
+        assert is_recorded()
     outer, inner = spans.one("outer"), spans.one("inner")
     assert (parent_of(inner), parent_of(outer)) == (id_of(outer), None)
     assert trace_of(inner) == trace_of(outer)
@@ -159,6 +161,14 @@ def test_without_the_extra_the_configuration_says_how_to_install_it(monkeypatch:
         "extra tracing to be installed: pip install 'crm-sweep[tracing]'"
     )
     assert not load_settings(NO_FILE, {}).tracing.enabled
+
+
+def test_nothing_of_the_extra_is_loaded_while_tracing_is_off() -> None:
+    look = "import sys, cli.main, worker.main; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, check=True)
+    loaded = done.stdout.split()
+    assert "opentelemetry.trace" in loaded
+    assert not [name for name in loaded if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "google"))]
 
 
 def test_a_variable_that_cannot_be_used_is_an_error_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
