@@ -13,7 +13,7 @@ COPY web web
 COPY cli cli
 COPY simulator simulator
 # pip itself is of no use in the final image.
-RUN /opt/crm-sweep/bin/pip install --constraint constraints.txt . \
+RUN /opt/crm-sweep/bin/pip install --constraint constraints.txt '.[tracing]' \
  && /opt/crm-sweep/bin/pip uninstall --yes pip
 
 FROM python:${PYTHON}-slim

@@ -47,6 +47,11 @@ _SECTIONS = {
         "status polls compared with a bare handler, and a list streamed in",
         ("--rounds", "2", "--seconds", "2"),
     ),
+    "tracing": Section(
+        "bench.tracing",
+        "what a call costs with tracing off, on, and taken out",
+        ("--ids", "10000", "--rounds", "2"),
+    ),
     "fair-share": Section(
         "bench.fair_share",
         "small jobs while a campaign of millions is under way",

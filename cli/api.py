@@ -10,6 +10,7 @@ from cli.errors import ExitCode
 from cli.loop import run_async
 from cli.output import OutputLost, ReaderGone, out
 from config.logging import configure_logging
+from config.tracing_setup import start_tracing
 from web.server import serve
 
 
@@ -43,6 +44,7 @@ def api(
     """
     settings = settings_of(ctx)
     configure_logging(settings.log)
+    start_tracing(settings.tracing)
     address = (settings.api.host if host is None else host, settings.api.port if port is None else port)
     run_async(serve(settings, *address, _say_where))
     return ExitCode.DONE

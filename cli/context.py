@@ -11,6 +11,8 @@ import typer
 from arq.connections import ArqRedis
 
 from config.settings import Settings, load_settings
+from config.tracing import TRACEPARENT, continue_trace
+from config.tracing_setup import start_tracing
 from jobs.store.connection import connect
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
@@ -35,6 +37,18 @@ def settings_of(ctx: typer.Context) -> Settings:
     """
     path: Path | None = ctx.obj
     return load_settings(path)
+
+
+def begin_tracing(settings: Settings) -> None:
+    """Begin to trace a command that submits jobs, if that is enabled, as part of the trace of `TRACEPARENT`.
+
+    It starts a thread, so a server of the command's own has to run before.
+
+    Raises:
+        ConfigError: a variable of OpenTelemetry cannot be used.
+    """
+    start_tracing(settings.tracing)
+    continue_trace(os.environ.get(TRACEPARENT.upper()))
 
 
 @contextlib.asynccontextmanager

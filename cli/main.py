@@ -21,6 +21,7 @@ from cli.output import ReaderGone, mute, note, prepare_streams
 from config.logging import configure_logging
 from config.masking import mask_text
 from config.settings import LogConfig
+from config.tracing_setup import stop_tracing
 
 _ONE_SHOT, _JOBS, _PORTALS, _SERVICES = "Without any server", "Jobs", "Portals", "Services"
 
@@ -130,7 +131,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     code = 0
     try:
         with terminable():
-            code = _main(sys.argv[1:] if argv is None else argv)
+            try:
+                code = _main(sys.argv[1:] if argv is None else argv)
+            finally:
+                stop_tracing()
     except SystemExit as ended:  # from argparse and typer
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     if left_behind():  # the interpreter would wait for these tasks, or complain about them

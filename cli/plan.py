@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from arq.connections import ArqRedis
 
-from cli.context import AsJson, operator, redis_of, settings_of
+from cli.context import AsJson, begin_tracing, operator, redis_of, settings_of
 from cli.errors import ExitCode, JobStopped
 from cli.filter_options import (
     CreatedFrom,
@@ -94,6 +94,7 @@ def plan(
       crm-sweep plan --portal main --created-to 2019-12-31 --without-email --dry-run --json
     """
     settings = settings_of(ctx)
+    begin_tracing(settings)
     target = settings.portal(portal)
     if job_id:
         check_job_id(job_id)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.approval import agree_to
-from cli.context import AsJson, operator, redis_of, settings_of
+from cli.context import AsJson, begin_tracing, operator, redis_of, settings_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, JobStopped, UsageError, exit_code_of
 from cli.filter_options import (
@@ -158,6 +158,7 @@ def run(
             confirm(chosen.intake, target.name, above=_ask_above(settings, target), yes=yes)
         with LogFile(state_dir / "worker.log") as log:
             configure_logging(settings.log.model_copy(update={"format": "json"}), log)
+            begin_tracing(settings)
             try:
                 job = run_async(until_stopped(server, embedded, target, submission))
                 if job.plan and job.state is State.AWAITING_APPROVAL:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from cli.context import AsJson, operator, redis_of, settings_of
+from cli.context import AsJson, begin_tracing, operator, redis_of, settings_of
 from cli.errors import ExitCode
 from cli.intake import (
     Column,
@@ -65,6 +65,7 @@ def submit(
       ID=$(crm-sweep submit ids.txt --portal main --yes) && crm-sweep watch "$ID"
     """
     settings = settings_of(ctx)
+    begin_tracing(settings)
     target = settings.portal(portal)
     if job_id:
         check_job_id(job_id)

@@ -7,6 +7,7 @@ from cli.errors import ExitCode
 from cli.loop import run_async
 from config.logging import configure_logging, get_logger
 from config.settings import Settings
+from config.tracing_setup import start_tracing
 from jobs.store.server_check import check_server
 from worker.main import run_worker
 
@@ -26,6 +27,7 @@ def worker(ctx: typer.Context) -> ExitCode:
     """
     settings = settings_of(ctx)
     configure_logging(settings.log)
+    start_tracing(settings.tracing)
     run_async(_work(settings))
     return ExitCode.DONE
 

@@ -19,6 +19,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from config.masking import is_sensitive, line_shows_secret, mask_field, mask_text, mask_value
 from config.models import LogConfig
+from config.tracing import add_trace
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -89,6 +90,7 @@ def configure_logging(log: LogConfig, stream: TextIO | None = None) -> None:
     text = log.format == "console" or (log.format == "auto" and terminal)
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         *(_text_tail(colors=terminal and not os.environ.get("NO_COLOR")) if text else _json_tail()),

@@ -13,6 +13,7 @@ from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authori
 from config.portal import Portal
 from config.receipts import Receipts
 from config.redis_url import RedisUrl, parse_redis_url
+from config.tracing_config import TracingConfig
 
 #: SHA-256 of an empty text.
 _OF_NOTHING = hashlib.sha256().hexdigest()
@@ -171,6 +172,7 @@ class Settings(Section):
     worker: WorkerConfig = WorkerConfig()
     receipts: Receipts = Receipts()
     log: LogConfig = LogConfig()
+    tracing: TracingConfig = TracingConfig()
 
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
     """The command line asks before it queues more contacts than this."""

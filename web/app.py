@@ -6,6 +6,7 @@ from aiohttp import web
 from arq.connections import ArqRedis
 
 from config.settings import Settings
+from config.tracing import is_on
 from web.api.downloads import install as install_downloads
 from web.api.openapi import DOCUMENT, write_document
 from web.api.operation import add_routes
@@ -16,6 +17,7 @@ from web.http.context import ENDING, LIMITS, REDIS, SETTINGS
 from web.http.limits import Limits
 from web.http.middleware import add_headers, announce_end, log_request, only_local
 from web.http.problems import problems
+from web.http.tracing import trace_request
 from web.live.job_reader import READER, JobReader
 from web.live.watcher import install as install_watcher
 from web.ops.health import probing
@@ -32,7 +34,8 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
         limits: bounds of the server; the usual ones if not given.
     """
     # From the outside in: whatever goes wrong further in has become an answer when the line is written.
-    app = web.Application(middlewares=[log_request, problems, only_local])
+    tracing = [trace_request] if is_on() else []
+    app = web.Application(middlewares=[*tracing, log_request, problems, only_local])
     app[SETTINGS] = settings
     app[REDIS] = redis
     app[READER] = JobReader(redis)

@@ -17,7 +17,7 @@ from config.settings import Portal, Settings
 from jobs.intake.protected import load_protected
 from jobs.lanes import presence
 from jobs.lanes.grants import Later, Terms
-from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn
+from jobs.lanes.lease import bound_rest, rescue, reserve_turn
 from jobs.lanes.wake import wake_lanes
 from jobs.plan.digest import conditions_of
 from jobs.store import keys
@@ -38,6 +38,7 @@ from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
 from worker.segments import Segments
 from worker.token_store import RedisTokenStore
+from worker.traced_ledger import abandon, ledger_for
 
 #: A worker survives a Redis outage of at least this many seconds.
 PATIENCE_S = 150.0
@@ -148,8 +149,11 @@ class Fleet:
             return Farewell(Ending.BUSY)
         token = f"{self.name}:{secrets.token_hex(6)}"
         configuration = await driven.fingerprint()
+        lease_ttl_s = self.settings.worker.lease_ttl_s
+        calls_per_job = self.settings.tracing.calls_per_job
+        ledger = ledger_for(self.redis, portal_name, token, lease_ttl_s, configuration, calls_per_job=calls_per_job)
         lane = Lane(
-            ledger=LaneLedger(self.redis, portal_name, token, self.settings.worker.lease_ttl_s, configuration),
+            ledger=ledger,
             portal=driven.portal,
             terms=driven.terms,
             gatekeeper=driven.gatekeeper,
@@ -169,6 +173,7 @@ class Fleet:
             farewell = await lane.drive()
         finally:
             self._running -= 1
+            abandon(ledger)
         log.debug("lane_ended", ending=farewell.ending.value, wake_in_s=farewell.wake_in_s)
         if farewell.wake_in_s is not None:
             await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)

@@ -9,9 +9,12 @@ from arq.worker import Retry
 from redis.exceptions import RedisError
 
 from config.logging import get_logger
+from config.tracing import SpanKind, span
 from jobs.accept.from_arq import accept
+from jobs.arq_messages.message import FUNCTION
 from jobs.ledger.retention import forget_old_jobs
 from jobs.store.connection import AWAY
+from jobs.store.keys import QUEUE
 from jobs.store.trouble import Reason, trouble_of, word_for
 from jobs.words.errors import BadSubmission, JobExists
 from worker.drain import cancel
@@ -26,6 +29,14 @@ _PUT_BACK_S = 5
 
 FLEET = "fleet"
 """The key of the fleet in arq's context."""
+
+#: What the span of a message says; arq has no place for a trace of the sender's, so it begins one.
+_ABOUT_MESSAGES = {
+    "messaging.system": "arq",
+    "messaging.operation.type": "process",
+    "messaging.operation.name": "process",
+    "messaging.destination.name": QUEUE,
+}
 
 STOPPING = "stopping"
 """The key of the task that ends arq's main loop, which exists only under arq's own command line."""
@@ -99,6 +110,11 @@ async def delete_contacts(ctx: dict[str, Any], message: Message) -> str:
         JobExists: the ID is taken by another request; arq's result says so.
         arq.worker.Retry: Redis refused to store the job; the request must not be lost for that.
     """
+    with span(f"process {FUNCTION}", kind=SpanKind.CONSUMER, attributes=_ABOUT_MESSAGES):
+        return await _accept(ctx, message)
+
+
+async def _accept(ctx: dict[str, Any], message: Message) -> str:
     fleet: Fleet = ctx[FLEET]
     sign_of_life = asyncio.create_task(_show_life(fleet, ctx["job_id"]))
     try:

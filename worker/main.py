@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import signal
@@ -17,6 +18,7 @@ from redis.exceptions import RedisError
 
 from config.logging import configure_logging, get_logger
 from config.settings import Settings, load_settings
+from config.tracing_setup import start_tracing, stop_tracing
 from jobs.arq_messages.message import FUNCTION, KEEP_RESULT_S
 from jobs.lanes.wake import DRIVE_LANE
 from jobs.store.connection import AWAY, encode_payload
@@ -103,6 +105,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     settings = load_settings()
     configure_logging(settings.log)
+    start_tracing(settings.tracing)
+    atexit.register(stop_tracing)  # arq's command line ends in no place of ours
     return {**worker_options(settings), "job_completion_wait": 0}
 
 

@@ -13,7 +13,7 @@ from jobs.words.filters import Filter
 from jobs.words.reasons import StateReason
 from worker import wire
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
-from worker.exchange import Exchange, RawAnswer
+from worker.exchange import RawAnswer
 from worker.failure_table import Body, Flaw
 from worker.failures import decide_flaw, decide_status
 from worker.first_cut import first_cut
@@ -21,6 +21,7 @@ from worker.login import Credentials, LogIn, StaticToken
 from worker.portal_answers import AllOf, Deleted, Details, Failure, LookedUp, Page, Remedy, Tags
 from worker.records import read_contact, read_page, read_tags
 from worker.token_store import TokenStore
+from worker.traced_exchange import exchange_for
 
 #: This many answers of status 200 in a row that are not the API's mean a wrong address, not a gateway's hiccup.
 MAX_STRANGE_ANSWERS = 3
@@ -80,7 +81,7 @@ class PortalClient:
     def __init__(self, portal: Portal, tokens: TokenStore, pace: Callable[[], Awaitable[None]]) -> None:
         self._pace = pace
         self._format = wire.Format(portal.answer_format)
-        self._exchange = Exchange(portal)
+        self._exchange = exchange_for(portal)
         self._credentials: Credentials = (
             StaticToken(portal) if portal.token is not None else LogIn(portal, tokens, self._post_login, pace)
         )

@@ -7,6 +7,7 @@ import hashlib
 
 from redis.asyncio import Redis
 
+from config.tracing import TRACEPARENT, traceparent
 from jobs.store import keys
 from jobs.store.scripts import Script
 from jobs.words.priority import Priority
@@ -51,6 +52,8 @@ async def reject_job(
         "state_reason": StateReason.BAD_REQUEST,
         "last_error": error if len(error) <= _MAX_ERROR else f"{error[: _MAX_ERROR - 1]}…",
     }
+    if trace := traceparent():
+        fields[TRACEPARENT] = trace
     reply = await REJECT_JOB(
         redis,
         [keys.job(job_id), keys.JOBS],

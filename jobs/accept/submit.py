@@ -11,6 +11,7 @@ from pyroaring import BitMap
 from redis.exceptions import RedisError, ResponseError
 from ulid import ULID
 
+from config.tracing import TRACEPARENT, Attributes, SpanKind, span, traceparent
 from jobs.accept.approval import ApprovalTerms
 from jobs.accept.staged import new_place, stage
 from jobs.accept.submission import Submission
@@ -71,6 +72,15 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
         JobExists: the ID is taken by another request.
         redis.exceptions.RedisError: Redis is away, or refuses.
     """
+    about: Attributes = {"crm_sweep.portal": submission.portal, "crm_sweep.contacts": len(submission.ids)}
+    with span("accept job", kind=SpanKind.PRODUCER, attributes=about) as current:
+        accepted = await _submit(redis, submission, asked)
+        current.set_attribute("crm_sweep.job", accepted.job_id)
+        current.set_attribute("crm_sweep.created", accepted.created)
+    return accepted
+
+
+async def _submit(redis: ArqRedis, submission: Submission, asked: Asked | None) -> Accepted:
     if not submission.ids and submission.selection is None:
         raise BadSubmission("the list has no contact IDs")
     check_label(submission.label)
@@ -96,6 +106,8 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
         fields["address"] = submission.address
     if submission.canary:
         fields |= submission.canary.facts(len(submission.ids))
+    if trace := traceparent():
+        fields[TRACEPARENT] = trace
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
     named = (part for pair in fields.items() for part in pair)
     arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from config.tracing import TRACEPARENT, trace_id
 from jobs.arq_messages.unread import read_unread
 from jobs.intake.report import IntakeReport
 from jobs.plan.facts import read_plan, read_planning, read_sample, read_selection
@@ -81,6 +82,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The part that is sent first; None if the job has none."""
     actions: tuple[Action, ...]
     """What people and services did to it, the newest 20, oldest first."""
+    trace_id: str | None
+    """The trace that its submission is part of, 32 hexadecimal digits; None if that was not traced."""
 
     @property
     def ended(self) -> bool:
@@ -289,6 +292,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         plan=read_plan(facts),
         canary=read_canary(facts, counts),
         actions=read_actions(facts.get("actions")),
+        trace_id=trace_id(facts.get(TRACEPARENT)),
     )
 
 

@@ -193,3 +193,10 @@ async def test_no_process_outlives_an_interrupted_section(signum: signal.Signals
         os.kill(section.pid, signum)
         _, alive = psutil.wait_procs(tree, timeout=20)
     assert not alive
+
+
+def test_tracing_measures_every_variant(tmp_path: Path) -> None:
+    options = ("--ids", "1000", "--rounds", "1", "--concurrency", "2")
+    costs = bench("tracing", *options, json_to=tmp_path / "out.json")["cpu_us_per_call"]
+    assert list(costs) == ["without", "off", "not-sampled", "drawn", "all"]
+    assert all(len(each) == 1 and each[0] > 0 for each in costs.values())

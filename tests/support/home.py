@@ -86,11 +86,15 @@ class Home:
 
     def start(self, *args: str) -> "subprocess.Popen[bytes]":
         """Start a command that runs until it is told to stop; its output goes to files."""
-        with (self.directory / f"{args[0]}.{len(self.running)}.log").open("wb") as log:
+        return self.start_program(PROGRAM, *args, log=args[0])
+
+    def start_program(self, *command: str, log: str = "program") -> "subprocess.Popen[bytes]":
+        """Start any program in the same way."""
+        with (self.directory / f"{log}.{len(self.running)}.log").open("wb") as output:
             process = subprocess.Popen(
-                [PROGRAM, *args],
+                command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
                 env=self.environment(),

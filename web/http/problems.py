@@ -38,6 +38,9 @@ CONTENT_TYPE = "application/problem+json"
 #: Before the word that names a problem; programs compare the whole.
 TYPE_PREFIX = "urn:crm-sweep:problem:"
 
+PROBLEM = web.ResponseKey("problem", str)
+"""The word that names the problem of an answer, for what looks at answers from outside."""
+
 #: Seconds after which a caller who was turned away for the moment should ask again.
 RETRY_AFTER_S = 2
 
@@ -160,6 +163,7 @@ class Refusal(Exception):
             content_type=CONTENT_TYPE,
             headers=self.headers,
         )
+        response[PROBLEM] = self.kind.word
         if self.kind in _CLOSING:
             response.force_close()
         return response
