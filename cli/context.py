@@ -11,6 +11,7 @@ import typer
 from arq.connections import ArqRedis
 
 from config.settings import Settings, load_settings
+from jobs.schedules.definition import wrong_schedules
 from jobs.store.connection import connect
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
@@ -34,7 +35,7 @@ def settings_of(ctx: typer.Context) -> Settings:
         ConfigError: they cannot be used.
     """
     path: Path | None = ctx.obj
-    return load_settings(path)
+    return load_settings(path, checks=[wrong_schedules])
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from config.errors import UnknownPortal
 from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authorities, plain, refuse, secret_or_file
 from config.portal import Portal
 from config.redis_url import RedisUrl, parse_redis_url
+from config.schedules import Schedule
 
 #: SHA-256 of an empty text.
 _OF_NOTHING = hashlib.sha256().hexdigest()
@@ -170,6 +171,9 @@ class Settings(Section):
     worker: WorkerConfig = WorkerConfig()
     log: LogConfig = LogConfig()
 
+    schedules: Annotated[tuple[Schedule, ...], Field(strict=False)] = ()
+    """Campaigns that start by themselves; in the environment, a JSON array of objects."""
+
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
     """The command line asks before it queues more contacts than this."""
 
@@ -211,6 +215,21 @@ class Settings(Section):
                 if name not in known:
                     refuse("names of configured portals", given=f"{name!r} among the portals of key {key.name!r}")
         return api
+
+    @field_validator("schedules")
+    @classmethod
+    def _schedules_have_names_and_portals(
+        cls, schedules: tuple[Schedule, ...], info: ValidationInfo
+    ) -> tuple[Schedule, ...]:
+        names = [schedule.name for schedule in schedules]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            refuse("a different name for every schedule", given=f"{twice[0]!r} more than once")
+        known = info.data.get("portals", ())
+        for schedule in schedules if "portals" in info.data else ():  # otherwise the portals themselves are wrong
+            if schedule.portal not in known:
+                refuse("the name of a configured portal", given=f"{schedule.portal!r} in schedule {schedule.name!r}")
+        return schedules
 
     @field_serializer("portals", mode="wrap")
     def _dump_portals(self, portals: Mapping[str, Portal], dump: SerializerFunctionWrapHandler) -> Any:
