@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
@@ -23,6 +26,7 @@ from config.settings import ConfigError, Portal, Settings
 from config.sources import file_to_read
 from jobs.intake.protected import BadProtectedList, read_protected
 from jobs.lanes.wake import CROWDED
+from jobs.schedules.definition import filter_of
 from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, server_settings
 from jobs.store.trouble import trouble_of
 from jobs.store.try_write import try_write
@@ -40,7 +44,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One thing that was checked."""
 
     about: str
-    """`configuration`, `api`, `redis`, `workers`, `queue`, `portals`, or `portal NAME`."""
+    """`configuration`, `api`, `redis`, `workers`, `queue`, `portals`, `portal NAME` or `schedule NAME`."""
     level: str
     """`ok`, `warning` or `error`."""
     message: str
@@ -78,7 +82,7 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
 
 
 async def _check(settings: Settings, path: Path | None) -> list[Finding]:
-    findings = [_configuration(settings, path), *_blanks(settings), _api(settings)]
+    findings = [_configuration(settings, path), *_blanks(settings), _api(settings), *_schedules(settings)]
     findings += [finding async for finding in _redis(settings)]
     for found in await asyncio.gather(*(_portal(portal) for portal in settings.portals.values())):
         findings += found
@@ -131,6 +135,20 @@ def _api(settings: Settings) -> Finding:
         )
     callers = ", ".join(f"{key.name} ({', '.join(key.scopes)})" for key in keys)
     return Finding("api", "ok", f"{host} port {settings.api.port}, keys: {callers}")
+
+
+def _schedules(settings: Settings) -> Iterator[Finding]:
+    """Tell when each schedule is due next, and whether a person has to approve its plans."""
+    for schedule in settings.schedules:
+        about = f"schedule {schedule.name}"
+        if not schedule.enabled:
+            yield Finding(about, "ok", f"portal {schedule.portal}, {filter_of(schedule)}; not enabled")
+            continue
+        due_ms = schedule.times.next_after(round(time.time() * 1000))
+        due = (
+            f"{datetime.fromtimestamp(due_ms / 1000, ZoneInfo(schedule.timezone)):%Y-%m-%d %H:%M %Z}" if due_ms else "-"
+        )
+        yield Finding(about, "ok", f"portal {schedule.portal}, {filter_of(schedule)}; next at {due}")
 
 
 async def _redis(settings: Settings) -> AsyncIterator[Finding]:

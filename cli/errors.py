@@ -12,7 +12,7 @@ from config.errors import CrmSweepError, UnknownPortal
 from jobs.intake.tally import IntakeError, WayOut
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
-from jobs.words.errors import JobExists, PlanRequired, UnknownJob
+from jobs.words.errors import JobExists, PlanRequired, UnknownJob, UnknownSchedule
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import PORTAL_FAULTS
 from jobs.words.states import State
@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     """The job is completed, but some contact IDs have the outcome `failed`."""
     NOT_FOUND = 4
-    """No such job or portal."""
+    """No such job, portal or schedule."""
     UNREACHABLE = 5
     """Redis or the portal cannot be reached, or refuses: credentials, a missing right, full memory or a full disk."""
     INTERRUPTED = 130
@@ -87,7 +87,7 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 #: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
-    ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
+    ((UnknownJob, UnknownPortal, UnknownSchedule), ExitCode.NOT_FOUND),
     ((OutputLost,), ExitCode.JOB_ENDED_BADLY),
     ((EmbeddedServerError, PortalFailed, RedisError), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
@@ -109,7 +109,7 @@ def _in_words(error: BaseException) -> str:
     match error:
         case UnknownJob():
             return f"{error}; `crm-sweep list` shows the existing jobs"
-        case UnknownPortal():
+        case UnknownPortal() | UnknownSchedule():
             return f"{error}; `crm-sweep check` checks the configuration"
         case JobExists():
             return f"{error}; choose another --id, or leave it out"

@@ -13,7 +13,7 @@ from jobs.view.job import Job, read_jobs
 from jobs.words.filters import Filter
 from jobs.words.outcomes import Outcome
 from jobs.words.priority import Priority
-from jobs.words.reasons import StateReason, advice_on
+from jobs.words.reasons import StateReason, advice_on, is_moving
 from jobs.words.states import State
 
 
@@ -124,7 +124,7 @@ def _waits(schedule: Schedule, memory: Memory, job: Job | None, now_ms: int) -> 
             "other_settings",
             "the workers have other settings for it than are shown here; restart what is out of date",
         )
-    if job is None or job.ended or job.state_reason is None:
+    if job is None or job.ended or job.state_reason is None or is_moving(job.state_reason):
         return None
     if job.state_reason == StateReason.PLAN_EXPIRED:
         return job.state_reason, "the plan of its last job has expired; the next start cancels that job"

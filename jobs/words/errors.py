@@ -165,9 +165,11 @@ class ScheduleBusy(CrmSweepError):
 
     def __init__(self, name: str, job_id: str, state: str) -> None:
         self.job_id = job_id
+        waits = state == "awaiting_approval"
+        approve = f"approve it with `crm-sweep approve {job_id}`, or " if waits else "wait for its end, or "
         super().__init__(
-            f"schedule {name} does not start: its last job {job_id} has not ended, it is {state}; wait for its end, or "
-            f"cancel it with `crm-sweep cancel {job_id}`"
+            f"schedule {name} does not start: its last job {job_id} has not ended, it is {state}; "
+            f"{approve}cancel it with `crm-sweep cancel {job_id}`"
         )
 
 

@@ -34,7 +34,7 @@ def settings_with(server: EmbeddedServer, *schedules: Schedule, portal: Portal |
 
 async def jobs_of(redis: ArqRedis, name: str = "daily") -> list[str]:
     """Return the IDs of a schedule's jobs that exist, newest first."""
-    ids = [job_id.decode() for job_id in await redis.lrange(keys.scheduled(name), 0, -1)]
+    ids = [job_id.decode() for job_id in await redis.execute_command("LRANGE", keys.scheduled(name), 0, -1)]
     return [job_id for job_id in ids if await redis.exists(keys.job(job_id))]
 
 

@@ -43,9 +43,10 @@ def ms(text: str, zone: str = "Europe/Berlin", fold: int = 0) -> int:
 def due(expression: str, zone: str, after_ms: int, until_ms: int) -> list[int]:
     """Return all due times after one moment and not after another."""
     cron, found = Cron(expression, zone), list[int]()
-    at: int | None = after_ms
-    while (at := cron.next_after(at)) is not None and at <= until_ms:
+    at = cron.next_after(after_ms)
+    while at is not None and at <= until_ms:
         found.append(at)
+        at = cron.next_after(at)
     return found
 
 
