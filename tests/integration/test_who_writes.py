@@ -43,6 +43,7 @@ from jobs.words.priority import Priority
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from simulator import World
+from tests.support import scheduling
 from tests.support.browsing import api_key, portal, settings_with, visiting
 from tests.support.lanes import PORTAL, accept, answer, lose, start_lane, take, terms
 from tests.support.planning import plan_of_filter, planned
@@ -235,6 +236,12 @@ async def a_campaign(redis: ArqRedis, server: EmbeddedServer, _patch: pytest.Mon
             await ended(redis, job_id)
 
 
+async def a_schedule_starts(redis: ArqRedis, server: EmbeddedServer, _patch: pytest.MonkeyPatch) -> None:
+    """It is due, a worker claims that, and submits its job."""
+    await scheduling.started(redis, scheduling.settings_with(server, scheduling.schedule()))
+    assert await scheduling.jobs_of(redis)
+
+
 SCENES: tuple[Scene, ...] = (
     lists_come_in,
     messages_are_taken_in,
@@ -247,6 +254,7 @@ SCENES: tuple[Scene, ...] = (
     the_page_is_used,
     a_worker_runs,
     a_campaign,
+    a_schedule_starts,
 )
 
 

@@ -10,12 +10,10 @@ from pydantic import SecretStr
 from config.settings import Portal, Schedule
 from jobs.plan.summary import Plan, PlanWarning, Selection
 from jobs.schedules.policy import HARMLESS, Case, Hold, decide
-from jobs.view.job import Job, Requests
 from jobs.words.filters import Filter
-from jobs.words.outcomes import Outcome
-from jobs.words.priority import Priority
 from jobs.words.states import State
 from jobs.words.verdicts import Verdict
+from tests.support.samples import a_job
 
 SCHEDULE: dict[str, Any] = {
     "name": "nightly",
@@ -50,33 +48,13 @@ def case(
         estimate_s=(1.0, 2.0),
         warnings=tuple(PlanWarning(code, 1, "…") for code in warnings),
     )
-    job = Job(
-        id="nightly-20261126T0200Z",
-        portal="main",
-        label="",
+    job = a_job(
         state=State.AWAITING_APPROVAL,
         state_reason="approval",
-        created_at="2026-11-26T02:00:00.000Z",
-        started_at=None,
-        finished_at=None,
         total=deletable + others,
-        duplicates=0,
-        counts=dict.fromkeys(Outcome, 0),
-        progress=0.0,
-        contacts_per_second=0.0,
-        eta_s=None,
-        requests=Requests(0, 0, 0),
-        last_error=None,
-        waits_until=None,
-        requests_per_second=None,
-        batch_size=None,
-        priority=Priority.NORMAL,
         schedule="nightly",
         selection=Selection(kind="filter", filter=selection or Filter(tags=("trash",))),
-        planning=None,
         plan=plan,
-        canary=None,
-        actions=(),
     )
     portal = Portal(name="main", url="http://crm", token=SecretStr("t"), second_person_above=second_person_above)
     return Case(schedule=Schedule(**SCHEDULE | schedule), portal=portal, job=job, plan=plan, stopped=stopped)
