@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 from pyroaring import BitMap
 
+from cli.embedded import EmbeddedServer
+from jobs.store import keys
 from tests.support.home import Home
 from tests.support.portal_process import Portal
 
@@ -69,6 +71,14 @@ def test_a_schedule_from_its_start_to_the_last_contact_and_one_above_its_limits(
     busy = home.cli("schedules", "run", "yearly")
     assert (busy.code, busy.stdout) == (2, "")
     assert f"crm-sweep approve {ids['yearly']}" in busy.stderr
+
+
+def test_a_single_run_keeps_no_schedules(home: Home, crm: Portal) -> None:
+    assert home.cli("run", home.ids(1, 2), "--portal", "main", "--yes").code == 0
+    with EmbeddedServer(home.directory / ".crm-sweep") as server:
+        home.redis_url = server.url.get_secret_value()
+        assert not [key for key in home.keys() if key.startswith(keys.SCHEDULE.encode())]  # noqa: SIM118 - no mapping
+        assert [key for key in home.keys() if key.startswith(keys.JOB.encode())]  # noqa: SIM118
 
 
 def test_check_and_json_tell_when_each_is_due(home: Home, crm: Portal) -> None:
