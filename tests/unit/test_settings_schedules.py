@@ -10,6 +10,7 @@ from config.settings import ConfigError, Schedule, load_settings
 from jobs.schedules.definition import definition_of, filter_of, job_id_at, job_id_by_hand, timing_of, wrong_schedules
 from jobs.words.filters import Filter
 from jobs.words.job_ids import check_job_id
+from tests.support.documents import ROOT, blocks
 
 PORTAL = '[portals.main]\nurl = "http://crm"\ntoken = "tok-in-file"\n'
 GOOD = {"name": "nightly", "portal": "main", "filter": {"tags": ["trash"]}, "cron": "30 2 * * *"}
@@ -41,6 +42,23 @@ def test_a_schedule_in_the_file_with_a_day_as_toml_has_it(tmp_path: Path) -> Non
     [schedule] = load_settings(file, {}, checks=[wrong_schedules]).schedules
     assert (schedule.cron, schedule.timezone, schedule.max_contacts) == ("30 2 * * MON-FRI", "Europe/Berlin", 500)
     assert filter_of(schedule) == Filter.from_json({"tags": ["trash"], "created_to": "2019-12-31"})
+
+
+def shown_in(page: str) -> str:
+    """Return the schedule that a page shows."""
+    if page.endswith(".toml"):
+        lines = (ROOT / page).read_text().partition("# [[schedules]]")[2].partition("\n\n")[0].splitlines()
+        return "\n".join(["[[schedules]]", *(line.removeprefix("# ") for line in lines)])
+    [shown] = ["\n".join(one.lines) for one in blocks(ROOT / page) if "[[schedules]]" in one.lines]
+    return shown
+
+
+@pytest.mark.parametrize("page", ["docs/schedules.md", "README.md", "crm-sweep.example.toml"])
+def test_the_schedules_that_pages_show_can_be_used(page: str, tmp_path: Path) -> None:
+    file = tmp_path / "crm-sweep.toml"
+    file.write_text(PORTAL + shown_in(page))
+    [schedule] = load_settings(file, {}, checks=[wrong_schedules]).schedules
+    assert str(filter_of(schedule)) == "contacts tagged trash, not tagged vip"
 
 
 def test_without_limits_nothing_is_approved_automatically() -> None:
