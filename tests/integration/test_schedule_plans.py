@@ -1,10 +1,12 @@
 """Plans of scheduled jobs on a simulated portal: approved without a person, or waiting for one with a reason."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from arq.connections import ArqRedis
 
@@ -201,3 +203,24 @@ async def test_workers_keep_their_schedules_by_themselves(redis: ArqRedis, serve
         ("cli:me", "submit"),
         ("schedule daily", "approve"),
     ]
+
+
+async def test_a_look_that_goes_wrong_does_not_end_the_looking(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    """Neither a bug nor an outage: the next look does what this one did not."""
+    wrong: list[Exception] = [ConnectionError("away"), ValueError("a bug")]
+    look = Keeper.look
+
+    async def sometimes(keeper: Keeper) -> None:
+        if wrong:
+            raise wrong.pop()
+        await look(keeper)
+
+    monkeypatch.setattr(Keeper, "look", sometimes)
+    async with scene(server) as (portal, settings), working(settings):
+        await ended(redis, await start_by_hand(redis, settings, "daily", by="cli:me"))
+        assert set(portal.truth.deleted) == set(TRASH)
+    events = [msgspec.json.decode(line)["event"] for line in log.getvalue().splitlines()]
+    assert "schedules_failed" in events
+    assert "redis_away" in events

@@ -8,9 +8,13 @@
 --   returns  {1 if it goes by the caller's settings, else 0; ID of its newest job or ''; field, value, …}
 local schedule, definition, timing, now = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local facts = redis.call('HMGET', schedule, 'definition', 'looked_ms', 'timing', 'seen_ms')
-local counts = facts[1] == definition or ARGV[5] == '1' or now - (tonumber(facts[2]) or 0) > tonumber(ARGV[4])
+local silent_ms, lapses_ms = math.abs(now - (tonumber(facts[2]) or 0)), tonumber(ARGV[4])
+local counts = facts[1] == definition or ARGV[5] == '1' or silent_ms > lapses_ms
 if counts then
-  redis.call('HSET', schedule, 'definition', definition, 'timing', timing, 'looked_ms', now)
+  -- Not at every look, or every worker would write to the server's disk every few seconds.
+  if facts[1] ~= definition or silent_ms > lapses_ms / 4 then
+    redis.call('HSET', schedule, 'definition', definition, 'timing', timing, 'looked_ms', now)
+  end
   -- Times that had passed when its timing was first seen are not made up for. Nor is a clock that was once far ahead
   -- waited for: no time starts twice anyway, because its job's ID is made of it.
   local seen_ms = tonumber(facts[4])
