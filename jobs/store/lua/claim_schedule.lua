@@ -16,7 +16,7 @@ if not by_hand then
     return { 'lost' }
   end
 end
-local last = redis.call('LINDEX', jobs, 0)
+local last = redis.call('LRANGE', jobs, 0, 0)[1]
 if last then
   local facts = redis.call('HMGET', JOB .. last, 'state', 'plan_expires_ms')
   local state = facts[1]

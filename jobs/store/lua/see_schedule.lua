@@ -22,4 +22,4 @@ if counts then
     redis.call('HSET', schedule, 'seen_ms', now)
   end
 end
-return { counts and 1 or 0, redis.call('LINDEX', KEYS[2], 0) or '', unpack(redis.call('HGETALL', schedule)) }
+return { counts and 1 or 0, redis.call('LRANGE', KEYS[2], 0, 0)[1] or '', unpack(redis.call('HGETALL', schedule)) }
