@@ -147,7 +147,7 @@ class WorkerConfig(Section):
     """Most lanes in one worker process."""
 
     lifeline_s: Annotated[int, Field(ge=1, le=30), Unit("s")] = 2
-    """Interval between checks for portals with work that no worker is driving."""
+    """Interval between checks for portals with work that no worker is driving, and for schedules that are due."""
 
 
 class LogConfig(Section):

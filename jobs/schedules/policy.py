@@ -65,7 +65,8 @@ def decide(case: Case) -> Held | None:
     """
     schedule, plan = case.schedule, case.plan
     wanted = Selection(kind="filter", filter=filter_of(schedule))
-    if case.job.portal != schedule.portal or case.job.selection != wanted:
+    made_as = case.job.schedule, case.job.portal, case.job.selection
+    if made_as != (schedule.name, schedule.portal, wanted):
         return Held(Hold.SCHEDULE_CHANGED, "the job was made with another filter or portal than the schedule has now")
     if case.stopped:
         return Held(Hold.STOPPED, f"a user has stopped the deletions of {case.portal.name}")

@@ -34,6 +34,7 @@ def case(
     stopped: bool = False,
     selection: Filter | None = None,
     second_person_above: int = 0,
+    started_by: str | None = "nightly",
     **schedule: Any,
 ) -> Case:
     counts = dict.fromkeys(Verdict, 0) | {Verdict.DELETABLE: deletable, Verdict.READ_ONLY: others}
@@ -52,7 +53,7 @@ def case(
         state=State.AWAITING_APPROVAL,
         state_reason="approval",
         total=deletable + others,
-        schedule="nightly",
+        schedule=started_by,
         selection=Selection(kind="filter", filter=selection or Filter(tags=("trash",))),
         plan=plan,
     )
@@ -76,6 +77,9 @@ def case(
         ({"second_person_above": 99}, Hold.SECOND_PERSON),
         ({"second_person_above": 100}, None),
         ({"selection": Filter(tags=("other",))}, Hold.SCHEDULE_CHANGED),
+        ({"portal": "other"}, Hold.SCHEDULE_CHANGED),
+        # Somebody else submitted the same filter under the ID that the schedule would have taken.
+        ({"started_by": None}, Hold.SCHEDULE_CHANGED),
         ({"warnings": ("companies_with_persons",)}, Hold.WARNINGS),
         ({"warnings": ("text_search",)}, Hold.WARNINGS),
         ({"warnings": ("tag_without_effect",)}, Hold.WARNINGS),
