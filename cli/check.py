@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
@@ -24,6 +27,7 @@ from config.sources import file_to_read
 from jobs.intake.protected import BadProtectedList, read_protected
 from jobs.lanes.wake import CROWDED
 from jobs.receipts.signing import public_key_of, signing_key
+from jobs.schedules.definition import filter_of
 from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, server_settings
 from jobs.store.trouble import trouble_of
 from jobs.store.try_write import try_write
@@ -41,7 +45,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One thing that was checked."""
 
     about: str
-    """`configuration`, `api`, `receipts`, `redis`, `workers`, `queue`, `portals`, or `portal NAME`."""
+    """`configuration`, `api`, `receipts`, `redis`, `workers`, `queue`, `portals`, `portal NAME` or `schedule NAME`."""
     level: str
     """`ok`, `warning` or `error`."""
     message: str
@@ -79,7 +83,8 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
 
 
 async def _check(settings: Settings, path: Path | None) -> list[Finding]:
-    findings = [_configuration(settings, path), *_blanks(settings), _api(settings), *_receipts(settings)]
+    findings = [_configuration(settings, path), *_blanks(settings), _api(settings)]
+    findings += [*_receipts(settings), *_schedules(settings)]
     findings += [finding async for finding in _redis(settings)]
     for found in await asyncio.gather(*(_portal(portal) for portal in settings.portals.values())):
         findings += found
@@ -138,6 +143,20 @@ def _receipts(settings: Settings) -> Iterator[Finding]:
     """Tell whose receipts these are; a key that cannot be used is an error of the configuration."""
     if settings.receipts.key_file:
         yield Finding("receipts", "ok", f"signed with the key {public_key_of(signing_key(settings.receipts))}")
+
+
+def _schedules(settings: Settings) -> Iterator[Finding]:
+    """Tell when each schedule is due next, and whether a person has to approve its plans."""
+    for schedule in settings.schedules:
+        about = f"schedule {schedule.name}"
+        if not schedule.enabled:
+            yield Finding(about, "ok", f"portal {schedule.portal}, {filter_of(schedule)}; not enabled")
+            continue
+        due_ms = schedule.times.next_after(round(time.time() * 1000))
+        due = (
+            f"{datetime.fromtimestamp(due_ms / 1000, ZoneInfo(schedule.timezone)):%Y-%m-%d %H:%M %Z}" if due_ms else "-"
+        )
+        yield Finding(about, "ok", f"portal {schedule.portal}, {filter_of(schedule)}; next at {due}")
 
 
 async def _redis(settings: Settings) -> AsyncIterator[Finding]:

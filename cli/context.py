@@ -13,6 +13,7 @@ from arq.connections import ArqRedis
 from config.settings import Settings, load_settings
 from config.tracing import TRACEPARENT, continue_trace
 from config.tracing_setup import start_tracing
+from jobs.schedules.definition import wrong_schedules
 from jobs.store.connection import connect
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
@@ -36,7 +37,7 @@ def settings_of(ctx: typer.Context) -> Settings:
         ConfigError: they cannot be used.
     """
     path: Path | None = ctx.obj
-    return load_settings(path)
+    return load_settings(path, checks=[wrong_schedules])
 
 
 def begin_tracing(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from jobs.intake.tally import IntakeError, WayOut
 from jobs.receipts.errors import Mismatch, NoReceiptKey, NotEnded, UnknownContact
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
-from jobs.words.errors import JobExists, PlanRequired, UnknownJob
+from jobs.words.errors import JobExists, PlanRequired, UnknownJob, UnknownSchedule
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import PORTAL_FAULTS
 from jobs.words.states import State
@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
     """The job is completed, but some contact IDs have the outcome `failed`; or a receipt agrees, but its key was not
     compared with one that is known."""
     NOT_FOUND = 4
-    """No such job or portal."""
+    """No such job, portal or schedule."""
     UNREACHABLE = 5
     """Redis or the portal cannot be reached, or refuses: credentials, a missing right, full memory or a full disk."""
     INTERRUPTED = 130
@@ -89,7 +89,7 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 #: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
-    ((UnknownJob, UnknownPortal, UnknownContact), ExitCode.NOT_FOUND),
+    ((UnknownJob, UnknownPortal, UnknownSchedule, UnknownContact), ExitCode.NOT_FOUND),
     ((OutputLost, NotEnded, Mismatch), ExitCode.JOB_ENDED_BADLY),
     ((EmbeddedServerError, PortalFailed, RedisError), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
@@ -111,6 +111,7 @@ _WAYS_OUT = {
 _TO_DO: tuple[tuple[type[BaseException], str], ...] = (
     (UnknownJob, "`crm-sweep list` shows the existing jobs"),
     (UnknownPortal, "`crm-sweep check` checks the configuration"),
+    (UnknownSchedule, "`crm-sweep check` checks the configuration"),
     (JobExists, "choose another --id, or leave it out"),
     (PlanRequired, "`crm-sweep plan` makes one, and so does `crm-sweep run --plan`"),
     (NotEnded, "`crm-sweep watch` waits for that"),

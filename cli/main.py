@@ -50,6 +50,7 @@ _COMMANDS = {
     "limits": (_PORTALS, "cli.portal_commands:limits"),
     "stop": (_PORTALS, "cli.switch:stop"),
     "start": (_PORTALS, "cli.switch:start"),
+    "schedules": (_PORTALS, "cli.schedules:schedules"),
     "worker": (_SERVICES, "cli.worker:worker"),
     "api": (_SERVICES, "cli.api:api"),
     "keys": (_SERVICES, "cli.keys:keys"),

@@ -148,7 +148,9 @@ def run(
     submission = replace(submission, job_id=_id_of(submission))
     with terminable(), EmbeddedServer(state_dir) as server:
         redis = settings.redis.model_copy(update={"url": server.url})
-        embedded = settings.model_copy(update={"redis": redis, "retention_days": _KEEP_DAYS})
+        # Schedules belong to the workers of the service; this server has one job.
+        changes = {"redis": redis, "retention_days": _KEEP_DAYS, "schedules": ()}
+        embedded = settings.model_copy(update=changes)
         if file and chosen.intake:
             tell(file, chosen.intake)
         known = run_async(on_server(server, _known(embedded, submission)))

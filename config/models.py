@@ -13,6 +13,7 @@ from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authori
 from config.portal import Portal
 from config.receipts import Receipts
 from config.redis_url import RedisUrl, parse_redis_url
+from config.schedules import Schedule
 from config.tracing_config import TracingConfig
 
 #: SHA-256 of an empty text.
@@ -148,7 +149,7 @@ class WorkerConfig(Section):
     """Most lanes in one worker process."""
 
     lifeline_s: Annotated[int, Field(ge=1, le=30), Unit("s")] = 2
-    """Interval between checks for portals with work that no worker is driving."""
+    """Interval between checks for portals with work that no worker is driving, and for schedules that are due."""
 
 
 class LogConfig(Section):
@@ -173,6 +174,9 @@ class Settings(Section):
     receipts: Receipts = Receipts()
     log: LogConfig = LogConfig()
     tracing: TracingConfig = TracingConfig()
+
+    schedules: Annotated[tuple[Schedule, ...], Field(strict=False)] = ()
+    """Campaigns that start by themselves; in the environment, a JSON array of objects."""
 
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
     """The command line asks before it queues more contacts than this."""
@@ -215,6 +219,21 @@ class Settings(Section):
                 if name not in known:
                     refuse("names of configured portals", given=f"{name!r} among the portals of key {key.name!r}")
         return api
+
+    @field_validator("schedules")
+    @classmethod
+    def _schedules_have_names_and_portals(
+        cls, schedules: tuple[Schedule, ...], info: ValidationInfo
+    ) -> tuple[Schedule, ...]:
+        names = [schedule.name for schedule in schedules]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            refuse("a different name for every schedule", given=f"{twice[0]!r} more than once")
+        known = info.data.get("portals", ())
+        for schedule in schedules if "portals" in info.data else ():  # otherwise the portals themselves are wrong
+            if schedule.portal not in known:
+                refuse("the name of a configured portal", given=f"{schedule.portal!r} in schedule {schedule.name!r}")
+        return schedules
 
     @field_serializer("portals", mode="wrap")
     def _dump_portals(self, portals: Mapping[str, Portal], dump: SerializerFunctionWrapHandler) -> Any:

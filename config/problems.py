@@ -28,6 +28,17 @@ def describe_errors(error: ValidationError, sources: Sources) -> list[str]:
     return [_describe(details, sources) for details in error.errors(include_url=False)]
 
 
+def describe(path: Path, problem: str, sources: Sources) -> str:
+    """Return the line of one problem.
+
+    Args:
+        path: of the setting.
+        problem: what was given and what was expected.
+        sources: where the settings came from.
+    """
+    return f"{_name(path)}{_origin(path, sources)}: {problem}"
+
+
 def _describe(details: ErrorDetails, sources: Sources) -> str:
     context = details.get("ctx", {})
     path = tuple(details["loc"])
@@ -47,7 +58,7 @@ def _describe(details: ErrorDetails, sources: Sources) -> str:
 
 
 def _line(path: Path, sources: Sources, *, given: str, expected: str) -> str:
-    return f"{_name(path)}{_origin(path, sources)}: given {given}, expected {expected}"
+    return describe(path, f"given {given}, expected {expected}", sources)
 
 
 def _name(path: Path) -> str:
@@ -85,7 +96,7 @@ def _quoted(text: str) -> str:
 def _expected(path: Path, setting: Setting | None) -> str:
     if setting is None:
         return "a table of settings"
-    return _NAME_RULE if path[0] == "api" and path[-1] == "name" else setting.expected
+    return _NAME_RULE if path[0] in {"api", "schedules"} and path[-1] == "name" else setting.expected
 
 
 def _did_you_mean(path: Path) -> str:

@@ -25,7 +25,7 @@ ENV_SEPARATOR = "__"
 ANY_NAME = "<name>"
 ANY_ITEM = "[]"
 
-Kind = Literal["integer", "number", "text", "choice", "path", "secret", "switch", "list"]
+Kind = Literal["integer", "number", "text", "choice", "path", "secret", "switch", "list", "table"]
 
 _KINDS: Mapping[type, Kind] = {
     int: "integer",
@@ -113,6 +113,7 @@ class Setting:
             "secret": "a string",
             "switch": "true or false",
             "list": "a list of tables" if self.holds_tables else "a list of strings",
+            "table": "a table",
         }[self.kind]
         if not self.range:
             return noun
@@ -180,7 +181,18 @@ def _leaf(path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
     is_list = get_origin(annotation) is tuple
     inner = get_args(annotation)[0] if is_list else annotation
     choices = get_args(inner) if get_origin(inner) is Literal else ()
-    kind: Kind = "list" if is_list else "choice" if choices else "text" if inner is RedisUrl else _KINDS[inner]
+    is_table = get_origin(inner) is dict
+    kind: Kind = (
+        "list"
+        if is_list
+        else "table"
+        if is_table
+        else "choice"
+        if choices
+        else "text"
+        if inner is RedisUrl
+        else _KINDS[inner]
+    )
     lowest = next((float(str(item.ge)) for item in field.metadata if isinstance(item, Ge)), None)
     above = next((float(str(item.gt)) for item in field.metadata if isinstance(item, Gt)), None)
     highest = next((float(str(item.le)) for item in field.metadata if isinstance(item, Le)), None)

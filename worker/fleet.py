@@ -20,6 +20,7 @@ from jobs.lanes.grants import Later, Terms
 from jobs.lanes.lease import bound_rest, rescue, reserve_turn
 from jobs.lanes.wake import wake_lanes
 from jobs.plan.digest import conditions_of
+from jobs.schedules.keeper import Keeper
 from jobs.store import keys
 from jobs.store.connection import AWAY, connect, what_holds
 from jobs.store.job_lists import Indexer
@@ -98,6 +99,7 @@ class Fleet:
     _forecasts: Forecasts = field(init=False)
     _running: int = 0
     _heart: asyncio.Task[None] | None = None
+    _clock: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self._segments = Segments(self.redis)
@@ -119,12 +121,13 @@ class Fleet:
         for portal in settings.portals.values():
             fleet._driven[portal.name] = fleet._prepare(portal)
         fleet._heart = asyncio.create_task(fleet._beat())
+        fleet._clock = asyncio.create_task(fleet._keep_schedules())
         return fleet
 
     async def close(self) -> None:
         """Close all connections; lanes must have ended."""
-        if self._heart:
-            await cancel(self._heart)
+        for task in filter(None, (self._heart, self._clock)):
+            await cancel(task)
         for driven in self._driven.values():
             await driven.client.close()
         try:
@@ -235,6 +238,23 @@ class Fleet:
                 configurations = await self._configurations()
                 continue
             await asyncio.sleep(presence.BEAT_S)
+
+    async def _keep_schedules(self) -> None:
+        """Look after the schedules until this worker has to stop.
+
+        Every worker does so itself, not whoever runs arq's next cron job: that could always be a worker that has other
+        schedules in its configuration, or none.
+        """
+        keeper = Keeper(self.redis, self.settings)
+        ends = not self.settings.schedules
+        while not ends:
+            try:
+                await keeper.look()
+            except (*AWAY, RedisError) as error:
+                get_logger().warning("redis_away", error=word_for(error))
+            except Exception:  # noqa: BLE001 - a bug must not keep the next look from happening
+                get_logger().exception("schedules_failed")
+            ends = await self.drain.within(self.settings.worker.lifeline_s)
 
     def _prepare(self, portal: Portal) -> _Driven:
         protected = load_protected(portal)

@@ -21,6 +21,7 @@ from config.settings import Settings, load_settings
 from config.tracing_setup import start_tracing, stop_tracing
 from jobs.arq_messages.message import FUNCTION, KEEP_RESULT_S
 from jobs.lanes.wake import DRIVE_LANE
+from jobs.schedules.definition import wrong_schedules
 from jobs.store.connection import AWAY, encode_payload
 from jobs.store.keys import QUEUE
 from jobs.store.server_check import check_server
@@ -103,7 +104,7 @@ def __getattr__(name: str) -> Any:
     """Return `WorkerSettings` for arq's command line, built from the configuration on access."""
     if name != "WorkerSettings":
         raise AttributeError(name)
-    settings = load_settings()
+    settings = load_settings(checks=[wrong_schedules])
     configure_logging(settings.log)
     start_tracing(settings.tracing)
     atexit.register(stop_tracing)  # arq's command line ends in no place of ours

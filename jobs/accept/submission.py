@@ -66,6 +66,7 @@ class Submission:
         by: who submits; kept with the job. Empty if that is not known.
         address: fingerprint of the portal's address: the job is carried out there, or nowhere. Empty for anywhere.
         canary: the part of it that goes first; None to send all alike. Of a job with a plan, the plan decides.
+        schedule: name of the schedule that starts it; empty for none.
     """
 
     portal: str
@@ -82,6 +83,7 @@ class Submission:
     by: str = ""
     address: str = ""
     canary: CanaryTerms | None = None
+    schedule: str = ""
 
 
 def submission_for(
@@ -97,6 +99,7 @@ def submission_for(
     label: str = "",
     duplicates: int = 0,
     priority: Priority = Priority.NORMAL,
+    schedule: str = "",
 ) -> Submission:
     """Return the request to delete contacts of a portal, with the portal's guards applied.
 
@@ -112,6 +115,7 @@ def submission_for(
         label: free text for people.
         duplicates: how many IDs of the list were repetitions.
         priority: how often it gets a turn among the other jobs of the portal.
+        schedule: name of the schedule that starts it; empty for none.
 
     Raises:
         PlanRequired: the portal takes no job of this size without a plan.
@@ -138,6 +142,7 @@ def submission_for(
         by=by,
         address=portal.address,
         canary=None if plan else canary_terms(portal, len(ids)),
+        schedule=schedule,
     )
 
 

@@ -102,6 +102,8 @@ async def _submit(redis: ArqRedis, submission: Submission, asked: Asked | None) 
     if submission.selection is not None:
         fields["filter"] = submission.selection.to_json().decode()
         fields["max_contacts"] = submission.max_contacts
+    if submission.schedule:
+        fields["schedule"] = submission.schedule
     if submission.address:
         fields["address"] = submission.address
     if submission.canary:

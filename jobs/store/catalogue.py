@@ -126,6 +126,15 @@ CATALOGUE = (
     ),
     Entry(keys.session("{hash}"), "STRING", "whose session on the page it is", (), ("web.page.session",), "12 hours"),
     Entry(
+        keys.schedule(_PORTAL),
+        "HASH",
+        "of a schedule: seen_ms, skipped, `claim:{id}`, …",
+        ("claim_schedule", "see_schedule"),
+        ("jobs.schedules.memory",),
+        "for good",
+    ),
+    Entry(keys.scheduled(_PORTAL), "LIST", "its last jobs, newest first", ("claim_schedule",), (), "for good"),
+    Entry(
         keys.job(_JOB),
         "HASH",
         "state, n:deleted, cursor, …",

@@ -18,5 +18,11 @@ EVERYONE = "*"
 FAULT_LASTS_MS = 10 * 60 * 1000
 """How long a fault lasts if no person acts; then one call tries the portal again."""
 
+MOST_SCHEDULED_JOBS = 10
+"""How many of a schedule's last jobs are remembered with it."""
+
+SCHEDULE_CLOCK_SLACK_MS = 60 * 60 * 1000
+"""If due times have been dealt with further ahead than this, the server's clock was wrong."""
+
 LONGEST_LEASE_S = 60
 """Upper bound of `lease_ttl_s`; a lease that lasts longer was taken before the server's clock was set back."""

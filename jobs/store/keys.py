@@ -27,6 +27,7 @@ JOBS_IN = f"{JOBS}:"
 PORTAL = f"{PREFIX}:portal:"
 STAGING = f"{PREFIX}:staging:"
 SESSION = f"{PREFIX}:session:"
+SCHEDULE = f"{PREFIX}:schedule:"
 
 #: What stands behind a job's ID and a portal's name. The scripts get them by these names (jobs/store/lua_constants.py).
 SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
@@ -49,6 +50,9 @@ PARTS_OF_A_JOB = (
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
 STATS, ANSWERS, FAULTS, CONFIGURATIONS = ":stats", ":answers", ":faults", ":configurations"
 PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS", "FAULTS", "CONFIGURATIONS")
+
+#: Behind a schedule's name.
+SCHEDULED = ":jobs"
 
 #: Behind a portal's name as well, for log-ins; no script makes these of the portal's key.
 TOKEN, LOGIN, LOGIN_TRIES, LOGIN_REFUSED = ":token", ":login", ":login_tries", ":login_refused:"
@@ -192,6 +196,16 @@ def login_tries(name: str) -> str:
 def login_refused(name: str, fingerprint: str) -> str:
     """Why one portal refused the credentials of this fingerprint."""
     return portal(name) + LOGIN_REFUSED + fingerprint
+
+
+def schedule(name: str) -> str:
+    """What is known of one schedule."""
+    return SCHEDULE + name
+
+
+def scheduled(name: str) -> str:
+    """The last jobs of one schedule."""
+    return schedule(name) + SCHEDULED
 
 
 def known_key(job_id: str) -> str:

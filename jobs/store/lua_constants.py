@@ -43,6 +43,8 @@ CONSTANTS: dict[str, float | str] = {
     "EVERYONE": kept.EVERYONE,
     "FAULT_LASTS_MS": kept.FAULT_LASTS_MS,
     "LONGEST_LEASE_MS": kept.LONGEST_LEASE_S * 1000,
+    "MOST_SCHEDULED_JOBS": kept.MOST_SCHEDULED_JOBS,
+    "SCHEDULE_CLOCK_SLACK_MS": kept.SCHEDULE_CLOCK_SLACK_MS,
     "SURVEY_STRIDE": Priority.BACKGROUND.stride,
     # Reasons. Those of a class are one text, each between blanks, because a table would be built again at every call.
     "FAULT_REASONS": f" {' '.join(sorted(NEEDS_A_PERSON))} ",

@@ -72,6 +72,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Contact IDs per PUT that the portal handles well; None while that is not known."""
     priority: Priority
     """How often it gets a turn among the other jobs of the portal."""
+    schedule: str | None
+    """Name of the schedule that started it; None for none."""
     selection: Selection
     """How its contacts were chosen."""
     planning: Planning | None
@@ -287,6 +289,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         requests_per_second=portal.pace,
         batch_size=portal.learned_batch_size,
         priority=Priority(facts.get("priority", Priority.NORMAL)),
+        schedule=facts.get("schedule"),
         selection=read_selection(facts),
         planning=read_planning(facts),
         plan=read_plan(facts),

@@ -18,6 +18,8 @@
     ├─ UnknownJob                                      check the ID; a job is forgotten after `retention_days`
     ├─ IllegalMove                                     do what the job's state allows; the message lists it
     ├─ JobHasEnded                                     nothing: the request no longer makes sense
+    ├─ UnknownSchedule                                 name a schedule that is configured, or configure it
+    ├─ ScheduleBusy                                    wait for its last job to end, approve it or cancel it
     ├─ IntakeError                intake/tally.py      correct the list, or take the way out that it names
     │  ├─ ListEmpty               intake/tally.py      send a list that holds contact IDs
     │  ├─ ListTooLarge            intake/tally.py      split the list
@@ -154,6 +156,27 @@ class JobHasEnded(CrmSweepError):
         self.job_id = job_id
         self.state = state
         super().__init__(f"job {job_id} is {state}: its priority no longer matters")
+
+
+class UnknownSchedule(CrmSweepError, LookupError):
+    """No schedule of this name is configured."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        listed = ", ".join(sorted(known)) or "none"
+        super().__init__(f"no schedule named {name[:80]!r} is configured (configured: {listed})")
+
+
+class ScheduleBusy(CrmSweepError):
+    """The schedule cannot start, because its last job has not ended."""
+
+    def __init__(self, name: str, job_id: str, state: str) -> None:
+        self.job_id = job_id
+        waits = state == "awaiting_approval"
+        approve = f"approve it with `crm-sweep approve {job_id}`, or " if waits else "wait for its end, or "
+        super().__init__(
+            f"schedule {name} does not start: its last job {job_id} has not ended, it is {state}; "
+            f"{approve}cancel it with `crm-sweep cancel {job_id}`"
+        )
 
 
 def _spoken(event: str) -> str:

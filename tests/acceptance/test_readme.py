@@ -3,6 +3,7 @@
 A block that cannot run here says so in a comment before it, `<!-- readme-test: … -->`:
 
 - `file NAME`: its content is written to that file;
+- `append NAME`: its content is added to that file;
 - `background`: its command runs until the end of the page;
 - `terminal TEXT`: its commands run on a terminal, where somebody types TEXT when asked for a number;
 - `make`: make targets, which are only looked up (CI runs them anyway), except for the demo's own command;
@@ -120,6 +121,9 @@ def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, st
         if verb == "file":
             content = "\n".join(block.lines) + "\n"
             home.write(name, content.replace("redis://127.0.0.1:6379/0", home.redis_url))
+        elif verb == "append":
+            file = home.directory / name
+            home.write(name, "\n".join([file.read_text(), *block.lines, ""]))
         elif block.language in SHELLS and verb == "background":
             [(command, shown)] = block.steps()
             log = log_of(command.split()[-1], home)

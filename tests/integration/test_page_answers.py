@@ -56,7 +56,7 @@ async def test_every_screen_keeps_to_a_strict_policy(redis: ArqRedis, server: Em
         job_id = await a_job(redis, label="spring")
         draft = (await anna.upload("7\n8\n")).location
         paths = ["/", "/?state=paused", f"/jobs/{job_id}", f"/jobs/{job_id}?did=pause", f"/jobs/{job_id}/ledger"]
-        paths += [f"/jobs/{job_id}/cancel", "/new", draft, "/portals", "/jobs/unknown", "/?cursor=x"]
+        paths += [f"/jobs/{job_id}/cancel", "/new", draft, "/portals", "/schedules", "/jobs/unknown", "/?cursor=x"]
         for path in paths:
             check_policy(await anna.look(path))
         check_policy(await anna.upload("no number\n"))
@@ -70,7 +70,7 @@ async def test_no_screen_tells_an_address_or_a_credential(redis: ArqRedis, serve
     settings = settings_with(server, api_key("anna"))
     async with visiting(settings, redis, "anna") as [anna]:
         job_id = await a_job(redis)
-        for path in ("/", f"/jobs/{job_id}", "/portals", "/new", "/jobs/unknown"):
+        for path in ("/", f"/jobs/{job_id}", "/portals", "/schedules", "/new", "/jobs/unknown"):
             html = (await anna.look(path)).html
             for secret in ("hidden.example", "token-of", "secret-key", settings.api.keys[0].key_sha256, "127.0.0.1"):
                 assert secret not in html, path
@@ -138,7 +138,7 @@ async def test_an_outage_of_redis_is_told_on_the_page(redis: ArqRedis, server: E
     settings = settings_with(server, redis=RedisConfig(url=nowhere))
     away = connect(nowhere, patience_s=-5)
     async with visiting(settings, away, "") as [person]:
-        for path in ("/", "/jobs/x", "/portals"):
+        for path in ("/", "/jobs/x", "/portals", "/schedules"):
             screen = await person.look(path)
             assert (screen.status, "Retry-After" in screen.headers) == (503, True)
             assert "cannot be reached" in screen.text

@@ -15,11 +15,13 @@ from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from jobs.accept.submit import submit
+from jobs.schedules.start import start_by_hand
 from jobs.steering.limits import set_limits
 from jobs.steering.switch import Switch, switch
 from jobs.store import keys
 from jobs.words.states import Event
 from tests.support.browsing import Markup, Person, api_key, settings_with, visiting
+from tests.support.scheduling import schedule
 from tests.support.steering import control
 from tests.support.submitting import request
 from web.page.render import fragment
@@ -258,3 +260,13 @@ async def test_events_end_with_the_server(redis: ArqRedis, server: EmbeddedServe
             await events.until_shown("progress", "Queued")
         # The server has stopped in an orderly way, with the reader still connected.
         assert (await events.next())[0] == "closed"
+
+
+async def test_the_screen_of_schedules_follows_their_jobs(redis: ArqRedis, server: EmbeddedServer) -> None:
+    settings = settings_with(server, schedules=(schedule(),))
+    async with visiting(settings, redis, "") as [person], watching(person, "/schedules/events") as events:
+        await events.until_shown("about-daily", "Last never")
+        job_id = await start_by_hand(redis, settings, "daily", by="me")
+        assert f"/jobs/{job_id}" in await events.until_shown("about-daily", "Planning")
+        await control(redis, job_id, Event.CANCEL, by="me")
+        await events.until_shown("about-daily", "Cancelled")

@@ -16,7 +16,7 @@ async def test_a_key_that_reads_sees_everything_and_no_button(redis: ArqRedis, s
     job_id = (await submit(redis, request(portal="main", ids=BitMap([1]), label="spring"))).job_id
     settings = settings_with(server, api_key("reader", "read"))
     async with visiting(settings, redis, "reader") as [reader]:
-        for path in ("/", f"/jobs/{job_id}", f"/jobs/{job_id}/ledger", "/portals"):
+        for path in ("/", f"/jobs/{job_id}", f"/jobs/{job_id}/ledger", "/portals", "/schedules"):
             screen = await reader.look(path)
             assert screen.status == 200
             assert screen.markup.actions() == {"/logout"}, path
@@ -44,6 +44,7 @@ async def test_a_key_that_reads_sees_everything_and_no_button(redis: ArqRedis, s
         (("submit", "control"), "GET", "/jobs/JOB/ledger?format=csv"),
         (("submit", "control"), "GET", "/jobs/JOB/events"),
         (("submit", "control"), "GET", "/portals"),
+        (("submit", "control"), "GET", "/schedules"),
     ],
 )
 async def test_what_needs_another_scope_is_refused(

@@ -10,7 +10,7 @@ from jobs.store.connection import connect
 from tests.support.browsing import SECRETS, Screen, api_key, settings_with, visiting
 from web.page.wrong_keys import TRIES, WrongKeys
 
-SCREENS = ["/", "/jobs/x", "/jobs/x/ledger", "/jobs/x/cancel", "/new", "/new/x", "/portals"]
+SCREENS = ["/", "/jobs/x", "/jobs/x/ledger", "/jobs/x/cancel", "/new", "/new/x", "/portals", "/schedules"]
 
 
 def cookie(screen: Screen) -> str:

@@ -29,6 +29,7 @@ from tests.support.browsing import Person, api_key
 from tests.support.documents import ROOT
 from tests.support.lanes import lapse, start_lane, take, terms
 from tests.support.plain_redis import plain_redis
+from tests.support.scheduling import schedule
 from tests.support.serving import Api, serving
 from tests.support.sweeping import EAGER, MARKS, check_against_truth, ended, portal_settings
 from worker import fleet
@@ -112,6 +113,7 @@ def settings_of(url: RedisUrl, portal: simulator.Portal) -> Settings:
         portals={"main": sweeping, "other": other},
         worker=WorkerConfig(**EAGER),
         api=ApiConfig(keys=(api_key("anna"),)),
+        schedules=(schedule(filter={"tags": ["nobody"]}),),
     )
 
 
@@ -209,6 +211,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
         (directory / "crm-sweep.toml").write_text(
             f'[redis]\nurl = "{url.get_secret_value()}"\n[portals.main]\nurl = "{portal.url}"\n'
             'token = "simulator-token"\napproval_above = 900\n'
+            '[[schedules]]\nname = "daily"\nportal = "main"\nfilter = {tags = ["nobody"]}\ncron = "0 12 * * *"\n'
         )
         (directory / "ids.txt").write_text("".join(f"{n}\n" for n in range(1, 301)))
         (directory / "large.txt").write_text("".join(f"{n}\n" for n in range(1, 951)))
@@ -233,6 +236,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
             await command(directory, "retry-failed", "by-command")
             await ended(redis, "by-command")
             await plan_and_approve(directory)
+            await ended(redis, (await command(directory, "schedules", "run", "daily")).strip())
             async with serving(settings, redis, key="anna-secret-key") as api:
                 async with api.client.get("/v1/jobs/by-http/events") as stream:
                     while b"completed" not in await stream.content.readuntil(b"\n\n"):
@@ -243,7 +247,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
         for arguments in (["list"], ["portals"], ["limits", "main", "--requests-per-second", "800"], ["check"]):
             await command(directory, *arguments)
         swept = [job.id for job in (await list_jobs(redis)).jobs if job.state is State.COMPLETED]
-        assert len(swept) == 5  # including that of the page
+        assert len(swept) == 6  # including that of the page, and the empty one of the schedule
         await check_against_truth(redis, portal, *swept)
     gone = await forget_old_jobs(redis, 0.0)
     assert {"by-command", "by-http", "by-arq", "bad"} <= set(gone)
@@ -298,7 +302,7 @@ async def refused_any(admin: ArqRedis, commands: list[tuple[str, ...]]) -> bool:
 
 
 def test_every_command_of_the_scripts_is_among_them() -> None:
-    scripts = [path.read_text() for package in ("jobs", "worker") for path in (ROOT / package / "lua").glob("*.lua")]
+    scripts = [path.read_text() for package in ("jobs", "worker") for path in (ROOT / package).rglob("*.lua")]
     called = {name.lower() for text in scripts for name in re.findall(r"redis\.p?call\('(\w+)'", text)}
     assert {f"+{name}" for name in called} <= set(RIGHTS)
 

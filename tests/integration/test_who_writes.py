@@ -45,6 +45,7 @@ from jobs.words.priority import Priority
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from simulator import World
+from tests.support import scheduling
 from tests.support.browsing import api_key, portal, settings_with, visiting
 from tests.support.lanes import PORTAL, accept, answer, lose, start_lane, take, terms
 from tests.support.planning import plan_of_filter, planned
@@ -247,6 +248,12 @@ async def a_receipt_is_made(redis: ArqRedis, _server: EmbeddedServer, _patch: py
         await retry_failed(redis, job_id, by="me")
 
 
+async def a_schedule_starts(redis: ArqRedis, server: EmbeddedServer, _patch: pytest.MonkeyPatch) -> None:
+    """It is due, a worker claims that, and submits its job."""
+    await scheduling.started(redis, scheduling.settings_with(server, scheduling.schedule()))
+    assert await scheduling.jobs_of(redis)
+
+
 SCENES: tuple[Scene, ...] = (
     lists_come_in,
     messages_are_taken_in,
@@ -260,6 +267,7 @@ SCENES: tuple[Scene, ...] = (
     a_worker_runs,
     a_campaign,
     a_receipt_is_made,
+    a_schedule_starts,
 )
 
 

@@ -4,9 +4,12 @@ from typing import Any
 
 import msgspec
 
+from jobs.schedules.view import ScheduleView
 from jobs.view.job import Job
 from jobs.view.portal import PortalView
+from jobs.words.filters import Filter
 from jobs.words.outcomes import Outcome
+from jobs.words.priority import Priority
 from jobs.words.states import State
 
 #: A portal that no worker has driven yet.
@@ -36,6 +39,29 @@ PORTAL_VIEW = PortalView(
 )
 
 
+#: A schedule that has never started.
+SCHEDULE_VIEW = ScheduleView(
+    name="nightly",
+    portal="main",
+    enabled=True,
+    filter=Filter(tags=("trash",)),
+    selects="contacts tagged trash",
+    cron="30 2 * * *",
+    timezone="UTC",
+    label="",
+    priority=Priority.NORMAL,
+    max_contacts=0,
+    max_share=0.0,
+    next_at="2026-11-24T02:30:00.000Z",
+    started_at=None,
+    skipped=0,
+    skipped_at=None,
+    waits_for=None,
+    explanation=None,
+    jobs=(),
+)
+
+
 def a_job(**facts: Any) -> Job:
     """Make a job of five contacts that is waiting for its turn, except for the given facts."""
     usual: dict[str, Any] = {
@@ -43,7 +69,7 @@ def a_job(**facts: Any) -> Job:
         "created_at": "2026-11-23T12:00:00Z", "started_at": None, "finished_at": None, "total": 5, "duplicates": 0,
         "counts": dict.fromkeys(Outcome, 0), "progress": 0.0, "contacts_per_second": 0.0, "eta_s": None,
         "requests": {"sent": 0, "retried": 0, "throttled": 0}, "last_error": None, "requests_per_second": None,
-        "batch_size": None, "priority": "normal", "canary": None, "selection": {"kind": "list"}, "planning": None,
-        "plan": None, "actions": [], "trace_id": None,
+        "batch_size": None, "priority": "normal", "schedule": None, "canary": None, "selection": {"kind": "list"},
+        "planning": None, "plan": None, "actions": [], "trace_id": None,
     }  # fmt: skip
     return msgspec.convert(usual | facts, Job)

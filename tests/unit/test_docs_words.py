@@ -9,6 +9,7 @@ import pytest
 
 from cli.errors import ExitCode
 from config.guards import Guards
+from jobs.schedules.policy import Hold
 from jobs.words.filters import Filter
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import StateReason
@@ -67,6 +68,10 @@ def test_every_member_of_a_filter_and_every_verdict_is_explained_once() -> None:
     words = [word for row in rows for word in row.replace("`", "").strip("| ").split(", ")]
     for word in (*Filter.__struct_fields__, *Verdict):
         assert words.count(word) == 1, word
+
+
+def test_every_reason_why_the_plan_of_a_schedule_waits_is_explained_once() -> None:
+    assert sorted(first_column(ROOT / "docs" / "schedules.md", "What is approved automatically")) == sorted(Hold)
 
 
 def test_every_log_event_is_listed_once() -> None:

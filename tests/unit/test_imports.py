@@ -36,6 +36,7 @@ ROOMS = {
         "view",
         "accept",
         "steering",
+        "schedules",
     ),
     "web": ("http", "live", "ops", "api", "page", "app", "server"),
 }

@@ -8,7 +8,7 @@ import pytest
 from config.models import WorkerConfig
 from jobs.store import keys
 from jobs.store.item_layout import DOUBTFUL, HOLES, LIST, MOST_COUNTED, RUN
-from jobs.store.kept import FIRST_SAMPLE_EVERY_MS, LONGEST_LEASE_S, MOST_ACTIONS
+from jobs.store.kept import FIRST_SAMPLE_EVERY_MS, LONGEST_LEASE_S, MOST_ACTIONS, MOST_SCHEDULED_JOBS
 from jobs.store.lua_constants import CONSTANTS, with_constants
 from jobs.store.scripts import Script
 from jobs.words.reasons import StateReason
@@ -19,7 +19,7 @@ LUA = sorted(path for package in ("jobs", "worker") for path in (ROOT / package)
 SCRIPTS = [path for path in LUA if path.parent.name == "lua"]
 
 #: So small or so round that they mean other things in many places.
-COMMON_NUMBERS = {RUN, LIST, HOLES, DOUBTFUL, MOST_ACTIONS, FIRST_SAMPLE_EVERY_MS}
+COMMON_NUMBERS = {RUN, LIST, HOLES, DOUBTFUL, MOST_ACTIONS, MOST_SCHEDULED_JOBS, FIRST_SAMPLE_EVERY_MS}
 
 #: A reason that has the name of a field of the job's hash.
 COMMON_TEXTS = {StateReason.CANARY.value}

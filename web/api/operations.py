@@ -35,6 +35,7 @@ from web.api.plan import PlanLine, PlanQuery, job_plan
 from web.api.portals import PortalList, change_portal, get_portal, get_portals
 from web.api.receipts import ReceiptQuery, contact_proof, job_receipt
 from web.api.results import LedgerLine, ResultsQuery, job_results
+from web.api.schedules import ScheduleList, get_schedules
 from web.api.submission import create_job
 from web.api.switch import turn
 from web.http.problems import Kind
@@ -428,6 +429,19 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=change_portal,
         bodies={JSON: Annotated[PortalChange, Meta(extra_json_schema={"minProperties": 1})]},
         answers={200: _PORTAL},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/schedules",
+        name="listSchedules",
+        scope="read",
+        summary="List schedules",
+        description=(
+            "The configured campaigns that start by themselves: when each is due next, its last jobs, and what it "
+            "waits for. A key that is restricted to certain portals sees only theirs."
+        ),
+        handler=get_schedules,
+        answers={200: Success(description="The schedules, by name.", content={JSON: ScheduleList})},
     ),
     _switch(
         Switch.STOP,

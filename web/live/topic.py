@@ -8,6 +8,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from jobs.schedules.view import ScheduleView
 from jobs.view.job import Job, to_json
 from jobs.view.portal import PortalView
 
@@ -64,6 +65,12 @@ def portals_change(portals: list[PortalView]) -> Change[list[PortalView]]:
     """Return portals with their version."""
     json = to_json(portals)
     return _change(portals, json, json)
+
+
+def schedules_change(schedules: list[ScheduleView]) -> Change[list[ScheduleView]]:
+    """Return schedules with their version."""
+    json = to_json(schedules)
+    return _change(schedules, json, json)
 
 
 def _change(value: T, shown: bytes, json: bytes, *, last: bool = False) -> Change[T]:

@@ -1,14 +1,14 @@
 """Watches Redis for all who watch a job: one look serves them all, however many they are.
 
-What is watched is a *topic*: one job, the newest jobs, or the portals. All watched jobs are read together, twice a
-second, and only while a reader watches. A topic keeps nothing but its newest state; a slow reader misses what was in
-between, so that no queue can grow.
+What is watched is a *topic*: one job, the newest jobs, the portals, or the schedules. All watched jobs are read
+together, twice a second, and only while a reader watches. A topic keeps nothing but its newest state; a slow reader
+misses what was in between, so that no queue can grow.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from config.logging import get_logger
 from config.settings import Settings
+from jobs.schedules.view import ScheduleView, read_schedules
 from jobs.view.job import Job, list_jobs, read_jobs
 from jobs.view.portal import PortalView, read_portals
 from jobs.words.errors import UnknownJob
@@ -25,7 +26,17 @@ from jobs.words.states import State
 from web.http.context import LIMITS, REDIS, SETTINGS
 from web.http.limits import Limits
 from web.http.places import Places
-from web.live.topic import Change, Changes, Silence, T, Topic, job_change, jobs_change, portals_change
+from web.live.topic import (
+    Change,
+    Changes,
+    Silence,
+    T,
+    Topic,
+    job_change,
+    jobs_change,
+    portals_change,
+    schedules_change,
+)
 
 #: Jobs read in one pipeline: some milliseconds of work, between which other requests have their turn.
 _AT_ONCE = 100
@@ -61,6 +72,7 @@ class Watcher:
         self._jobs: dict[str, Topic[Job]] = {}
         self._lists: dict[_List, Topic[list[Job]]] = {}
         self._portals: dict[frozenset[str] | None, Topic[list[PortalView]]] = {}
+        self._schedules: dict[frozenset[str] | None, Topic[list[ScheduleView]]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._away = False
         self._closed = False
@@ -128,6 +140,22 @@ class Watcher:
 
         return self._follow(self._portals, portals, look, last_version)
 
+    def schedule_changes(
+        self, *, portals: frozenset[str] | None = None, last_version: str | None = None
+    ) -> Changes[list[ScheduleView]]:
+        """Watch the configured schedules; the same as `changes`, without an end.
+
+        Args:
+            portals: only those of these portals; None for all.
+            last_version: the version that the reader has; it is not given again.
+        """
+
+        async def look(topic: Topic[list[ScheduleView]]) -> None:
+            asked_s = perf_counter()
+            topic.show(await self._read_schedules(portals), asked_s)
+
+        return self._follow(self._schedules, portals, look, last_version)
+
     async def close(self) -> None:
         """End all streams immediately: the server is stopping."""
         self._closed = True
@@ -184,7 +212,7 @@ class Watcher:
         while True:
             # Where there is much to read, reading must not take up all the time.
             await asyncio.sleep(max(self._limits.events_every_s, min(4 * took_s, _LONGEST_PAUSE_S)))
-            if not self._jobs and not self._lists and not self._portals:
+            if not any((self._jobs, self._lists, self._portals, self._schedules)):
                 return
             started = perf_counter()
             await self._noting_absence(self._look_once())
@@ -203,6 +231,9 @@ class Watcher:
         for portals, portals_topic in list(self._portals.items()):
             asked_s = perf_counter()
             portals_topic.show(await self._read_portals(portals), asked_s)
+        for portals, schedules_topic in list(self._schedules.items()):
+            asked_s = perf_counter()
+            schedules_topic.show(await self._read_schedules(portals), asked_s)
 
     async def _read_list(self, wanted: _List) -> Change[list[Job]]:
         page = await list_jobs(self._redis, portals=wanted.portals, state=wanted.state, limit=wanted.limit)
@@ -211,6 +242,10 @@ class Watcher:
     async def _read_portals(self, wanted: frozenset[str] | None) -> Change[list[PortalView]]:
         names = sorted(name for name in self._settings.portals if wanted is None or name in wanted)
         return portals_change(await read_portals(self._redis, [self._settings.portals[name] for name in names]))
+
+    async def _read_schedules(self, wanted: frozenset[str] | None) -> Change[list[ScheduleView]]:
+        schedules = [one for one in self._settings.schedules if wanted is None or one.portal in wanted]
+        return schedules_change(await read_schedules(self._redis, schedules))
 
     async def _noting_absence(self, look: Awaitable[None]) -> None:
         """Look, and when Redis does not answer say so to all who wait instead of ending their streams."""
@@ -232,8 +267,8 @@ class Watcher:
             self._wake_all()
 
     def _wake_all(self) -> None:
-        topics: list[Topic[Any]] = [*self._jobs.values(), *self._lists.values(), *self._portals.values()]
-        for topic in topics:
+        kinds: tuple[Mapping[Any, Topic[Any]], ...] = (self._jobs, self._lists, self._portals, self._schedules)
+        for topic in chain.from_iterable(kind.values() for kind in kinds):
             topic.wake()
 
 

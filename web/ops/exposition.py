@@ -1,7 +1,7 @@
 """The metrics by name, and how one reading of Redis is written down as Prometheus reads it.
 
-Every label value is a word of this program or a portal's name from the configuration: never a job, a contact or a text
-that came from outside.
+Every label value is a word of this program, or the name of a portal or schedule from the configuration: never a job, a
+contact or a text that came from outside.
 """
 
 import platform
@@ -15,6 +15,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobs.lanes.call_report import BUCKET_NAMES, CALLS, OK
+from jobs.schedules.view import ScheduleView
 from jobs.store.times import unix_s
 from jobs.view.backlog import Backlog, PortalBacklog
 from jobs.view.portal import PortalView
@@ -23,6 +24,7 @@ from jobs.words.reasons import PORTAL_FAULTS, StateReason
 from jobs.words.states import TERMINAL, State
 from web.ops.campaigns import campaigns
 from web.ops.families import PREFIX, counter, gauge
+from web.ops.schedules import schedules
 
 #: What a call can come to. All of them start at 0: a counter that appears with its first failure shows no
 #: increase. Portals answer in ever new ways, so a word that is not here is shown as well.
@@ -52,11 +54,13 @@ class Reading:
         backlog: jobs and workers.
         portals: the pacing of each configured portal.
         stats: the counters of each configured portal, by its name, as jobs/view/stats.py has them.
+        schedules: the configured schedules.
     """
 
     backlog: Backlog
     portals: Sequence[PortalView]
     stats: Mapping[str, Mapping[str, int]]
+    schedules: Sequence[ScheduleView] = ()
 
 
 def render(reading: Reading | None) -> bytes:
@@ -90,6 +94,7 @@ class _Collector(Collector):
             yield from _backlogs(self._reading)
             yield from campaigns({portal.name: _backlog_of(self._reading, portal) for portal in self._reading.portals})
             yield from _pacing(self._reading)
+            yield from schedules(self._reading.schedules)
             yield from _counters(self._reading.stats)
 
 

@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from redis.exceptions import RedisError
 
 from config.settings import Settings
+from jobs.schedules.view import read_schedules
 from jobs.view.backlog import read_backlog
 from jobs.view.portal import read_portals
 from jobs.view.stats import read_stats
@@ -60,6 +61,7 @@ class Gauges:
                 backlog=await read_backlog(self._redis),
                 portals=await read_portals(self._redis, portals.values()),
                 stats={name: await read_stats(self._redis, name) for name in portals},
+                schedules=await read_schedules(self._redis, self._settings.schedules),
             )
         self._read_at_s = time.monotonic()
         return render(reading)

@@ -8,6 +8,7 @@ from web.http.callers import Scope
 from web.page import job_screens as jobs
 from web.page import ledger, login, new, new_filter, steer, switch
 from web.page import portal_screen as portals
+from web.page import schedules_screen as schedules
 from web.page.admission import Handler, guarded
 from web.page.assets import serve_asset
 from web.page.wrong_keys import WrongKeys
@@ -31,6 +32,8 @@ _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
     ("GET", "/portals", "read", portals.show_portals),
     ("GET", "/portals/events", "read", portals.portals_events),
     ("POST", "/portals/{name}", "control", portals.change_limits),
+    ("GET", "/schedules", "read", schedules.show_schedules),
+    ("GET", "/schedules/events", "read", schedules.schedules_events),
     ("GET", "/{to:stop|start}", "control", switch.ask_to_switch),
     ("POST", "/{to:stop|start}", "control", switch.turn_switch),
     ("GET", "/login", None, login.show_login),
@@ -44,7 +47,7 @@ _UPLOAD = ("POST", "/new")
 #: Here the body or the answer may go on for long; everything else has to come to an end soon.
 _LONG = {
     _UPLOAD,
-    *(("GET", path) for path in ("/events", "/portals/events", "/jobs/{job_id}/events")),
+    *(("GET", path) for path in ("/events", "/portals/events", "/schedules/events", "/jobs/{job_id}/events")),
     ("GET", "/jobs/{job_id}/ledger"),
     ("GET", "/jobs/{job_id}/plan"),
     ("GET", "/jobs/{job_id}/receipt"),

@@ -1,0 +1,1 @@
+"""Campaigns that start by themselves."""
