@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from config.errors import ConfigError, UnknownPortal
+from config.errors import ConfigError, UnknownPortal, UnknownWebhook
 from config.fields import plain
 from config.masking import register_secret
 from config.models import Api, ApiKey, LogConfig, RedisConfig, Settings, WorkerConfig
@@ -14,6 +14,7 @@ from config.portal import Portal
 from config.problems import describe_errors
 from config.redis_url import RedisAddress, RedisUrl
 from config.sources import read_sources
+from config.webhooks import Webhook
 
 __all__ = [
     "Api",
@@ -26,6 +27,8 @@ __all__ = [
     "RedisUrl",
     "Settings",
     "UnknownPortal",
+    "UnknownWebhook",
+    "Webhook",
     "WorkerConfig",
     "load_settings",
 ]
@@ -67,4 +70,6 @@ def _secrets(settings: Settings) -> list[str]:
         found += [plain(secret) for secret in (portal.token, portal.password)]
         if proxy := portal.proxy_on_the_way():
             found += [proxy.password, proxy.authorization.removeprefix("Basic ")]
+    for webhook in settings.webhooks:
+        found += webhook.secrets
     return [secret for secret in found if secret]

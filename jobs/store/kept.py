@@ -18,5 +18,11 @@ EVERYONE = "*"
 FAULT_LASTS_MS = 10 * 60 * 1000
 """How long a fault lasts if no person acts; then one call tries the portal again."""
 
+LAST_DELIVERIES = 20
+"""How many of the last deliveries to a webhook are kept."""
+
+MOST_UNSENT = 100_000
+"""How many events wait for one webhook at most; further ones are given up right away."""
+
 LONGEST_LEASE_S = 60
 """Upper bound of `lease_ttl_s`; a lease that lasts longer was taken before the server's clock was set back."""
