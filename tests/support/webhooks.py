@@ -73,6 +73,7 @@ class Receiver:
     answers: Answering | None = None
     open: int = 0
     most_open: int = 0
+    runner: web.AppRunner | None = None
 
     @property
     def types(self) -> list[str]:
@@ -92,6 +93,11 @@ class Receiver:
         finally:
             self.open -= 1
 
+    async def close(self) -> None:
+        """Stop listening, and close what is open."""
+        if self.runner is not None:
+            await self.runner.cleanup()
+
     async def gets(self, count: int, timeout_s: float = 30.0) -> list[Received]:
         """Wait until it has got so many requests; return all."""
 
@@ -109,6 +115,7 @@ async def receiving(answers: Answering | None = None, *, port: int = 0, tls: Any
     app = web.Application()
     app.router.add_post("/events", receiver.take)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    receiver.runner = runner
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await site.start()
@@ -117,7 +124,7 @@ async def receiving(answers: Answering | None = None, *, port: int = 0, tls: Any
     try:
         yield receiver
     finally:
-        await runner.cleanup()
+        await receiver.close()
 
 
 def answering(*statuses: int, headers: dict[str, str] | None = None) -> Answering:
