@@ -40,7 +40,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One thing that was checked."""
 
     about: str
-    """`configuration`, `api`, `redis`, `workers`, `queue`, `portals`, or `portal NAME`."""
+    """`configuration`, `api`, `redis`, `workers`, `queue`, `portals`, `portal NAME` or `webhook NAME`."""
     level: str
     """`ok`, `warning` or `error`."""
     message: str
@@ -53,7 +53,7 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
     """Read the configuration, reach Redis and every portal, and say what is wrong and what to do.
 
     Nothing is changed: one contact of each portal is looked up, after a log-in where the portal needs one. What is
-    written to Redis, to see whether it takes a job, is removed immediately.
+    written to Redis, to see whether it takes a job, is removed immediately. Nothing is sent to webhooks.
 
     Exit codes: 0 all is well (even with warnings), 2 the configuration or the settings of Redis are wrong, 5 Redis or
     a portal cannot be reached, or refuses. It is only a warning that no worker is alive.
@@ -78,7 +78,7 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
 
 
 async def _check(settings: Settings, path: Path | None) -> list[Finding]:
-    findings = [_configuration(settings, path), *_blanks(settings), _api(settings)]
+    findings = [_configuration(settings, path), *_blanks(settings), _api(settings), *_webhooks(settings)]
     findings += [finding async for finding in _redis(settings)]
     for found in await asyncio.gather(*(_portal(portal) for portal in settings.portals.values())):
         findings += found
@@ -131,6 +131,15 @@ def _api(settings: Settings) -> Finding:
         )
     callers = ", ".join(f"{key.name} ({', '.join(key.scopes)})" for key in keys)
     return Finding("api", "ok", f"{host} port {settings.api.port}, keys: {callers}")
+
+
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    """Tell where events go. Addresses and secrets are in order, or the configuration would have been refused."""
+    for webhook in settings.webhooks:
+        what = ", ".join(webhook.events) if webhook.events else "all events"
+        whose = f" of {', '.join(webhook.portals)}" if webhook.portals else ""
+        message = f"{what}{whose} go to {webhook.host}; to try it: `crm-sweep webhooks test {webhook.name}`"
+        yield Finding(f"webhook {webhook.name}", "ok", message)
 
 
 async def _redis(settings: Settings) -> AsyncIterator[Finding]:

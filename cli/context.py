@@ -12,6 +12,7 @@ from arq.connections import ArqRedis
 
 from config.settings import Settings, load_settings
 from jobs.store.connection import connect
+from jobs.webhooks.outbox import announce
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -41,12 +42,16 @@ def settings_of(ctx: typer.Context) -> Settings:
 async def redis_of(settings: Settings, *, patience_s: float = 3.0) -> AsyncIterator[ArqRedis]:
     """Connect to the configured Redis for the duration of the block.
 
+    Webhooks are announced first, so that they are told of what the block does even if no worker has run yet.
+
     Args:
         settings: the configuration.
         patience_s: about how long a command is retried while Redis is away.
     """
     redis = connect(settings.redis.url, patience_s=patience_s, tls_ca_file=settings.redis.tls_ca_file)
     try:
+        if settings.webhooks:
+            await announce(redis, settings.webhooks)
         yield redis
     finally:
         await redis.aclose(close_connection_pool=True)

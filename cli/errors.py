@@ -8,7 +8,7 @@ from typer import Abort, TyperException
 
 from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
-from config.errors import CrmSweepError, UnknownPortal
+from config.errors import CrmSweepError, UnknownPortal, UnknownWebhook
 from jobs.intake.tally import IntakeError, WayOut
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     """The job is completed, but some contact IDs have the outcome `failed`."""
     NOT_FOUND = 4
-    """No such job or portal."""
+    """No such job, portal or webhook."""
     UNREACHABLE = 5
     """Redis or the portal cannot be reached, or refuses: credentials, a missing right, full memory or a full disk."""
     INTERRUPTED = 130
@@ -48,6 +48,10 @@ class Interrupted(CrmSweepError):
 
 class PortalFailed(CrmSweepError):
     """The portal could not be read to the end; the message says why and what to do."""
+
+
+class ReceiverFailed(CrmSweepError):
+    """The receiver of a webhook did not take a test event; the message says why and what to do."""
 
 
 class JobStopped(CrmSweepError):
@@ -87,9 +91,9 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 #: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
-    ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
+    ((UnknownJob, UnknownPortal, UnknownWebhook), ExitCode.NOT_FOUND),
     ((OutputLost,), ExitCode.JOB_ENDED_BADLY),
-    ((EmbeddedServerError, PortalFailed, RedisError), ExitCode.UNREACHABLE),
+    ((EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
 )
@@ -109,7 +113,7 @@ def _in_words(error: BaseException) -> str:
     match error:
         case UnknownJob():
             return f"{error}; `crm-sweep list` shows the existing jobs"
-        case UnknownPortal():
+        case UnknownPortal() | UnknownWebhook():
             return f"{error}; `crm-sweep check` checks the configuration"
         case JobExists():
             return f"{error}; choose another --id, or leave it out"

@@ -17,6 +17,7 @@ from web.http.middleware import add_headers, announce_end, log_request, only_loc
 from web.http.problems import problems
 from web.live.job_reader import READER, JobReader
 from web.live.watcher import install as install_watcher
+from web.live.webhooks import announcing
 from web.ops.health import probing
 from web.ops.metrics import measuring
 from web.page.routes import add_page
@@ -43,6 +44,7 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     app.on_shutdown.append(announce_end)
     app.cleanup_ctx.append(measuring)
     app.cleanup_ctx.append(probing)
+    app.cleanup_ctx.append(announcing)
     install_watcher(app)
     install_downloads(app)
     add_routes(app, OPERATIONS)

@@ -4,15 +4,14 @@ A script writes an event in the step that makes it true (jobs/store/lua/includes
 moment. The payload is made of nothing else, so it is the same at every try.
 """
 
+import time
 from typing import Any
 
 import msgspec
+from ulid import ULID
 
 from jobs.store.times import iso, iso_or_none
 from jobs.words.outcomes import Outcome
-
-TEST = "webhook.test"
-"""The type of the event that `crm-sweep webhooks test` sends."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -40,6 +39,11 @@ class Event(msgspec.Struct, frozen=True):
     def portal_name(self) -> str:
         """The portal that it is about; empty for a request that named none."""
         return self.portal or self.facts.get("portal", "")
+
+
+def trial_event() -> Event:
+    """Return the event that `crm-sweep webhooks test` sends; it is about nothing."""
+    return Event(id=f"evt_test_{ULID()}", type="webhook.test", at_ms=time.time_ns() // 1_000_000)
 
 
 decode_event = msgspec.json.Decoder(Event).decode

@@ -116,6 +116,22 @@ async def due_webhooks(redis: Redis, names: Sequence[str]) -> list[str]:
     return [name for name, first in zip(names, soonest, strict=True) if first and first[0][1] <= now_ms]
 
 
+async def is_busy(redis: Redis, names: Sequence[str]) -> bool:
+    """Check whether events of the webhooks are due now, or being sent."""
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.zcard(keys.sending(name))
+    return any(await pipe.execute()) or bool(await due_webhooks(redis, names))
+
+
+async def count_waiting(redis: Redis, names: Sequence[str]) -> int:
+    """Return how many events wait for the webhooks."""
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.zcard(keys.unsent(name))
+    return sum(await pipe.execute())
+
+
 async def claim(redis: Redis, name: str) -> list[Claimed]:
     """Take events of a webhook to send them, no more than may be sent to it at a time."""
     args = [MOST_AT_ONCE, round(CLAIM_TTL_S * 1000), round(LONGEST_WAIT_S * 1000)]

@@ -48,22 +48,25 @@ async def test_killed_between_sending_and_recording_it_loses_nothing_and_keeps_t
 async def test_redis_killed_and_started_again_loses_no_event(
     own_redis: ArqRedis, own_server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    async with simulator.running(World(30)) as portal, receiving(answering(500)) as receiver:
-        async with process("crm-sweep", own_server, portal, tmp_path, variables(receiver.url)) as worker:
-            await until(lambda: own_redis.exists("crm-sweep:webhooks"))
-            await accept(own_redis, range(1, 31), job_id="one")
-            await accept(own_redis, range(1, 31), job_id="two", needs_approval=True)
-            await control(own_redis, "two", Event.CANCEL, by="me")
-            await ended(own_redis, "one")
-            await receiver.gets(2)
-            os.kill(own_server.pid, signal.SIGKILL)
-            own_server.stop()
-            own_server.start()
-            receiver.answers = None
-            before = len(receiver.received)
-            await let_time_pass(own_redis, CLAIM_TTL_S)
-            await nothing_waits(own_redis)
-            assert worker.returncode is None, "the same worker went on"
+    async with (
+        simulator.running(World(30)) as portal,
+        receiving(answering(500)) as receiver,
+        process("crm-sweep", own_server, portal, tmp_path, variables(receiver.url)) as worker,
+    ):
+        await until(lambda: own_redis.exists("crm-sweep:webhooks"))
+        await accept(own_redis, range(1, 31), job_id="one")
+        await accept(own_redis, range(1, 31), job_id="two", needs_approval=True)
+        await control(own_redis, "two", Event.CANCEL, by="me")
+        await ended(own_redis, "one")
+        await receiver.gets(2)
+        os.kill(own_server.pid, signal.SIGKILL)
+        own_server.stop()
+        own_server.start()
+        receiver.answers = None
+        before = len(receiver.received)
+        await let_time_pass(own_redis, CLAIM_TTL_S)
+        await nothing_waits(own_redis)
+        assert worker.returncode is None, "the same worker went on"
     after = receiver.received[before:]
     assert [one.type for one in after if one.job == "one"] == OF_A_JOB
     assert [one.type for one in after if one.job == "two"] == ["job.awaiting_approval", "job.cancelled"]

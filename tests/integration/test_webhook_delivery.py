@@ -102,7 +102,7 @@ async def oversized(request: web.Request) -> web.StreamResponse:
 async def garbage(request: web.Request) -> web.StreamResponse:
     transport = request.transport
     assert transport
-    transport.write(b"SMTP 220 hello\r\n\r\n")  # type: ignore[attr-defined]
+    transport.write(b"SMTP 220 hello\r\n\r\n")
     transport.close()
     return await hanging(request)
 

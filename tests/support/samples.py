@@ -6,6 +6,7 @@ import msgspec
 
 from jobs.view.job import Job
 from jobs.view.portal import PortalView
+from jobs.webhooks.view import WebhookView
 from jobs.words.outcomes import Outcome
 from jobs.words.states import State
 
@@ -33,6 +34,23 @@ PORTAL_VIEW = PortalView(
     active_jobs=0,
     last_answers=(),
     actions=(),
+)
+
+
+#: A webhook to which nothing has been sent.
+WEBHOOK_VIEW = WebhookView(
+    name="chat",
+    host="hooks.example.com",
+    events=None,
+    portals=None,
+    waiting=0,
+    oldest_waiting_at=None,
+    oldest_waiting_s=0.0,
+    delivered=0,
+    failed=0,
+    given_up=0,
+    last_delivered_at=None,
+    deliveries=(),
 )
 
 

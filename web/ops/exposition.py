@@ -1,6 +1,6 @@
 """The metrics by name, and how one reading of Redis is written down as Prometheus reads it.
 
-Every label value is a word of this program or a portal's name from the configuration: never a job, a contact or a text
+Every label value is a word of this program or a name from the configuration: never a job, a contact or a text
 that came from outside.
 """
 
@@ -18,11 +18,13 @@ from jobs.lanes.call_report import BUCKET_NAMES, CALLS, OK
 from jobs.store.times import unix_s
 from jobs.view.backlog import Backlog, PortalBacklog
 from jobs.view.portal import PortalView
+from jobs.webhooks.view import WebhookView
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import PORTAL_FAULTS, StateReason
 from jobs.words.states import TERMINAL, State
 from web.ops.campaigns import campaigns
 from web.ops.families import PREFIX, counter, gauge
+from web.ops.webhooks import webhook_metrics
 
 #: What a call can come to. All of them start at 0: a counter that appears with its first failure shows no
 #: increase. Portals answer in ever new ways, so a word that is not here is shown as well.
@@ -52,11 +54,13 @@ class Reading:
         backlog: jobs and workers.
         portals: the pacing of each configured portal.
         stats: the counters of each configured portal, by its name, as jobs/view/stats.py has them.
+        webhooks: what became of the events for each configured webhook.
     """
 
     backlog: Backlog
     portals: Sequence[PortalView]
     stats: Mapping[str, Mapping[str, int]]
+    webhooks: Sequence[WebhookView] = ()
 
 
 def render(reading: Reading | None) -> bytes:
@@ -91,6 +95,7 @@ class _Collector(Collector):
             yield from campaigns({portal.name: _backlog_of(self._reading, portal) for portal in self._reading.portals})
             yield from _pacing(self._reading)
             yield from _counters(self._reading.stats)
+            yield from webhook_metrics(self._reading.webhooks)
 
 
 def _fleet(backlog: Backlog) -> Iterator[Metric]:

@@ -5,7 +5,7 @@ from aiohttp import web
 from web.api.plan import job_plan
 from web.http.callers import Scope
 from web.page import job_screens as jobs
-from web.page import ledger, login, new, new_filter, steer, switch
+from web.page import ledger, login, new, new_filter, steer, switch, webhook_screen
 from web.page import portal_screen as portals
 from web.page.admission import Handler, guarded
 from web.page.assets import serve_asset
@@ -29,6 +29,7 @@ _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
     ("GET", "/portals", "read", portals.show_portals),
     ("GET", "/portals/events", "read", portals.portals_events),
     ("POST", "/portals/{name}", "control", portals.change_limits),
+    ("GET", "/webhooks", "read", webhook_screen.show_webhooks),
     ("GET", "/{to:stop|start}", "control", switch.ask_to_switch),
     ("POST", "/{to:stop|start}", "control", switch.turn_switch),
     ("GET", "/login", None, login.show_login),

@@ -108,9 +108,10 @@ class Courier:
             log.warning("webhook_taken_over")
         elif result is Result.DELIVERED:
             log.info("webhook_delivered", status=answer.status, took_ms=answer.took_ms)
+        elif result is Result.GIVEN_UP:
+            log.warning("webhook_given_up", status=answer.status, error=answer.error, took_ms=answer.took_ms)
         else:
-            word = "webhook_given_up" if result is Result.GIVEN_UP else "webhook_failed"
-            log.warning(word, status=answer.status, error=answer.error, took_ms=answer.took_ms)
+            log.warning("webhook_failed", status=answer.status, error=answer.error, took_ms=answer.took_ms)
 
     def _decide(self, claimed: Claimed, answer: Answer) -> tuple[Result, float]:
         if answer.error is None:
