@@ -76,7 +76,7 @@ async def test_the_page_has_a_screen_for_them(redis: ArqRedis, server: EmbeddedS
         screen = await anna.look("/webhooks")
         assert screen.status == 200
         assert screen.markup.all("a", href="/webhooks")
-        assert "chat hooks.example.com" in screen.text
+        assert "chat Host hooks.example.com Events all Waiting 2" in screen.text
         assert "job.awaiting_approval" in screen.text
         assert {link["href"] for link in screen.markup.all("a")} >= {"/jobs/one", "/jobs/two"}
         assert "T000" not in screen.html

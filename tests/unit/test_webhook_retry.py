@@ -5,7 +5,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.webhooks.outbox import GIVE_UP_AFTER_S, LONGEST_WAIT_S
+from jobs.webhooks.outbox import CLAIM_TTL_S, GIVE_UP_AFTER_S, LONGEST_WAIT_S
+from worker.webhooks.post import TIMEOUT_S
 from worker.webhooks.retry import bound_s, wait_before_next_s
 
 ATTEMPTS = st.integers(1, 10_000)
@@ -60,6 +61,10 @@ def test_a_busy_receiver_says_when_to_come_back_within_bounds() -> None:
     assert wait_before_next_s(1, 0.0, 429, 0.0, longest) == 5.0, "never sooner than without it"
     assert wait_before_next_s(1, 0.0, 500, 600.0, longest) == 5.0, "only those that are busy are asked to wait for"
     assert wait_before_next_s(1, GIVE_UP_AFTER_S - 60, 503, 600.0, shortest) == 60.0
+
+
+def test_a_try_ends_long_before_its_claim() -> None:
+    assert 2 * TIMEOUT_S < CLAIM_TTL_S
 
 
 @given(ATTEMPTS, AGES, ASKED)

@@ -13,11 +13,14 @@ from config.settings import Webhook
 from jobs.store.times import iso
 from jobs.webhooks.outbox import Claimed, Delivery, Result, claim, settle
 from worker.drain import Drain, cancel
-from worker.webhooks.post import TIMEOUT_S, Answer, Poster
+from worker.webhooks.post import Answer, Poster
 from worker.webhooks.retry import wait_before_next_s
 
 #: How long a courier goes on for one webhook before it makes way for another message.
 _SLICE_S = 20.0
+
+#: How long a worker that has to stop waits for the receivers of what has left. It is sent again if they are slower.
+LAST_ANSWERS_S = 2.0
 
 
 @dataclass(slots=True)
@@ -80,7 +83,7 @@ class Courier:
         except asyncio.CancelledError:
             # The worker is told to stop: what has left is recorded, if its receiver answers in time.
             if under_way:
-                await asyncio.wait(under_way, timeout=TIMEOUT_S + 1)
+                await asyncio.wait(under_way, timeout=LAST_ANSWERS_S)
             raise
         finally:
             for one in under_way:

@@ -4,7 +4,9 @@ import ssl
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 import aiohttp
 from standardwebhooks import Webhook as Signer
@@ -89,9 +91,12 @@ class Poster:
 
 def _trusting(webhook: Webhook) -> ssl.SSLContext | bool:
     """Return how the receiver's certificate is checked: against the system's authorities, or those configured."""
-    if webhook.tls_ca_file is None:
-        return True
-    return ssl.create_default_context(cadata=read_authorities(webhook.tls_ca_file))
+    return True if webhook.tls_ca_file is None else _context(webhook.tls_ca_file)
+
+
+@cache
+def _context(file: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=read_authorities(file))
 
 
 def _objection(status: int) -> str | None:
