@@ -46,7 +46,7 @@ _COMMANDS = {
     "limits": (_PORTALS, "cli.portal_commands:limits"),
     "stop": (_PORTALS, "cli.switch:stop"),
     "start": (_PORTALS, "cli.switch:start"),
-    "webhooks": (_SERVICES, "cli.webhooks:webhooks"),
+    "webhooks": (_SERVICES, "cli.webhooks:webhooks_"),
     "worker": (_SERVICES, "cli.worker:worker"),
     "api": (_SERVICES, "cli.api:api"),
     "check": (_SERVICES, "cli.check:check"),

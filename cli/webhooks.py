@@ -17,7 +17,7 @@ from jobs.webhooks.view import WebhookView, read_webhooks
 from worker.webhooks.post import Answer, Poster
 
 
-def webhooks(
+def webhooks_(
     ctx: typer.Context,
     test: Annotated[str, typer.Argument(metavar="test", help="Send a test event.", show_default=False)] = "",
     name: Annotated[str, typer.Argument(metavar="NAME", help="The webhook to send it to.", show_default=False)] = "",

@@ -253,7 +253,9 @@ def test_the_lines_commented_out_in_the_example_are_valid_settings() -> None:
         "keys",
         "password",
         "proxy_password",
-    }  # keys are shown as [[api.keys]]; a password is better kept in a file
+        "secret",
+        "webhooks",
+    }  # tables of a list are shown as [[api.keys]] and [[webhooks]]; a password is better kept in a file
 
 
 #: The settings with an environment variable of their own.
