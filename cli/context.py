@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from arq.connections import ArqRedis
+from redis.exceptions import ResponseError
 
 from config.settings import Settings, load_settings
 from jobs.store.connection import connect
@@ -51,7 +52,9 @@ async def redis_of(settings: Settings, *, patience_s: float = 3.0) -> AsyncItera
     redis = connect(settings.redis.url, patience_s=patience_s, tls_ca_file=settings.redis.tls_ca_file)
     try:
         if settings.webhooks:
-            await announce(redis, settings.webhooks)
+            # A Redis that refuses writes, such as one that is out of memory, can still be asked.
+            with contextlib.suppress(ResponseError):
+                await announce(redis, settings.webhooks)
         yield redis
     finally:
         await redis.aclose(close_connection_pool=True)

@@ -3,10 +3,12 @@
 import pytest
 from arq.connections import ArqRedis
 
+from cli.context import redis_of
 from cli.embedded import EmbeddedServer
 from config.settings import Settings
 from jobs.store import keys
 from jobs.webhooks.outbox import Result, announce, claim, settle
+from jobs.webhooks.view import read_webhooks
 from tests.support.browsing import api_key, settings_with, visiting
 from tests.support.lanes import accept
 from tests.support.serving import serving
@@ -27,7 +29,7 @@ def settings_of(server: EmbeddedServer) -> Settings:
 async def some_history(redis: ArqRedis) -> None:
     """Deliver an event, fail with a second one, and leave a third one waiting."""
     await announce(redis, HOOKS)
-    for job_id in ("one", "two", "three"):
+    for job_id in ("job-1", "job-2", "job-3"):
         await accept(redis, [1, 2], job_id=job_id, needs_approval=True)
     first, second, _ = await claim(redis, "chat")
     assert await settle(redis, "chat", first, delivery_of(first))
@@ -78,9 +80,9 @@ async def test_the_page_has_a_screen_for_them(redis: ArqRedis, server: EmbeddedS
         assert screen.markup.all("a", href="/webhooks")
         assert "chat Host hooks.example.com Events all Waiting 2" in screen.text
         assert "job.awaiting_approval" in screen.text
-        assert {link["href"] for link in screen.markup.all("a")} >= {"/jobs/one", "/jobs/two"}
+        assert {link["href"] for link in screen.markup.all("a")} >= {"/jobs/job-1", "/jobs/job-2"}
         assert "T000" not in screen.html
-        assert "/jobs/one" not in (await reader.look("/webhooks")).html
+        assert "/jobs/job-1" not in (await reader.look("/webhooks")).html
 
 
 @pytest.mark.parametrize("path", ["/", "/webhooks"])
@@ -98,3 +100,14 @@ async def test_the_api_announces_webhooks_before_any_worker_has_run(redis: ArqRe
         await until(lambda: redis.exists(keys.WEBHOOKS))
         await accept(redis, [1, 2], job_id="one", needs_approval=True)
         assert (await api.json("GET", "/v1/webhooks"))["webhooks"][0]["waiting"] == 1
+
+
+async def test_a_redis_without_memory_can_still_be_asked(private_server: EmbeddedServer) -> None:
+    async with redis_of(settings_of(private_server)) as redis:
+        await redis.config_set("maxmemory", 1)
+    try:
+        async with redis_of(settings_of(private_server)) as redis:
+            assert [view.name for view in await read_webhooks(redis, HOOKS)] == ["chat", "elsewhere"]
+    finally:
+        await redis.config_set("maxmemory", 0)
+        await redis.aclose(close_connection_pool=True)
