@@ -57,6 +57,11 @@ _SECTIONS = {
         "small jobs while a campaign of millions is under way",
         ("--ids", "1000000", "--jobs", "3"),
     ),
+    "webhooks": Section(
+        "bench.webhooks",
+        "deletions while the receiver of events hangs",
+        ("--jobs", "50", "--rounds", "1"),
+    ),
     "pacing": Section(
         "bench.pacing",
         "whether rates are kept and a hidden capacity is found",

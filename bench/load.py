@@ -14,6 +14,7 @@ class Load:
     contacts: int
     batch: int  #: IDs per PUT
     concurrency: int  #: calls in flight
+    webhooks: str = "[]"  #: receivers of events, as in the environment: a JSON array
 
     @property
     def ids(self) -> range:

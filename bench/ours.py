@@ -41,7 +41,8 @@ def environment_for(load: Load) -> dict[str, str]:
         "REQUESTS_PER_SECOND": "1000",
     }
     environ = {f"CRM_SWEEP_PORTALS__{PORTAL.upper()}__{name}": value for name, value in portal.items()}
-    return {"CRM_SWEEP_CONFIG": os.devnull, "CRM_SWEEP_REDIS__URL": load.redis_url, **environ}
+    usual = {"CRM_SWEEP_CONFIG": os.devnull, "CRM_SWEEP_REDIS__URL": load.redis_url}
+    return {**usual, "CRM_SWEEP_WEBHOOKS": load.webhooks, **environ}
 
 
 def settings_for(load: Load) -> Settings:

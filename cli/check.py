@@ -45,7 +45,8 @@ class Finding(msgspec.Struct, frozen=True):
     """One thing that was checked."""
 
     about: str
-    """`configuration`, `api`, `receipts`, `redis`, `workers`, `queue`, `portals`, `portal NAME` or `schedule NAME`."""
+    """`configuration`, `api`, `receipts`, `redis`, `workers`, `queue`, `portals`, `portal NAME`,
+    `schedule NAME` or `webhook NAME`."""
     level: str
     """`ok`, `warning` or `error`."""
     message: str
@@ -58,7 +59,7 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
     """Read the configuration, reach Redis and every portal, and say what is wrong and what to do.
 
     Nothing is changed: one contact of each portal is looked up, after a log-in where the portal needs one. What is
-    written to Redis, to see whether it takes a job, is removed immediately.
+    written to Redis, to see whether it takes a job, is removed immediately. Nothing is sent to webhooks.
 
     Exit codes: 0 all is well (even with warnings), 2 the configuration or the settings of Redis are wrong, 5 Redis or
     a portal cannot be reached, or refuses. It is only a warning that no worker is alive.
@@ -84,7 +85,7 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
 
 async def _check(settings: Settings, path: Path | None) -> list[Finding]:
     findings = [_configuration(settings, path), *_blanks(settings), _api(settings)]
-    findings += [*_receipts(settings), *_schedules(settings)]
+    findings += [*_receipts(settings), *_schedules(settings), *_webhooks(settings)]
     findings += [finding async for finding in _redis(settings)]
     for found in await asyncio.gather(*(_portal(portal) for portal in settings.portals.values())):
         findings += found
@@ -157,6 +158,15 @@ def _schedules(settings: Settings) -> Iterator[Finding]:
             f"{datetime.fromtimestamp(due_ms / 1000, ZoneInfo(schedule.timezone)):%Y-%m-%d %H:%M %Z}" if due_ms else "-"
         )
         yield Finding(about, "ok", f"portal {schedule.portal}, {filter_of(schedule)}; next at {due}")
+
+
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    """Tell where events go. Addresses and secrets are in order, or the configuration would have been refused."""
+    for webhook in settings.webhooks:
+        what = ", ".join(webhook.events) if webhook.events else "all events"
+        whose = f" of {', '.join(webhook.portals)}" if webhook.portals else ""
+        message = f"{what}{whose} go to {webhook.host}; to try it: `crm-sweep webhooks test {webhook.name}`"
+        yield Finding(f"webhook {webhook.name}", "ok", message)
 
 
 async def _redis(settings: Settings) -> AsyncIterator[Finding]:

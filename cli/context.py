@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 from arq.connections import ArqRedis
+from redis.exceptions import ResponseError
 
 from config.settings import Settings, load_settings
 from config.tracing import TRACEPARENT, continue_trace
 from config.tracing_setup import start_tracing
 from jobs.schedules.definition import wrong_schedules
 from jobs.store.connection import connect
+from jobs.webhooks.outbox import announce
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -56,12 +58,18 @@ def begin_tracing(settings: Settings) -> None:
 async def redis_of(settings: Settings, *, patience_s: float = 3.0) -> AsyncIterator[ArqRedis]:
     """Connect to the configured Redis for the duration of the block.
 
+    Webhooks are announced first, so that they are told of what the block does even if no worker has run yet.
+
     Args:
         settings: the configuration.
         patience_s: about how long a command is retried while Redis is away.
     """
     redis = connect(settings.redis.url, patience_s=patience_s, tls_ca_file=settings.redis.tls_ca_file)
     try:
+        if settings.webhooks:
+            # A Redis that refuses writes, such as one that is out of memory, can still be asked.
+            with contextlib.suppress(ResponseError):
+                await announce(redis, settings.webhooks)
         yield redis
     finally:
         await redis.aclose(close_connection_pool=True)

@@ -8,7 +8,7 @@ from typer import Abort, TyperException
 
 from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
-from config.errors import CrmSweepError, UnknownPortal
+from config.errors import CrmSweepError, UnknownPortal, UnknownWebhook
 from jobs.intake.tally import IntakeError, WayOut
 from jobs.receipts.errors import Mismatch, NoReceiptKey, NotEnded, UnknownContact
 from jobs.store.trouble import trouble_of
@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
     """The job is completed, but some contact IDs have the outcome `failed`; or a receipt agrees, but its key was not
     compared with one that is known."""
     NOT_FOUND = 4
-    """No such job, portal or schedule."""
+    """No such job, portal, schedule or webhook."""
     UNREACHABLE = 5
     """Redis or the portal cannot be reached, or refuses: credentials, a missing right, full memory or a full disk."""
     INTERRUPTED = 130
@@ -50,6 +50,10 @@ class Interrupted(CrmSweepError):
 
 class PortalFailed(CrmSweepError):
     """The portal could not be read to the end; the message says why and what to do."""
+
+
+class ReceiverFailed(CrmSweepError):
+    """The receiver of a webhook did not take a test event; the message says why and what to do."""
 
 
 class JobStopped(CrmSweepError):
@@ -89,9 +93,9 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 #: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
-    ((UnknownJob, UnknownPortal, UnknownSchedule, UnknownContact), ExitCode.NOT_FOUND),
+    ((UnknownJob, UnknownPortal, UnknownSchedule, UnknownWebhook, UnknownContact), ExitCode.NOT_FOUND),
     ((OutputLost, NotEnded, Mismatch), ExitCode.JOB_ENDED_BADLY),
-    ((EmbeddedServerError, PortalFailed, RedisError), ExitCode.UNREACHABLE),
+    ((EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
 )
@@ -112,6 +116,7 @@ _TO_DO: tuple[tuple[type[BaseException], str], ...] = (
     (UnknownJob, "`crm-sweep list` shows the existing jobs"),
     (UnknownPortal, "`crm-sweep check` checks the configuration"),
     (UnknownSchedule, "`crm-sweep check` checks the configuration"),
+    (UnknownWebhook, "`crm-sweep check` checks the configuration"),
     (JobExists, "choose another --id, or leave it out"),
     (PlanRequired, "`crm-sweep plan` makes one, and so does `crm-sweep run --plan`"),
     (NotEnded, "`crm-sweep watch` waits for that"),

@@ -51,6 +51,7 @@ _COMMANDS = {
     "stop": (_PORTALS, "cli.switch:stop"),
     "start": (_PORTALS, "cli.switch:start"),
     "schedules": (_PORTALS, "cli.schedules:schedules"),
+    "webhooks": (_SERVICES, "cli.webhooks:webhooks_"),
     "worker": (_SERVICES, "cli.worker:worker"),
     "api": (_SERVICES, "cli.api:api"),
     "keys": (_SERVICES, "cli.keys:keys"),

@@ -12,7 +12,7 @@ from cli.embedded import EmbeddedServer
 from cli.errors import Interrupted, JobStopped
 from cli.interrupts import interruptible
 from cli.keeper import on_server
-from cli.output import note
+from cli.output import note, plural
 from cli.progress import display, follow
 from cli.summary import standing, standstill
 from config.settings import Portal, Settings
@@ -25,6 +25,8 @@ from jobs.ledger.retention import forget_job
 from jobs.steering.control import control
 from jobs.view.actions import rest_in_words
 from jobs.view.job import Job, read_job, with_sample
+from jobs.webhooks.outbox import count_waiting, is_busy
+from jobs.webhooks.wake import wake_couriers
 from jobs.words.errors import IllegalMove
 from jobs.words.reasons import NEEDS_A_PERSON, StateReason
 from jobs.words.states import Event, State
@@ -36,6 +38,9 @@ FIRST_ANSWER_S = 12.0
 
 #: What lets a job go on that has stopped: there is no worker that could be told to `resume`.
 _GO_ON = "start the same command again"
+
+#: How long the end of a run waits for the receivers of webhooks: a little longer than one try, seconds.
+WEBHOOKS_S = 12.0
 
 #: Our own server is up again after this at the latest, or for good away: seconds.
 RESTART_S = 150.0
@@ -79,6 +84,7 @@ async def _to_its_end(
         async with working(settings):
             await wake_lanes(redis, portal.name, portal.max_concurrency)
             last = await _watch(redis, job, stop)
+            await _tell_webhooks(redis, settings, stop)
         job = await read_job(redis, job.id)
         if _has_stopped(job):
             return await with_sample(redis, job)
@@ -88,6 +94,17 @@ async def _to_its_end(
                 "up, remove the state directory"
             )
         raise _stopped(job, last)
+
+
+async def _tell_webhooks(redis: ArqRedis, settings: Settings, stop: asyncio.Event) -> None:
+    """Let the worker send the events that are due, as nobody else would; receivers that are away are not waited for."""
+    names = [webhook.name for webhook in settings.webhooks]
+    until_s = time.monotonic() + WEBHOOKS_S
+    while names and await is_busy(redis, names) and not stop.is_set() and time.monotonic() < until_s:
+        await wake_couriers(redis, names)
+        await asyncio.sleep(0.2)
+    if names and (left := await count_waiting(redis, names)):
+        note(f"{plural(left, 'event')} could not be delivered to webhooks; the next run here tries again, for a day")
 
 
 def _has_stopped(job: Job) -> bool:

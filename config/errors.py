@@ -44,3 +44,21 @@ class UnknownPortal(CrmSweepError, LookupError):
     def __str__(self) -> str:
         listed = ", ".join(self.known) if self.known else "none"
         return f"no portal named {self.name!r} is configured (configured: {listed})"
+
+
+class UnknownWebhook(CrmSweepError, LookupError):
+    """No webhook of this name is configured.
+
+    Attributes:
+        name: the name that was asked for.
+        known: the configured names, sorted.
+    """
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(sorted(known))
+        super().__init__(name, self.known)
+
+    def __str__(self) -> str:
+        listed = ", ".join(self.known) if self.known else "none"
+        return f"no webhook named {self.name!r} is configured (configured: {listed})"

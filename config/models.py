@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, SerializerFunctionWrapHandler, ValidationInfo, field_serializer, field_validator
 
-from config.errors import UnknownPortal
+from config.errors import UnknownPortal, UnknownWebhook
 from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authorities, plain, refuse, secret_or_file
 from config.portal import Portal
 from config.receipts import Receipts
 from config.redis_url import RedisUrl, parse_redis_url
 from config.schedules import Schedule
 from config.tracing_config import TracingConfig
+from config.webhooks import Webhook
 
 #: SHA-256 of an empty text.
 _OF_NOTHING = hashlib.sha256().hexdigest()
@@ -178,6 +179,9 @@ class Settings(Section):
     schedules: Annotated[tuple[Schedule, ...], Field(strict=False)] = ()
     """Campaigns that start by themselves; in the environment, a JSON array of objects."""
 
+    webhooks: Annotated[tuple[Webhook, ...], Field(strict=False, max_length=20)] = ()
+    """Receivers of events; in the environment, a JSON array of objects."""
+
     confirm_above: Annotated[int, Field(ge=0), Unit("contacts")] = 1000
     """The command line asks before it queues more contacts than this."""
 
@@ -194,6 +198,17 @@ class Settings(Section):
             return self.portals[name]
         except KeyError:
             raise UnknownPortal(name, self.portals) from None
+
+    def webhook(self, name: str) -> Webhook:
+        """Return a configured webhook.
+
+        Raises:
+            UnknownWebhook: no webhook of this name is configured; the message lists those that are.
+        """
+        for webhook in self.webhooks:
+            if webhook.name == name:
+                return webhook
+        raise UnknownWebhook(name, (webhook.name for webhook in self.webhooks))
 
     @field_validator("portals", mode="before")
     @classmethod
@@ -234,6 +249,22 @@ class Settings(Section):
             if schedule.portal not in known:
                 refuse("the name of a configured portal", given=f"{schedule.portal!r} in schedule {schedule.name!r}")
         return schedules
+
+    @field_validator("webhooks")
+    @classmethod
+    def _webhooks_are_told_apart(cls, webhooks: tuple[Webhook, ...], info: ValidationInfo) -> tuple[Webhook, ...]:
+        names = [webhook.name for webhook in webhooks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            refuse("a different `name` for every webhook", given=f"{twice[0]!r} more than once")
+        known = info.data.get("portals", ())
+        for webhook in webhooks if "portals" in info.data else ():  # otherwise the portals themselves are wrong
+            for name in webhook.portals or ():
+                if name not in known:
+                    refuse(
+                        "names of configured portals", given=f"{name!r} among the portals of webhook {webhook.name!r}"
+                    )
+        return webhooks
 
     @field_serializer("portals", mode="wrap")
     def _dump_portals(self, portals: Mapping[str, Portal], dump: SerializerFunctionWrapHandler) -> Any:

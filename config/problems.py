@@ -96,7 +96,7 @@ def _quoted(text: str) -> str:
 def _expected(path: Path, setting: Setting | None) -> str:
     if setting is None:
         return "a table of settings"
-    return _NAME_RULE if path[0] in {"api", "schedules"} and path[-1] == "name" else setting.expected
+    return _NAME_RULE if path[0] in {"api", "schedules", "webhooks"} and path[-1] == "name" else setting.expected
 
 
 def _did_you_mean(path: Path) -> str:

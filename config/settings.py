@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
-from config.errors import ConfigError, UnknownPortal
+from config.errors import ConfigError, UnknownPortal, UnknownWebhook
 from config.fields import plain
 from config.masking import register_secret
 from config.models import Api, ApiKey, LogConfig, RedisConfig, Settings, WorkerConfig
@@ -16,6 +16,7 @@ from config.problems import describe, describe_errors
 from config.redis_url import RedisAddress, RedisUrl
 from config.schedules import Schedule
 from config.sources import read_sources
+from config.webhooks import Webhook
 
 __all__ = [
     "Api",
@@ -29,6 +30,8 @@ __all__ = [
     "Schedule",
     "Settings",
     "UnknownPortal",
+    "UnknownWebhook",
+    "Webhook",
     "WorkerConfig",
     "load_settings",
 ]
@@ -79,4 +82,6 @@ def _secrets(settings: Settings) -> list[str]:
         found += [plain(secret) for secret in (portal.token, portal.password)]
         if proxy := portal.proxy_on_the_way():
             found += [proxy.password, proxy.authorization.removeprefix("Basic ")]
+    for webhook in settings.webhooks:
+        found += webhook.secrets
     return [secret for secret in found if secret]

@@ -20,6 +20,7 @@ from web.http.problems import problems
 from web.http.tracing import trace_request
 from web.live.job_reader import READER, JobReader
 from web.live.watcher import install as install_watcher
+from web.live.webhooks import announcing
 from web.ops.health import probing
 from web.ops.metrics import measuring
 from web.page.routes import add_page
@@ -47,6 +48,7 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     app.on_shutdown.append(announce_end)
     app.cleanup_ctx.append(measuring)
     app.cleanup_ctx.append(probing)
+    app.cleanup_ctx.append(announcing)
     install_watcher(app)
     install_downloads(app)
     install_receipts(app)

@@ -27,6 +27,8 @@ from jobs.store.job_lists import Indexer
 from jobs.store.portal_state import PortalState
 from jobs.store.times import server_ms
 from jobs.store.trouble import trouble_of, word_for
+from jobs.webhooks.outbox import announce
+from jobs.webhooks.wake import wake_couriers
 from jobs.words.contact_ids import MAX_CONTACT_ID
 from worker.decide import Decider
 from worker.drain import Drain, cancel
@@ -40,6 +42,7 @@ from worker.push_back import PushBack
 from worker.segments import Segments
 from worker.token_store import RedisTokenStore
 from worker.traced_ledger import abandon, ledger_for
+from worker.webhooks.courier import Courier
 
 #: A worker survives a Redis outage of at least this many seconds.
 PATIENCE_S = 150.0
@@ -93,6 +96,7 @@ class Fleet:
     redis: ArqRedis
     drain: Drain = field(default_factory=Drain)
     indexer: Indexer = field(default_factory=Indexer)
+    courier: Courier = field(init=False)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
     _driven: dict[str, _Driven] = field(default_factory=dict)
     _segments: Segments = field(init=False)
@@ -104,6 +108,7 @@ class Fleet:
     def __post_init__(self) -> None:
         self._segments = Segments(self.redis)
         self._forecasts = Forecasts(self.redis)
+        self.courier = Courier(self.redis, {webhook.name: webhook for webhook in self.settings.webhooks}, self.drain)
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
@@ -130,6 +135,7 @@ class Fleet:
             await cancel(task)
         for driven in self._driven.values():
             await driven.client.close()
+        await self.courier.close()
         try:
             await presence.leave(self.redis, self.name, await self._configurations())
         except (*AWAY, RedisError) as error:
@@ -192,6 +198,10 @@ class Fleet:
         for portal_name, idle_lanes in (await self._idle_lanes()).items():
             await wake_lanes(self.redis, portal_name, idle_lanes)
 
+    async def look_after_webhooks(self) -> None:
+        """Have events sent that are due."""
+        await wake_couriers(self.redis, [webhook.name for webhook in self.settings.webhooks])
+
     async def _look_after(self, portal_name: str) -> None:
         for batch in await rescue(self.redis, portal_name, RESCUE_SETTLE_S):
             get_logger(portal=portal_name).warning(
@@ -229,6 +239,8 @@ class Fleet:
             try:
                 # The connection is patient for minutes; a reader of the log should not have to be.
                 async with asyncio.timeout(presence.BEAT_S):
+                    # Before the worker is seen, as nothing may happen that its webhooks are not told of.
+                    await self._announce_webhooks()
                     await presence.beat(self.redis, self.name, self.settings.portals, configurations)
             except (*AWAY, RedisError, TimeoutError) as error:
                 trouble = trouble_of(what_holds(self.redis, error))
@@ -255,6 +267,10 @@ class Fleet:
             except Exception:  # noqa: BLE001 - a bug must not keep the next look from happening
                 get_logger().exception("schedules_failed")
             ends = await self.drain.within(self.settings.worker.lifeline_s)
+
+    async def _announce_webhooks(self) -> None:
+        for name in await announce(self.redis, self.settings.webhooks):
+            get_logger().info("webhook_forgotten", webhook=name)
 
     def _prepare(self, portal: Portal) -> _Driven:
         protected = load_protected(portal)

@@ -74,11 +74,29 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
         return farewell.ending.value
 
 
+async def deliver_webhooks(ctx: dict[str, Any], name: str) -> str:
+    """Send the events of a webhook that are due.
+
+    Args:
+        ctx: arq's context.
+        name: the webhook's name.
+
+    Returns:
+        How it ended, for arq's log.
+    """
+    fleet: Fleet = ctx[FLEET]
+    try:
+        return await fleet.courier.deliver(name)
+    except (*AWAY, RedisError) as error:
+        return _told(error, webhook=name)
+
+
 async def lifeline(ctx: dict[str, Any]) -> None:
-    """Rescue what dead lanes held, wake lanes where there is work, forget old jobs, keep the lists of jobs right."""
+    """Rescue what dead lanes held, wake whoever has work, forget old jobs, keep the lists of jobs right."""
     fleet: Fleet = ctx[FLEET]
     try:
         await fleet.look_after_portals()
+        await fleet.look_after_webhooks()
         for job_id in await forget_old_jobs(fleet.redis, fleet.settings.retention_days):
             get_logger().info("job_forgotten", job_id=job_id)
         await fleet.indexer.advance(fleet.redis)

@@ -26,9 +26,10 @@ from jobs.store.connection import AWAY, encode_payload
 from jobs.store.keys import QUEUE
 from jobs.store.server_check import check_server
 from jobs.store.trouble import word_for
+from jobs.webhooks.wake import DELIVER
 from worker.drain import cancel
 from worker.fleet import Fleet, connect_patiently
-from worker.functions import FLEET, STOPPING, delete_contacts, drive_lane, is_news, lifeline
+from worker.functions import FLEET, STOPPING, delete_contacts, deliver_webhooks, drive_lane, is_news, lifeline
 from worker.messages import read_message
 
 #: Beyond its slice, a lane can wait for its turn, then for an answer, then for Redis; this is far more than that.
@@ -39,6 +40,9 @@ _INTAKE_TIMEOUT_S = 3600
 
 #: Room for messages that are not lanes: requests from other services, the lifeline.
 _SPARE_JOBS = 8
+
+#: A courier ends after its slice and the tries under way by then; this is far more than that.
+_COURIER_TIMEOUT_S = 120
 
 
 def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, Any]:
@@ -67,6 +71,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
     functions: list[Function] = [
         # arq counts every try, also one that a shutdown cut short; none of them may be the last.
         func(drive_lane, name=DRIVE_LANE, timeout=_LANE_TIMEOUT_S, keep_result=0, max_tries=1_000_000),
+        func(deliver_webhooks, name=DELIVER, timeout=_COURIER_TIMEOUT_S, keep_result=0, max_tries=1_000_000),
         func(delete_contacts, name=FUNCTION, timeout=_INTAKE_TIMEOUT_S, keep_result=KEEP_RESULT_S, max_tries=1_000_000),
     ]
     return {
@@ -79,7 +84,8 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
         "on_startup": start,
         "on_shutdown": stop,
         "ctx": {FLEET: fleet} if fleet else {},
-        "max_jobs": settings.worker.max_lanes + _SPARE_JOBS,
+        # Each webhook has a slot of its own, so that none of them takes one from lanes or from another webhook.
+        "max_jobs": settings.worker.max_lanes + _SPARE_JOBS + len(settings.webhooks),
         "poll_delay": settings.worker.poll_delay_s,
         "job_serializer": encode_payload,
         "job_deserializer": read_message,

@@ -91,27 +91,8 @@ async def _submit(redis: ArqRedis, submission: Submission, asked: Asked | None) 
     steering: tuple[str | bytes, ...] = ("", "", "", "", "{}")
     if asked:
         steering = asked.event, asked.by, str(ULID()), StateReason.OPERATOR, asked.terms.json()
-    fields: dict[str, str | float] = {
-        "portal": submission.portal,
-        "label": submission.label,
-        "total": len(submission.ids),
-        "duplicates": submission.duplicates,
-        "priority": submission.priority,
-        "stride": submission.priority.stride,
-    }
-    if submission.selection is not None:
-        fields["filter"] = submission.selection.to_json().decode()
-        fields["max_contacts"] = submission.max_contacts
-    if submission.schedule:
-        fields["schedule"] = submission.schedule
-    if submission.address:
-        fields["address"] = submission.address
-    if submission.canary:
-        fields |= submission.canary.facts(len(submission.ids))
-    if trace := traceparent():
-        fields[TRACEPARENT] = trace
     job_keys = keys.job(job_id), keys.portal(submission.portal), keys.JOBS
-    named = (part for pair in fields.items() for part in pair)
+    named = (part for pair in _first_facts(submission).items() for part in pair)
     arguments = [job_id, fingerprint, first, reason, submission.by, *steering, *named]
     try:
         reply = await _stage_and_create(redis, submission.ids, job_keys, arguments)
@@ -129,6 +110,30 @@ async def _submit(redis: ArqRedis, submission: Submission, asked: Asked | None) 
     elif state is State.PLANNING:
         await wake_lanes(redis, submission.portal, 1)
     return Accepted(job_id, created=True, state=state)
+
+
+def _first_facts(submission: Submission) -> dict[str, str | float]:
+    """Return what the job's hash says of its request."""
+    facts: dict[str, str | float] = {
+        "portal": submission.portal,
+        "label": submission.label,
+        "total": len(submission.ids),
+        "duplicates": submission.duplicates,
+        "priority": submission.priority,
+        "stride": submission.priority.stride,
+    }
+    if submission.selection is not None:
+        facts["filter"] = submission.selection.to_json().decode()
+        facts["max_contacts"] = submission.max_contacts
+    if submission.schedule:
+        facts["schedule"] = submission.schedule
+    if submission.address:
+        facts["address"] = submission.address
+    if submission.canary:
+        facts |= submission.canary.facts(len(submission.ids))
+    if trace := traceparent():
+        facts[TRACEPARENT] = trace
+    return facts
 
 
 def first_state(submission: Submission) -> State:

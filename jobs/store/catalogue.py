@@ -52,6 +52,9 @@ class Entry:
 
 _JOB, _PORTAL = "{id}", "{name}"
 
+#: The scripts that put events into the outbox of webhooks.
+_TELLING = ("control", "create_job", "next_batch", "reject_job", "rescue", "settle")
+
 CATALOGUE = (
     Entry(
         keys.QUEUE,
@@ -225,7 +228,7 @@ CATALOGUE = (
         keys.portal(_PORTAL),
         "HASH",
         "tat_us, push_back_until_ms, set_rate, …",
-        ("bound_rest", "control", "next_batch", "pace", "set_limits", "settle", "switch"),
+        ("bound_rest", "control", "create_job", "next_batch", "pace", "set_limits", "settle", "switch"),
         (),
         "for good",
     ),
@@ -338,6 +341,56 @@ CATALOGUE = (
         (),
         ("worker.token_store",),
         "the cool-down",
+    ),
+    Entry(keys.WEBHOOKS, "HASH", "webhook → until when, and what it wants, JSON", ("announce_webhooks",), (), "1 day"),
+    Entry(keys.EVENTS_TOLD, "STRING", "how many events there have been, for their IDs", _TELLING, (), "for good"),
+    Entry(
+        keys.webhook("{webhook}"),
+        "HASH",
+        "delivered, given_up, tries of a job's first event, …",
+        ("announce_webhooks", "claim_events", *_TELLING, "settle_event"),
+        (),
+        "1 day after its removal",
+    ),
+    Entry(
+        keys.events("{webhook}", "{stream}"),
+        "LIST",
+        "events of a job or portal that wait, oldest first, JSON",
+        ("announce_webhooks", *_TELLING, "settle_event"),
+        (),
+        "until delivered, a day",
+    ),
+    Entry(
+        keys.due_events("{webhook}"),
+        "ZSET",
+        "job or portal → when its first event is sent (ms)",
+        ("announce_webhooks", "claim_events", *_TELLING, "settle_event"),
+        (),
+        "until delivered, a day",
+    ),
+    Entry(
+        keys.sending("{webhook}"),
+        "ZSET",
+        "job or portal of an event being sent → until (ms)",
+        ("announce_webhooks", "claim_events", "settle_event"),
+        (),
+        "30 seconds",
+    ),
+    Entry(
+        keys.unsent("{webhook}"),
+        "ZSET",
+        "ID of an event that waits → when it happened (ms)",
+        ("announce_webhooks", *_TELLING, "settle_event"),
+        (),
+        "until delivered, a day",
+    ),
+    Entry(
+        keys.deliveries("{webhook}"),
+        "LIST",
+        "one of the last 20 tries, JSON (jobs/webhooks/outbox.py)",
+        ("announce_webhooks", "settle_event"),
+        (),
+        "1 day after its removal",
     ),
     Entry(
         job_key_prefix + "{id}",

@@ -24,5 +24,11 @@ MOST_SCHEDULED_JOBS = 10
 SCHEDULE_CLOCK_SLACK_MS = 60 * 60 * 1000
 """If due times have been dealt with further ahead than this, the server's clock was wrong."""
 
+LAST_DELIVERIES = 20
+"""How many of the last deliveries to a webhook are kept."""
+
+MOST_UNSENT = 100_000
+"""How many events wait for one webhook at most; further ones are given up right away."""
+
 LONGEST_LEASE_S = 60
 """Upper bound of `lease_ttl_s`; a lease that lasts longer was taken before the server's clock was set back."""

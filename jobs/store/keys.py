@@ -21,10 +21,13 @@ FINISHED = f"{PREFIX}:finished"
 WORKERS = f"{PREFIX}:workers"
 KNOWN_PORTALS = f"{PREFIX}:known_portals"
 STOPPED = f"{PREFIX}:stopped"
+WEBHOOKS = f"{PREFIX}:webhooks"
+EVENTS_TOLD = f"{PREFIX}:events_told"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
 PORTAL = f"{PREFIX}:portal:"
+WEBHOOK = f"{PREFIX}:webhook:"
 STAGING = f"{PREFIX}:staging:"
 SESSION = f"{PREFIX}:session:"
 SCHEDULE = f"{PREFIX}:schedule:"
@@ -53,6 +56,10 @@ PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS"
 
 #: Behind a schedule's name.
 SCHEDULED = ":jobs"
+
+#: Behind a webhook's name.
+EVENTS, DUE_EVENTS, SENDING, UNSENT, DELIVERIES = ":events:", ":due", ":sending", ":unsent", ":deliveries"
+PARTS_OF_A_WEBHOOK = ("EVENTS", "DUE_EVENTS", "SENDING", "UNSENT", "DELIVERIES")
 
 #: Behind a portal's name as well, for log-ins; no script makes these of the portal's key.
 TOKEN, LOGIN, LOGIN_TRIES, LOGIN_REFUSED = ":token", ":login", ":login_tries", ":login_refused:"
@@ -176,6 +183,36 @@ def stats(name: str) -> str:
 def answers(name: str) -> str:
     """The last answers of one portal, newest first."""
     return portal(name) + ANSWERS
+
+
+def webhook(name: str) -> str:
+    """What became of the events for one webhook. Lua derives the webhook's other keys from this one."""
+    return f"{WEBHOOK}{name}"
+
+
+def events(name: str, stream: str) -> str:
+    """The events of one job or portal that wait for one webhook."""
+    return webhook(name) + EVENTS + stream
+
+
+def due_events(name: str) -> str:
+    """The jobs and portals that have events for one webhook."""
+    return webhook(name) + DUE_EVENTS
+
+
+def sending(name: str) -> str:
+    """The jobs and portals of which an event is being sent to one webhook."""
+    return webhook(name) + SENDING
+
+
+def unsent(name: str) -> str:
+    """The events that wait for one webhook."""
+    return webhook(name) + UNSENT
+
+
+def deliveries(name: str) -> str:
+    """The last tries to send something to one webhook, newest first."""
+    return webhook(name) + DELIVERIES
 
 
 def token(name: str) -> str:

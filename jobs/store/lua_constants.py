@@ -8,7 +8,7 @@ import re
 
 from jobs.store import item_layout, kept, keys
 from jobs.words.contact_ids import SEGMENT_SIZE
-from jobs.words.outcomes import Code
+from jobs.words.outcomes import Code, Outcome
 from jobs.words.priority import Priority
 from jobs.words.reasons import NEEDS_A_PERSON, OUR_OWN_WAITS, StateReason
 from jobs.words.states import lua_table
@@ -20,7 +20,10 @@ CONSTANTS: dict[str, float | str] = {
     "JOBS_IN": keys.JOBS_IN,
     "FINISHED": keys.FINISHED,
     "STOPPED": keys.STOPPED,
-    **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL},
+    "WEBHOOKS": keys.WEBHOOKS,
+    "WEBHOOK": keys.WEBHOOK,
+    "EVENTS_TOLD": keys.EVENTS_TOLD,
+    **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL + keys.PARTS_OF_A_WEBHOOK},
     # The bytes of an item.
     "PUT": item_layout.PUT,
     "LOOK_UP": item_layout.LOOK_UP,
@@ -36,6 +39,8 @@ CONSTANTS: dict[str, float | str] = {
     "CONNECTION_LOST": int(Code.CONNECTION_LOST),
     # Numbers.
     "SEGMENT_SIZE": SEGMENT_SIZE,
+    "LAST_DELIVERIES": kept.LAST_DELIVERIES,
+    "MOST_UNSENT": kept.MOST_UNSENT,
     "LAST_ANSWERS": kept.LAST_ANSWERS,
     "MOST_ACTIONS": kept.MOST_ACTIONS,
     "MOST_SAMPLES": kept.MOST_SAMPLES,
@@ -46,6 +51,8 @@ CONSTANTS: dict[str, float | str] = {
     "MOST_SCHEDULED_JOBS": kept.MOST_SCHEDULED_JOBS,
     "SCHEDULE_CLOCK_SLACK_MS": kept.SCHEDULE_CLOCK_SLACK_MS,
     "SURVEY_STRIDE": Priority.BACKGROUND.stride,
+    # Words, each between blanks.
+    "OUTCOMES": f" {' '.join(Outcome)} ",
     # Reasons. Those of a class are one text, each between blanks, because a table would be built again at every call.
     "FAULT_REASONS": f" {' '.join(sorted(NEEDS_A_PERSON))} ",
     "OWN_WAITS": f" {' '.join(sorted(OUR_OWN_WAITS))} ",

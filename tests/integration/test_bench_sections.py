@@ -75,6 +75,13 @@ def test_small_jobs_are_measured_beside_a_campaign(tmp_path: Path) -> None:
     assert all(took_s > 0 for one in measured for took_s in one["took_s"])
 
 
+def test_deletions_are_measured_beside_a_receiver_that_hangs(tmp_path: Path) -> None:
+    options = ("--jobs", "5", "--rounds", "1")
+    measured = bench("webhooks", *options, json_to=tmp_path / "out.json")["webhooks"]
+    assert [one["receiver"] for one in measured] == ["none", "answers", "hangs"]
+    assert all(one["took_s"] > 0 for one in measured)
+
+
 def test_the_ledger_of_a_run_that_was_killed_is_true(tmp_path: Path) -> None:
     options = ("--ids", "20000", "--kills", "1", "--batch", "100")
     measured = bench("one-shot", *options, json_to=tmp_path / "out.json")["one_shot"]

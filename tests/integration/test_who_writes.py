@@ -37,8 +37,10 @@ from jobs.steering.switch import Switch, switch
 from jobs.store import keys
 from jobs.store.catalogue import CATALOGUE
 from jobs.store.job_lists import Indexer
+from jobs.store.kept import MOST_UNSENT
 from jobs.store.try_write import try_write
 from jobs.view.job import read_job
+from jobs.webhooks import outbox
 from jobs.words.errors import BadSubmission
 from jobs.words.outcomes import Code
 from jobs.words.priority import Priority
@@ -52,6 +54,7 @@ from tests.support.planning import plan_of_filter, planned
 from tests.support.submitting import request
 from tests.support.sweeping import MARKS, ended, settings_of
 from tests.support.waiting import until
+from tests.support.webhooks import delivery_of, webhook
 from tests.support.write_watch import MEDDLING, Watched, meddle, scripts_by_hash, watching
 from worker.main import working
 from worker.token_store import RedisTokenStore
@@ -254,6 +257,25 @@ async def a_schedule_starts(redis: ArqRedis, server: EmbeddedServer, _patch: pyt
     assert await scheduling.jobs_of(redis)
 
 
+async def webhooks_come_and_go(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """Events are delivered; and those of a webhook that nobody names any more are forgotten."""
+    for job_id in ("first", "second"):
+        await accept(redis, [1, 2], job_id=job_id, needs_approval=True)
+    claimed, _ = await outbox.claim(redis, "one")
+    assert await outbox.settle(redis, "one", claimed, delivery_of(claimed))
+    for name in ("one", "full"):
+        await meddle(redis, "HSET", keys.WEBHOOKS, name, '{"until_ms": 1}')
+    assert sorted(await outbox.announce(redis, [])) == ["full", "one"]
+    assert not await redis.exists(keys.WEBHOOKS, keys.webhook("one"), keys.unsent("one"), keys.due_events("one"))
+
+
+async def webhooks_are_configured(redis: ArqRedis) -> None:
+    """Have events kept for two webhooks; the outbox of one of them is full."""
+    await outbox.announce(redis, [webhook("http://127.0.0.1:1/", name=name) for name in ("one", "full")])
+    fill = "for n = 1, ARGV[1] do redis.call('ZADD', KEYS[1], n, n) end"
+    await redis.execute_command("EVAL", fill, 1, keys.unsent("full"), MOST_UNSENT)
+
+
 SCENES: tuple[Scene, ...] = (
     lists_come_in,
     messages_are_taken_in,
@@ -268,6 +290,7 @@ SCENES: tuple[Scene, ...] = (
     a_campaign,
     a_receipt_is_made,
     a_schedule_starts,
+    webhooks_come_and_go,
 )
 
 
@@ -285,6 +308,7 @@ async def play(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatc
     async with watching(server, redis, patch) as watched:
         for scene in SCENES:
             await meddle(redis, "FLUSHALL")
+            await webhooks_are_configured(redis)
             await scene(redis, server, patch)
     return watched
 

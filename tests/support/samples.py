@@ -7,6 +7,7 @@ import msgspec
 from jobs.schedules.view import ScheduleView
 from jobs.view.job import Job
 from jobs.view.portal import PortalView
+from jobs.webhooks.view import WebhookView
 from jobs.words.filters import Filter
 from jobs.words.outcomes import Outcome
 from jobs.words.priority import Priority
@@ -59,6 +60,22 @@ SCHEDULE_VIEW = ScheduleView(
     waits_for=None,
     explanation=None,
     jobs=(),
+)
+
+#: A webhook to which nothing has been sent.
+WEBHOOK_VIEW = WebhookView(
+    name="chat",
+    host="hooks.example.com",
+    events=None,
+    portals=None,
+    waiting=0,
+    oldest_waiting_at=None,
+    oldest_waiting_s=0.0,
+    delivered=0,
+    failed=0,
+    given_up=0,
+    last_delivered_at=None,
+    deliveries=(),
 )
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import simulator
 from cli.embedded import EmbeddedServer
@@ -34,13 +35,17 @@ def environment(server: EmbeddedServer, portal: simulator.Portal) -> dict[str, s
 
 @asynccontextmanager
 async def process(
-    command: str, server: EmbeddedServer, portal: simulator.Portal, folder: Path
+    command: str,
+    server: EmbeddedServer,
+    portal: simulator.Portal,
+    folder: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a worker process; it is killed at the end if it is still running."""
+    """Run a worker process with further variables, if need be; it is killed at the end if it is still running."""
     with (folder / f"{command}.log").open("ab") as log:
         started = await asyncio.create_subprocess_exec(
             *COMMANDS[command],
-            env=environment(server, portal),
+            env={**environment(server, portal), **variables},
             cwd=Path(__file__).parents[2],
             stdout=log,
             stderr=log,

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.view.backlog import Backlog
 from jobs.words.reasons import PORTAL_FAULTS
 from tests.support.documents import ROOT, anchors, first_column
-from tests.support.samples import PORTAL_VIEW, SCHEDULE_VIEW
+from tests.support.samples import PORTAL_VIEW, SCHEDULE_VIEW, WEBHOOK_VIEW
 from web.ops.exposition import Reading, render
 
 # Comes with pre-commit and has no type information.
@@ -31,7 +31,7 @@ DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboard.json").r
 def exposed() -> dict[str, tuple[str, set[str]]]:
     """Return the type and labels of every metric of `/metrics`, by the name that documents use."""
     backlog = Backlog(at_ms=0, portals={}, ended=0, queue=0, workers=0)
-    text = render(Reading(backlog, [PORTAL_VIEW], {"main": {}}, [SCHEDULE_VIEW])).decode()
+    text = render(Reading(backlog, [PORTAL_VIEW], {"main": {}}, [SCHEDULE_VIEW], [WEBHOOK_VIEW])).decode()
     found = {}
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -135,7 +135,7 @@ def test_label_values_in_the_expressions_are_words_of_the_program() -> None:
     backlog = Backlog(at_ms=0, portals={}, ended=0, queue=0, workers=0)
     known: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(
-        render(Reading(backlog, [PORTAL_VIEW], {"main": {}}, [SCHEDULE_VIEW])).decode()
+        render(Reading(backlog, [PORTAL_VIEW], {"main": {}}, [SCHEDULE_VIEW], [WEBHOOK_VIEW])).decode()
     ):
         for sample in family.samples:
             for label, value in sample.labels.items():

@@ -33,6 +33,7 @@ ROOMS = {
         "receipts",
         "lanes",
         "arq_messages",
+        "webhooks",
         "view",
         "accept",
         "steering",

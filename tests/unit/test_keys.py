@@ -76,6 +76,12 @@ def test_a_key_of_one_kind_is_not_of_another() -> None:
         keys.stats("p"),
         keys.answers("p"),
         keys.faults("p"),
+        keys.webhook("w"),
+        keys.events("w", "j"),
+        keys.due_events("w"),
+        keys.sending("w"),
+        keys.unsent("w"),
+        keys.deliveries("w"),
         keys.configurations("p"),
         keys.token("p"),
         keys.login("p"),
@@ -96,6 +102,12 @@ def test_what_lua_makes_of_the_key_of_a_job_is_listed(name: str) -> None:
 @pytest.mark.parametrize("name", keys.PARTS_OF_A_PORTAL)
 def test_what_lua_makes_of_the_key_of_a_portal_is_listed(name: str) -> None:
     assert len(kinds_of(keys.portal("p") + getattr(keys, name))) == 1
+
+
+@pytest.mark.parametrize("name", keys.PARTS_OF_A_WEBHOOK)
+def test_what_lua_makes_of_the_key_of_a_webhook_is_listed(name: str) -> None:
+    part = getattr(keys, name)
+    assert len(kinds_of(keys.webhook("w") + (f"{part}j" if part.endswith(":") else part))) == 1
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(ROOT)))

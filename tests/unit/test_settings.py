@@ -254,7 +254,9 @@ def test_the_lines_commented_out_in_the_example_are_valid_settings() -> None:
         "password",
         "proxy_password",
         "schedules",
-    }  # keys and schedules are shown as [[api.keys]] and [[schedules]]; a password is better kept in a file
+        "secret",
+        "webhooks",
+    }  # tables of a list are shown as [[api.keys]] and [[webhooks]]; a password is better kept in a file
 
 
 #: The settings with an environment variable of their own.

@@ -38,6 +38,7 @@ from web.api.results import LedgerLine, ResultsQuery, job_results
 from web.api.schedules import ScheduleList, get_schedules
 from web.api.submission import create_job
 from web.api.switch import turn
+from web.api.webhooks import WebhookList, get_webhooks
 from web.http.problems import Kind
 from web.ops.health import Alive, Readiness, healthz, readyz
 from web.ops.metrics import metrics
@@ -457,6 +458,17 @@ OPERATIONS: tuple[Operation, ...] = (
         "Let deletions go on",
         "Takes a stop back. A stop of all portals and a stop of one are separate: starting one portal does not lift a "
         "stop of all, which the answer then still lists.",
+    ),
+    Operation(
+        method="GET",
+        path="/v1/webhooks",
+        name="listWebhooks",
+        scope="read",
+        summary="List webhooks",
+        description="What waits for each of them, and the last tries to deliver. Their addresses and secrets are "
+        "never shown. A key that is restricted to certain portals sees only the tries about these.",
+        handler=get_webhooks,
+        answers={200: Success(description="The configured webhooks.", content={JSON: WebhookList})},
     ),
     Operation(
         method="GET",

@@ -1,7 +1,7 @@
 """The metrics by name, and how one reading of Redis is written down as Prometheus reads it.
 
-Every label value is a word of this program, or the name of a portal or schedule from the configuration: never a job, a
-contact or a text that came from outside.
+Every label value is a word of this program or a name from the configuration: never a job, a contact or a text
+that came from outside.
 """
 
 import platform
@@ -19,12 +19,14 @@ from jobs.schedules.view import ScheduleView
 from jobs.store.times import unix_s
 from jobs.view.backlog import Backlog, PortalBacklog
 from jobs.view.portal import PortalView
+from jobs.webhooks.view import WebhookView
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.reasons import PORTAL_FAULTS, StateReason
 from jobs.words.states import TERMINAL, State
 from web.ops.campaigns import campaigns
 from web.ops.families import PREFIX, counter, gauge
 from web.ops.schedules import schedules
+from web.ops.webhooks import webhook_metrics
 
 #: What a call can come to. All of them start at 0: a counter that appears with its first failure shows no
 #: increase. Portals answer in ever new ways, so a word that is not here is shown as well.
@@ -55,12 +57,14 @@ class Reading:
         portals: the pacing of each configured portal.
         stats: the counters of each configured portal, by its name, as jobs/view/stats.py has them.
         schedules: the configured schedules.
+        webhooks: what became of the events for each configured webhook.
     """
 
     backlog: Backlog
     portals: Sequence[PortalView]
     stats: Mapping[str, Mapping[str, int]]
     schedules: Sequence[ScheduleView] = ()
+    webhooks: Sequence[WebhookView] = ()
 
 
 def render(reading: Reading | None) -> bytes:
@@ -96,6 +100,7 @@ class _Collector(Collector):
             yield from _pacing(self._reading)
             yield from schedules(self._reading.schedules)
             yield from _counters(self._reading.stats)
+            yield from webhook_metrics(self._reading.webhooks)
 
 
 def _fleet(backlog: Backlog) -> Iterator[Metric]:

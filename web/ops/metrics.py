@@ -15,6 +15,7 @@ from jobs.schedules.view import read_schedules
 from jobs.view.backlog import read_backlog
 from jobs.view.portal import read_portals
 from jobs.view.stats import read_stats
+from jobs.webhooks.view import read_webhooks
 from web.http.context import REDIS, SETTINGS
 from web.ops.exposition import Reading, render
 
@@ -62,6 +63,7 @@ class Gauges:
                 portals=await read_portals(self._redis, portals.values()),
                 stats={name: await read_stats(self._redis, name) for name in portals},
                 schedules=await read_schedules(self._redis, self._settings.schedules),
+                webhooks=await read_webhooks(self._redis, self._settings.webhooks),
             )
         self._read_at_s = time.monotonic()
         return render(reading)

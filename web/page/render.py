@@ -8,6 +8,7 @@ import jinja2
 from aiohttp import web
 
 from jobs.words.outcomes import Outcome
+from web.http.context import SETTINGS
 from web.page import text, words
 from web.page.assets import asset_url
 from web.page.bars import outcome_bar, verdict_bar
@@ -82,7 +83,12 @@ def fragment(request: web.Request, template: str, **values: Any) -> str:
     """Render a template, or a part of one, for whoever asks."""
     visitor = visitor_of(request)
     stops = stops_of(request)
-    return templates().get_template(template).render(visitor=visitor, here=request.path, stops=stops, **values)
+    has_webhooks = bool(request.app[SETTINGS].webhooks)
+    return (
+        templates()
+        .get_template(template)
+        .render(visitor=visitor, here=request.path, stops=stops, has_webhooks=has_webhooks, **values)
+    )
 
 
 def page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
@@ -92,7 +98,7 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
         request: what it answers.
         template: name of the template.
         status: of the answer.
-        values: what the template shows, beside `visitor`, `here` and `stops`, which every template has.
+        values: what the template shows, beside `visitor`, `here`, `stops` and `has_webhooks`, which every template has.
     """
     body = fragment(request, template, **values)
     return web.Response(text=body, status=status, content_type="text/html", headers=SECURITY_HEADERS)

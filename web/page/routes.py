@@ -6,7 +6,7 @@ from web.api.plan import job_plan
 from web.api.receipts import job_receipt
 from web.http.callers import Scope
 from web.page import job_screens as jobs
-from web.page import ledger, login, new, new_filter, steer, switch
+from web.page import ledger, login, new, new_filter, steer, switch, webhook_screen
 from web.page import portal_screen as portals
 from web.page import schedules_screen as schedules
 from web.page.admission import Handler, guarded
@@ -34,6 +34,7 @@ _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
     ("POST", "/portals/{name}", "control", portals.change_limits),
     ("GET", "/schedules", "read", schedules.show_schedules),
     ("GET", "/schedules/events", "read", schedules.schedules_events),
+    ("GET", "/webhooks", "read", webhook_screen.show_webhooks),
     ("GET", "/{to:stop|start}", "control", switch.ask_to_switch),
     ("POST", "/{to:stop|start}", "control", switch.turn_switch),
     ("GET", "/login", None, login.show_login),

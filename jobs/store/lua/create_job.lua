@@ -1,4 +1,4 @@
--- include: job item canary actions faults pace plan steer
+-- include: events job item canary actions faults pace plan steer
 -- Accept a job, all or nothing: its list has been staged, and becomes visible in this one step.
 --   KEYS     1 job hash   2 staged segments   3 portal hash   4 index of jobs
 --   ARGV     1 job ID   2 digest of portal and list   3 first state   4 state_reason or ''
@@ -48,6 +48,8 @@ list_job(job, nil, state)
 if state == 'queued' or state == 'planning' then
   activate(portal, job_id)
   after_change(portal, job, job_id, now)
+elseif state == 'awaiting_approval' then
+  tell_of_job(job, 'job.awaiting_approval', now)
 end
 if ARGV[6] ~= '' then
   local steered, told = steer(portal, job, job_id, ARGV[6], ARGV[9], ARGV[7], ARGV[8], cjson.decode(ARGV[10]), now)

@@ -1,4 +1,4 @@
--- include: job item canary lease claim faults pace retry_budget survey plan gates choice hand_out
+-- include: events job item canary lease claim faults pace retry_budget survey plan gates choice hand_out
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
 -- The mark is the claim: it is in Redis before the call leaves, so that after a crash it tells which contact IDs may
 -- have been deleted by a call whose answer no one read.
@@ -121,8 +121,10 @@ else
   state, before = move(job, 'start')
   item_ids = take(job, offered, state == 'cancelling' and batch_size or math.min(batch_size, gate.left))
   if before == 'queued' then
-    redis.call('HSETNX', job, 'started_ms', now)
     redis.call('HDEL', job, 'state_reason')
+    if redis.call('HSETNX', job, 'started_ms', now) == 1 then
+      tell_of_job(job, 'job.started', now)
+    end
   end
 end
 redis.call('HINCRBY', job, 'inflight', 1)

@@ -1,4 +1,4 @@
--- include: job actions
+-- include: events job actions
 -- Keep a request that cannot be accepted as a failed job, so that its sender finds out what was wrong. Nothing is ever
 -- sent for it, and it is forgotten like other jobs.
 --   KEYS     1 job hash   2 index of jobs
@@ -18,4 +18,5 @@ note_action(job, ARGV[3], 'submit', '', now)
 redis.call('ZADD', KEYS[2], now, job_id)
 list_job(job, nil, 'failed')
 redis.call('ZADD', FINISHED, now, job_id)
+tell_of_job(job, 'job.failed', now)
 return { 'created' }

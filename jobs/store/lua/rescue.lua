@@ -1,4 +1,4 @@
--- include: job item lease survey
+-- include: events job item lease survey
 -- Take back the batches of dead lanes: their leases have lapsed, so their results will never be recorded. What was
 -- marked as sent may have been deleted, so it is looked up before anything else happens to it.
 --   KEYS[1]  portal hash

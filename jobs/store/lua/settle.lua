@@ -1,4 +1,4 @@
--- include: job item claim record stats pace faults push_back gates worked history judge stop survey
+-- include: events job item claim record stats pace faults push_back gates worked history judge stop survey
 -- Record what became of a batch, exactly once: the claim is the permission, and recording uses it up.
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim

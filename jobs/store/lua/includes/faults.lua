@@ -5,6 +5,7 @@
 --   {portal}:faults          hash: fingerprint of a configuration -> "until_ms reason message"
 --                            EVERYONE in place of a fingerprint: the portal itself is at fault, and no worker calls it
 --   {portal}:configurations  zset: "fingerprint/worker" -> alive until (ms); jobs/lanes/presence.py
+--   portal hash              faults_told: " fingerprint=reason " of each fault that webhooks have been told of
 --
 -- jobs/store/faults.py reads the same for people.
 
@@ -36,7 +37,33 @@ local function note_fault(portal, configuration, reason, message, now, wait_ms)
   redis.call('PEXPIRE', faults, FAULT_LASTS_MS)
 end
 
+-- Tell webhooks of a fault that needs a person, once: if it lapses and is met again, it is still the same fault.
+local function tell_of_new_fault(portal, configuration, reason, now)
+  local told = redis.call('HGET', portal, 'faults_told') or ''
+  local this = ' ' .. configuration .. '=' .. reason .. ' '
+  if not string.find(told, this, 1, true) then
+    redis.call('HSET', portal, 'faults_told', told .. this)
+    tell_of_fault(portal, reason, now)
+  end
+end
+
+-- The portal has answered the configuration well: its faults are over, unless the answer comes from before them.
+local function end_told_faults(portal, configuration, told, now)
+  if held_until(portal, configuration) > now then
+    return
+  end
+  local others = ''
+  for entry in string.gmatch(told, '%S+') do
+    local of = string.match(entry, '^[^=]*')
+    if of ~= configuration and of ~= EVERYONE then
+      others = others .. ' ' .. entry .. ' '
+    end
+  end
+  redis.call('HSET', portal, 'faults_told', others)
+end
+
 -- A person has acted: the portal is tried again, whatever the configuration.
 local function forget_faults(portal)
   redis.call('UNLINK', portal .. FAULTS)
+  redis.call('HDEL', portal, 'faults_told')
 end

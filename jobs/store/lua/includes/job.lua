@@ -1,5 +1,5 @@
 -- Shared by the scripts: the clock, and moving a job from state to state. Python puts the table MOVES before it, and
--- the values of the constants, whose names are in capitals, into it (jobs/store/lua_constants.py). All times are
+-- the values of the constants, whose names are in capitals, into it (jobs/store/lua_constants.py). What ends or pauses a job needs events. All times are
 -- milliseconds on this server's clock, unless a name ends in _us.
 
 local function now_us()
@@ -66,10 +66,13 @@ local function after_change(portal, job, job_id, now)
       redis.call('HDEL', job, 'state_reason')
       redis.call('ZADD', FINISHED, now, job_id)
       deactivate(portal, job_id)
+      tell_of_job(job, 'job.' .. ended, now)
       return ended
     end
   elseif tonumber(facts[3]) == 0 and state == 'pausing' then
-    return move(job, 'drained')
+    local drained = move(job, 'drained')
+    tell_of_job(job, 'job.' .. drained, now)
+    return drained
   end
   return state
 end

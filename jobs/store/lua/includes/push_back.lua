@@ -41,7 +41,11 @@ end
 -- configuration, while a worker with another one can go on.
 local function heed_push_back(portal, configuration, seq, batch, now)
   end_care(portal, seq, batch)
-  local away_until = tonumber(redis.call('HGET', portal, 'push_back_until_ms') or 0)
+  local facts = redis.call('HMGET', portal, 'push_back_until_ms', 'faults_told')
+  local away_until = tonumber(facts[1] or 0)
+  if batch.calm and facts[2] and facts[2] ~= '' then
+    end_told_faults(portal, configuration, facts[2], now)
+  end
   if batch.calm and away_until <= now then
     redis.call('HDEL', portal, 'push_back_reason')
   end

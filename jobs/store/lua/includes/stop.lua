@@ -23,6 +23,7 @@ local function hold_portal(portal, fingerprint, reason, batch, now)
   -- no one does, one of them tries again later.
   local configuration = batch.everyone and EVERYONE or fingerprint
   note_fault(portal, configuration, reason, batch.last_error or '', now)
+  tell_of_new_fault(portal, configuration, reason, now)
   if configuration == EVERYONE then
     take_care(portal)  -- when it lapses, or a user resumes a job, one call finds out
     return false

@@ -47,11 +47,13 @@ end
 local function end_planning(portal, job, job_id, event, now)
   if event == 'planned' then
     redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'), 'state_reason', APPROVAL)
+    tell_of_job(job, 'job.planned', now)
   else
     redis.call('HSET', job, 'finished_ms', now)
     redis.call('HDEL', job, 'survey')  -- with the names of the sample so far
     redis.call('ZADD', FINISHED, now, job_id)
   end
+  tell_of_job(job, 'job.' .. redis.call('HGET', job, 'state'), now)
   deactivate(portal, job_id)
 end
 

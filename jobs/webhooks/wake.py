@@ -1,0 +1,27 @@
+"""Waking couriers through arq. A message contains only the webhook's name: a lost one, or one too many, is harmless."""
+
+from collections.abc import Sequence
+
+from arq.connections import ArqRedis
+
+from jobs.lanes.wake import CROWDED
+from jobs.store.keys import QUEUE
+from jobs.webhooks.outbox import due_webhooks
+
+DELIVER = "deliver_webhooks"
+"""The name of the arq function that sends the events of one webhook."""
+
+
+async def wake_couriers(redis: ArqRedis, names: Sequence[str]) -> None:
+    """Ask the workers to send what is due.
+
+    Args:
+        redis: the connection.
+        names: the configured webhooks.
+    """
+    if not names:
+        return
+    due = await due_webhooks(redis, names)
+    if due and await redis.zcard(QUEUE) <= CROWDED:
+        for name in due:
+            await redis.enqueue_job(DELIVER, name)
