@@ -24,7 +24,19 @@ OURS = {*MAY_IMPORT, "tests"}
 
 #: The rooms of a package from the ground up: each can import itself and those before it.
 ROOMS = {
-    "jobs": ("words", "store", "intake", "ledger", "plan", "lanes", "arq_messages", "view", "accept", "steering"),
+    "jobs": (
+        "words",
+        "store",
+        "intake",
+        "ledger",
+        "plan",
+        "bundles",
+        "lanes",
+        "arq_messages",
+        "view",
+        "accept",
+        "steering",
+    ),
     "web": ("http", "live", "ops", "api", "page", "app", "server"),
 }
 FILES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
