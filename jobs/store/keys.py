@@ -21,6 +21,7 @@ FINISHED = f"{PREFIX}:finished"
 WORKERS = f"{PREFIX}:workers"
 KNOWN_PORTALS = f"{PREFIX}:known_portals"
 STOPPED = f"{PREFIX}:stopped"
+BUNDLES = f"{PREFIX}:bundles"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
@@ -32,6 +33,7 @@ SESSION = f"{PREFIX}:session:"
 SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
 VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
+KEPT, BUNDLE = ":kept", ":bundle"
 PARTS_OF_A_JOB = (
     "SEGMENTS",
     "LEDGER",
@@ -42,6 +44,8 @@ PARTS_OF_A_JOB = (
     "VERDICTS",
     "EXCLUSIONS",
     "SAMPLE",
+    "KEPT",
+    "BUNDLE",
 )
 
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
@@ -100,6 +104,16 @@ def exclusions(job_id: str) -> str:
 def sample(job_id: str) -> str:
     """Some of the contacts that the plan of one job shows to whoever approves it."""
     return job(job_id) + SAMPLE
+
+
+def kept(job_id: str) -> str:
+    """Which contacts of one job have a record in its bundle, segment by segment."""
+    return job(job_id) + KEPT
+
+
+def bundle(job_id: str) -> str:
+    """The objects of one job's bundle."""
+    return job(job_id) + BUNDLE
 
 
 def items(job_id: str) -> str:
