@@ -268,9 +268,16 @@ class Keeper:
                         return _Called(answer, 1)
                     one.record = with_tags(one.record, answer.tags)
             case need:
-                answer = await self.client.read_links_of(need.value, one.contact_id, may_send=may_send)
+                listing = one.listing(need.value)
+                answer = await self.client.read_links(
+                    listing.kind, *listing.request(), contact_id=one.contact_id, may_send=may_send
+                )
                 if isinstance(answer, LinkPage):
-                    one.links[need.value] = list(answer.links)
+                    listing.feed(answer)
+                    if listing.by_contact:
+                        return _Called(answer, 1, WalkFlaw.STUCK)
+                    if not listing.finished:
+                        return _Called(answer, 1)
         if not isinstance(answer, Failure):
             one.needs.pop(0)
             making.survey.read += not one.needs

@@ -81,9 +81,12 @@ class LinkListing:
         """Take a page that answers `request()`."""
         if page.count != len(page.links):
             raise ValueError("a page that is not complete must not be fed")
-        if self._start == 0 and -(-(page.total - len(page.links)) // self.page_size) > self.calls_instead:
-            self._give_up()
-            return
+        if self._start == 0 and page.next_index and page.links:
+            # The portal may give fewer on a page than were asked for.
+            calls = -(-(page.total - len(page.links)) // len(page.links))
+            if calls > self.calls_instead:
+                self._give_up()
+                return
         for link in page.links:
             if link.id not in self._seen:
                 self._seen.add(link.id)

@@ -7,6 +7,7 @@ not hold what followed on that checkpoint begins again there, and reads the same
     page or look-ups → pending, until all of a contact is read → packer → an object, and a new checkpoint
 """
 
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -25,7 +26,7 @@ from jobs.words.filters import Filter
 from jobs.words.outcomes import Code
 from jobs.words.verdicts import VerdictCode
 from worker.links import Kind, LinkListing, of_contact
-from worker.portal_answers import Contact, Link, Visible
+from worker.portal_answers import Contact, Visible
 from worker.records import matches
 from worker.survey import Keeping, Survey
 from worker.verdicts import Verdicts
@@ -50,14 +51,20 @@ class Pending:
         contact_id: the contact.
         record: as the portal wrote it; empty until it is read.
         needs: the calls that are still needed.
-        links: what it takes part in, as far as it is known.
+        links: what it takes part in, where that is asked contact by contact.
     """
 
     place: int
     contact_id: int
     record: bytes
     needs: list[Need]
-    links: dict[Kind, list[Link]] = field(default_factory=dict)
+    links: dict[Kind, LinkListing] = field(default_factory=dict)
+
+    def listing(self, kind: Kind) -> LinkListing:
+        """Return the listing of its own opportunities or cases."""
+        if kind not in self.links:
+            self.links[kind] = LinkListing(kind, BitMap([self.contact_id]), calls_instead=sys.maxsize)
+        return self.links[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +274,5 @@ class Making:
                     self.segment.exclude(at, Code.NO_LONGER_SELECTED)
 
     def _links_of(self, one: Pending, kind: Kind) -> list[tuple[int, str, bool]]:
-        known = one.links.get(kind)
-        links = self.links[kind].of.get(one.contact_id, []) if known is None else known
-        return of_contact(links, one.contact_id)
+        listing = one.links.get(kind, self.links[kind])
+        return of_contact(listing.of.get(one.contact_id, ()), one.contact_id)

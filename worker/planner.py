@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from config.portal import Portal
 from jobs.bundles.facts import BundleState
+from jobs.bundles.store import BundleStore
 from jobs.lanes.grants import Batch, Terms
 from jobs.lanes.survey_step import SurveyStep
 from jobs.plan.facts import PLANNING_FACTS, planning_facts
@@ -85,6 +86,7 @@ class Planner:
         protected: contact IDs that are never sent.
         report: adds a plan up.
         backoff_s: returns how long to wait after so many failures in a row.
+        open_store: returns the portal's undo store.
     """
 
     redis: Redis
@@ -94,6 +96,7 @@ class Planner:
     protected: BitMap
     report: PlanReport
     backoff_s: Callable[[int], float]
+    open_store: Callable[[Portal], BundleStore] = BundleStore.of
     _verdicts: Verdicts = field(init=False)
     _keeper: Keeper = field(init=False)
 
@@ -107,6 +110,7 @@ class Planner:
             verdicts=self._verdicts,
             backoff_s=self.backoff_s,
             looked_again=self._looked_again,
+            open_store=self.open_store,
         )
         object.__setattr__(self, "_keeper", keeper)
 
@@ -490,7 +494,15 @@ class Planner:
         return Stepped(step=step)
 
 
-def planner_for(redis: Redis, client: PortalClient, segments: Segments, decider: Decider, terms: Terms) -> Planner:
+def planner_for(
+    redis: Redis,
+    client: PortalClient,
+    segments: Segments,
+    decider: Decider,
+    terms: Terms,
+    *,
+    open_store: Callable[[Portal], BundleStore] = BundleStore.of,
+) -> Planner:
     """Return what takes the steps of a portal's surveys.
 
     Args:
@@ -499,6 +511,7 @@ def planner_for(redis: Redis, client: PortalClient, segments: Segments, decider:
         segments: the contact IDs.
         decider: knows the portal's settings, its protected list and how long to wait after failures.
         terms: the portal's limits.
+        open_store: returns the portal's undo store.
     """
     report = PlanReport(
         redis=redis, portal=decider.portal, look_up_size=terms.look_up_size, conditions=terms.conditions
@@ -511,6 +524,7 @@ def planner_for(redis: Redis, client: PortalClient, segments: Segments, decider:
         protected=decider.protected,
         report=report,
         backoff_s=decider.backoff_s,
+        open_store=open_store,
     )
 
 

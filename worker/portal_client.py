@@ -196,7 +196,13 @@ class PortalClient:
         return self._failed(answer, deleting=False, error=error)
 
     async def read_links(
-        self, kind: Kind, start_index: int, count: int, *, may_send: Callable[[], bool] = _always
+        self,
+        kind: Kind,
+        start_index: int,
+        count: int,
+        *,
+        contact_id: int | None = None,
+        may_send: Callable[[], bool] = _always,
     ) -> LinkPage | Failure:
         """Ask for one page of the opportunities or cases, with the contacts that take part in them.
 
@@ -204,23 +210,13 @@ class PortalClient:
             kind: which of them.
             start_index: how many come before the page.
             count: how many, 1 to 1000; the portal can give fewer.
+            contact_id: only those of this contact, 1 to 2147483647; None for all.
             may_send: as for `delete`.
         """
-        return await self._read_links(wire.links_target(kind, start_index, count), may_send)
-
-    async def read_links_of(
-        self, kind: Kind, contact_id: int, *, may_send: Callable[[], bool] = _always
-    ) -> LinkPage | Failure:
-        """Ask for the opportunities or cases of one contact.
-
-        Args:
-            kind: which of them.
-            contact_id: 1 to 2147483647.
-            may_send: as for `delete`.
-        """
-        return await self._read_links(wire.links_of_target(kind, contact_id), may_send)
-
-    async def _read_links(self, target: str, may_send: Callable[[], bool]) -> LinkPage | Failure:
+        if contact_id is None:
+            target = wire.links_target(kind, start_index, count)
+        else:
+            target = wire.links_of_target(kind, contact_id, start_index, count)
         answer = await self._call("GET", target, may_send=may_send)
         if isinstance(answer, Failure):
             return answer

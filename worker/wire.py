@@ -101,9 +101,10 @@ def links_target(kind: str, start_index: int, count: int) -> str:
     return f"{API}/crm/{kind}/filter?sortBy=title&sortOrder=ascending&count={count}&startIndex={start_index}"
 
 
-def links_of_target(kind: str, contact_id: int) -> str:
-    """Return the target of the opportunities or cases of one contact."""
-    return f"{API}/crm/{kind}/filter?contactid={contact_id}&count={MAX_CONTACTS}"
+def links_of_target(kind: str, contact_id: int, start_index: int, count: int) -> str:
+    """Return the target of a page of the opportunities or cases of one contact."""
+    # Without the second parameter, only the opportunities of which it is the main contact; cases have no main contact.
+    return f"{links_target(kind, start_index, count)}&contactid={contact_id}&contactAlsoIsParticipant=true"
 
 
 def delete_body(wire_format: Format, contact_ids: list[int]) -> bytes:
