@@ -11,7 +11,7 @@ from jobs.accept.submission import CanaryTerms
 from jobs.bundles.facts import BundleState
 from jobs.bundles.kept import Kept, pack
 from jobs.lanes.gates import Gates
-from jobs.lanes.grants import Idle
+from jobs.lanes.grants import Batch, Idle
 from jobs.lanes.lease import rescue
 from jobs.ledger.canary import Canary
 from jobs.ledger.items import Call
@@ -67,7 +67,7 @@ async def test_a_segment_without_an_entry_is_not_handed_out(redis: ArqRedis, can
     await pretend_kept(redis, job_id, 0)
     ledger = await start_lane(redis)
     handed_out = 0
-    while not isinstance(batch := await ledger.next_batch(terms(batch_size=1000)), Idle):
+    while isinstance(batch := await ledger.next_batch(terms(batch_size=1000)), Batch):
         assert [item.segment for item in batch.items] == [0]
         handed_out += batch.size
         await answer(redis, ledger, batch)
