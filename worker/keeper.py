@@ -33,6 +33,7 @@ from jobs.lanes.survey_step import SurveyStep
 from jobs.plan.facts import PLANNING_FACTS, planning_facts
 from jobs.plan.summary import Planning
 from jobs.store import keys
+from jobs.store.kept import MOST_KEEPING
 from jobs.store.times import iso
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.filters import Filter
@@ -48,8 +49,6 @@ from worker.survey_job import MaySend, Stepped, SurveyJob
 from worker.verdicts import Verdicts
 from worker.walk import FULL_PAGE, WalkFlaw
 
-#: Bundles that one process has in memory for a portal: two jobs can take turns without reading anything twice.
-_AT_ONCE = 2
 #: The smallest page that is asked for where larger ones take too long.
 _SMALLEST_PAGE = 25
 #: Calls that the record of one contact takes without the listing: its details, and its tags.
@@ -188,7 +187,7 @@ class Keeper:
                 written=survey.position,
             )
             self._making[job.id] = making
-            if len(self._making) > _AT_ONCE:
+            if len(self._making) > MOST_KEEPING:
                 self._making.popitem(last=False)
         self._making.move_to_end(job.id)
         return making
