@@ -14,7 +14,7 @@
 --   {job}:kept        hash: segment -> which of its contacts have a record (jobs/bundles/kept.py), once it is complete
 
 -- A bundle of which no step is taken for this time, or for fifty turns, is left to nobody, and makes room for another.
-local KEEPER_WAITS_MS = 60000
+local KEEPER_WAITS_MS = 45000
 -- A job that finds no room asks again after this time.
 local ASK_AGAIN_MS = 1000
 
