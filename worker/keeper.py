@@ -67,12 +67,14 @@ class _Written:
     Attributes:
         facts: fields of the job's hash.
         writes: what goes into other hashes.
+        kept: records written, and their bytes.
         trouble: why an object could not be written; empty if all is well.
         nothing_in_memory: whether any worker can go on without reading anything again.
     """
 
     facts: dict[str, str] = field(default_factory=dict)
     writes: list[_Write] = field(default_factory=list)
+    kept: tuple[int, int] = (0, 0)
     trouble: str = ""
     nothing_in_memory: bool = False
 
@@ -312,6 +314,7 @@ class Keeper:
         step = SurveyStep(
             facts=written.facts,
             writes=written.writes,
+            kept=written.kept,
             forget=_NOTHING_IN_MEMORY if written.nothing_in_memory else (),
         )
         if written.trouble:
@@ -342,6 +345,7 @@ class Keeper:
             keeping.bytes += entry.stored_bytes
             written.writes.append((keys.OBJECTS, str(entry.part), entry.json()))
             written.facts |= _size(keeping)
+            written.kept = written.kept[0] + entry.contacts, written.kept[1] + entry.stored_bytes
         complete = making.segment_is_read
         written.writes.append((keys.KEPT, segment.number if complete else UNFINISHED, pack(segment.codes)))
         if segment.exclusions:

@@ -42,6 +42,10 @@ local function record_step(portal, job, job_id, step, first, now)
   if step.begins_bundle then
     redis.call('ZADD', BUNDLES, now, step.begins_bundle)
   end
+  if step.kept then
+    redis.call('HINCRBY', portal .. STATS, 'records_kept', step.kept[1])
+    redis.call('HINCRBY', portal .. STATS, 'record_bytes', step.kept[2])
+  end
   if step.facts.bundle == 'kept' then
     redis.call('ZREM', portal .. KEEPING, job_id)
   end
