@@ -9,11 +9,12 @@ from typer import Abort, TyperException
 from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
 from config.errors import CrmSweepError, UnknownPortal, UnknownWebhook
+from jobs.bundles.errors import NoBundle, StoreTrouble
 from jobs.intake.tally import IntakeError, WayOut
 from jobs.receipts.errors import Mismatch, NoReceiptKey, NotEnded, UnknownContact
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
-from jobs.words.errors import JobExists, PlanRequired, UnknownJob, UnknownSchedule
+from jobs.words.errors import JobExists, NoUndo, PlanRequired, UndoRequired, UnknownJob, UnknownSchedule
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import PORTAL_FAULTS
 from jobs.words.states import State
@@ -93,9 +94,9 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 #: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
-    ((UnknownJob, UnknownPortal, UnknownSchedule, UnknownWebhook, UnknownContact), ExitCode.NOT_FOUND),
+    ((UnknownJob, UnknownPortal, UnknownSchedule, UnknownWebhook, UnknownContact, NoBundle), ExitCode.NOT_FOUND),
     ((OutputLost, NotEnded, Mismatch), ExitCode.JOB_ENDED_BADLY),
-    ((EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError), ExitCode.UNREACHABLE),
+    ((EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError, StoreTrouble), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
 )
@@ -119,6 +120,8 @@ _TO_DO: tuple[tuple[type[BaseException], str], ...] = (
     (UnknownWebhook, "`crm-sweep check` checks the configuration"),
     (JobExists, "choose another --id, or leave it out"),
     (PlanRequired, "`crm-sweep plan` makes one, and so does `crm-sweep run --plan`"),
+    (UndoRequired, "leave out --no-undo"),
+    (NoUndo, "docs/undo.md tells how to switch it on"),
     (NotEnded, "`crm-sweep watch` waits for that"),
     (NoReceiptKey, "`crm-sweep keys new receipt -o FILE` makes a key for it"),
 )

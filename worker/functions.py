@@ -12,7 +12,6 @@ from config.logging import get_logger
 from config.tracing import SpanKind, span
 from jobs.accept.from_arq import accept
 from jobs.arq_messages.message import FUNCTION
-from jobs.ledger.retention import forget_old_jobs
 from jobs.store.connection import AWAY
 from jobs.store.keys import QUEUE
 from jobs.store.trouble import Reason, trouble_of, word_for
@@ -92,12 +91,13 @@ async def deliver_webhooks(ctx: dict[str, Any], name: str) -> str:
 
 
 async def lifeline(ctx: dict[str, Any]) -> None:
-    """Rescue what dead lanes held, wake whoever has work, forget old jobs, keep the lists of jobs right."""
+    """Rescue what dead lanes held, wake whoever has work, forget old jobs and bundles, keep lists right."""
     fleet: Fleet = ctx[FLEET]
     try:
         await fleet.look_after_portals()
         await fleet.look_after_webhooks()
-        for job_id in await forget_old_jobs(fleet.redis, fleet.settings.retention_days):
+        fleet.look_after_bundles()
+        for job_id in await fleet.forgetter.advance(fleet.redis, fleet.settings.retention_days):
             get_logger().info("job_forgotten", job_id=job_id)
         await fleet.indexer.advance(fleet.redis)
     except (*AWAY, RedisError) as error:

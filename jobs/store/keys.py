@@ -23,6 +23,7 @@ KNOWN_PORTALS = f"{PREFIX}:known_portals"
 STOPPED = f"{PREFIX}:stopped"
 WEBHOOKS = f"{PREFIX}:webhooks"
 EVENTS_TOLD = f"{PREFIX}:events_told"
+BUNDLES = f"{PREFIX}:bundles"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
@@ -37,6 +38,7 @@ SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
 VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
 RECEIPTS = ":receipts"
+KEPT, OBJECTS = ":kept", ":objects"
 PARTS_OF_A_JOB = (
     "SEGMENTS",
     "LEDGER",
@@ -48,11 +50,13 @@ PARTS_OF_A_JOB = (
     "EXCLUSIONS",
     "SAMPLE",
     "RECEIPTS",
+    "KEPT",
+    "OBJECTS",
 )
 
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
-STATS, ANSWERS, FAULTS, CONFIGURATIONS = ":stats", ":answers", ":faults", ":configurations"
-PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS", "FAULTS", "CONFIGURATIONS")
+STATS, ANSWERS, FAULTS, CONFIGURATIONS, KEEPING = ":stats", ":answers", ":faults", ":configurations", ":keeping"
+PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS", "FAULTS", "CONFIGURATIONS", "KEEPING")
 
 #: Behind a schedule's name.
 SCHEDULED = ":jobs"
@@ -120,6 +124,16 @@ def receipts(job_id: str) -> str:
     return job(job_id) + RECEIPTS
 
 
+def kept(job_id: str) -> str:
+    """Which contacts of one job have a record in its bundle, segment by segment."""
+    return job(job_id) + KEPT
+
+
+def bundle_objects(job_id: str) -> str:
+    """The objects of one job's bundle."""
+    return job(job_id) + OBJECTS
+
+
 def items(job_id: str) -> str:
     """The batches of one job that are neither ahead of its cursor nor decided."""
     return job(job_id) + ITEMS
@@ -173,6 +187,11 @@ def faults(name: str) -> str:
 def configurations(name: str) -> str:
     """The configurations of one portal that workers have."""
     return portal(name) + CONFIGURATIONS
+
+
+def keeping(name: str) -> str:
+    """The jobs of one portal whose bundles are being made."""
+    return portal(name) + KEEPING
 
 
 def stats(name: str) -> str:

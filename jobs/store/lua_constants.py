@@ -24,6 +24,8 @@ CONSTANTS: dict[str, float | str] = {
     "WEBHOOK": keys.WEBHOOK,
     "EVENTS_TOLD": keys.EVENTS_TOLD,
     **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL + keys.PARTS_OF_A_WEBHOOK},
+    "BUNDLES": keys.BUNDLES,
+    "WORKERS": keys.WORKERS,
     # The bytes of an item.
     "PUT": item_layout.PUT,
     "LOOK_UP": item_layout.LOOK_UP,
@@ -46,6 +48,7 @@ CONSTANTS: dict[str, float | str] = {
     "MOST_SAMPLES": kept.MOST_SAMPLES,
     "FIRST_SAMPLE_EVERY_MS": kept.FIRST_SAMPLE_EVERY_MS,
     "EVERYONE": kept.EVERYONE,
+    "MOST_KEEPING": kept.MOST_KEEPING,
     "FAULT_LASTS_MS": kept.FAULT_LASTS_MS,
     "LONGEST_LEASE_MS": kept.LONGEST_LEASE_S * 1000,
     "MOST_SCHEDULED_JOBS": kept.MOST_SCHEDULED_JOBS,
@@ -66,6 +69,7 @@ CONSTANTS: dict[str, float | str] = {
     "HELD_BY_WINDOW": StateReason.OUTSIDE_WINDOW.value,
     "HELD_BY_CAP": StateReason.DAILY_CAP.value,
     "CANARY": StateReason.CANARY.value,
+    "UNDO_STORE": StateReason.UNDO_STORE.value,
 }
 """The constants by their names in the scripts."""
 

@@ -7,6 +7,8 @@
     ├─ BadSubmission                                   correct the request; nothing was accepted
     │  ├─ BadFilter                                    correct the member of the filter that it names
     │  ├─ PlanRequired                                 ask for a plan
+    │  ├─ NoUndo                                       ask for none, or have `undo` of the portal switched on
+    │  ├─ UndoRequired                                 ask for nothing: the portal keeps the records of every job
     │  ├─ TooManyContacts                              split the list, or raise `max_contacts_per_job`
     │  └─ NotDue                                       wait until it is due, or pause or cancel it
     ├─ NotApproved                                     the message says what has to be done before the approval
@@ -32,6 +34,13 @@
     ├─ BadReceipt              receipts/errors.py   name a receipt or a proof, as it was written
     ├─ BadPublicKey            receipts/errors.py   name a public key, or a file that holds one
     ├─ Mismatch                receipts/errors.py   do not trust it: ask whoever signed it
+    ├─ BundleError             bundles/errors.py   the message says what is wrong with a bundle
+    │  ├─ StoreTrouble         bundles/errors.py   see to the undo store, then try again
+    │  │  └─ ObjectMissing     bundles/store.py    check that the store is the one that was used before
+    │  ├─ NoBundle             bundles/errors.py   check the job ID and the store
+    │  ├─ BundleInUse          bundles/errors.py   cancel the job, or wait until it has ended
+    │  ├─ BundleDamaged        bundles/errors.py   nothing: what is left of it can be read by hand
+    │  └─ BadIdentity          bundles/errors.py   bring the private key of one of the recipients
     ├─ UnreadableMessage          arq_messages/message.py   write the message in JSON
     └─ UnsuitableServer           store/server_check.py     change the settings of Redis as the message says
 
@@ -53,6 +62,20 @@ class PlanRequired(BadSubmission):
 
     def __init__(self, portal: str, contacts: int) -> None:
         super().__init__(f"portal {portal} takes {contacts:,} contacts in one job only with a plan")
+
+
+class NoUndo(BadSubmission):
+    """Records are to be kept, and the portal keeps none."""
+
+    def __init__(self, portal: str) -> None:
+        super().__init__(f"portal {portal} keeps no records of contacts: its setting undo is off")
+
+
+class UndoRequired(BadSubmission):
+    """Records are not to be kept, and the portal keeps those of every job."""
+
+    def __init__(self, portal: str) -> None:
+        super().__init__(f"portal {portal} keeps the records of every job's contacts: its setting undo is required")
 
 
 class NotApproved(CrmSweepError):

@@ -30,6 +30,7 @@ ROOMS = {
         "intake",
         "ledger",
         "plan",
+        "bundles",
         "receipts",
         "lanes",
         "arq_messages",
