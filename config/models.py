@@ -248,6 +248,11 @@ class Settings(Section):
         for schedule in schedules if "portals" in info.data else ():  # otherwise the portals themselves are wrong
             if schedule.portal not in known:
                 refuse("the name of a configured portal", given=f"{schedule.portal!r} in schedule {schedule.name!r}")
+            if schedule.undo and known[schedule.portal].undo == "off":
+                refuse(
+                    f"`undo` switched on for portal {schedule.portal}, or off in schedule {schedule.name!r}",
+                    given="undo = true in the schedule alone",
+                )
         return schedules
 
     @field_validator("webhooks")

@@ -44,6 +44,9 @@ class Schedule(Section):
     priority: Literal["urgent", "normal", "background"] = "normal"
     """How often its jobs get a turn among the other jobs of the portal."""
 
+    undo: bool = False
+    """Whether its jobs keep the records of their contacts; where the portal requires that, they do in any case."""
+
     enabled: bool = True
     """Whether it starts by itself; if not, it can still be started by hand, and its plans wait for a person."""
 

@@ -114,6 +114,7 @@ async def submit_claimed(redis: ArqRedis, settings: Settings, schedule: Schedule
         label=schedule.label,
         priority=Priority(schedule.priority),
         schedule=schedule.name,
+        undo=schedule.undo or None,
     )
     try:
         accepted = await submit(redis, submission)

@@ -2,23 +2,28 @@
 
 import asyncio
 import io
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from arq.connections import ArqRedis
+from pydantic import SecretStr
 
 from cli.embedded import EmbeddedServer
+from config.settings import Portal
 from jobs.schedules import start
 from jobs.schedules.keeper import Keeper
 from jobs.schedules.memory import LAPSES_MS
 from jobs.schedules.start import start_by_hand
 from jobs.steering.control import control
+from jobs.store import keys
 from jobs.store.times import iso
 from jobs.view.job import list_jobs, read_job
 from jobs.words.errors import ScheduleBusy, UnknownSchedule
 from jobs.words.filters import Filter
 from jobs.words.states import Event, State
+from tests.support.bundles import PUBLIC_KEY
 from tests.support.lanes import accept
 from tests.support.scheduling import (
     DAY_MS,
@@ -64,6 +69,15 @@ async def test_it_starts_when_it_is_due_and_once(redis: ArqRedis, server: Embedd
     assert (job.schedule, job.label, job.priority, job.portal) == ("daily", "cleanup", "background", "main")
     assert (job.state, job.selection.filter) == (State.PLANNING, Filter(tags=("trash",)))
     assert [(action.by, action.action) for action in job.actions] == [("schedule daily", "submit")]
+
+
+async def test_it_keeps_records_if_it_asks_for_them(redis: ArqRedis, server: EmbeddedServer, tmp_path: Path) -> None:
+    facts = {"undo": "optional", "undo_store": str(tmp_path), "undo_recipients": (PUBLIC_KEY,)}
+    portal = Portal(name="main", url="http://127.0.0.1:9", token=SecretStr("t"), **facts)
+    asking, others = schedule(undo=True), schedule(name="other")
+    await started(redis, settings_with(server, asking, others, portal=portal))
+    kept = await redis.hget(keys.job(FIRST), "undo"), await redis.hget(keys.job("other-20261126T1200Z"), "undo")
+    assert kept == (b"1", None)
 
 
 async def test_a_job_that_no_schedule_started_says_so(redis: ArqRedis) -> None:

@@ -70,6 +70,7 @@ def test_without_limits_nothing_is_approved_automatically() -> None:
     ("changes", "expected"),
     [
         ({"portal": "other"}, "given 'other' in schedule 'nightly', expected the name of a configured portal"),
+        ({"undo": True}, "expected `undo` switched on for portal main, or off in schedule 'nightly'"),
         ({"name": "Nightly!"}, "expected a name of 1 to 32 characters a-z, 0-9, _ and -"),
         ({"filter": {"tag": "trash"}}, "given an unknown member 'tag'; did you mean tags?"),
         ({"filter": {"tags": "trash"}}, "schedules[0].filter.tags (environment variable CRM_SWEEP_SCHEDULES): given"),
