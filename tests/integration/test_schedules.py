@@ -72,12 +72,19 @@ async def test_it_starts_when_it_is_due_and_once(redis: ArqRedis, server: Embedd
 
 
 async def test_it_keeps_records_if_it_asks_for_them(redis: ArqRedis, server: EmbeddedServer, tmp_path: Path) -> None:
-    facts = {"undo": "optional", "undo_store": str(tmp_path), "undo_recipients": (PUBLIC_KEY,)}
-    portal = Portal(name="main", url="http://127.0.0.1:9", token=SecretStr("t"), **facts)
+    portal = Portal(
+        name="main",
+        url="http://127.0.0.1:9",
+        token=SecretStr("t"),
+        undo="optional",
+        undo_store=str(tmp_path),
+        undo_recipients=(PUBLIC_KEY,),
+    )
     asking, others = schedule(undo=True), schedule(name="other")
     await started(redis, settings_with(server, asking, others, portal=portal))
-    kept = await redis.hget(keys.job(FIRST), "undo"), await redis.hget(keys.job("other-20261126T1200Z"), "undo")
-    assert kept == (b"1", None)
+    jobs = FIRST, "other-20261126T1200Z"
+    kept = [await redis.execute_command("HGET", keys.job(job_id), "undo") for job_id in jobs]
+    assert kept == [b"1", None]
 
 
 async def test_a_job_that_no_schedule_started_says_so(redis: ArqRedis) -> None:
