@@ -9,6 +9,7 @@ of the bundle. What is in memory and what is in Redis: worker/making.py.
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,9 @@ from worker.walk import FULL_PAGE, WalkFlaw
 _SMALLEST_PAGE = 25
 #: Calls that the record of one contact takes without the listing: its details, and its tags.
 _CALLS_PER_CONTACT = 2
+
+#: What is in memory of a bundle of which this process takes no step any more is forgotten after this time.
+_FORGET_AFTER_S = 3600.0
 
 EVERYTHING = Filter(everything=True)
 _NOTHING_IN_MEMORY = ("keeper", "keeper_until_ms")
@@ -192,6 +196,9 @@ class Keeper:
             if len(self._making) > MOST_KEEPING:
                 self._making.popitem(last=False)
         self._making.move_to_end(job.id)
+        making.used_s = time.monotonic()
+        for other in [name for name, one in self._making.items() if making.used_s - one.used_s > _FORGET_AFTER_S]:
+            del self._making[other]  # its job was cancelled, or others have gone on with it
         return making
 
     async def _links(self, job: SurveyJob) -> dict[Kind, LinkListing]:

@@ -8,6 +8,7 @@ not hold what followed on that checkpoint begins again there, and reads the same
 """
 
 import sys
+import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -165,6 +166,7 @@ class Making:
         packer: the records since the last object.
         sealed: an object that could not be written yet.
         written: the place up to which everything is recorded.
+        used_s: when a step was last taken, by this process's clock.
     """
 
     checkpoint: bytes
@@ -178,6 +180,7 @@ class Making:
     packer: Packer = field(default_factory=Packer)
     sealed: Sealed | None = None
     written: int = 0
+    used_s: float = field(default_factory=time.monotonic)
 
     @property
     def settled(self) -> int:

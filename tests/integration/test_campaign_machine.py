@@ -64,6 +64,7 @@ CAMPAIGNS = st.builds(
     fails=st.sampled_from([False] * 7 + [True]),
     canary=CANARIES,
     due=st.booleans(),
+    keeps=st.booleans(),
 )
 #: How far a campaign is brought at once.
 UNTIL = st.sampled_from(
@@ -134,13 +135,17 @@ class CampaignMachine(LedgerMachine):
         campaign = self.campaigns.get(job_id)
         if campaign is None or len(self.ids) >= MOST_JOBS:
             return multiple()
-        again = replace(campaign, fails=False, conditions=None, approved=False, expired=False, excluded=set())
+        again = replace(
+            campaign, fails=False, conditions=None, approved=False, expired=False, kept=False, excluded=set()
+        )
         return self.accept_campaign(again, self.addresses[job_id], "it is approved")
 
     def accept_campaign(self, campaign: Campaign, address: str, until: str) -> str:
         campaign.salt = len(self.ids)
         ids, selection = (BitMap(), Filter(everything=True)) if campaign.by_filter else (campaign.ids, None)
-        submission = request(portal=PORTAL, ids=ids, selection=selection, plan=True, lanes=0, address=address)
+        submission = request(
+            portal=PORTAL, ids=ids, selection=selection, plan=True, lanes=0, address=address, undo=campaign.keeps
+        )
         job_id = self.do(submit(self.redis, submission)).job_id
         self.ids[job_id] = ids
         self.canaries[job_id] = None
@@ -352,7 +357,7 @@ class CampaignMachine(LedgerMachine):
         assert here in {"", self.addresses.get(job_id) or here}, "it was made for another address"
         if batch.call is Call.SURVEY:
             assert campaign is not None
-            assert campaign.conditions is None or campaign.due
+            assert campaign.conditions is None or campaign.due or (campaign.keeps and not campaign.kept)
             self.no_survey_takes_two_steps_at_once()
         if batch.state is State.CANCELLING:
             return
@@ -363,6 +368,7 @@ class CampaignMachine(LedgerMachine):
         if batch.call is Call.PUT:
             assert campaign is None or campaign.conditions
             assert not (campaign and campaign.due), "it has to be looked at again first"
+            assert not (campaign and campaign.keeps and not campaign.kept), "records have to be kept first"
             assert job_id not in self.cooling
             assert not self.guards.hold
 
@@ -388,6 +394,7 @@ class CampaignMachine(LedgerMachine):
             assert campaign.approved
             assert {campaign.verdicts[one] for one in ids} == {VerdictCode.DELETABLE}, "no plan calls them deletable"
             assert not granted.excluded.intersection(ids), "they were protected when it was looked at again"
+            assert not campaign.unkept.intersection(ids), "nothing is kept of them"
         self.sent_on[granted.day] += len(ids)
 
     def record(self, lane: Lane) -> bool:
@@ -401,8 +408,8 @@ class CampaignMachine(LedgerMachine):
     def follow(self, batch: Batch, conditions: str) -> None:
         """Note what a step of a survey has changed."""
         job_id, campaign = batch.job_id, self.campaigns[batch.job_id]
-        names = "state", "plan_digest", "rechecks"
-        state, plan, rechecks = self.do(self.redis.execute_command("HMGET", keys.job(job_id), *names))
+        names = "state", "plan_digest", "rechecks", "bundle"
+        state, plan, rechecks, bundle = self.do(self.redis.execute_command("HMGET", keys.job(job_id), *names))
         if plan and campaign.conditions is None:
             assert state.decode() == State.AWAITING_APPROVAL
             assert plan.decode() == campaign.digest(conditions)
@@ -413,6 +420,7 @@ class CampaignMachine(LedgerMachine):
         elif int(rechecks or 0) > batch.rechecks:
             campaign.due = False
             campaign.excluded = campaign.excluded_next(batch.rechecks)
+        campaign.kept = bundle == b"kept"
 
     # What must always hold
 
@@ -479,7 +487,8 @@ class CampaignMachine(LedgerMachine):
             assert (line.code, line.attempts) == (Code.PENDING, 0)
             assert not self.sent[job_id, line.contact_id]
             return
-        if campaign and campaign.verdicts[line.contact_id] is not VerdictCode.DELETABLE:
+        is_unkept = campaign is not None and line.contact_id in campaign.unkept
+        if campaign and (is_unkept or campaign.verdicts[line.contact_id] is not VerdictCode.DELETABLE):
             assert line.code.outcome not in {Outcome.DELETED, Outcome.PRESUMED_DELETED, Outcome.FAILED}
             assert line.attempts == 0
         super().compare(job_id, line)

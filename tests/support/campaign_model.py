@@ -8,6 +8,7 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from jobs.accept.submission import CanaryTerms
+from jobs.bundles.kept import Kept
 from jobs.lanes.gates import Gates
 from jobs.lanes.grants import Batch
 from jobs.lanes.survey_step import SurveyStep
@@ -40,6 +41,8 @@ class Campaign:
         fails: whether the survey finds out that there can be no plan.
         canary: its canary.
         due: whether it has to be looked at again before anything is sent.
+        keeps: whether the records of its contacts are kept first.
+        kept: whether they are.
         salt: makes that differ between campaigns.
         conditions: under which its plan was made; None until the plan stands.
         expired: whether the plan cannot be approved any more.
@@ -53,6 +56,8 @@ class Campaign:
     fails: bool
     canary: CanaryTerms | None
     due: bool
+    keeps: bool = False
+    kept: bool = False
     salt: int = 0
     conditions: str | None = None
     expired: bool = False
@@ -70,9 +75,14 @@ class Campaign:
 
     def digest(self, conditions: str) -> str:
         """Return the digest of its plan."""
-        plan = PlanDigest()
+        plan = PlanDigest(keeps_records=self.keeps)
         plan.add(encode_segment(self.ids.to_array()), self.codes(len(self.ids)))
         return plan.hexdigest(conditions)
+
+    @property
+    def unkept(self) -> set[int]:
+        """The contacts without a record, if records are kept."""
+        return {one for one in self.ids if (one + self.salt) % 7 == 0} if self.keeps else set()
 
     def excluded_next(self, rechecks: int) -> set[int]:
         """Return which contacts the next look finds to be protected, besides those it found before."""
@@ -131,12 +141,18 @@ class ModelPlanner:
 
     async def step(self, batch: Batch, may_send: Callable[[], bool], _is_last: Callable[[], bool]) -> Stepped:
         assert may_send()
-        state, survey = await self.redis.execute_command("HMGET", keys.job(batch.job_id), "state", "survey")
+        names = "state", "survey", "bundle"
+        state, survey, bundle = await self.redis.execute_command("HMGET", keys.job(batch.job_id), *names)
         done = int(survey or 0)
         if self.fate != "answered":
             return Stepped(step=SurveyStep(facts={"survey": str(done)}), answer=self._failure(), size=1)
         is_planning = state.decode() == State.PLANNING
-        step = self._plan(batch, done) if is_planning else self._look_again(batch, done)
+        if is_planning:
+            step = self._plan(batch, done)
+        elif self.campaign.keeps and bundle != b"kept":
+            step = self._keep(done)
+        else:
+            step = self._look_again(batch, done)
         return Stepped(step=step, answer=LookedUp({}, [], 200), size=1)
 
     def _failure(self) -> Failure:
@@ -181,6 +197,13 @@ class ModelPlanner:
             sample=msgspec.json.encode(sample).decode(),
             sample_until_ms=made_ms + 3_600_000,
         )
+
+    def _keep(self, done: int) -> SurveyStep:
+        if done < self.campaign.steps:
+            return SurveyStep(facts={"survey": str(done + 1), "bundle": "making", "bundle_id": "B", "bundle_late": ""})
+        codes = bytes(Kept.NONE if one in self.campaign.unkept else Kept.RECORD for one in self.campaign.ids)
+        facts = {"bundle": "kept", "bundle_id": "B", "bundle_late": ""}
+        return SurveyStep(facts=facts, forget=["survey", "keeper"], writes=[(keys.KEPT, 0, pack(codes))])
 
     def _look_again(self, batch: Batch, done: int) -> SurveyStep:
         excluded, total = self.campaign.excluded_next(batch.rechecks), len(self.campaign.ids)
