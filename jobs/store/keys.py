@@ -32,6 +32,7 @@ SESSION = f"{PREFIX}:session:"
 SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
 VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
+RESTORE, RESTORED = ":restore", ":restored:"
 PARTS_OF_A_JOB = (
     "SEGMENTS",
     "LEDGER",
@@ -42,6 +43,8 @@ PARTS_OF_A_JOB = (
     "VERDICTS",
     "EXCLUSIONS",
     "SAMPLE",
+    "RESTORE",
+    "RESTORED",
 )
 
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
@@ -100,6 +103,16 @@ def exclusions(job_id: str) -> str:
 def sample(job_id: str) -> str:
     """Some of the contacts that the plan of one job shows to whoever approves it."""
     return job(job_id) + SAMPLE
+
+
+def restore(job_id: str) -> str:
+    """Who restores the contacts of one job, and how far that is."""
+    return job(job_id) + RESTORE
+
+
+def restored(job_id: str, segment: int) -> str:
+    """What became of the contacts of one segment when they were restored."""
+    return f"{job(job_id)}{RESTORED}{segment}"
 
 
 def items(job_id: str) -> str:
