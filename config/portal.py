@@ -1,4 +1,4 @@
-"""One portal: its address, its credentials, and how hard it may be driven; its guards are in config/guards.py."""
+"""One portal: its address, its credentials, how hard it may be driven. Guards and undo have files of their own."""
 
 import hashlib
 from pathlib import Path
@@ -9,16 +9,17 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from config.fields import NAME_PATTERN, FilePath, Unit, file_of_authorities, plain, refuse, secret_or_file
 from config.guards import Guards
-from config.restoring import Restoring
 from config.proxy import Proxy, environment_proxy, proxy_url
+from config.restoring import Restoring
 from config.secret_file import BadSecret, check_token
+from config.undo import Undo
 
 #: Smallest and largest values of the two limits that can also be changed while jobs run.
 REQUESTS_PER_SECOND = (0.01, 1000)
 MAX_CONCURRENCY = (1, 64)
 
 
-class Portal(Guards, Restoring):
+class Portal(Undo, Restoring, Guards):
     """A configured portal.
 
     Credentials take exactly one form: a token, or a user name and a password. Secrets given as files have been read by
@@ -252,6 +253,13 @@ class Portal(Guards, Restoring):
     @classmethod
     def _authorities_are_readable(cls, file: Path | None) -> Path | None:
         return None if file is None else file_of_authorities(file)
+
+    @field_validator("answer_format")
+    @classmethod
+    def _bundles_hold_json(cls, answer_format: str, info: ValidationInfo) -> str:
+        if answer_format != "json" and info.data.get("undo", "off") != "off":
+            refuse("json where undo is on: bundles hold records as the portal wrote them")
+        return answer_format
 
     @field_validator("batch_size_max")
     @classmethod

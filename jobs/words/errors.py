@@ -23,6 +23,12 @@
     │  ├─ ListTooLarge            intake/tally.py      split the list
     │  └─ ListDamaged             intake/tally.py      write the list again
     ├─ BadProtectedList           intake/protected.py  correct the file `protected_ids_file`
+    ├─ BundleError             bundles/errors.py   the message says what is wrong with a bundle
+    │  ├─ StoreTrouble         bundles/errors.py   see to the undo store, then try again
+    │  │  └─ ObjectMissing     bundles/store.py    check that the store is the one that was used before
+    │  ├─ NoBundle             bundles/errors.py   check the job ID and the store
+    │  ├─ BundleDamaged        bundles/errors.py   nothing: what is left of it can be read by hand
+    │  └─ BadIdentity          bundles/errors.py   bring the private key of one of the recipients
     ├─ UnreadableMessage          arq_messages/message.py   write the message in JSON
     └─ UnsuitableServer           store/server_check.py     change the settings of Redis as the message says
 
