@@ -50,6 +50,10 @@ class PortalFailed(CrmSweepError):
     """The portal could not be read to the end; the message says why and what to do."""
 
 
+class WorkStopped(CrmSweepError):
+    """The command ended before its work was done; the message says why and how to continue."""
+
+
 class JobStopped(CrmSweepError):
     """The job waits for a person; the message says why and how to continue.
 
@@ -88,7 +92,7 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
     ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
-    ((OutputLost,), ExitCode.JOB_ENDED_BADLY),
+    ((OutputLost, WorkStopped), ExitCode.JOB_ENDED_BADLY),
     ((EmbeddedServerError, PortalFailed, RedisError), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),

@@ -17,7 +17,6 @@ from jobs.store.times import server_ms
 from jobs.view.stops import Stop, stop_of
 from jobs.words.reasons import remedy_without_job
 from restore.errors import LeaseLost, PortalRefuses, RestoreStopped
-from restore.ledger import RestoreLedger
 from worker.creating_client import CreatingClient, Refusal, Said
 from worker.portal_answers import Failure, Remedy
 from worker.push_back import PushBack, Relief
@@ -42,8 +41,7 @@ class Caller:
         portal: its settings.
         terms: its limits, as workers keep them.
         client: calls it.
-        ledger: no call leaves without its lease.
-        tell: tells the user something worth knowing.
+        may_send: asked right before each request leaves: whether no other process can be at work.
         tell_wait: called with the seconds of each wait for a turn.
         stopping: set once the user wants to stop.
     """
@@ -52,8 +50,7 @@ class Caller:
     portal: Portal
     terms: Terms
     client: CreatingClient
-    ledger: RestoreLedger
-    tell: Callable[[str], None]
+    may_send: Callable[[], bool]
     tell_wait: Callable[[float], None]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     calls: int = 0
@@ -61,9 +58,7 @@ class Caller:
     _push_back: PushBack = field(init=False)
 
     def __post_init__(self) -> None:
-        self._push_back = PushBack(
-            self.portal.backoff_base_s, self.portal.backoff_max_s, self.portal.retry_after_max_s
-        )
+        self._push_back = PushBack(self.portal.backoff_base_s, self.portal.backoff_max_s, self.portal.retry_after_max_s)
 
     async def turn(self) -> None:
         """Wait for the turn of one call.
@@ -86,10 +81,6 @@ class Caller:
             raise RestoreStopped(f"{which} stopped by {stop.by} at {stop.at}; `crm-sweep start` lets calls go on")
         if state.fault:
             raise PortalRefuses(_in_words(self.portal.name, state.fault.reason, state.fault.message))
-
-    def may_send(self) -> bool:
-        """Check right before a request leaves that no other process can be at work."""
-        return self.ledger.holds_lease
 
     async def once(self, make: Callable[[], Awaitable[T | Failure]]) -> T | Failure:
         """Make a call that has its turn, and spare the portal after a failure.
@@ -137,7 +128,7 @@ class Caller:
         Raises:
             PortalRefuses: there is no answer.
         """
-        answer = await self.insist(make)
+        answer: T | Refusal | Failure = await self.insist(make)
         if isinstance(answer, Refusal):
             raise PortalRefuses(f"portal {self.portal.name} refuses a call (HTTP {answer.http_status})")
         if isinstance(answer, Failure):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from restore.lost import NONE, Lost
-from restore.record import ADDRESS, Detail, Link, Record
+from restore.record import ADDRESS, Detail, Record
 from worker.wire import API
 
 #: A private contact with nobody on its list is seen by CRM administrators alone.
@@ -60,24 +60,18 @@ class Known:
         return {number: value for number, value in record.custom_fields.items() if exist is None or number in exist}
 
     def missing(self, record: Record) -> Lost:
-        """Return what cannot be restored because it does not exist on the portal any more."""
-        return (
-            (Lost.CUSTOM_FIELDS if len(self.fields_for(record)) < len(record.custom_fields) else NONE)
-            | (Lost.STAGE if record.stage and not _there(record.stage, self.stages) else NONE)
-            | (Lost.OPPORTUNITIES if any(not _there(link.id, self.opportunities) for link in record.opportunities) else NONE)
-            | (
-                Lost.MAIN_CONTACT
-                if any(link.is_main and not _there(link.id, self.opportunities) for link in record.opportunities)
-                else NONE
-            )
-            | (Lost.CASES if any(not _there(link.id, self.cases) for link in record.cases) else NONE)
+        """Return which custom fields and stage cannot be restored because they do not exist any more."""
+        return (Lost.CUSTOM_FIELDS if len(self.fields_for(record)) < len(record.custom_fields) else NONE) | (
+            Lost.STAGE if record.stage and not _there(record.stage, self.stages) else NONE
         )
 
-    def links(self, record: Record) -> tuple[list[Link], list[Link]]:
-        """Return the opportunities and cases of the contact that still exist."""
+    def missing_links(self, record: Record) -> Lost:
+        """Return which links lead to nothing any more; a forecast, as listings of the portal can miss something."""
+        gone = [link for link in record.opportunities if not _there(link.id, self.opportunities)]
         return (
-            [link for link in record.opportunities if _there(link.id, self.opportunities)],
-            [link for link in record.cases if _there(link.id, self.cases)],
+            (Lost.OPPORTUNITIES if gone else NONE)
+            | (Lost.MAIN_CONTACT if any(link.is_main for link in gone) else NONE)
+            | (Lost.CASES if any(not _there(link.id, self.cases) for link in record.cases) else NONE)
         )
 
 
@@ -93,7 +87,12 @@ def creation(record: Record, company: int, known: Known) -> Call:
         {"companyName": record.name}
         if record.is_company
         # The portal answers 500 if there is no last name at all.
-        else {"firstName": record.name, "lastName": record.last_name, "jobTitle": record.job_title, "companyId": company}
+        else {
+            "firstName": record.name,
+            "lastName": record.last_name,
+            "jobTitle": record.job_title,
+            "companyId": company,
+        }
     )
     body |= {"about": record.about, "shareType": record.share_type}
     if record.access:
@@ -119,9 +118,8 @@ def completion(record: Record, new_id: int, known: Known) -> list[Call]:
     calls += [Call("POST", f"{about}/tag", {"tagName": tag}, Lost.TAGS) for tag in record.tags]
     if record.stage and _there(record.stage, known.stages):
         calls.append(Call("PUT", f"{about}/status", {"contactStatusid": record.stage}, Lost.STAGE))
-    opportunities, cases = known.links(record)
-    calls += [Call("POST", f"{about}/opportunity/{link.id}", {}, Lost.OPPORTUNITIES) for link in opportunities]
-    calls += [Call("POST", f"case/{link.id}/contact", {"contactid": new_id}, Lost.CASES) for link in cases]
+    calls += [Call("POST", f"{about}/opportunity/{link.id}", {}, Lost.OPPORTUNITIES) for link in record.opportunities]
+    calls += [Call("POST", f"case/{link.id}/contact", {"contactid": new_id}, Lost.CASES) for link in record.cases]
     if record.created:
         calls.append(Call("PUT", f"{about}/creationdate", {"creationDate": record.created}, Lost.CREATED))
     return calls
@@ -203,4 +201,3 @@ def _inner(fields: Mapping[str, Any], name: str, member: str) -> Any:
     inner = fields.get(name)
     found = {key.casefold(): value for key, value in inner.items()} if isinstance(inner, dict) else {}
     return found.get(member)
-

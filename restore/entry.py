@@ -42,10 +42,6 @@ class Reason(IntEnum):
     ANSWER_GARBLED = 5
     #: Some of the calls after its creation failed: it lacks what `lost` says.
     INCOMPLETE = 6
-    #: A second contact like it came into being, perhaps by a call whose answer was lost.
-    POSSIBLE_TWIN = 7
-    #: Its line in the bundle is not the record of a contact.
-    BAD_RECORD = 8
 
     @property
     def word(self) -> str:

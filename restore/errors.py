@@ -1,11 +1,11 @@
 """What can end a restore early, and what to do next.
 
-    RestoreError            the message says what was wrong; nothing was created
-    ├─ NothingToRestore     nothing: no contact of the job was deleted
-    └─ AlreadyRestoring     wait for the other process; if it was killed, its lease lapses within seconds
-    RestoreStopped          start the command again: it carries on
-    ├─ LeaseLost            likewise, once the other process has ended
-    └─ PortalRefuses        put right what the message says, then start it again
+RestoreError            the message says what was wrong; nothing was created
+├─ NothingToRestore     nothing: no contact of the job was deleted
+└─ AlreadyRestoring     wait for the other process; if it was killed, its lease lapses within seconds
+RestoreStopped          start the command again: it carries on
+├─ LeaseLost            likewise, once the other process has ended
+└─ PortalRefuses        put right what the message says, then start it again
 """
 
 from config.errors import CrmSweepError

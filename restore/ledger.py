@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from jobs.store import keys
 from jobs.store.connection import AWAY
-from jobs.store.scripts import Script
+from jobs.store.scripts import Argument, Script
 from jobs.store.times import clock, iso
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.errors import UnknownJob
@@ -99,6 +99,12 @@ class RestoreLedger:
             with contextlib.suppress(*AWAY, RedisError):
                 await LEAVE(self._redis, self._keys, [self._token])
 
+    @contextlib.asynccontextmanager
+    async def read_only(self) -> AsyncIterator[None]:
+        """Read the ledger without taking the lease: nothing can be written."""
+        await self._read()
+        yield
+
     def entry(self, segment: int, offset: int) -> Entry:
         """Return what is known of the contact at a position of the job's list."""
         data = self._segments.get(segment, b"")
@@ -148,8 +154,10 @@ class RestoreLedger:
         self.finished = True
 
     async def _write(self, fields: dict[str, str], segment: int = -1, offset: int = 0, data: bytes = b"") -> None:
-        pairs = [part for pair in fields.items() for part in pair]
-        written = await WRITE(self._redis, self._keys, [self._token, segment, offset * ENTRY_SIZE, data, *pairs])
+        arguments: list[Argument] = [self._token, segment, offset * ENTRY_SIZE, data]
+        for pair in fields.items():
+            arguments += pair
+        written = await WRITE(self._redis, self._keys, arguments)
         if not written:
             self._held_until_s = 0.0
             raise LeaseLost
@@ -186,7 +194,7 @@ class RestoreLedger:
         said = {name.decode(): value.decode() for name, value in facts.items()}
         self.watermark = int(said["watermark"]) if "watermark" in said else None
         self.sent_ms = int(said.get("sent_ms", 0))
-        self.now_ms = int(said["renewed_ms"])
+        self.now_ms = int(said.get("renewed_ms", 0))
         self.finished = bool(said.get("finished"))
         self.twins = {int(name[5:]): int(twin) for name, twin in said.items() if name.startswith("twin:")}
         total = int(await self._redis.execute_command("HGET", self._keys[0], "total") or 0)

@@ -31,9 +31,7 @@ def key_of_contact(found: Record) -> bytes:
     """Return the same of a contact that is there."""
     if found.is_company:
         return _key("company", found.name, found.about, found.share_type)
-    return _key(
-        "person", found.name, found.last_name, found.job_title, found.about, found.company, found.share_type
-    )
+    return _key("person", found.name, found.last_name, found.job_title, found.about, found.company, found.share_type)
 
 
 def is_untouched(found: Record) -> bool:

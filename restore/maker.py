@@ -9,10 +9,12 @@ from restore.caller import Caller
 from restore.calls import Call, Known
 from restore.entry import Entry, Reason, Stage
 from restore.errors import RestoreStopped
+from restore.ledger import RestoreLedger
 from restore.likeness import best
 from restore.lost import NONE, Lost
 from restore.newest import Newest
 from restore.record import BadRecord, Record, contact_of
+from restore.targets import Place
 from worker.creating_client import Refusal, Said, id_of
 from worker.envelope import lower
 from worker.portal_answers import Failure, Remedy
@@ -28,31 +30,24 @@ _MOST_THROTTLED = 20
 
 
 @dataclass(slots=True)
-class Place:
-    """Where a contact is in the job's list."""
-
-    segment: int
-    offset: int
-
-
-@dataclass(slots=True)
 class Maker:
     """Restores contacts, one at a time.
 
     Args:
         caller: makes the calls.
+        ledger: where it is written before and after each creation.
         newest: finds contacts that calls without an answer have created.
         known: what exists on the portal.
         claimed: the contacts that the restore has created.
-        now_ms: the Redis server's clock.
+        top: the highest contact ID that is known on the portal: a contact created from now on has a higher one.
     """
 
     caller: Caller
+    ledger: RestoreLedger
     newest: Newest
     known: Known
     claimed: set[int]
     top: int
-    """The highest contact ID that is known on the portal: a contact created from now on has a higher one."""
     _opened_s: float = field(default_factory=time.monotonic)
 
     async def restore(self, record: Record, place: Place, company: int, lost: Lost) -> Entry:
@@ -70,7 +65,7 @@ class Maker:
         Raises:
             RestoreStopped: the restore cannot go on now; started again it carries on.
         """
-        entry = self.caller.ledger.entry(place.segment, place.offset)
+        entry = self.ledger.entry(place.segment, place.offset)
         found: Record | None = None
         if entry.stage is not Stage.MADE:
             entry, found = await self._create(calls.creation(record, company, self.known), entry, place)
@@ -162,9 +157,8 @@ class Maker:
 
         It may have sent the call up to the end of its lease, after it had written that it was about to.
         """
-        ledger = self.caller.ledger
-        since_s = (ledger.now_ms - ledger.sent_ms) / 1000 + time.monotonic() - self._opened_s
-        return max(ledger.ttl_s + self.caller.portal.late_commit_s - since_s, 0.0)
+        since_s = (self.ledger.now_ms - self.ledger.sent_ms) / 1000 + time.monotonic() - self._opened_s
+        return max(self.ledger.ttl_s + self.caller.portal.late_commit_s - since_s, 0.0)
 
     async def _made(self, place: Place, entry: Entry, new_id: int) -> Entry:
         self.claimed.add(new_id)
@@ -172,7 +166,7 @@ class Maker:
         return await self._note(place, replace(entry, stage=Stage.MADE, reason=Reason.NONE, number=new_id))
 
     async def _note(self, place: Place, entry: Entry, *, sending: bool = False) -> Entry:
-        await self.caller.ledger.write(place.segment, place.offset, entry, sending=sending)
+        await self.ledger.write(place.segment, place.offset, entry, sending=sending)
         return entry
 
     # --- giving it the rest ------------------------------------------------------------------------------------------
@@ -184,19 +178,21 @@ class Maker:
             Whether one of them failed rather than was refused; and what is lost.
         """
         failed, lost = False, NONE
-        to_make = [*(calls.mending(record, found, self.known) if found else ()), *calls.completion(record, new_id, self.known)]
+        to_make = [
+            *(calls.mending(record, found, self.known) if found else ()),
+            *calls.completion(record, new_id, self.known),
+        ]
         for call in to_make:
             answer = await self._insist(call)
             if not isinstance(answer, Said):
                 lost |= call.loses
                 failed |= isinstance(answer, Failure)
-        opportunities, _ = self.known.links(record)
-        for link in opportunities:
+        for link in record.opportunities:
             if link.is_main:
-                answer = await self._make_main(link.id, new_id)
-                if not isinstance(answer, Said):
+                made_main = await self._make_main(link.id, new_id)
+                if not isinstance(made_main, Said):
                     lost |= Lost.MAIN_CONTACT
-                    failed |= isinstance(answer, Failure)
+                    failed |= isinstance(made_main, Failure)
         return failed, lost
 
     async def _make_main(self, opportunity: int, new_id: int) -> Said | Refusal | Failure | None:

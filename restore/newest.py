@@ -64,9 +64,7 @@ class Newest:
             count = _PAGE
 
     async def _page(self, start: int, count: int) -> list[Record]:
-        said = await self.caller.must(
-            lambda: self.caller.client.newest(start, count, may_send=self.caller.may_send)
-        )
+        said = await self.caller.must(lambda: self.caller.client.newest(start, count, may_send=self.caller.may_send))
         try:
             return [contact_of(item) for item in objects(said) or ()]
         except BadRecord:

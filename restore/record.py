@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from jobs.bundles.record import Record as Kept
 from worker.envelope import NotAnEnvelopeError, lower
 
 #: Kind of a detail that is an address, and the members of its text. Other kinds are phones, e-mail addresses, sites, …
@@ -86,24 +87,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     cases: tuple[Link, ...] = ()
 
 
-def record_of(line: dict[str, Any]) -> Record:
+def record_of(kept: Kept) -> Record:
     """Read a line of a bundle.
 
-    Args:
-        line: the decoded line, with the members `contact`, `opportunities` and `cases`.
-
     Raises:
-        BadRecord: it is not such a line.
+        BadRecord: it does not hold the full record of a contact.
     """
-    try:
-        fields = lower(line)
-        return msgspec.structs.replace(
-            contact_of(fields["contact"]),
-            opportunities=_links(fields.get("opportunities")),
-            cases=_links(fields.get("cases")),
-        )
-    except (NotAnEnvelopeError, KeyError, TypeError, ValueError) as error:
-        raise BadRecord from error
+    return msgspec.structs.replace(
+        contact_of(kept.contact),
+        opportunities=tuple(Link(link.id, link.is_main) for link in kept.opportunities),
+        cases=tuple(Link(link.id) for link in kept.cases),
+    )
 
 
 def contact_of(item: dict[str, Any]) -> Record:
@@ -165,12 +159,6 @@ def _address(item: object) -> Detail:
     fields = lower(item)
     parts = {part: _text(fields.get(part)) for part in ADDRESS_PARTS}
     return Detail(ADDRESS, int(fields.get("category") or 0), msgspec.json.encode(parts).decode(), _primary(fields))
-
-
-def _links(items: object) -> tuple[Link, ...]:
-    return tuple(
-        Link(int(item["id"]), _is_true(item.get("is_main") or False)) for item in map(lower, _list(items))
-    )
 
 
 #: The share types by number and by name.

@@ -10,10 +10,17 @@ from redis.asyncio import Redis
 
 from jobs.ledger.rows import read_rows
 from jobs.words.outcomes import Code, Outcome
-from restore.maker import Place
 
 #: Contacts that are gone, certainly or very likely because this job deleted them.
 GONE = frozenset(code.value for code in Code if code.outcome in {Outcome.DELETED, Outcome.PRESUMED_DELETED})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a contact is in the job's list: its segment, and its place in that."""
+
+    segment: int
+    offset: int
 
 
 @dataclass(slots=True)
@@ -58,6 +65,17 @@ class Targets:
         ids = self._segments[segment]
         offset = bisect_left(ids, contact_id)
         return Place(segment, offset) if ids[offset] == contact_id else None
+
+    def at(self, contact_id: int) -> Place:
+        """Return where a contact of the job is in its list.
+
+        Raises:
+            KeyError: it is not in it.
+        """
+        place = self.place_of(contact_id)
+        if place is None:
+            raise KeyError(contact_id)
+        return place
 
     def id_at(self, segment: int, offset: int) -> int:
         """Return the contact ID at a place."""

@@ -72,9 +72,7 @@ class CreatingClient(PortalClient):
         """Send a call that only reads; arguments are those of `change`."""
         return await self._exchange_json("GET", target, None, may_send, changing=False)
 
-    async def newest(
-        self, start_index: int, count: int, *, may_send: Callable[[], bool]
-    ) -> Said | Refusal | Failure:
+    async def newest(self, start_index: int, count: int, *, may_send: Callable[[], bool]) -> Said | Refusal | Failure:
         """Ask for contacts in descending order of contact ID.
 
         Args:
