@@ -73,6 +73,7 @@ def parse(argv: Sequence[str], prog: str = "python -m simulator") -> Options:
             employed=given.employed,
             no_email=given.no_email,
             tagged=dict(given.tag),
+            varied=given.varied,
             seed=given.seed,
         )
     except ValueError as problem:
@@ -155,6 +156,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         world.add_argument(f"--{name}", type=_count, default=0, metavar="N", help=f"how many of them {what}")
     world.add_argument("--companies", type=_count, metavar="N", help="how many are companies (default every fifth)")
     world.add_argument("--employed", action="store_true", help="persons belong to the company before them")
+    world.add_argument("--varied", action="store_true", help="contacts differ in all that their records tell")
     world.add_argument("--no-email", type=_count, default=0, metavar="N", help="how many have no e-mail address")
     world.add_argument(
         "--tag", action="append", type=_tag, default=[], metavar="NAME=N", help="how many have a tag; can be repeated"

@@ -8,7 +8,9 @@ from typing import Any
 
 from pyroaring import BitMap
 
+from simulator.custom_fields import CustomFields
 from simulator.naming import display_name
+from simulator.valued import Valued, drop
 
 #: The note of every contact that has no other.
 NOTE = "Met at the fair"
@@ -53,14 +55,18 @@ class Attributes:
     ) -> None:
         self._companies = None if companies is None else BitMap(companies)
         self._kinds: dict[int, bool] = {}
+        self._with_kind = BitMap()
         self.no_email = BitMap(no_email)
         self.emails: dict[int, str] = {}
         self.tagged = {name: BitMap(ids) for name, ids in (tagged or {}).items()}
         self.stages, self.types = _numbered(stages), _numbered(types)
         self.responsible = {user.lower(): BitMap(ids) for user, ids in (responsible or {}).items()}
         self.with_opportunity = BitMap(with_opportunity)
-        self.names, self.notes = dict(names or {}), dict(notes or {})
-        self.custom_fields = {label: dict(values) for label, values in (custom_fields or {}).items()}
+        self.names, self.notes = dict(names or {}), Valued(notes)
+        self.person_names: dict[int, tuple[str, str]] = {}
+        #: Persons whose last name is empty; their first name follows from the ID.
+        self.no_last_name = BitMap()
+        self.custom_fields = CustomFields(custom_fields)
         self.events = {contact_id: list(texts) for contact_id, texts in (events or {}).items()}
         if len({same_tag(name) for name in self.tagged}) < len(self.tagged):
             raise ValueError("two tags have names that the portal does not tell apart")
@@ -88,14 +94,22 @@ class Attributes:
             companies = contact_ids & BitMap(range(3, contact_ids.max() + 1, 5))
         else:
             companies = BitMap(contact_id for contact_id in contact_ids if contact_id % 5 == 3)
-        changed = contact_ids & BitMap(self._kinds)
+        changed = contact_ids & self._with_kind
         return (companies - changed) | BitMap(contact_id for contact_id in changed if self._kinds[contact_id])
 
     def name(self, contact_id: int) -> str:
         """Return the contact's display name."""
         if self.names and contact_id in self.names:
             return self.names[contact_id]
-        return display_name(contact_id, company=self.is_company(contact_id))
+        name = display_name(contact_id, company=self.is_company(contact_id))
+        return name.split()[0] if contact_id in self.no_last_name else name
+
+    def person_name(self, contact_id: int) -> tuple[str, str]:
+        """Return a person's first and last name; a display name that was set is parted at its first space."""
+        if contact_id in self.person_names:
+            return self.person_names[contact_id]
+        first, _, last = self.name(contact_id).partition(" ")
+        return first, last
 
     def email(self, contact_id: int) -> str | None:
         """Return the contact's e-mail address, or None."""
@@ -126,27 +140,35 @@ class Attributes:
 
     def note(self, contact_id: int) -> str:
         """Return the contact's note."""
-        return self.notes.get(contact_id, NOTE)
+        note = self.notes.of(contact_id)
+        return NOTE if note is None else note
 
     def fields(self, contact_id: int) -> dict[str, str]:
         """Return the contact's custom fields, by label."""
-        return {label: values[contact_id] for label, values in self.custom_fields.items() if contact_id in values}
+        return {known.label: value for known, value in self.custom_fields.of(contact_id)}
 
     # --- changing --------------------------------------------------------------------------------------------------
 
     def forget(self, contact_ids: BitMap) -> None:
         """Drop whatever was set for these contacts, because their IDs are used again."""
         groups = (*self.tagged.values(), *self.stages.values(), *self.types.values(), *self.responsible.values())
-        for ids in (*groups, self.no_email, self.with_opportunity):
+        for ids in (*groups, self.no_email, self.with_opportunity, self.no_last_name, self._with_kind):
             ids.difference_update(contact_ids)
-        stored: list[dict[int, Any]] = [self._kinds, self.emails, self.names, self.notes, self.events]
-        for values in (*stored, *self.custom_fields.values()):
-            for contact_id in [known for known in values if known in contact_ids]:
-                del values[contact_id]
+        stored: list[dict[int, Any]] = [self._kinds, self.emails, self.names, self.person_names, self.events]
+        for values in stored:
+            drop(values, contact_ids)
+        self.notes.forget(contact_ids)
+        self.custom_fields.forget(contact_ids)
 
     def set_kind(self, contact_id: int, *, company: bool) -> None:
         """Say that the contact is a company, or a person."""
         self._kinds[contact_id] = company
+        self._with_kind.add(contact_id)
+
+    def set_person_name(self, contact_id: int, first: str, last: str) -> None:
+        """Give a person a first and a last name."""
+        self.person_names[contact_id] = first, last
+        self.names[contact_id] = f"{first} {last}".strip()
 
     def tag(self, name: str, contact_ids: Ids) -> None:
         """Give the contacts a tag."""

@@ -7,6 +7,7 @@ from pyroaring import BitMap
 
 from simulator.behaviour import EditKind
 from simulator.editing import edit
+from simulator.participation import Case, Opportunity
 from simulator.truth import Truth
 from simulator.world import MAX_CONTACT_ID, World
 
@@ -131,15 +132,30 @@ def _create(truth: Truth, new: NewContact) -> None:
     if new.name is not None:
         about.names[new.id] = new.name
     if new.note is not None:
-        about.notes[new.id] = new.note
+        about.notes.set(new.id, new.note)
     if new.email is not None:
         about.set_email(new.id, new.email)
     for label, value in new.custom_fields.items():
-        about.custom_fields.setdefault(label, {})[new.id] = value
+        about.custom_fields.labelled(label).values.set(new.id, value)
     if new.created is not None:
         world.creation.set(new.id, new.created)
     if new.company_id is not None:
         edit(truth, "set_company", new.id, new.company_id)
+
+
+class NewCase(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A case of a new world."""
+
+    id: ContactId
+    title: str
+    members: list[ContactId] = []
+
+
+class NewOpportunity(NewCase, kw_only=True, forbid_unknown_fields=True):
+    """An opportunity of a new world."""
+
+    #: Its main contact, 0 for none.
+    contact_id: Count = 0
 
 
 class NewWorld(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -158,6 +174,14 @@ class NewWorld(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     types: dict[ContactId, Count | list[ContactId]] = {}
     responsible: dict[str, Count | list[ContactId]] = {}
     with_opportunity: Count | list[ContactId] = 0
+    private: Count | list[ContactId] = 0
+    shared_to_read: Count | list[ContactId] = 0
+    industries: dict[str, Count | list[ContactId]] = {}
+    currencies: dict[str, Count | list[ContactId]] = {}
+    opportunities: list[NewOpportunity] = []
+    cases: list[NewCase] = []
+    #: Whether contacts differ in all that a record tells.
+    varied: bool = False
     created: dict[ContactId, str] = {}
     import_block: ContactId = 512
     import_every_s: ContactId = 60
@@ -175,4 +199,11 @@ class NewWorld(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         Raises:
             ValueError: more contacts were asked for than there are, or an attribute makes no sense.
         """
-        return World(**{name: getattr(self, name) for name in self.__struct_fields__})
+        plain = {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("opportunities", "cases")}
+        return World(
+            **plain,
+            opportunities=[
+                Opportunity(new.id, new.title, new.contact_id, BitMap(new.members)) for new in self.opportunities
+            ],
+            cases=[Case(new.id, new.title, BitMap(new.members)) for new in self.cases],
+        )

@@ -53,15 +53,18 @@ def matching(context: Context) -> BitMap:
     elif view == "person":
         found -= world.companies()
     elif view == "with_opportunity":
-        found &= about.with_opportunity
+        found &= world.with_opportunity()
     for name, groups in (("contactStage", about.stages), ("contactType", about.types)):
         number = _value(context, name, int)
         if number == 0:
             found -= BitMap.union(BitMap(), *groups.values())
         elif number is not None and number > 0:
             found &= groups.get(number, BitMap())
-    if parameter(context.query, "isShared").strip().lower() == "false":  # every contact here is shared
-        return BitMap()
+    shared = parameter(context.query, "isShared").strip().lower()
+    if shared == "false":
+        found &= world.profile.private
+    elif shared == "true":
+        found -= world.profile.private
     return _within_dates(context, found)
 
 

@@ -54,6 +54,7 @@ def select(
     wanted, unwanted = [_folded(name) for name in tags], {_folded(name) for name in without_tags}
     counts_company = view in ("all", "person")
     first, last = _day(created_from), _day(created_to)
+    with_opportunity = world.with_opportunity()
     if view not in ("all", "company", "person", "with_opportunity"):
         raise ValueError(f"there is no view {view!r}")
 
@@ -65,13 +66,13 @@ def select(
         created = world.creation.moment(contact_id).date() if first or last else date.min
         return (
             (view not in ("company", "person") or about.is_company(contact_id) == (view == "company"))
-            and (view != "with_opportunity" or contact_id in about.with_opportunity)
+            and (view != "with_opportunity" or contact_id in with_opportunity)
             and (stage is None or about.stage(contact_id) == stage)
             and (type is None or about.type(contact_id) == type)
             and (responsible is None or responsible.lower() in about.responsible_for(contact_id))
             and (first is None or created >= first)
             and (last is None or created <= last)
-            and (not without_email or about.email(contact_id) is None)
+            and (not without_email or not (about.email(contact_id) or world.profile.has_other_email(contact_id)))
             and (
                 text is None
                 or _says(world, contact_id, text)
@@ -90,6 +91,7 @@ def _says(world: World, contact_id: int, text: str) -> bool:
     documents = [
         f"{about.name(contact_id)} {about.note(contact_id)}",
         about.email(contact_id) or "",
+        *(info.data for info in world.profile.details.of(contact_id)),
         *about.fields(contact_id).values(),
         *about.events.get(contact_id, []),
     ]

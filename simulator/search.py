@@ -42,7 +42,7 @@ def _first(hits: Iterable[int], hit_limit: int) -> BitMap:
 
 def _by_name_and_note(world: World, words: list[str]) -> BitMap:
     about, indexed = world.attributes, world.alive | world.stale
-    special = indexed & (BitMap(about.names) | BitMap(about.notes))
+    special = indexed & (BitMap(about.names) | about.notes.ids() | about.no_last_name)
     return (_names_by_formula(world, indexed, words) - special) | BitMap(
         contact_id for contact_id in special if _has(f"{about.name(contact_id)} {about.note(contact_id)}", words)
     )
@@ -84,14 +84,16 @@ def _by_details(world: World, words: list[str]) -> BitMap:
         regular = BitMap()  # only a word with digits can tell addresses apart
     else:
         regular = world.those(("e-mail", *words), lambda contact_id: _has(f"contact{contact_id}@example.com", words))
-    return ((regular & indexed) - special - about.no_email) | BitMap(
-        contact_id for contact_id in special if _has(about.emails[contact_id], words)
+    others = world.profile.details.having(lambda data: _has(data, words)) & indexed
+    return (
+        ((regular & indexed) - special - about.no_email)
+        | others
+        | BitMap(contact_id for contact_id in special if _has(about.emails[contact_id], words))
     )
 
 
-def _by_custom_fields(world: World, words: list[str]) -> Iterator[int]:
-    for values in world.attributes.custom_fields.values():
-        yield from (contact_id for contact_id, value in values.items() if _has(value, words))
+def _by_custom_fields(world: World, words: list[str]) -> Iterable[int]:
+    return world.attributes.custom_fields.having(lambda value: _has(value, words))
 
 
 def _by_history(world: World, words: list[str]) -> Iterator[int]:

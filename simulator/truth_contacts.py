@@ -81,7 +81,7 @@ def _described(portal: Portal, contact_id: int) -> dict[str, object]:
         "stage": about.stage(contact_id),
         "type": about.type(contact_id),
         "responsible": about.responsible_for(contact_id),
-        "with_opportunity": contact_id in about.with_opportunity,
+        "with_opportunity": contact_id in about.with_opportunity or bool(world.participation.parts(contact_id)),
         "created": world.creation.text(contact_id, portal.behaviour.utc_offset_minutes),
         "custom_fields": about.fields(contact_id),
         "company_id": None if company else world.company_of(contact_id),

@@ -13,8 +13,13 @@ from pyroaring import BitMap
 from simulator.attributes import Attributes
 from simulator.chance import seeded
 from simulator.creation import IMPORT_BLOCK, IMPORT_EVERY_S, Creation
+from simulator.details import Info
+from simulator.last_links import LastLinks
 from simulator.links import Links
 from simulator.oracle import select
+from simulator.participation import Case, Opportunity, Participation
+from simulator.profile import Profile
+from simulator.variety import vary
 
 #: The largest contact ID the portal can have (a signed 32-bit integer).
 MAX_CONTACT_ID = 2**31 - 1
@@ -39,7 +44,15 @@ class World:
         stages: the contacts of a stage, by its ID; the others have none.
         types: likewise for contact types.
         responsible: the contacts that a user is responsible for, by the user's GUID.
-        with_opportunity: contacts that take part in an opportunity.
+        with_opportunity: contacts that take part in an opportunity, beside those of ``opportunities``.
+        private: contacts for administrators and those who are responsible for them.
+        shared_to_read: contacts that all others can see but not edit. The account is an administrator.
+        industries: the contacts of an industry, by its name.
+        currencies: the contacts with a currency, by its abbreviation.
+        details: phones, addresses and so on of single contacts, beside an e-mail address.
+        opportunities: the opportunities of the portal.
+        cases: the cases of the portal.
+        varied: whether contacts differ in all that a record tells; see :mod:`simulator.variety`.
         created: when a contact was created, as an ISO date or time on the portal's clock; see :mod:`simulator.creation`
             for the others.
         import_block: how many consecutive IDs share a creation time by the formula.
@@ -69,6 +82,14 @@ class World:
         types: Mapping[int, Selection] | None = None,
         responsible: Mapping[str, Selection] | None = None,
         with_opportunity: Selection = 0,
+        private: Selection = 0,
+        shared_to_read: Selection = 0,
+        industries: Mapping[str, Selection] | None = None,
+        currencies: Mapping[str, Selection] | None = None,
+        details: Mapping[int, Iterable[Info]] | None = None,
+        opportunities: Iterable[Opportunity] = (),
+        cases: Iterable[Case] = (),
+        varied: bool = False,
         created: Mapping[int, str] | None = None,
         import_block: int = IMPORT_BLOCK,
         import_every_s: int = IMPORT_EVERY_S,
@@ -96,13 +117,25 @@ class World:
         self.creation = Creation(created, import_block=import_block, import_every_s=import_every_s)
         if employed and companies is not None:
             raise ValueError("employed needs the companies that follow from the ID")
-        self.links = Links(persons_of, self._company_before if employed else None, range(1, 5))
+        by_formula = self._company_before if employed else self._varied_company if varied else None
+        self.links = Links(persons_of, by_formula, range(1, 5))
+        self.profile = Profile(
+            private=some("private", private),
+            shared_to_read=some("shared_to_read", shared_to_read),
+            industries={name: some(f"industry {name}", chosen) for name, chosen in (industries or {}).items()},
+            currencies={name: some(f"currency {name}", chosen) for name, chosen in (currencies or {}).items()},
+            details=details,
+        )
+        self.participation = Participation(opportunities, cases)
+        self.last_links = LastLinks()
         #: Deleted contacts that the search index still has: a batch deletion does not remove them from it.
         self.stale = BitMap()
         self._those: dict[object, tuple[Callable[[int], bool], BitMap]] = {}
         self._companies = self.attributes.companies_among(self.alive)
         self.deletable = BitMap()
         self.settle()
+        if varied:
+            vary(self)
 
     def settle(self) -> None:
         """Recompute what can be deleted; necessary after changing the sets by hand."""
@@ -131,6 +164,10 @@ class World:
     def persons_of(self, company: int) -> BitMap:
         """Return the persons that belong to the company."""
         return self.links.persons_of(company) & self.alive
+
+    def with_opportunity(self) -> BitMap:
+        """Return the contacts that take part in an opportunity; some of them may be gone."""
+        return self.attributes.with_opportunity | self.participation.in_opportunities()
 
     def visible(self, contact_ids: BitMap | None = None) -> BitMap:
         """Return those of the IDs (or of all) that exist and that the account can see."""
@@ -174,11 +211,13 @@ class World:
             unindex: whether the search index forgets them as well.
         """
         gone = contact_ids & self.alive
+        self.last_links.keep(self, gone)
         self.alive -= gone
         self.deletable -= gone
         if not unindex:
             self.stale |= gone
         self.links.cut(gone)
+        self.participation.leave(gone)
         return gone
 
     def create(self, contact_ids: Iterable[int]) -> None:
@@ -187,13 +226,15 @@ class World:
         self.alive |= new
         self.stale -= new
         self.attributes.forget(new)
+        self.profile.forget(new)
         self.creation.forget(new)
+        self.last_links.forget(new)
         for contact_id in new if self.links.any else ():
             self.links.join(contact_id, None)
         self._companies |= self.attributes.companies_among(new)
         for keep, those in self._those.values():
             those.update(filter(keep, new))
-        self.settle()
+        self.deletable |= new - self.invisible - self.read_only - self.invoiced
 
     def set_kind(self, contact_id: int, *, company: bool) -> None:
         """Say that the contact is a company, or a person."""
@@ -203,6 +244,13 @@ class World:
     def _company_before(self, person: int) -> int | None:
         company = person - (person - 3) % 5
         return company if 0 < company < person and company in self.existed else None
+
+    def _varied_company(self, person: int) -> int | None:
+        """Return the company before the person, for some of the persons."""
+        if person % 5 == 1 or self.is_company(person):
+            return None
+        company = self._company_before(person)
+        return company if company is not None and self.is_company(company) else None
 
 
 def _numbered(count: int) -> BitMap:
