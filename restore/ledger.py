@@ -174,7 +174,7 @@ class RestoreLedger:
     async def _hold(self) -> _Holder | None:
         """Take or renew the lease; return who holds it if that is another process."""
         asked_s = time.monotonic()
-        arguments = [self._token, round(self.ttl_s * 1000), self._by]
+        arguments: list[Argument] = [self._token, round(self.ttl_s * 1000), self._by]
         held, by, since_ms, until_ms = await HOLD(self._redis, self._keys, arguments)
         if held < 0:
             raise UnknownJob(self._job_id)
@@ -190,7 +190,7 @@ class RestoreLedger:
                 await self._hold()
 
     async def _read(self) -> None:
-        facts = await self._redis.execute_command("HGETALL", self._keys[0] + keys.RESTORE)
+        facts = await self._redis.execute_command("HGETALL", self._keys[0] + keys.RESTORING)
         said = {name.decode(): value.decode() for name, value in facts.items()}
         self.watermark = int(said["watermark"]) if "watermark" in said else None
         self.sent_ms = int(said.get("sent_ms", 0))

@@ -193,7 +193,7 @@ CATALOGUE = (
         "until approved",
     ),
     Entry(
-        keys.restore(_JOB),
+        keys.restoring(_JOB),
         "HASH",
         "who restores its contacts, and how far that is; `twin:7` → a contact that may be there twice",
         ("forget", "restore_hold", "restore_leave", "restore_write"),

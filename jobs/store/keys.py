@@ -32,7 +32,7 @@ SESSION = f"{PREFIX}:session:"
 SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
 VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
-RESTORE, RESTORED = ":restore", ":restored:"
+RESTORING, RESTORED = ":restoring", ":restored:"
 PARTS_OF_A_JOB = (
     "SEGMENTS",
     "LEDGER",
@@ -43,7 +43,7 @@ PARTS_OF_A_JOB = (
     "VERDICTS",
     "EXCLUSIONS",
     "SAMPLE",
-    "RESTORE",
+    "RESTORING",
     "RESTORED",
 )
 
@@ -105,9 +105,9 @@ def sample(job_id: str) -> str:
     return job(job_id) + SAMPLE
 
 
-def restore(job_id: str) -> str:
+def restoring(job_id: str) -> str:
     """Who restores the contacts of one job, and how far that is."""
-    return job(job_id) + RESTORE
+    return job(job_id) + RESTORING
 
 
 def restored(job_id: str, segment: int) -> str:

@@ -4,7 +4,7 @@
 --   ARGV     1 token   2 ttl_ms   3 who restores
 --   returns  {1, by, since_ms, until_ms}: the lease is held   {0, by, since_ms, until_ms}: another process holds it
 --            {-1, '', 0, 0}: no such job
-local restore, now = KEYS[1] .. RESTORE, now_ms()
+local restore, now = KEYS[1] .. RESTORING, now_ms()
 if redis.call('HEXISTS', KEYS[1], 'state') == 0 then
   return { -1, '', 0, 0 }
 end

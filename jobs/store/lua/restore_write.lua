@@ -5,7 +5,7 @@
 --            then pairs of a field of the restore's hash and its value; `now` stands for this server's clock, and an
 --            empty value removes the field
 --   returns  1: written   0: another process holds the lease, or the job is gone; nothing was written
-local restore = KEYS[1] .. RESTORE
+local restore = KEYS[1] .. RESTORING
 if redis.call('HGET', restore, 'holder') ~= ARGV[1] then
   return 0
 end
