@@ -136,9 +136,20 @@ class Caller:
         return answer
 
     async def optional(self, target: str) -> Said | None:
-        """Read something that some portals do not have; None if this one does not."""
-        await self.turn()
-        answer = await self.client.read(target, may_send=self.may_send)
+        """Read something that some portals do not have; None if this one does not.
+
+        Raises:
+            PortalRefuses: the portal does not say.
+        """
+
+        async def read() -> Said | Refusal | Failure:
+            answer = await self.client.read(target, may_send=self.may_send)
+            absent = isinstance(answer, Failure) and answer.http_status in {404, 405}
+            return Refusal(404, "no such call") if absent else answer
+
+        answer = await self.insist(read)
+        if isinstance(answer, Failure):
+            raise PortalRefuses(_in_words(self.portal.name, answer.reason, answer.message))
         return answer if isinstance(answer, Said) else None
 
     def give_up_if_away(self, failure: Failure) -> None:
