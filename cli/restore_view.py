@@ -34,7 +34,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: What the portal does not even show, so that no bundle can hold it.
-NEVER_KEPT = "photo, files, history, call records, mail links, date of the last change"
+NEVER_KEPT = "contact type, photo, files, history, call records, mail links, date of the last change"
 
 
 def summary_view(summary: Summary) -> RenderableType:

@@ -95,10 +95,7 @@ async def deleted(
             packer.add(
                 record_line(
                     msgspec.json.encode(item),
-                    [
-                        Opportunity(part.opportunity_id, "deal", part.main)
-                        for part in taking_part.parts(item["id"])
-                    ],
+                    [Opportunity(part.opportunity_id, "deal", part.main) for part in taking_part.parts(item["id"])],
                     [Case(number, "case") for number in taking_part.cases_of(item["id"])],
                 )
             )
