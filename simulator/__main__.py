@@ -26,12 +26,16 @@ examples:
   {prog} --contacts 1000 --fault '{{"fault": "error", "when": "after", "rate": 0.1}}'
   # two of five contacts are trash, and other users change contacts from 9000 on while it runs
   {prog} --contacts 10000 --tag trash=4000 --employed --set edits_per_s=20 --set edit_from_id=9000
+  # contacts of every kind, opportunities and cases; the answer to every second creation is lost after the commit
+  {prog} --varied --fault '{{"fault": "reset", "when": "after", "rate": 0.5, "calls": ["create_person"]}}'
   # can take 5 calls per second, after a minute only 2
   {prog} --contacts 1000 --set capacity_calls_per_s=5 --set 'capacity_changes=[[60, 2]]'
 
 {names}
 
-While it runs, /truth/summary reports what happened; use /truth/faults, /truth/behaviour and /truth/world to change it.
+While it runs, /truth/summary reports what happened, /truth/records what contacts are like or were when they were
+deleted, and /truth/creations which call created which. Use /truth/faults, /truth/behaviour and /truth/world to
+change it.
 """
 
 
@@ -123,6 +127,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 _SWITCHES = (
     "base_ms",
     "per_contact_ms",
+    "write_ms",
     "jitter",
     "concurrency",
     "commit_at",
@@ -136,7 +141,7 @@ _SWITCHES = (
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="A simulated ONLYOFFICE portal with contacts that can be deleted.",
+        description="A simulated ONLYOFFICE portal with contacts that can be listed, deleted and created.",
         epilog=_EPILOG.format(prog=prog, names=_names()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -166,6 +171,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     time = parser.add_argument_group("time of a call")
     time.add_argument("--base-ms", type=float, metavar="MS", help="milliseconds per call (default 0)")
+    time.add_argument("--write-ms", type=float, metavar="MS", help="and per creation or change (default 0)")
     time.add_argument("--per-contact-ms", type=float, metavar="MS", help="and per contact of a deletion (default 0)")
     time.add_argument("--jitter", type=float, metavar="F", help="0 to 1: vary it by up to this share (default 0)")
     time.add_argument(

@@ -25,15 +25,16 @@ Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The switches of one portal. By default it is healthy and instant, and asks for its token."""
 
-    #: Time of a call: ``base_ms + per_contact_ms * contacts`` for deletions,
-    #: ``base_ms + read_per_contact_ms * contacts`` for everything else.
+    #: Time of a call: ``base_ms + per_contact_ms * contacts`` for deletions, ``base_ms + write_ms`` for calls that
+    #: create or change something, ``base_ms + read_per_contact_ms * contacts`` for everything else.
     base_ms: NonNegative = 0.0
     per_contact_ms: NonNegative = 0.0
+    write_ms: NonNegative = 0.0
     read_per_contact_ms: NonNegative = 0.0
     #: Each call takes between ``1 - jitter`` and ``1 + jitter`` times its time.
     jitter: Fraction = 0.0
-    #: The share of a deletion's time after which it is committed. The portal makes about 3n queries for n contacts, 2n
-    #: of them after the commit.
+    #: The share of the time of a deletion or change after which it is committed. For a deletion the portal makes about
+    #: 3n queries for n contacts, 2n of them after the commit.
     commit_at: Fraction = 0.4
     #: Calls worked on at the same time; further ones wait in a queue. 0 is unlimited.
     concurrency: Count = 0
@@ -59,6 +60,9 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     #: Largest body in bytes before 413.
     body_limit: Count = 1 << 30
 
+    #: Whether the account is an administrator of the CRM. If not, it cannot see what it creates as private, and cannot
+    #: change what it creates as shared to be read, unless it is among those responsible.
+    administrator: bool = True
     authentication_required: bool = True
     token: str = "simulator-token"  # noqa: S105 - the made-up credential of a made-up portal
     user_name: str = "admin@example.com"

@@ -63,6 +63,10 @@ class Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     set_created: dict[ContactId, str] = {}
     #: Companies by person, 0 for none.
     set_company: dict[ContactId, Count] = {}
+    #: Numbers of custom fields, opportunities and cases.
+    remove_fields: list[int] = []
+    remove_opportunities: list[int] = []
+    remove_cases: list[int] = []
 
     def apply(self, truth: Truth) -> None:
         """Make the changes.
@@ -93,7 +97,7 @@ class Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
                 for contact_id in contact_ids:
                     edit(truth, kind, contact_id, value)
         for user, contact_ids in self.add_responsible.items():
-            truth.world.attributes.set_responsible(user, contact_ids)
+            truth.world.attributes.set_responsible(user, BitMap(contact_ids) & truth.alive)
         singles: tuple[tuple[EditKind, dict[int, str] | dict[int, int]], ...] = (
             ("set_email", self.set_email),
             ("set_created", self.set_created),
@@ -104,6 +108,12 @@ class Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
                 edit(truth, kind, contact_id, value)
         for contact_id in self.remove_email:
             edit(truth, "remove_email", contact_id)
+        self._remove_what_is_no_contact(truth.world)
+
+    def _remove_what_is_no_contact(self, world: World) -> None:
+        for field_id in self.remove_fields:
+            world.attributes.custom_fields.remove(field_id)
+        world.participation.remove(self.remove_opportunities, self.remove_cases)
 
     def _change_rights(self, world: World) -> None:
         world.invoiced |= BitMap(self.add_invoice)

@@ -63,6 +63,33 @@ class SimulatorClient:
                 yield described
             next_since_id = page["next_since_id"]
 
+    async def records(self, contact_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """Return full records by ID, of deleted contacts as they were at their deletion; see `simulator.records`."""
+        found: dict[int, dict[str, Any]] = {}
+        remaining = iter(contact_ids)
+        while piece := list(islice(remaining, _PIECE)):
+            body = msgspec.json.encode({"ids": piece})
+            page = msgspec.json.decode(await self._call("POST", "records", body))
+            found |= {record["id"]: record for record in page}
+        return found
+
+    async def all_records(self, of: str = "alive") -> AsyncIterator[dict[str, Any]]:
+        """Yield the full records of all contacts that are `alive`, or `deleted`, in ascending order of ID."""
+        async with self._session.get(f"/truth/records?of={of}") as answer:
+            answer.raise_for_status()
+            async for line in answer.content:
+                yield msgspec.json.decode(line)
+
+    async def creations(self, since_id: int = 0) -> list[dict[str, Any]]:
+        """Return which call created which contact, for IDs after one; `answer_lost` if its caller cannot know."""
+        creations: list[dict[str, Any]] = await self._read(f"creations?since_id={since_id}")
+        return creations
+
+    async def creation(self, contact_id: int) -> dict[str, Any] | None:
+        """Return which call created a contact and whether its answer was lost; None if no call created it."""
+        found: list[dict[str, Any]] = await self._read(f"creations?ids={contact_id}")
+        return found[0] if found else None
+
     async def select(self, **members: Any) -> BitMap:
         """Return the contacts that match a filter as it is meant; see :func:`simulator.oracle.select`."""
         body = msgspec.json.encode(members)
@@ -88,6 +115,8 @@ class SimulatorClient:
 
     async def wait(self, timeout_s: float = 30.0, **wanted: int) -> None:
         """Wait until so many deletions have `arrived`, were `answered` or `committed`, contacts `deleted`, or `edits`.
+
+        Contacts that calls `created` can be waited for as well.
 
         Raises:
             TimeoutError: it did not happen in time.

@@ -11,8 +11,8 @@ from simulator.elements import ElementWriter
 from simulator.filtering import matching
 from simulator.latency import spend
 from simulator.members import Detail
+from simulator.parameters import access_denied, not_found
 from simulator.replies import Answer, PortalError, error, json_text, success
-from simulator.world import MAX_CONTACT_ID
 
 #: The only parameters that a deletion by filter knows.
 _DELETE_FILTER = frozenset(
@@ -38,7 +38,7 @@ async def delete_contacts(context: Context) -> Answer:
         context.truth.commit(context.call, context.world.delete(eligible))
     await spend(time_s * (1 - behaviour.commit_at))
     in_order = _in_answer_order(context, eligible, contact_ids)
-    answer, context.call.listed = _list_answer(context, in_order, context.writer("base", deleted=True))
+    answer, context.call.listed = list_answer(context, in_order, context.writer("base", deleted=True))
     return answer
 
 
@@ -51,7 +51,7 @@ def _in_answer_order(context: Context, eligible: BitMap, contact_ids: list[int])
     return seeded("order", context.call.number).sample(list(eligible), len(eligible))
 
 
-def _list_answer(context: Context, produced: BitMap | list[int], writer: ElementWriter) -> tuple[Answer, BitMap]:
+def list_answer(context: Context, produced: BitMap | list[int], writer: ElementWriter) -> tuple[Answer, BitMap]:
     """List contacts, cut to one page; ``count=0`` lists them all. Also return which ones are listed."""
     behaviour = context.portal.behaviour
     limit = behaviour.page_limit
@@ -82,14 +82,14 @@ async def look_up(context: Context) -> Answer:
     asked = context.call.asked or BitMap()
     await spend(context.portal.latency.reading_s(len(context.world.visible(asked))) + context.delay_s)
     visible = context.world.visible(asked)  # together with the rights, so that no edit comes in between
-    answer, _ = _list_answer(context, visible, context.writer("mail"))
+    answer, _ = list_answer(context, visible, context.writer("mail"))
     return answer
 
 
 async def read_contact(context: Context) -> Answer:
     """``GET crm/contact/{id}``: 404 for both missing and invisible contacts, which look the same to the caller."""
     contact_id = await _visible(context)
-    return _one(context, contact_id, "alone")
+    return one(context, contact_id, "alone")
 
 
 async def read_tags(context: Context) -> Answer:
@@ -103,30 +103,29 @@ async def read_persons(context: Context) -> Answer:
     """``GET crm/contact/company/{id}/person``: the persons of a company that the account can see."""
     company = await _visible(context)
     persons = context.world.visible(context.world.persons_of(company))
-    answer, _ = _list_answer(context, persons, context.writer("full"))
+    answer, _ = list_answer(context, persons, context.writer("full"))
     return answer
 
 
 async def _visible(context: Context) -> int:
     """Return the contact that the path names, after the time of a look-up; it must exist and be visible."""
-    contact_id = _path_id(context)
+    contact_id = context.path_id()
     await spend(context.portal.latency.reading_s(1) + context.delay_s)
-    if contact_id not in context.world.visible(BitMap([contact_id])):
-        raise PortalError(_not_found())
+    context.require_visible(contact_id)
     return contact_id
 
 
 async def delete_contact(context: Context) -> Answer:
     """``DELETE crm/contact/{id}``: 404 for a missing contact, 403 for one that may not be deleted, or is invisible."""
-    contact_id, portal = _path_id(context), context.portal
+    contact_id, portal = context.path_id(), context.portal
     context.truth.ask(context.call, [contact_id])
     time_s = portal.latency.deletion_s(1)
     await spend(time_s * portal.behaviour.commit_at + context.delay_s)
     if contact_id not in context.world.alive:
-        raise PortalError(_not_found())
+        raise not_found()
     if not context.world.can_delete(contact_id):
-        raise PortalError(error(403, "Access denied.", answers.SECURITY))
-    answer = _one(context, contact_id, "base", deleted=True)
+        raise access_denied()
+    answer = one(context, contact_id, "base", deleted=True)
     context.call.listed = BitMap([contact_id])
     context.truth.commit(context.call, context.world.delete(context.call.listed, unindex=True))
     await spend(time_s * (1 - portal.behaviour.commit_at))
@@ -143,21 +142,12 @@ async def delete_by_filter(context: Context) -> Answer:
     eligible = context.world.eligible(found)
     context.truth.commit(context.call, context.world.delete(eligible))
     await spend(time_s * (1 - context.portal.behaviour.commit_at))
-    answer, context.call.listed = _list_answer(context, eligible, context.writer("base", deleted=True))
+    answer, context.call.listed = list_answer(context, eligible, context.writer("base", deleted=True))
     return answer
 
 
-def _one(context: Context, contact_id: int, detail: Detail, *, deleted: bool = False) -> Answer:
+def one(context: Context, contact_id: int, detail: Detail, *, deleted: bool = False, status: int = 200) -> Answer:
+    """Answer with one contact."""
     writer: ElementWriter = context.writer(detail, deleted=deleted)
-    return success(writer.write(contact_id), count=1, casing=context.portal.behaviour.envelope_casing)
-
-
-def _path_id(context: Context) -> int:
-    contact_id = int(context.path_value)
-    if not 0 < contact_id <= MAX_CONTACT_ID:
-        raise PortalError(error(400, "Value does not fall within the expected range.", answers.ARGUMENT))
-    return contact_id
-
-
-def _not_found() -> Answer:
-    return error(404, "Item not found", answers.GENERIC)
+    casing = context.portal.behaviour.envelope_casing
+    return success(writer.write(contact_id), count=1, status=status, casing=casing)

@@ -59,7 +59,7 @@ class Creation:
 
     def text(self, contact_id: int, utc_offset_minutes: int = 0) -> str:
         """Return when the contact was created as the portal writes it, with the offset of its time zone."""
-        return _text(self.second(contact_id), utc_offset_minutes)
+        return moment_text(self.second(contact_id), utc_offset_minutes)
 
     def set(self, contact_id: int, moment: str) -> None:
         """Set when the contact was created.
@@ -71,8 +71,17 @@ class Creation:
         Raises:
             ValueError: the moment is neither.
         """
-        self._moments[contact_id] = parse_moment(moment)
+        self.set_second(contact_id, parse_moment(moment))
+
+    def set_second(self, contact_id: int, second: int) -> None:
+        """Set when the contact was created, in seconds from START."""
+        self._moments[contact_id] = second
         self._irregular.add(contact_id)
+
+    def set_now(self, contact_id: int, utc_offset_minutes: int) -> None:
+        """Say that the contact is created now, to the second."""
+        wall = datetime.now(timezone(timedelta(minutes=utc_offset_minutes))).replace(tzinfo=UTC)
+        self.set_second(contact_id, int((wall - START).total_seconds()))
 
     def forget(self, contact_ids: Iterable[int]) -> None:
         """Let the contacts follow the formula again."""
@@ -143,7 +152,8 @@ def parse_moment(text: str, utc_offset_minutes: int = 0) -> int:
 
 
 @lru_cache(maxsize=8192)
-def _text(second: int, utc_offset_minutes: int) -> str:
+def moment_text(second: int, utc_offset_minutes: int) -> str:
+    """Return a moment in seconds from START as the portal writes it."""
     moment = START + timedelta(seconds=second)
     hours, minutes = divmod(abs(utc_offset_minutes), 60)
     zone = f"{'-' if utc_offset_minutes < 0 else '+'}{hours:02}:{minutes:02}" if utc_offset_minutes else "Z"

@@ -148,7 +148,7 @@ class Editor:
     def _create(self) -> bool:
         """Create the contact with the next ID; every other one gets a tag, so that filters find it."""
         truth = self._truth()
-        contact_id = max((ids.max() for ids in (truth.existed, truth.created) if ids), default=0) + 1
+        contact_id = truth.next_id()
         if contact_id > MAX_CONTACT_ID:
             return False
         edit(truth, "create", contact_id)

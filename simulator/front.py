@@ -25,7 +25,7 @@ _PREFIX = "/api/2.0/"
 async def serve(request: web.Request) -> web.StreamResponse:
     """Answer one call under ``/api/2.0/``."""
     portal = request.app[PORTAL]
-    route, path_value = find_route(request.method, request.path.removeprefix(_PREFIX))
+    route, path_values = find_route(request.method, request.path.removeprefix(_PREFIX))
     truth = portal.truth
     call = truth.arrive(route.kind if route else "other", request.method, request.path)
     try:
@@ -37,7 +37,9 @@ async def serve(request: web.Request) -> web.StreamResponse:
             query=list(request.query.items()),
             body=await request.read(),
             address=request.headers.get("X-Forwarded-For") or request.remote or "",
-            path_value=path_value,
+            path_value=path_values[0],
+            path_rest=path_values[1],
+            content_type=request.headers.get("Content-Type"),
             bound=None,
         )
         _bind(context, request)
@@ -98,7 +100,7 @@ async def _answer(context: Context, route: Route | None, request: web.Request, f
 async def _run_unheard(context: Context, route: Route | None, request: web.Request) -> None:
     """Run a call whose answer reaches no one."""
     await _run(context, route, request)
-    context.call.listed = None
+    context.call.listed, context.call.told = None, False
 
 
 async def _run(context: Context, route: Route | None, request: web.Request) -> Answer:
@@ -155,7 +157,7 @@ def _after(fault: Fault, answer: Answer, context: Context) -> Answer:
     """Return what the caller gets after the call was run."""
     spoilt = distort(fault, answer, asked=context.call.asked or BitMap())
     if spoilt is not answer:
-        context.call.listed = None  # such an answer confirms nothing
+        context.call.listed, context.call.told = None, False  # such an answer confirms nothing
     return spoilt
 
 

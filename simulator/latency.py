@@ -24,6 +24,10 @@ class Latency:
         """Return the time in seconds that any other call about this many contacts takes."""
         return self._jittered_s(self._behaviour.base_ms + self._behaviour.read_per_contact_ms * contacts)
 
+    def writing_s(self) -> float:
+        """Return the time in seconds that creating or changing something takes."""
+        return self._jittered_s(self._behaviour.base_ms + self._behaviour.write_ms)
+
     def _jittered_s(self, time_ms: float) -> float:
         jitter = self._behaviour.jitter
         return time_ms * (self._random.uniform(1 - jitter, 1 + jitter) if jitter else 1) / 1000

@@ -115,6 +115,17 @@ class Participation:
         for contact_id in group.members:
             self._note(group, contact_id)
 
+    def remove(self, opportunity_ids: Iterable[int] = (), case_ids: Iterable[int] = ()) -> None:
+        """Remove opportunities and cases; numbers that there are not are passed over."""
+        for deal in [self.opportunities[number] for number in opportunity_ids if number in self.opportunities]:
+            self.set_main(deal, 0)
+            self.set_members(deal, ())
+            del self.opportunities[deal.id]
+        for case in [self.cases[number] for number in case_ids if number in self.cases]:
+            for contact_id in case.members:
+                self._cases_of[contact_id].discard(case.id)
+            del self.cases[case.id]
+
     def join(self, group: Opportunity | Case, contact_id: int) -> None:
         """Make the contact a member."""
         group.members.add(contact_id)

@@ -14,6 +14,7 @@ from simulator.portal import Portal
 from simulator.replies import page
 from simulator.sending import ConnectionEnd, send
 from simulator.truth_contacts import routes as contact_routes
+from simulator.truth_records import routes as record_routes
 from simulator.truth_routes import explain_bad_input, routes
 from simulator.world import World
 
@@ -71,6 +72,7 @@ async def _listening(portal: Portal, host: str, port: int, *, truth: bool, api: 
     if truth:
         app.add_routes(routes)
         app.add_routes(contact_routes)
+        app.add_routes(record_routes)
     app.router.add_route("*", "/{rest:.*}", _no_such_page)
     runner = web.AppRunner(
         app,

@@ -36,14 +36,20 @@ class RecordedCall:
     committed_s: float | None = None
     #: The contacts that its answer lists as deleted.
     listed: BitMap | None = None
+    #: The contact that this call created, and whether the answer says so.
+    created: int | None = None
+    told: bool = False
+    #: Whether it created or changed anything, and which contact it is about.
+    wrote: bool = False
+    wrote_to: int | None = None
     answered_s: float | None = None
     #: The whole answer was handed to an open connection.
     delivered: bool = False
 
     @property
     def committed(self) -> bool:
-        """Whether it deleted anything."""
-        return bool(self.deleted)
+        """Whether it deleted, created or changed anything."""
+        return self.wrote or bool(self.deleted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class Truth:
         sent: contacts that were sent for deletion at least once; ``sent_again``: more than once.
         confirmed: contacts that a complete answer listed as deleted.
         resent_after_confirmation: contacts that were sent again after that.
+        creations: the API call that created a contact, by its ID.
         edits: every edit of a single contact from outside, in order.
         peak_in_flight: the most calls that were in flight at the same time.
     """
@@ -89,6 +96,7 @@ class Truth:
         self.confirmed = BitMap()
         self.resent_after_confirmation = BitMap()
         self.edits: list[Edit] = []
+        self.creations: dict[int, RecordedCall] = {}
         self.in_flight = 0
         self.peak_in_flight = 0
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -120,6 +128,19 @@ class Truth:
         self.deleted |= deleted
         call.committed_s = time.monotonic()
         self.changed()
+
+    def wrote(self, call: RecordedCall, contact_id: int | None) -> None:
+        """Record that a call created or changed something, at that moment."""
+        call.wrote, call.wrote_to, call.committed_s = True, contact_id, time.monotonic()
+        self.changed()
+
+    def create_by(self, call: RecordedCall) -> int:
+        """Create a contact with the next ID for an API call and return the ID."""
+        contact_id = self.next_id()
+        self.create([contact_id])
+        call.created, call.told = contact_id, True
+        self.creations[contact_id] = call
+        return contact_id
 
     def leave(self, call: RecordedCall) -> None:
         """Record that a call is over, with or without an answer."""
@@ -164,6 +185,10 @@ class Truth:
         """The contacts that exist now."""
         return self.world.alive
 
+    def next_id(self) -> int:
+        """Return the ID of the next contact that is created: larger than all before, also than those that are gone."""
+        return max((ids.max() for ids in (self.existed, self.created) if ids), default=0) + 1
+
     def of_kind(self, kind: str) -> list[RecordedCall]:
         """Return the calls of one kind, or all for ``*``."""
         return [call for call in self.calls if kind in ("*", call.kind)]
@@ -186,6 +211,7 @@ class Truth:
             "deleted": len(self.deleted),
             "deleted_outside": len(self.deleted_outside),
             "created": len(self.created),
+            "created_by_calls": len(self.creations),
             "edits": len(self.edits),
             "calls": len(self.calls),
             "calls_by_kind": dict(Counter(call.kind for call in self.calls)),
@@ -221,6 +247,8 @@ class Truth:
             "status": call.status,
             "fault": call.fault,
             "committed": call.committed,
+            "contact_id": call.wrote_to,
+            "created": call.created,
             "deleted": len(call.deleted or ()),
             "committed_at_ms": None if call.committed_s is None else self.at_ms(call.committed_s),
             "answered_at_ms": None if call.answered_s is None else self.at_ms(call.answered_s),

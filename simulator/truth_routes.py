@@ -135,17 +135,18 @@ async def wait(request: web.Request) -> web.Response:
     """Answer once enough has happened, or with 408 after ``timeout_s`` (default 10).
 
     ``?kind=delete&arrived=3&answered=2&committed=1&deleted=100``: calls of the kind, and contacts deleted;
-    ``?edits=5``: edits from outside.
+    ``?edits=5``: edits from outside; ``?created=5``: contacts that calls created.
     """
     portal, query = portal_of(request), request.query
     kind, wanted = query.get("kind", "*"), {name: int(query.get(name, 0)) for name in _WAITED}
-    edits = int(query.get("edits", 0))
+    edits, created = int(query.get("edits", 0)), int(query.get("created", 0))
 
     def happened() -> bool:
-        calls = portal.truth.of_kind(kind)
-        return len(portal.truth.edits) >= edits and all(
-            measure(calls) >= wanted[name] for name, measure in _WAITED.items()
-        )
+        truth = portal.truth
+        if len(truth.edits) < edits or len(truth.creations) < created:
+            return False
+        calls = truth.of_kind(kind)
+        return all(measure(calls) >= wanted[name] for name, measure in _WAITED.items())
 
     try:
         await portal.truth.until(happened, float(query.get("timeout_s", 10)))

@@ -128,6 +128,8 @@ class World:
         )
         self.participation = Participation(opportunities, cases)
         self.last_links = LastLinks()
+        #: Contacts that were deleted; what they were like is still known.
+        self.departed = BitMap()
         #: Deleted contacts that the search index still has: a batch deletion does not remove them from it.
         self.stale = BitMap()
         self._those: dict[object, tuple[Callable[[int], bool], BitMap]] = {}
@@ -214,6 +216,7 @@ class World:
         self.last_links.keep(self, gone)
         self.alive -= gone
         self.deletable -= gone
+        self.departed |= gone
         if not unindex:
             self.stale |= gone
         self.links.cut(gone)
@@ -225,6 +228,7 @@ class World:
         new = BitMap(contact_ids) - self.alive
         self.alive |= new
         self.stale -= new
+        self.departed -= new
         self.attributes.forget(new)
         self.profile.forget(new)
         self.creation.forget(new)

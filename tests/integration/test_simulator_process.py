@@ -105,6 +105,8 @@ def test_parses_what_contacts_are_like() -> None:
     behaviour = options.behaviour
     assert (behaviour.edits_per_s, behaviour.edit_kinds, behaviour.edit_tags) == (20, ["tag"], ["trash"])
     assert list(parse(["--contacts", "9", "--employed"]).world.persons_of(3)) == [4, 5, 6, 7]
+    assert parse(["--contacts", "90", "--varied"]).world.profile.private
+    assert not parse(["--contacts", "90"]).world.profile.private
 
 
 @pytest.mark.parametrize(
@@ -144,4 +146,4 @@ def test_help_names_units_and_examples(capsys: pytest.CaptureFixture[str]) -> No
     assert said.startswith("usage: crm-sweep simulator")
     assert "milliseconds" in said
     assert '{"fault": "error", "when": "after", "rate": 0.1}' in said
-    assert all(name in said for name in ("gateway_timeout", "look_up", "call_numbers", "capacity_calls_per_s"))
+    assert all(name in said for name in ("gateway_timeout", "look_up", "create_person", "call_numbers", "write_ms"))

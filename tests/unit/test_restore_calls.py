@@ -8,7 +8,7 @@ from restore import calls
 from restore.calls import Call, Known
 from restore.lost import Lost, always_lost
 from restore.record import Record
-from tests.support.restoring import IDS, made_by, records
+from tests.support.restore_records import IDS, made_by, records
 
 EVERYTHING = Known()
 NOTHING = Known(frozenset(), frozenset(), frozenset(), frozenset(), frozenset())

@@ -11,7 +11,7 @@ from restore import calls
 from restore.calls import Known
 from restore.likeness import best, is_made_by, key_of_call, key_of_contact
 from restore.record import Detail, Record
-from tests.support.restoring import IDS, made_by, records
+from tests.support.restore_records import IDS, made_by, records
 
 KNOWN = Known()
 
