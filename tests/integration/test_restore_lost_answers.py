@@ -1,9 +1,10 @@
 """Whatever answers are lost, and wherever the process is killed, each contact comes back exactly once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from arq.connections import ArqRedis
 
@@ -11,6 +12,7 @@ import simulator
 from jobs.lanes.grants import Later
 from jobs.lanes.lease import reserve_turn
 from restore.errors import PortalRefuses
+from restore.record import Record
 from restore.report import Outcome
 from restore.restorer import Restorer
 from simulator import Behaviour, Fault, World
@@ -23,7 +25,6 @@ CREATIONS = ["create_person", "create_company"]
 LOSSES: dict[str, dict[str, Any]] = {
     "500 before": {"fault": "error", "status": 500},
     "500 after": {"fault": "error", "status": 500, "when": "after"},
-    "400 after": {"fault": "error", "status": 400, "when": "after"},
     "502 after": {"fault": "error", "status": 502, "when": "after"},
     "503 after": {"fault": "error", "status": 503, "when": "after"},
     "forbidden before": {"fault": "forbidden"},
@@ -36,7 +37,7 @@ LOSSES: dict[str, dict[str, Any]] = {
     "hang before": {"fault": "hang"},
     "hang after": {"fault": "hang", "when": "after"},
     "504, then created": {"fault": "gateway_timeout", "delay_s": 0.2},
-    "created late": {"fault": "late", "delay_s": 0.7},
+    "created late": {"fault": "late", "delay_s": 1.2},
 }
 
 
@@ -54,23 +55,23 @@ def alike(count: int) -> World:
 async def test_a_contact_whose_creation_is_not_answered_is_created_once(
     redis: ArqRedis, tmp_path: Path, loss: str
 ) -> None:
-    faults = [Fault(**LOSSES[loss], calls=CREATIONS, call_numbers=[2, 5, 6])]
+    faults = [Fault(**LOSSES[loss], calls=CREATIONS, call_numbers=[2, 5])]
     async with simulator.running(alike(12)) as portal:
         job = await deleted(redis, portal, tmp_path, range(1, 11))
         portal.faults.rules = faults
-        rows = await restore(redis, job, request_timeout_s=0.5)
-        assert faults[0].struck >= 3
+        rows = await restore(redis, job)
+        assert faults[0].struck >= 2
         assert {(row.outcome, row.reason) for row in rows.values()} == {(Outcome.CREATED, "")}
         assert made_by_calls(portal) == {row.new_id for row in rows.values()}
         assert len(made_by_calls(portal)) == 10
 
 
-@pytest.mark.parametrize("loss", ["500 after", "reset after", "500 before", "cut"])
+@pytest.mark.parametrize("loss", ["500 after", "reset after", "cut"])
 async def test_calls_that_follow_do_not_double_anything_when_their_answers_are_lost(
     redis: ArqRedis, tmp_path: Path, loss: str
 ) -> None:
-    async with simulator.running(World(60, varied=True)) as portal:
-        job = await deleted(redis, portal, tmp_path, range(1, 41))
+    async with simulator.running(World(30, varied=True)) as portal:
+        job = await deleted(redis, portal, tmp_path, range(1, 16))
         portal.faults.rules = [Fault(**LOSSES[loss], calls=["*"], rate=0.25)]
         rows = await restore(redis, job, max_attempts=20, late_commit_s=0.01)
         assert {(row.outcome, row.reason) for row in rows.values()} == {(Outcome.CREATED, "")}
@@ -82,9 +83,9 @@ async def test_calls_that_follow_do_not_double_anything_when_their_answers_are_l
 async def test_a_contact_that_appears_after_it_was_sent_again_is_reported_as_a_possible_twin(
     redis: ArqRedis, tmp_path: Path
 ) -> None:
-    async with simulator.running(alike(12), Behaviour(base_ms=50)) as portal:
+    async with simulator.running(alike(12), Behaviour(base_ms=100)) as portal:
         job = await deleted(redis, portal, tmp_path, range(1, 11))
-        portal.faults.rules = [Fault(fault="gateway_timeout", delay_s=1.0, calls=CREATIONS, call_numbers=[3])]
+        portal.faults.rules = [Fault(fault="late", delay_s=2.6, calls=CREATIONS, call_numbers=[3])]
         rows = await restore(redis, job, late_commit_s=0.05)
         twins = [row for row in rows.values() if row.reason]
         assert {row.outcome for row in rows.values()} == {Outcome.CREATED}
@@ -99,9 +100,9 @@ async def test_a_contact_that_appears_after_it_was_sent_again_is_reported_as_a_p
 async def test_an_attempt_of_a_process_that_was_killed_is_waited_for(redis: ArqRedis, tmp_path: Path) -> None:
     async with simulator.running(alike(4)) as portal:
         job = await deleted(redis, portal, tmp_path, [2])
-        portal.faults.rules = [Fault(fault="late", delay_s=1.2, calls=CREATIONS)]
+        portal.faults.rules = [Fault(fault="late", delay_s=1.7, calls=CREATIONS)]
         with pytest.raises(Killed):
-            await restore(redis, job, patch=killed_at(1, CREATION), request_timeout_s=0.2)
+            await restore(redis, job, patch=killed_at(1, CREATION))
         portal.faults.rules = []
         rows = await restore(redis, job, ttl_s=2.0, late_commit_s=0.1)
         assert made_by_calls(portal) == {rows[2].new_id}
@@ -148,16 +149,31 @@ async def test_it_carries_on_wherever_it_was_killed(redis: ArqRedis, tmp_path: P
         kills = 0
         while True:
             try:
-                rows = await restore(redis, job, patch=killed_at(2, before=before))
+                rows = await restore(redis, job, patch=killed_at(kills + 1, before=before))
             except Killed:
                 kills += 1
             else:
                 break
-        assert kills >= 8
+        assert kills >= 6
         assert {(row.outcome, row.reason) for row in rows.values()} == {(Outcome.CREATED, "")}
         assert made_by_calls(portal) == {row.new_id for row in rows.values()}
         shown = {"created_by", "industry", "currency", "modified", "access"}
         assert set().union(*differences(job, rows).values()) <= shown
+
+
+def nameless(old_id: int) -> Callable[[Restorer], None]:
+    """Let the record of a contact be one that the portal refuses."""
+
+    def patch(restorer: Restorer) -> None:
+        records = restorer.records
+
+        async def changed() -> AsyncIterator[Record]:
+            async for record in records():
+                yield msgspec.structs.replace(record, name="") if record.id == old_id else record
+
+        restorer.records = changed
+
+    return patch
 
 
 async def test_a_refused_contact_fails_alone_and_is_tried_again_by_the_next_run(
@@ -165,8 +181,7 @@ async def test_a_refused_contact_fails_alone_and_is_tried_again_by_the_next_run(
 ) -> None:
     async with simulator.running(World(12)) as portal:
         job = await deleted(redis, portal, tmp_path, range(1, 9))
-        portal.faults.rules = [Fault(fault="error", status=400, calls=CREATIONS, call_numbers=[4])]
-        rows = await restore(redis, job)
+        rows = await restore(redis, job, patch=nameless(4))
         failed = [row for row in rows.values() if row.outcome is Outcome.FAILED]
         assert [row.reason for row in failed] == ["rejected"]
         assert len(made_by_calls(portal)) == 7
@@ -240,7 +255,7 @@ async def test_an_account_that_is_refused_ends_it_without_failing_a_contact(redi
         job = await deleted(redis, portal, tmp_path, range(1, 9))
         async with restoring(redis, job) as restorer:
             await restorer.plan()
-            portal.behaviour.token = "another"
+            portal.authentication.log_out_everywhere()
             with pytest.raises(PortalRefuses, match="portal_auth"):
                 await restorer.run(lambda _done: None)
             assert {row.outcome for row in restorer.rows()} == {Outcome.PENDING}
