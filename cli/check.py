@@ -21,6 +21,8 @@ from config.guards import Guards
 from config.service_links import service_links
 from config.settings import ConfigError, Portal, Settings
 from config.sources import file_to_read
+from jobs.bundles.errors import StoreTrouble
+from jobs.bundles.store import BundleStore
 from jobs.intake.protected import BadProtectedList, read_protected
 from jobs.lanes.wake import CROWDED
 from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, server_settings
@@ -53,7 +55,7 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> ExitCode:
     """Read the configuration, reach Redis and every portal, and say what is wrong and what to do.
 
     Nothing is changed: one contact of each portal is looked up, after a log-in where the portal needs one. What is
-    written to Redis, to see whether it takes a job, is removed immediately.
+    written to Redis, to see whether it takes a job, and to undo stores, is removed immediately.
 
     Exit codes: 0 all is well (even with warnings), 2 the configuration or the settings of Redis are wrong, 5 Redis or
     a portal cannot be reached, or refuses. It is only a warning that no worker is alive.
@@ -215,6 +217,9 @@ async def _portal(portal: Portal) -> list[Finding]:
             findings.append(Finding(about, "ok", told))
             findings += [Finding(about, "warning", f"protected list: {doubt}") for doubt in protected.report.doubts()]
 
+    if portal.undo != "off":
+        findings.append(await _undo(portal))
+
     async def pace() -> None:
         await asyncio.sleep(1 / portal.requests_per_second)
 
@@ -230,6 +235,23 @@ async def _portal(portal: Portal) -> list[Finding]:
             message = f"{message}; {to_do}"
         return [*findings, Finding(about, "error", message, ExitCode.UNREACHABLE)]
     return [Finding(about, "ok", "answers, and the account may use the CRM"), *findings, _guards(portal)]
+
+
+async def _undo(portal: Portal) -> Finding:
+    """Write, read and remove something in the undo store, as making, restoring and destroying a bundle do."""
+    about = f"portal {portal.name}"
+    try:
+        await BundleStore.of(portal).probe()
+    except StoreTrouble as trouble:
+        return Finding(
+            about, "error", f"{trouble}; correct undo_store, or what its credentials allow", ExitCode.UNREACHABLE
+        )
+    keys = plural(len(portal.undo_recipients), "public key")
+    return Finding(
+        about,
+        "ok",
+        f"undo is {portal.undo}: the store takes and gives back; encrypted to {keys}; {portal.undo_days:g} days",
+    )
 
 
 def _guards(portal: Portal) -> Finding:

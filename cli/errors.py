@@ -9,10 +9,11 @@ from typer import Abort, TyperException
 from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
 from config.errors import CrmSweepError, UnknownPortal
+from jobs.bundles.errors import NoBundle, StoreTrouble
 from jobs.intake.tally import IntakeError, WayOut
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
-from jobs.words.errors import JobExists, PlanRequired, UnknownJob
+from jobs.words.errors import JobExists, NoUndo, PlanRequired, UndoRequired, UnknownJob
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import PORTAL_FAULTS
 from jobs.words.states import State
@@ -91,9 +92,9 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 #: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
-    ((UnknownJob, UnknownPortal), ExitCode.NOT_FOUND),
+    ((UnknownJob, UnknownPortal, NoBundle), ExitCode.NOT_FOUND),
     ((OutputLost, WorkStopped), ExitCode.JOB_ENDED_BADLY),
-    ((EmbeddedServerError, PortalFailed, RedisError), ExitCode.UNREACHABLE),
+    ((EmbeddedServerError, PortalFailed, RedisError, StoreTrouble), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
 )
@@ -117,6 +118,10 @@ def _in_words(error: BaseException) -> str:
             return f"{error}; `crm-sweep check` checks the configuration"
         case JobExists():
             return f"{error}; choose another --id, or leave it out"
+        case UndoRequired():
+            return f"{error}; leave out --no-undo"
+        case NoUndo():
+            return f"{error}; docs/undo.md tells how to switch it on"
         case PlanRequired():
             return f"{error}; `crm-sweep plan` makes one, and so does `crm-sweep run --plan`"
         case IntakeError() if error.bad_lines or error.way_out:

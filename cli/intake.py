@@ -61,6 +61,14 @@ WantedPriority = Annotated[
         help=f"How often the job gets a turn among the other jobs of its portal: {', '.join(Priority)}.",
     ),
 ]
+WantsUndo = Annotated[
+    bool | None,
+    typer.Option(
+        "--undo/--no-undo",
+        help="Keep the contacts' records before they are deleted, or do not; by default as the portal's undo says.",
+        show_default=False,
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed above confirm_above without a terminal.")]
 
 

@@ -43,6 +43,7 @@ _COMMANDS = {
     "priority": (_JOBS, "cli.steer:priority"),
     "why": (_JOBS, "cli.why:why"),
     "restore": (_JOBS, "cli.restore:restore"),
+    "bundle": (_JOBS, "cli.bundle:bundle"),
     "portals": (_PORTALS, "cli.portal_commands:portals"),
     "limits": (_PORTALS, "cli.portal_commands:limits"),
     "stop": (_PORTALS, "cli.switch:stop"),

@@ -29,6 +29,7 @@ from cli.intake import (
     PortalName,
     SkipInvalid,
     WantedPriority,
+    WantsUndo,
     list_or_filter,
     tell,
 )
@@ -75,6 +76,7 @@ def plan(
     skip_invalid: SkipInvalid = False,
     multiline: Multiline = False,
     priority: WantedPriority = Priority.NORMAL,
+    undo: WantsUndo = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Forget the job once its plan is printed; it cannot be approved then.")
     ] = False,
@@ -121,6 +123,7 @@ def plan(
         label=label,
         duplicates=chosen.duplicates,
         priority=priority,
+        undo=undo,
     )
     if file and chosen.intake:
         tell(file, chosen.intake)

@@ -33,6 +33,7 @@ from cli.intake import (
     PortalName,
     SkipInvalid,
     WantedPriority,
+    WantsUndo,
     Yes,
     confirm,
     list_or_filter,
@@ -90,6 +91,7 @@ def run(
     skip_invalid: SkipInvalid = False,
     multiline: Multiline = False,
     priority: WantedPriority = Priority.NORMAL,
+    undo: WantsUndo = None,
     yes: Yes = False,
     state_dir: Annotated[Path, typer.Option("--state-dir", metavar="DIR", help="Where the ledger is kept.")] = Path(
         ".crm-sweep"
@@ -144,6 +146,7 @@ def run(
         plan=plan,
         duplicates=chosen.duplicates,
         priority=priority,
+        undo=undo,
     )
     submission = replace(submission, job_id=_id_of(submission))
     with terminable(), EmbeddedServer(state_dir) as server:

@@ -15,6 +15,7 @@ from cli.intake import (
     PortalName,
     SkipInvalid,
     WantedPriority,
+    WantsUndo,
     Yes,
     confirm,
     read_list,
@@ -48,6 +49,7 @@ def submit(
     skip_invalid: SkipInvalid = False,
     multiline: Multiline = False,
     priority: WantedPriority = Priority.NORMAL,
+    undo: WantsUndo = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -77,6 +79,7 @@ def submit(
         label=label,
         duplicates=intake.duplicates,
         priority=priority,
+        undo=undo,
     )
     asks = will_ask(intake, above=settings.confirm_above, yes=yes)
     if asks:

@@ -60,7 +60,7 @@ async def list_stages(context: Context) -> Answer:
 
 
 async def set_access(context: Context) -> Answer:
-    """``PUT crm/contact/{id}/access``: share it with all to change, or with none, by ``isShared``; set ``managerList``."""
+    """``PUT crm/contact/{id}/access``: share it with all or with none, by ``isShared``, and set ``managerList``."""
     contact_id, sent = context.path_id(), context.parameters()
     share_type, managers = SHARED if sent.flag("isShared") else PRIVATE, sent.users("managerList")
 

@@ -14,11 +14,14 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_co
 
 from config.logging import get_logger
 from config.settings import Portal, Settings
+from jobs.bundles.expiry import destroy_expired
+from jobs.bundles.store import BundleStore
 from jobs.intake.protected import load_protected
 from jobs.lanes import presence
 from jobs.lanes.grants import Later, Terms
 from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn
 from jobs.lanes.wake import wake_lanes
+from jobs.ledger.retention import Forgetter
 from jobs.plan.digest import conditions_of
 from jobs.store import keys
 from jobs.store.connection import AWAY, connect, what_holds
@@ -32,6 +35,7 @@ from worker.drain import Drain, cancel
 from worker.fingerprint import fingerprint_of
 from worker.forecast import Forecasts
 from worker.gatekeeper import Gatekeeper
+from worker.kept import KeptRecords
 from worker.lane import Ending, Farewell, Lane
 from worker.planner import Planner, planner_for
 from worker.portal_client import NoTurn, PortalClient
@@ -91,16 +95,20 @@ class Fleet:
     redis: ArqRedis
     drain: Drain = field(default_factory=Drain)
     indexer: Indexer = field(default_factory=Indexer)
+    forgetter: Forgetter = field(default_factory=Forgetter)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
     _driven: dict[str, _Driven] = field(default_factory=dict)
     _segments: Segments = field(init=False)
     _forecasts: Forecasts = field(init=False)
+    _kept: KeptRecords = field(init=False)
     _running: int = 0
     _heart: asyncio.Task[None] | None = None
+    _destroying: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self._segments = Segments(self.redis)
         self._forecasts = Forecasts(self.redis)
+        self._kept = KeptRecords(self.redis)
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
@@ -122,8 +130,9 @@ class Fleet:
 
     async def close(self) -> None:
         """Close all connections; lanes must have ended."""
-        if self._heart:
-            await cancel(self._heart)
+        for task in (self._heart, self._destroying):
+            if task:
+                await cancel(task)
         for driven in self._driven.values():
             await driven.client.close()
         try:
@@ -157,6 +166,7 @@ class Fleet:
             segments=self._segments,
             protected=driven.protected,
             forecasts=self._forecasts,
+            kept=self._kept,
             planner=driven.planner,
             decider=driven.decider,
             push_back=driven.push_back,
@@ -173,6 +183,26 @@ class Fleet:
         if farewell.wake_in_s is not None:
             await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)
         return farewell
+
+    def look_after_bundles(self) -> None:
+        """Have expired bundles destroyed in the background: a store can take its time."""
+        if self._destroying is None or self._destroying.done():
+            self._destroying = asyncio.create_task(self._destroy_bundles())
+
+    async def _destroy_bundles(self) -> None:
+        def store_of(portal_name: str) -> BundleStore | None:
+            portal = self.settings.portals.get(portal_name)
+            return BundleStore.of(portal) if portal else None
+
+        try:
+            for looked in await destroy_expired(self.redis, store_of):
+                log = get_logger(portal=looked.portal, job_id=looked.job_id)
+                if looked.trouble:
+                    log.warning("bundle_not_destroyed", error=looked.trouble)
+                else:
+                    log.info("bundle_destroyed")
+        except (*AWAY, RedisError) as error:
+            get_logger().warning("redis_away", error=word_for(error))
 
     async def look_after_portals(self) -> None:
         """Rescue the work of dead lanes, and wake lanes where there is work and room for them."""

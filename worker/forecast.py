@@ -41,6 +41,18 @@ class Parts:
         """Return the parts where all of these are to be sent."""
         return cls(send=list(range(len(contacts))))
 
+    def sending_only(self, has_record: Sequence[bool]) -> "Parts":
+        """Return the same where contacts without a record are looked up instead of sent.
+
+        Args:
+            has_record: whether there is one, for each of the batch.
+        """
+        return Parts(
+            send=[at for at in self.send if has_record[at]],
+            look_up=sorted([*self.look_up, *(at for at in self.send if not has_record[at])]),
+            spare=self.spare,
+        )
+
     def without(self, protected: list[int]) -> "Parts":
         """Return the same with these indexes on the protected list, whatever the plan says."""
         spared = set(protected)

@@ -10,7 +10,6 @@ from redis.exceptions import RedisError
 
 from config.logging import get_logger
 from jobs.accept.from_arq import accept
-from jobs.ledger.retention import forget_old_jobs
 from jobs.store.connection import AWAY
 from jobs.store.trouble import Reason, trouble_of, word_for
 from jobs.words.errors import BadSubmission, JobExists
@@ -64,11 +63,12 @@ async def drive_lane(ctx: dict[str, Any], portal: str) -> str:
 
 
 async def lifeline(ctx: dict[str, Any]) -> None:
-    """Rescue what dead lanes held, wake lanes where there is work, forget old jobs, keep the lists of jobs right."""
+    """Rescue what dead lanes held, wake lanes where there is work, forget old jobs and bundles, keep lists right."""
     fleet: Fleet = ctx[FLEET]
     try:
         await fleet.look_after_portals()
-        for job_id in await forget_old_jobs(fleet.redis, fleet.settings.retention_days):
+        fleet.look_after_bundles()
+        for job_id in await fleet.forgetter.advance(fleet.redis, fleet.settings.retention_days):
             get_logger().info("job_forgotten", job_id=job_id)
         await fleet.indexer.advance(fleet.redis)
     except (*AWAY, RedisError) as error:

@@ -39,4 +39,5 @@ class Gatekeeper:
             most_per_day=self._portal.max_contacts_per_day,
             day=day.name,
             day_ends_ms=day.until_ms,
+            undo_required=self._portal.undo == "required",
         )

@@ -37,6 +37,7 @@ from worker.departures import with_departures
 from worker.drain import Drain, cancel
 from worker.forecast import Forecasts, Parts
 from worker.gatekeeper import Gatekeeper
+from worker.kept import KeptRecords
 from worker.planner import Planner
 from worker.portal_answers import Answer, Deleted, Failure, LookedUp, Remedy
 from worker.portal_client import NOT_SENT, PortalClient
@@ -97,6 +98,7 @@ class Lane:
         segments: the contact IDs; shared by the lanes of the process.
         protected: contact IDs that are never sent.
         forecasts: what the plans say; shared by the lanes of the process.
+        kept: which contacts have a record in a bundle; shared by the lanes of the process.
         planner: takes the steps of surveys.
         decider: decides what follows from an answer.
         push_back: how long to stay away when the portal does not say; shared by the lanes of the process.
@@ -113,6 +115,7 @@ class Lane:
     segments: Segments
     protected: BitMap
     forecasts: Forecasts
+    kept: KeptRecords
     planner: Planner
     decider: Decider
     push_back: PushBack
@@ -155,7 +158,7 @@ class Lane:
                     continue
                 # The line about this batch may be written while the next one is under way: its task inherits this.
                 bind_contextvars(job_id=grant.job_id)
-                done = await self._work(grant)
+                done = await self._work(grant, until_s)
                 if grant.in_canary:
                     done = replace(done, settlement=await self._compare(grant, done.settlement))
                 if recording:
@@ -195,17 +198,17 @@ class Lane:
         await self.ledger.release()
         return Farewell(ending, 0.0)
 
-    async def _work(self, batch: Batch) -> "_Done":
-        """Send one batch and decide what becomes of it."""
+    async def _work(self, batch: Batch, until_s: float) -> "_Done":
+        """Send one batch and decide what becomes of it; the slice is over at `until_s`."""
         if batch.call is Call.SURVEY:
-            return await self._survey(batch)
+            return await self._survey(batch, until_s)
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
             return _Done(batch, self.decider.drop(batch, batch.server_ms()))
         if batch.most is not None and batch.most < batch.size:
-            return await self._send_some(batch, batch.most)
+            return await self._send_some(batch, batch.most, until_s)
         if batch.call is Call.PUT and batch.plan and not await self.forecasts.stands(batch, self.terms.conditions):
             return _Done(batch, self._not_as_approved(batch))
-        if batch.call is Call.LOOK_UP and batch.plan:
+        if batch.call is Call.LOOK_UP and (batch.plan or batch.bundle):
             never_sent = await self._never_sent(batch)
             if never_sent:
                 return await self._look_up_without(batch, never_sent)
@@ -215,32 +218,42 @@ class Lane:
         segments = [await self.segments.ids(batch, item.segment) for item in batch.items]
         ids = [_pick(segment, item.positions) for segment, item in zip(segments, batch.items, strict=True)]
         if batch.call is Call.LOOK_UP:
-            return await self._send(batch, ids, await self._excluded(batch) if batch.plan else None)
+            return await self._send(batch, ids, await self._left_alone(batch))
         parts = await self._parts(batch, ids[0])
         return await (self._send_part(batch, ids[0], parts) if parts else self._send(batch, ids))
 
-    async def _excluded(self, batch: Batch) -> dict[tuple[int, int], Code]:
-        """Return what of a look-up is to be left alone by now although an attempt may have contained it."""
-        excluded: dict[tuple[int, int], Code] = {}
+    async def _left_alone(self, batch: Batch) -> dict[tuple[int, int], Code]:
+        """Return what of a look-up is not to be sent, whatever it shows, although an attempt may have contained it."""
+        left_alone: dict[tuple[int, int], Code] = {}
         for item in batch.items:
-            forecast = await self.forecasts.of(batch, item.segment)
-            if forecast.exclusions:
-                excluded |= {(item.segment, at): Code(code) for at in item.positions if (code := forecast.excluded(at))}
-        return excluded
+            forecast = await self.forecasts.of(batch, item.segment) if batch.plan else None
+            if batch.bundle:
+                kept = await self.kept.of(batch, item.segment)
+                planned = [at for at in item.positions if forecast is None or forecast.is_deletable(at)]
+                left_alone |= {(item.segment, at): Code.NO_RECORD for at in planned if not kept.has(at)}
+            if forecast:
+                excluded = {(item.segment, at): forecast.excluded(at) for at in item.positions}
+                left_alone |= {place: Code(code) for place, code in excluded.items() if code}
+        return left_alone
 
     async def _never_sent(self, batch: Batch) -> list[Item]:
         """Return what of a look-up only seems to be doubtful, to be handed out again as if for the first time.
 
         A claim holds a whole run of the list. If its lane dies, all of it is doubtful, also contacts that the plan does
-        not call deletable, although these were certainly not sent.
+        not call deletable, or of which nothing is kept, although these were certainly not sent.
         """
         never_sent = []
         for item in batch.items:
             if item.doubtful:
-                forecast = await self.forecasts.of(batch, item.segment)
-                positions = [at for at in item.positions if forecast.is_never_sent(at)]
+                positions: set[int] = set()
+                if batch.plan:
+                    forecast = await self.forecasts.of(batch, item.segment)
+                    positions.update(at for at in item.positions if forecast.is_never_sent(at))
+                if batch.bundle and not batch.bundle_late:
+                    kept = await self.kept.of(batch, item.segment)
+                    positions.update(at for at in item.positions if not kept.has(at))
                 if positions:
-                    never_sent.append(Item(call=Call.PUT, segment=item.segment, positions=positions))
+                    never_sent.append(Item(call=Call.PUT, segment=item.segment, positions=sorted(positions)))
         return never_sent
 
     async def _look_up_without(self, batch: Batch, never_sent: list[Item]) -> "_Done":
@@ -258,12 +271,12 @@ class Lane:
         settlement = replace(done.settlement, items=[*done.settlement.items, *given_back])
         return replace(done, batch=batch, settlement=settlement)
 
-    async def _send_some(self, batch: Batch, most: int) -> "_Done":
+    async def _send_some(self, batch: Batch, most: int, until_s: float) -> "_Done":
         """Send no more than the portal's gates allow, and give the rest back."""
         [item] = batch.items
         done = _Done(batch, Settlement())
         if most:
-            done = await self._work(_part(batch, range(most)))
+            done = await self._work(_part(batch, range(most)), until_s)
         rest = _part(batch, range(most, len(item.positions))).items[0]
         settlement = replace(done.settlement, items=[*done.settlement.items, (rest, 0.0)])
         return replace(done, batch=batch, settlement=settlement)
@@ -275,6 +288,10 @@ class Lane:
         if batch.plan:
             forecast = await self.forecasts.of(batch, item.segment)
             parts = None if forecast.allows_all(item.positions) else forecast.parts(item.positions)
+        if batch.bundle:
+            kept = await self.kept.of(batch, item.segment)
+            if not kept.has_all(item.positions):
+                parts = (parts or Parts.all_of(ids)).sending_only([kept.has(at) for at in item.positions])
         if not self.protected or not self.protected.intersect(BitMap(ids)):
             return parts
         return (parts or Parts.all_of(ids)).without(
@@ -307,11 +324,13 @@ class Lane:
         forecasts = {segment: await self.forecasts.of(batch, segment) for segment in segments}
         return with_departures(settlement, forecasts)
 
-    async def _survey(self, batch: Batch) -> "_Done":
+    async def _survey(self, batch: Batch, until_s: float) -> "_Done":
         """Take the next step of a job's survey."""
         started_s = time.monotonic()
         try:
-            stepped = await self.planner.step(batch, lambda: self.ledger.holds_lease)
+            stepped = await self.planner.step(
+                batch, lambda: self.ledger.holds_lease, lambda: self.drain.wanted or time.monotonic() >= until_s
+            )
         except asyncio.CancelledError:
             # The grace period is over; the step is given back as if it had not been taken.
             self.drain.begin()
@@ -319,7 +338,7 @@ class Lane:
         took_s = time.monotonic() - started_s
         answer = stepped.answer
         if answer is None:
-            return _Done(batch, Settlement(survey=stepped.step, last_error=stepped.error))
+            return _Done(batch, Settlement(survey=stepped.step, last_error=stepped.error, stop=stepped.stop))
         relief = self._relief(answer, started_s)
         settlement = replace(
             self.decider.after_step(answer),
@@ -329,7 +348,7 @@ class Lane:
             report=_report(batch, answer, took_s, stepped.size),
         )
         if stepped.error:
-            settlement = replace(settlement, last_error=stepped.error)
+            settlement = replace(settlement, last_error=stepped.error, stop=settlement.stop or stepped.stop)
         return _Done(batch, settlement, answer, took_s, stepped.size)
 
     def _not_as_approved(self, batch: Batch) -> Settlement:

@@ -92,6 +92,8 @@ class PlanReport:
             "plan_expires_ms": str(expires_ms),
             "plan_share": repr(share),
         }
+        if self.portal.undo == "required":
+            facts["undo"] = "1"  # also if the job was accepted before
         canary = canary_terms(self.portal, total)
         if canary:
             facts |= {name: str(value) for name, value in canary.facts(total).items()}
@@ -110,7 +112,9 @@ class PlanReport:
 
     async def _read(self, job_id: str) -> tuple[int, dict[VerdictCode, int], str]:
         """Read the whole plan as it is stored, a segment at a time; return its size, its verdicts and its digest."""
-        total, counts, digest = 0, dict.fromkeys(VerdictCode, 0), PlanDigest()
+        keeps_records = self.portal.undo == "required"
+        keeps_records |= await self.redis.execute_command("HEXISTS", keys.job(job_id), "undo")
+        total, counts, digest = 0, dict.fromkeys(VerdictCode, 0), PlanDigest(keeps_records=bool(keeps_records))
         for segment in range(await self.redis.execute_command("HLEN", keys.segments(job_id))):
             pipe = self.redis.pipeline(transaction=False)
             pipe.execute_command("HGET", keys.segments(job_id), str(segment))

@@ -15,6 +15,8 @@ from pyroaring import BitMap
 from redis.asyncio import Redis
 
 from config.portal import Portal
+from jobs.bundles.facts import BundleState
+from jobs.bundles.store import BundleStore
 from jobs.lanes.grants import Batch, Terms
 from jobs.lanes.survey_step import SurveyStep
 from jobs.plan.facts import PLANNING_FACTS, planning_facts
@@ -28,6 +30,7 @@ from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from jobs.words.verdicts import VerdictCode
 from worker.decide import Decider
+from worker.keeper import Keeper
 from worker.plan_report import PlanRefused, PlanReport
 from worker.portal_answers import Answer, Contact, Details, Failure, LookedUp, Page, Remedy, Tags
 from worker.portal_client import PortalClient
@@ -42,6 +45,7 @@ from worker.survey import (
     cheaper_way,
     stage_again,
 )
+from worker.survey_job import Stepped, SurveyJob
 from worker.verdicts import BY_RIGHTS, Verdicts
 from worker.walk import WalkFlaw
 
@@ -56,38 +60,18 @@ SHORTEST_RECHECK_S = 60.0
 
 EVERYTHING = Filter(everything=True)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stepped:
-    """One step of a survey.
-
-    Attributes:
-        step: what it found, to be recorded.
-        answer: the result of its call; None if it took none.
-        size: contacts that the call was about.
-        error: why no plan can be made, for a person; None if all is well.
-    """
-
-    step: SurveyStep
-    answer: Answer | None = None
-    size: int = 0
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """What a step needs to know of its job."""
-
-    batch: Batch
-    filter: Filter | None
-    total: int
-    max_contacts: int
-    is_planning: bool
-    is_late: bool
-
-    @property
-    def id(self) -> str:
-        return self.batch.job_id
+_FACTS = (
+    "filter",
+    "total",
+    "state",
+    "survey",
+    "plan_made_ms",
+    "started_ms",
+    "max_contacts",
+    "undo",
+    "bundle",
+)
+"""What a step reads of its job's hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +86,7 @@ class Planner:
         protected: contact IDs that are never sent.
         report: adds a plan up.
         backoff_s: returns how long to wait after so many failures in a row.
+        open_store: returns the portal's undo store.
     """
 
     redis: Redis
@@ -111,17 +96,33 @@ class Planner:
     protected: BitMap
     report: PlanReport
     backoff_s: Callable[[int], float]
+    open_store: Callable[[Portal], BundleStore] = BundleStore.of
     _verdicts: Verdicts = field(init=False)
+    _keeper: Keeper = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_verdicts", Verdicts(self.portal, self.protected))
+        keeper = Keeper(
+            redis=self.redis,
+            portal=self.portal,
+            client=self.client,
+            segments=self.segments,
+            verdicts=self._verdicts,
+            backoff_s=self.backoff_s,
+            looked_again=self._looked_again,
+            open_store=self.open_store,
+        )
+        object.__setattr__(self, "_keeper", keeper)
 
-    async def step(self, batch: Batch, may_send: Callable[[], bool]) -> Stepped:
+    async def step(
+        self, batch: Batch, may_send: Callable[[], bool], is_last: Callable[[], bool] = lambda: False
+    ) -> Stepped:
         """Take the next step of a job's survey.
 
         Args:
             batch: the step, as a lane was given it.
             may_send: asked right before a request leaves.
+            is_last: whether the lane ends after this step.
 
         Raises:
             LookupError: the job is gone.
@@ -131,6 +132,8 @@ class Planner:
             return Stepped(step=self._looked_again(job))
         if survey.stage is Stage.FINISH:
             return await self._finish(job, survey)
+        if survey.stage is Stage.KEEP:
+            return await self._keeper.step(job, survey, may_send, is_last)
         taken = await self._STAGES[survey.stage](self, job, survey, may_send)
         if isinstance(taken.answer, Failure):
             return self._failed(job, survey, taken.answer)
@@ -140,30 +143,38 @@ class Planner:
         survey.failures = 0
         return self._go_on(job, survey, taken)
 
-    async def _read(self, batch: Batch) -> tuple[_Job, Survey | None]:
+    async def _read(self, batch: Batch) -> tuple[SurveyJob, Survey | None]:
         """Read a job, and where its survey stands; None if there is nothing to be looked at again."""
-        names = "filter", "total", "state", "survey", "plan_made_ms", "started_ms", "max_contacts"
-        values = await self.redis.execute_command("HMGET", keys.job(batch.job_id), *names)
-        facts: dict[str, bytes] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        values = await self.redis.execute_command("HMGET", keys.job(batch.job_id), *_FACTS)
+        facts: dict[str, bytes] = {name: value for name, value in zip(_FACTS, values, strict=True) if value is not None}
         if "total" not in facts:
             raise LookupError(f"job {batch.job_id} is gone")
         since_plan_ms = batch.server_ms() - int(facts.get("plan_made_ms", 0))
-        job = _Job(
+        job = SurveyJob(
             batch=batch,
             filter=Filter.from_json(facts["filter"]) if "filter" in facts else None,
             total=int(facts["total"]),
             max_contacts=int(facts.get("max_contacts", 0)),
             is_planning=facts["state"].decode() == State.PLANNING,
+            has_started="started_ms" in facts,
+            needs_bundle=self._needs_bundle(facts),
+            survey=facts.get("survey", b""),
             is_late="started_ms" not in facts and since_plan_ms >= self.portal.recheck_after_s * 1000,
         )
         if "survey" in facts:
             return job, _decode(facts["survey"])
         if job.is_planning:
             return job, Survey(stage=Stage.COUNT, sampler=Sampler(most=self.portal.plan_sample))
+        if job.needs_bundle:
+            return job, Survey(stage=Stage.KEEP)  # which also looks again, at every contact of the list
         again = stage_again(is_late=job.is_late, has_filter=job.filter is not None, tags=self.portal.protected_tags)
         return job, Survey(stage=again) if again else None
 
-    async def _count(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    def _needs_bundle(self, facts: Mapping[str, bytes]) -> bool:
+        wants_one = "undo" in facts or self.portal.undo == "required"
+        return wants_one and facts.get("bundle") != BundleState.KEPT.encode()
+
+    async def _count(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Count the portal's contacts; for a large list also those that it lists on a page, which decides the way."""
         probes = job.filter is None and self._calls_by_look_ups(job) >= PROBE_FROM_CALLS
         asked = survey.walk.page_size if probes else 1
@@ -174,7 +185,7 @@ class Planner:
                 survey.walk.page_size = max(2, len(answer.contacts))
         return _Taken(answer=answer, size=asked, ends_stage=True)
 
-    async def _search(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _search(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Count what the search finds: it is cut off before anything else of the filter is looked at."""
         text = job.filter.text if job.filter else None
         answer = await self.client.list_page(0, 1, Filter(text=text), may_send=may_send)
@@ -182,7 +193,7 @@ class Planner:
             survey.search_hits = max(answer.total, len(answer.contacts))
         return _Taken(answer=answer, size=1, ends_stage=True)
 
-    async def _select(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _select(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Collect the contacts that match, at the end of the list so far."""
         wanted = job.filter or EVERYTHING
         taken, contacts = await self._walk(survey, wanted, may_send)
@@ -199,7 +210,7 @@ class Planner:
             survey.expected = max(survey.read, taken.answer.total)  # the portal counts by its own, looser filter
         return taken.also(writes)
 
-    async def _judge(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _judge(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Find the contacts of the list in the whole listing; what is not there is absent."""
         taken, contacts = await self._walk(survey, EVERYTHING, may_send)
         codes = {contact.id: self._verdicts.of(contact) for contact in contacts}
@@ -207,7 +218,7 @@ class Planner:
         self._note(survey, [contact for contact in contacts if contact.id in swept.found])
         return taken.also(swept.writes)
 
-    async def _confirm(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _confirm(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Find the contacts of the list among those that match the filter now; the others do not match any more."""
         wanted = job.filter or EVERYTHING
         taken, contacts = await self._walk(survey, wanted, may_send)
@@ -219,7 +230,7 @@ class Planner:
         swept = await self._sweep(job, survey, keys.EXCLUSIONS, codes, Code.NO_LONGER_SELECTED)
         return taken.also(swept.writes)
 
-    async def _tags(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _tags(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Mark the contacts of the list that have a protected tag."""
         wanted = Filter(tags=(self.portal.protected_tags[survey.tag],))
         taken, contacts = await self._walk(survey, wanted, may_send)
@@ -230,7 +241,7 @@ class Planner:
         swept = await self._sweep(job, survey, key, codes, None)
         return taken.also(swept.writes)
 
-    async def _look_up(self, job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _look_up(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Look up the next contacts of the list that have no verdict yet."""
         number, start = divmod(survey.position, SEGMENT_SIZE)
         ids = await self.segments.ids(job.batch, number)
@@ -260,7 +271,7 @@ class Planner:
             ends_stage=survey.position >= job.total,
         )
 
-    async def _details(self, _job: _Job, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _details(self, _job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
         """Read what the sample shows of its next contact: first its details, then its tags."""
         sampler = survey.sampler
         if not survey.detail:
@@ -307,7 +318,7 @@ class Planner:
         survey.read += len(new)
         return _Taken(answer=answer, size=len(answer.contacts), ends_stage=survey.walk.finished), new
 
-    async def _append(self, job: _Job, position: int, codes: Mapping[int, VerdictCode]) -> "list[_Write]":
+    async def _append(self, job: SurveyJob, position: int, codes: Mapping[int, VerdictCode]) -> "list[_Write]":
         """Add contacts, ascending and beyond all earlier ones, to the list of a job that has none yet."""
         writes: list[_Write] = []
         rest = list(codes)
@@ -327,7 +338,7 @@ class Planner:
         return writes
 
     async def _sweep(
-        self, job: _Job, survey: Survey, key: str, codes: Mapping[int, int], missing: int | None
+        self, job: SurveyJob, survey: Survey, key: str, codes: Mapping[int, int], missing: int | None
     ) -> "_Swept":
         """Enter what a page of the listing says about the contacts of a list, up to its last contact.
 
@@ -365,7 +376,7 @@ class Planner:
                 break
         return swept
 
-    async def _codes(self, job: _Job, key: str, segment: int, size: int) -> bytearray:
+    async def _codes(self, job: SurveyJob, key: str, segment: int, size: int) -> bytearray:
         """Read the codes of a segment so far; zeros where there are none."""
         codes = unpack(await self.redis.execute_command("HGET", keys.job(job.id) + key, str(segment)))
         codes.extend(bytes(size - len(codes)))
@@ -384,14 +395,14 @@ class Planner:
             if contact.persons_count and self._verdicts.of(contact) is VerdictCode.DELETABLE:
                 survey.companies += 1
 
-    def _go_on(self, job: _Job, survey: Survey, taken: "_Taken") -> Stepped:
+    def _go_on(self, job: SurveyJob, survey: Survey, taken: "_Taken") -> Stepped:
         """Return the step that records what was found, and what comes next."""
         if taken.ends_stage and not self._next_stage(job, survey):
             return Stepped(step=self._looked_again(job, taken.writes), answer=taken.answer, size=taken.size)
         step = SurveyStep(facts=_kept(survey), writes=taken.writes)
         return Stepped(step=step, answer=taken.answer, size=taken.size)
 
-    def _next_stage(self, job: _Job, survey: Survey) -> bool:
+    def _next_stage(self, job: SurveyJob, survey: Survey) -> bool:
         """Begin the stage that follows the present one; return False if there is none, because it only looked again."""
         tags = self.portal.protected_tags
         match survey.stage:
@@ -417,7 +428,7 @@ class Planner:
                 survey.go_to(Stage.FINISH)
         return True
 
-    def _choose_way(self, job: _Job, survey: Survey) -> None:
+    def _choose_way(self, job: SurveyJob, survey: Survey) -> None:
         """Choose the way that takes fewer calls."""
         by_listing = calls_by_listing(survey.portal_total, survey.walk.page_size)
         survey.way = cheaper_way(by_listing, self._calls_by_look_ups(job))
@@ -428,11 +439,11 @@ class Planner:
             survey.expected = job.total
             survey.go_to(Stage.TAGS if self.portal.protected_tags else Stage.LOOK_UP)
 
-    def _calls_by_look_ups(self, job: _Job) -> int:
+    def _calls_by_look_ups(self, job: SurveyJob) -> int:
         tags, sample = len(self.portal.protected_tags), self.portal.plan_sample
         return calls_by_look_ups(job.total, self.report.look_up_size, tags, sample)
 
-    def _failed(self, job: _Job, survey: Survey, failure: Failure) -> Stepped:
+    def _failed(self, job: SurveyJob, survey: Survey, failure: Failure) -> Stepped:
         """Return the step that tries again later.
 
         Where the portal does not accept the question at all, there can be no plan. A job that has one only looks again:
@@ -463,7 +474,7 @@ class Planner:
         flaw = f"the portal's listing cannot be trusted: {taken.flaw.value}" if taken.flaw else None
         return Stepped(step=step, answer=taken.answer, size=taken.size, error=flaw)
 
-    def _looked_again(self, job: _Job, writes: "Sequence[_Write]" = ()) -> SurveyStep:
+    def _looked_again(self, job: SurveyJob, writes: "Sequence[_Write]" = ()) -> SurveyStep:
         """Return the step that ends a survey of a job with a plan: from now on, PUTs go on."""
         facts = {"rechecks": str(job.batch.rechecks + 1)}
         forget = ["survey", *PLANNING_FACTS]
@@ -474,7 +485,7 @@ class Planner:
             forget.append("survey_due_ms")
         return SurveyStep(facts=facts, forget=forget, writes=writes)
 
-    async def _finish(self, job: _Job, survey: Survey) -> Stepped:
+    async def _finish(self, job: SurveyJob, survey: Survey) -> Stepped:
         """Add the plan up, and have it wait for approval."""
         try:
             step = await self.report.of(job.batch, job.filter, survey, job.max_contacts)
@@ -483,7 +494,15 @@ class Planner:
         return Stepped(step=step)
 
 
-def planner_for(redis: Redis, client: PortalClient, segments: Segments, decider: Decider, terms: Terms) -> Planner:
+def planner_for(
+    redis: Redis,
+    client: PortalClient,
+    segments: Segments,
+    decider: Decider,
+    terms: Terms,
+    *,
+    open_store: Callable[[Portal], BundleStore] = BundleStore.of,
+) -> Planner:
     """Return what takes the steps of a portal's surveys.
 
     Args:
@@ -492,6 +511,7 @@ def planner_for(redis: Redis, client: PortalClient, segments: Segments, decider:
         segments: the contact IDs.
         decider: knows the portal's settings, its protected list and how long to wait after failures.
         terms: the portal's limits.
+        open_store: returns the portal's undo store.
     """
     report = PlanReport(
         redis=redis, portal=decider.portal, look_up_size=terms.look_up_size, conditions=terms.conditions
@@ -504,6 +524,7 @@ def planner_for(redis: Redis, client: PortalClient, segments: Segments, decider:
         protected=decider.protected,
         report=report,
         backoff_s=decider.backoff_s,
+        open_store=open_store,
     )
 
 
@@ -538,8 +559,8 @@ class _Swept:
     found: set[int] = field(default_factory=set)
 
 
-_Write: TypeAlias = tuple[str, int, bytes]
-_StageMethod: TypeAlias = Callable[[Planner, _Job, Survey, Callable[[], bool]], Awaitable[_Taken]]
+_Write: TypeAlias = tuple[str, int | str, bytes]
+_StageMethod: TypeAlias = Callable[[Planner, SurveyJob, Survey, Callable[[], bool]], Awaitable[_Taken]]
 
 _decode = msgspec.json.Decoder(Survey).decode
 

@@ -4,6 +4,7 @@
 - LookedUp: what the account can see of the contact IDs that were asked about
 - Page: a page of the portal's listing
 - Details, Tags: what the portal tells about a single contact
+- LinkPage: a page of the listing of opportunities or cases
 - Failure: anything else, with what to do about it
 """
 
@@ -124,6 +125,8 @@ class Page(msgspec.Struct, frozen=True):
     start_index: int = 0
     next_index: int = 0
     http_status: int = 200
+    records: tuple[bytes, ...] = ()
+    """Each contact as the portal wrote it, in the same order; none unless they were asked for."""
 
     @property
     def complete(self) -> bool:
@@ -143,6 +146,8 @@ class Details:
     #: None if the account cannot see it. It has no tags: see `Tags`.
     contact: Contact | None
     http_status: int
+    #: The contact as the portal wrote it; empty unless that was asked for, or if there is none.
+    record: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,27 @@ class Tags:
 
     tags: tuple[str, ...]
     http_status: int
+
+
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """An opportunity or a case, and who takes part in it."""
+
+    id: int
+    title: str
+    members: tuple[int, ...] = ()
+    main: int = 0
+    """The main contact of an opportunity; 0 for none."""
+
+
+class LinkPage(msgspec.Struct, frozen=True):
+    """One page of opportunities or cases, with the counts of its envelope as they are; 0 where there is none."""
+
+    links: tuple[Link, ...]
+    count: int = 0
+    total: int = 0
+    start_index: int = 0
+    next_index: int = 0
+    http_status: int = 200
 
 
 class Remedy(StrEnum):
@@ -197,4 +223,4 @@ class Failure:
     everyone: bool = False
 
 
-Answer: TypeAlias = Deleted | LookedUp | Page | Details | Tags | Failure
+Answer: TypeAlias = Deleted | LookedUp | Page | Details | Tags | LinkPage | Failure

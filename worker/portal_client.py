@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import msgspec
+
 from config.portal import Portal
 from jobs.words.filters import Filter
 from jobs.words.reasons import StateReason
@@ -17,9 +19,10 @@ from worker.exchange import Exchange, RawAnswer
 from worker.failure_table import Body, Flaw
 from worker.failures import decide_flaw, decide_status
 from worker.first_cut import first_cut
+from worker.links import Kind, read_links
 from worker.login import Credentials, LogIn, StaticToken
-from worker.portal_answers import AllOf, Deleted, Details, Failure, LookedUp, Page, Remedy, Tags
-from worker.records import read_contact, read_page, read_tags
+from worker.portal_answers import AllOf, Deleted, Details, Failure, LinkPage, LookedUp, Page, Remedy, Tags
+from worker.records import read_contact, read_page, read_raw, read_tags
 from worker.token_store import TokenStore
 
 #: This many answers of status 200 in a row that are not the API's mean a wrong address, not a gateway's hiccup.
@@ -153,12 +156,15 @@ class PortalClient:
             return self._flaw(Flaw.INCOMPLETE, answer, deleting=False)
         return LookedUp(rights.visible, asked, answer.status)
 
-    async def read_details(self, contact_id: int, *, may_send: Callable[[], bool] = _always) -> Details | Failure:
+    async def read_details(
+        self, contact_id: int, *, may_send: Callable[[], bool] = _always, with_record: bool = False
+    ) -> Details | Failure:
         """Read the record of one contact, without its tags.
 
         Args:
             contact_id: 1 to 2147483647.
             may_send: as for `delete`.
+            with_record: whether the record is returned as the portal wrote it, too; only in JSON.
         """
         answer = await self._call("GET", self._format.details_target(contact_id), may_send=may_send)
         if isinstance(answer, Failure):
@@ -168,7 +174,8 @@ class PortalClient:
             return Details(None, 404)
         if answer.status == 200:
             try:
-                return Details(read_contact(answer.body), 200)
+                [record] = read_raw(answer.body) if with_record else [b""]
+                return Details(read_contact(answer.body), 200, record)
             except NotAnEnvelopeError:
                 pass
         return self._failed(answer, deleting=False, error=error)
@@ -188,8 +195,50 @@ class PortalClient:
                 pass
         return self._failed(answer, deleting=False, error=error)
 
+    async def read_links(
+        self,
+        kind: Kind,
+        start_index: int,
+        count: int,
+        *,
+        contact_id: int | None = None,
+        may_send: Callable[[], bool] = _always,
+    ) -> LinkPage | Failure:
+        """Ask for one page of the opportunities or cases, with the contacts that take part in them.
+
+        Args:
+            kind: which of them.
+            start_index: how many come before the page.
+            count: how many, 1 to 1000; the portal can give fewer.
+            contact_id: only those of this contact, 1 to 2147483647; None for all.
+            may_send: as for `delete`.
+        """
+        if contact_id is None:
+            target = wire.links_target(kind, start_index, count)
+        else:
+            target = wire.links_of_target(kind, contact_id, start_index, count)
+        answer = await self._call("GET", target, may_send=may_send)
+        if isinstance(answer, Failure):
+            return answer
+        if answer.status != 200:
+            return self._failed(answer, deleting=False)
+        try:
+            page = read_links(answer.body)
+        except NotAnEnvelopeError:
+            return self._failed(answer, deleting=False)
+        self._strange_answers = 0
+        if page.count != len(page.links):
+            return self._flaw(Flaw.INCOMPLETE, answer, deleting=False)
+        return page
+
     async def list_page(
-        self, start_index: int, count: int, selection: Filter, *, may_send: Callable[[], bool] = _always
+        self,
+        start_index: int,
+        count: int,
+        selection: Filter,
+        *,
+        may_send: Callable[[], bool] = _always,
+        with_records: bool = False,
     ) -> Page | Failure:
         """Ask for one page of the listing, in ascending order of contact ID.
 
@@ -198,6 +247,7 @@ class PortalClient:
             count: contacts of the page, 1 to 1000; the portal can give fewer.
             selection: what to list. The portal's filters let too much through: check each contact with `matches`.
             may_send: as for `delete`.
+            with_records: whether each contact is returned as the portal wrote it, too; only in JSON.
 
         Returns:
             The page, strictly ascending; or a failure.
@@ -224,7 +274,7 @@ class PortalClient:
             return self._flaw(Flaw.INCOMPLETE, answer, deleting=False)
         if not page.ascending:
             return self._flaw(Flaw.DISORDERED, answer, deleting=False)
-        return page
+        return msgspec.structs.replace(page, records=read_raw(answer.body)) if with_records else page
 
     def look_up_capacity(self, contact_ids: Sequence[int]) -> int:
         """Return how many of these contact IDs, from the first on, one look-up can ask about; at least 1.

@@ -94,6 +94,43 @@ def read_page(body: bytes) -> Page:
     return _page(loose, [_contact_of_json(item) for item in items_loose])
 
 
+class _RawEnvelope(msgspec.Struct, gc=False):
+    response: msgspec.Raw
+
+
+_decode_raw = msgspec.json.Decoder(_RawEnvelope).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def read_raw(body: bytes) -> tuple[bytes, ...]:
+    """Return the items of a JSON answer that was read before, each as the portal wrote it.
+
+    Raises:
+        NotAnEnvelopeError: it is not an envelope in JSON.
+    """
+    body = body.removeprefix(BOM)
+    try:
+        response = bytes(_decode_raw(body).response)
+    except NOT_DECODED:
+        response = _response_of(body)
+    try:
+        return tuple(map(bytes, _decode_items(response))) if response.startswith(b"[") else (response,)
+    except NOT_DECODED as error:
+        raise NotAnEnvelopeError from error
+
+
+def _response_of(body: bytes) -> bytes:
+    """Find the response of an envelope whose names are spelt otherwise."""
+    try:
+        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except NOT_DECODED as error:
+        raise NotAnEnvelopeError from error
+    found = [bytes(value) for name, value in members.items() if name.casefold() == "response"]
+    if len(found) != 1:
+        raise NotAnEnvelopeError
+    return found[0]
+
+
 def read_contact(body: bytes) -> Contact:
     """Read the answer about a single contact, which has everything but its tags.
 

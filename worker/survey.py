@@ -1,12 +1,14 @@
 """A survey: which calls it takes to read the contacts of a job, one after the other. Pure: nothing calls or stores.
 
-A survey plans a job, or looks again before a late start at what has changed since. It is carried out in steps of one
+A survey plans a job, looks again before a late start at what has changed since, or reads the records that are kept
+before contacts are deleted (worker/keeper.py). It is carried out in steps of one
 call each; between two steps, all that is known of it is in Redis, so any lane can take the next one.
 
     a filter   count → (search) → select → finish
     a list     count → judge → finish              by the portal's listing, or
                count → (tags) → look up → details → finish   by look-ups: whichever takes fewer calls
     again      confirm | tags
+    a bundle   keep
 
 Contacts are always read in ascending order of their IDs, so at every moment `position` divides a job's list into those
 that have their verdict and those that have not.
@@ -41,6 +43,8 @@ class Stage(StrEnum):
     """Read what look-ups do not tell of the contacts in the sample."""
     CONFIRM = "confirm"
     """Walk the listing, with the filter, and find out which contacts of the plan still match."""
+    KEEP = "keep"
+    """Read the records of all contacts that would be sent, and write them into the job's bundle."""
     FINISH = "finish"
     """Add it all up. This takes no call."""
 
@@ -78,6 +82,22 @@ class Sampler(msgspec.Struct):
         return [self.picks[at * len(self.picks) // count] for at in range(count)]
 
 
+class Keeping(msgspec.Struct, omit_defaults=True):
+    """How far a bundle is, as far as it is written.
+
+    Attributes:
+        bundle: its ID.
+        objects: objects written.
+        contacts: records in them.
+        bytes: their size.
+    """
+
+    bundle: str
+    objects: int = 0
+    contacts: int = 0
+    bytes: int = 0
+
+
 class Survey(msgspec.Struct, omit_defaults=True):
     """Where a survey stands.
 
@@ -98,6 +118,7 @@ class Survey(msgspec.Struct, omit_defaults=True):
         selected: contacts that the filter has selected so far; None for a list.
         unwanted: listed contacts that have each of the filter's `without_tags`.
         failures: calls in a row that have failed.
+        keeping: how far the bundle is; None for any other survey.
     """
 
     stage: Stage
@@ -116,6 +137,7 @@ class Survey(msgspec.Struct, omit_defaults=True):
     selected: int | None = None
     unwanted: dict[str, int] = {}
     failures: int = 0
+    keeping: Keeping | None = None
 
     def go_to(self, stage: Stage) -> None:
         """Begin another stage, from the first contact on."""

@@ -1,5 +1,6 @@
 """What is predicted for a contact, by its record: the same for plans and for selections."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pyroaring import BitMap
@@ -43,4 +44,8 @@ class Verdicts:
 
     def has_protected_tag(self, contact: Contact) -> bool:
         """Check whether one of its tags is among the portal's `protected_tags`."""
-        return bool(self._tags) and any(tag_key(tag) in self._tags for tag in contact.tags)
+        return self.protects(contact.tags)
+
+    def protects(self, tags: Iterable[str]) -> bool:
+        """Check whether one of these tags is among the portal's `protected_tags`."""
+        return bool(self._tags) and any(tag_key(tag) in self._tags for tag in tags)

@@ -90,6 +90,23 @@ class Format:
         return f"{API}/crm/contact/mail{self.suffix}?{_RIGHTS}"
 
 
+def links_target(kind: str, start_index: int, count: int) -> str:
+    """Return the target of a page of opportunities or cases; none of their orders is without ties.
+
+    Args:
+        kind: `opportunity` or `case`.
+        start_index: how many come before the page.
+        count: how many, 1 to 1000.
+    """
+    return f"{API}/crm/{kind}/filter?sortBy=title&sortOrder=ascending&count={count}&startIndex={start_index}"
+
+
+def links_of_target(kind: str, contact_id: int, start_index: int, count: int) -> str:
+    """Return the target of a page of the opportunities or cases of one contact."""
+    # Without the second parameter, only the opportunities of which it is the main contact; cases have no main contact.
+    return f"{links_target(kind, start_index, count)}&contactid={contact_id}&contactAlsoIsParticipant=true"
+
+
 def delete_body(wire_format: Format, contact_ids: list[int]) -> bytes:
     """Return the body of a PUT, built only from integers."""
     if wire_format.name == "xml":

@@ -85,6 +85,7 @@ def submission_of(request: Request, portal: Portal, job_id: str) -> Submission |
             by=_BY,
             selection=request.filter,
             plan=request.plan,
+            undo=request.undo,
             job_id=job_id,
             label=request.label,
             duplicates=request.duplicates,

@@ -7,7 +7,7 @@ from pyroaring import BitMap
 
 from config.settings import Portal
 from jobs.ledger.canary import largest_canary
-from jobs.words.errors import PlanRequired, TooManyContacts
+from jobs.words.errors import NoUndo, PlanRequired, TooManyContacts, UndoRequired
 from jobs.words.filters import Filter
 from jobs.words.priority import Priority
 from jobs.words.states import CanaryState
@@ -66,6 +66,8 @@ class Submission:
         by: who submits; kept with the job. Empty if that is not known.
         address: fingerprint of the portal's address: the job is carried out there, or nowhere. Empty for anywhere.
         canary: the part of it that goes first; None to send all alike. Of a job with a plan, the plan decides.
+        undo: whether the record of each contact is kept before it is sent.
+        chose_undo: whether that was the submitter's choice; the portal left it to them.
     """
 
     portal: str
@@ -82,6 +84,8 @@ class Submission:
     by: str = ""
     address: str = ""
     canary: CanaryTerms | None = None
+    undo: bool = False
+    chose_undo: bool = False
 
 
 def submission_for(
@@ -97,6 +101,7 @@ def submission_for(
     label: str = "",
     duplicates: int = 0,
     priority: Priority = Priority.NORMAL,
+    undo: bool | None = None,
 ) -> Submission:
     """Return the request to delete contacts of a portal, with the portal's guards applied.
 
@@ -112,15 +117,19 @@ def submission_for(
         label: free text for people.
         duplicates: how many IDs of the list were repetitions.
         priority: how often it gets a turn among the other jobs of the portal.
+        undo: whether records are to be kept; None leaves it to the portal.
 
     Raises:
+        NoUndo: records are to be kept, and the portal keeps none.
         PlanRequired: the portal takes no job of this size without a plan.
         TooManyContacts: the portal's `max_contacts_per_job` is exceeded.
+        UndoRequired: no records are to be kept, and the portal keeps those of every job.
     """
     plan = plan or selection is not None
     if not plan and portal.needs_plan(len(ids)):
         raise PlanRequired(portal.name, len(ids))
     check_size(portal, len(ids))
+    keeps = keeps_bundle(portal, undo)
     return Submission(
         portal=portal.name,
         ids=ids,
@@ -138,7 +147,27 @@ def submission_for(
         by=by,
         address=portal.address,
         canary=None if plan else canary_terms(portal, len(ids)),
+        undo=keeps,
+        chose_undo=keeps and portal.undo == "optional",
     )
+
+
+def keeps_bundle(portal: Portal, undo: bool | None) -> bool:
+    """Return whether a job keeps the records of its contacts.
+
+    Args:
+        portal: the portal's settings.
+        undo: what its submitter wants; None if they leave it to the portal.
+
+    Raises:
+        NoUndo: they want it, and the portal's `undo` is off.
+        UndoRequired: they do not, and the portal's `undo` is required.
+    """
+    if undo and portal.undo == "off":
+        raise NoUndo(portal.name)
+    if undo is False and portal.undo == "required":
+        raise UndoRequired(portal.name)
+    return portal.undo == "required" or bool(undo)
 
 
 def check_size(portal: Portal, contacts: int) -> None:

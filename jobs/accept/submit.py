@@ -92,6 +92,8 @@ async def submit(redis: ArqRedis, submission: Submission, asked: Asked | None = 
     if submission.selection is not None:
         fields["filter"] = submission.selection.to_json().decode()
         fields["max_contacts"] = submission.max_contacts
+    if submission.undo:
+        fields["undo"] = 1
     if submission.address:
         fields["address"] = submission.address
     if submission.canary:
@@ -124,18 +126,27 @@ def first_state(submission: Submission) -> State:
     return State.AWAITING_APPROVAL if submission.needs_approval else State.QUEUED
 
 
-def request_digest(portal: str, ids: BitMap, *, plan: bool = False, selection: Filter | None = None) -> str:
+def request_digest(
+    portal: str, ids: BitMap, *, plan: bool = False, selection: Filter | None = None, undo: bool = False
+) -> str:
     """Fingerprint a request: equal for the same portal and the same set of contact IDs, however written, or filter.
 
-    The same list with a plan and without one are two requests.
+    The same list with a plan and without one are two requests, and so are those with undo and without it where that is
+    the submitter's choice.
     """
     what = f"filter {selection.to_json().decode()}" if selection else f"{'plan ' if plan else ''}{digest(ids)}"
-    return hashlib.sha256(f"{portal}\n{what}".encode()).hexdigest()
+    return hashlib.sha256(f"{portal}\n{'undo ' if undo else ''}{what}".encode()).hexdigest()
 
 
 def digest_of(submission: Submission) -> str:
     """Fingerprint a submission; see `request_digest`."""
-    return request_digest(submission.portal, submission.ids, plan=submission.plan, selection=submission.selection)
+    return request_digest(
+        submission.portal,
+        submission.ids,
+        plan=submission.plan,
+        selection=submission.selection,
+        undo=submission.chose_undo,
+    )
 
 
 class _NotStaged(ResponseError):

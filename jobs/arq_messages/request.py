@@ -20,7 +20,7 @@ from jobs.words.filters import Filter
 from jobs.words.labels import check_label
 from jobs.words.priority import Priority
 
-_NAMES = ("portal", "contact_ids", "filter", "plan", "label", "priority")
+_NAMES = ("portal", "contact_ids", "filter", "plan", "undo", "label", "priority")
 
 #: The list is read in parts of about this size, so that its integers are never all in memory together.
 _PART_BYTES = 500_000
@@ -50,6 +50,7 @@ class Request:
         duplicates: how many contact IDs of the list were repetitions.
         filter: the filter that chooses the contacts, in place of a list.
         plan: whether a plan is made first.
+        undo: whether records are to be kept; None leaves it to the portal.
         label: free text; empty if there is none, or none that is valid.
         priority: how often the job gets a turn.
         enqueued_ms: when it was enqueued, Unix milliseconds; 0 if that cannot be read.
@@ -63,6 +64,7 @@ class Request:
     duplicates: int = 0
     filter: Filter | None = None
     plan: bool = False
+    undo: bool | None = None
     label: str = ""
     priority: Priority = Priority.NORMAL
     enqueued_ms: int = 0
@@ -115,6 +117,7 @@ def _read_arguments(request: Request, arguments: dict[str, bytes]) -> None:
     else:
         _read_ids(request, arguments.get("contact_ids"))
     request.plan = bool(_read(arguments, "plan", bool | None, "true or false", problems, missing=None))
+    request.undo = _read(arguments, "undo", bool | None, "true or false", problems, missing=None)
     label = _read(arguments, "label", str | None, "a text", problems, missing=None)
     try:
         request.label = check_label(label or "")

@@ -21,3 +21,11 @@ class BundleDamaged(BundleError):
 
 class BadIdentity(BundleError, ValueError):
     """The private key cannot be read, or is not one that the bundle was encrypted to."""
+
+
+class BundleInUse(BundleError):
+    """The job has not ended, so that its bundle is still needed."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"job {job_id} has not ended: cancel it first, or wait for its end")

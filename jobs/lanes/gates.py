@@ -24,6 +24,7 @@ class Gates:
         most_per_day: contact IDs in the PUTs of one day at most; 0 for any number.
         day: name of the day.
         day_ends_ms: when it ends.
+        undo_required: whether every job keeps a bundle.
     """
 
     address: str = ""
@@ -34,6 +35,7 @@ class Gates:
     most_per_day: int = 0
     day: str = ""
     day_ends_ms: int = 0
+    undo_required: bool = False
 
     def arguments(self, conditions: str) -> tuple[str, bytes]:
         """Return the script's arguments: the address, and a map of everything else.

@@ -27,6 +27,8 @@ class Batch:
         plan: digest of the plan that was approved; empty for a job without a plan.
         rechecks: how often it was looked at again since then.
         in_canary: whether it belongs to the job's canary.
+        bundle: ID of the job's bundle; empty for a job that keeps none.
+        bundle_late: whether something of the job had been sent before its bundle was begun.
         most: contact IDs of a PUT that may be sent, because of the portal's gates; the others are given back. None for
             all.
     """
@@ -44,6 +46,8 @@ class Batch:
     plan: str = ""
     rechecks: int = 0
     in_canary: bool = False
+    bundle: str = ""
+    bundle_late: bool = False
     most: int | None = None
 
     @property

@@ -164,13 +164,15 @@ class LaneLedger:
                 now_ms=reply[4],
                 call=Call(ord(reply[5])),
                 batch_size=reply[6],
-                items=tuple(Item.decode(item) for item in reply[12:]),
+                items=tuple(Item.decode(item) for item in reply[14:]),
                 received_s=time.monotonic(),
                 digest=reply[7],
                 most=None if reply[8] < 0 else reply[8],
                 plan=reply[9].decode(),
                 rechecks=int(reply[10]),
                 in_canary=reply[11] in {b"running", b"cancelled"},
+                bundle=reply[12].decode(),
+                bundle_late=reply[13] == b"1",
             )
         if kind == b"turn":
             self._turn = reply[2], reply[3]

@@ -15,8 +15,11 @@ class SurveyStep:
         facts: fields of the job's hash to set.
         forget: fields of the job's hash to remove.
         clear: keys to remove first, each by its last part: what a pass has written that begins again.
-        writes: segments to write: the last part of the key (see jobs/store/keys.py), the segment's number, its content.
+        writes: what to write into hashes: the last part of the key (see jobs/store/keys.py), the field, as a rule a
+            segment's number, and its content.
         event: what the step makes of the job: PLANNED, NOTHING_SELECTED or CANNOT_PLAN; None if it goes on.
+        begins_bundle: the bundle that is begun (jobs/bundles/expiry.py): from now on, something of it may be in the
+            store. Empty for none.
         delay_s: seconds until the next step.
         sample: the plan's sample as JSON, with PLANNED; None for none. It holds personal data, so it is kept apart.
         sample_until_ms: when the sample is removed at the latest, Unix milliseconds on the Redis server's clock.
@@ -25,8 +28,9 @@ class SurveyStep:
     facts: Mapping[str, str] = field(default_factory=dict)
     forget: Sequence[str] = ()
     clear: Sequence[str] = ()
-    writes: Sequence[tuple[str, int, bytes]] = ()
+    writes: Sequence[tuple[str, int | str, bytes]] = ()
     event: Event | None = None
+    begins_bundle: str = ""
     delay_s: float = 0.0
     sample: str | None = None
     sample_until_ms: int = 0
@@ -42,6 +46,8 @@ class SurveyStep:
         }
         if self.event:
             message["event"] = self.event
+        if self.begins_bundle:
+            message["begins_bundle"] = self.begins_bundle
         if self.sample is not None:
             message["sample"], message["sample_until_ms"] = self.sample, str(self.sample_until_ms)
         return message

@@ -46,7 +46,8 @@ class Item:
         doubtful: whether an attempt that contained them may have deleted them without our knowledge. Never reset, since
             a lost attempt may take effect late.
         seen_refused: whether the last look-up showed that the portal will not delete them; believed when seen again.
-        look_only: whether they are looked up and never sent, because their plan does not call them deletable.
+        look_only: whether they are looked up and never sent, because their plan does not call them deletable, or
+            nothing is kept of them.
         attempts: PUTs that contained them so far; 255 means 255 or more.
         failures: tries in a row that decided nothing; they limit the retries, and the waits between them.
         http_status: status of the last PUT that contained them, 0 if there was none.

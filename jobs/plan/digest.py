@@ -8,6 +8,7 @@ It is the SHA-256 of this text, each line ended by a line feed:
     list: …
     verdicts: …
 
+- `operation` is `keep records, then delete contacts` for a job that keeps a bundle.
 - `list` is the SHA-256 of the contact IDs in ascending order, each as four little-endian bytes.
 - `verdicts` is the SHA-256 of their verdicts in the same order, one byte each (jobs/words/verdicts.py).
 - `conditions` is the SHA-256 of the portal's address, its protected list and the guards in force: `conditions_of` has
@@ -40,6 +41,9 @@ _GUARDS = (
 )
 """The guards that a plan is approved under. Windows and waits only say when, so they can change at any time."""
 
+_KEEPING = "undo"
+"""One more, unless it is off: plans that were made before there was such a guard stay what they are."""
+
 
 def conditions_of(portal: Portal, protected: BitMap) -> str:
     """Return the SHA-256, in hexadecimal, of the conditions under which a portal's plans are made and carried out.
@@ -48,15 +52,21 @@ def conditions_of(portal: Portal, protected: BitMap) -> str:
         portal: the portal's settings.
         protected: contact IDs that are never sent.
     """
-    guards = {name: getattr(portal, name) for name in _GUARDS}
+    names = _GUARDS if portal.undo == "off" else (*_GUARDS, _KEEPING)
+    guards = {name: getattr(portal, name) for name in names}
     text = f"address: {portal.url}\nprotected: {digest(protected)}\nguards: {_sorted_json(guards)}\n"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class PlanDigest:
-    """Works out the digest of a plan, segment by segment."""
+    """Works out the digest of a plan, segment by segment.
 
-    def __init__(self) -> None:
+    Args:
+        keeps_records: whether the records of the contacts are kept before they are deleted.
+    """
+
+    def __init__(self, *, keeps_records: bool = False) -> None:
+        self._operation = "keep records, then delete contacts" if keeps_records else "delete contacts"
         self._list = hashlib.sha256()
         self._verdicts = hashlib.sha256()
 
@@ -79,7 +89,7 @@ class PlanDigest:
     def hexdigest(self, conditions: str) -> str:
         """Return the digest of all segments so far, under these conditions (see `conditions_of`)."""
         text = (
-            "crm-sweep plan 1\noperation: delete contacts\n"
+            f"crm-sweep plan 1\noperation: {self._operation}\n"
             f"conditions: {conditions}\nlist: {self._list.hexdigest()}\nverdicts: {self._verdicts.hexdigest()}\n"
         )
         return hashlib.sha256(text.encode()).hexdigest()
@@ -96,7 +106,8 @@ async def recompute(redis: Redis, job_id: str, conditions: str) -> str:
     Raises:
         ValueError: something is missing, or is not a plan.
     """
-    plan = PlanDigest()
+    keeps_records = await redis.execute_command("HEXISTS", keys.job(job_id), "undo")
+    plan = PlanDigest(keeps_records=bool(keeps_records))
     for segment in range(await redis.execute_command("HLEN", keys.segments(job_id))):
         pipe = redis.pipeline(transaction=False)
         pipe.execute_command("HGET", keys.segments(job_id), str(segment))

@@ -107,6 +107,14 @@ CATALOGUE = (
         ("jobs.lanes.presence",),
         "3 heartbeats",
     ),
+    Entry(
+        keys.BUNDLES,
+        "ZSET",
+        "`main/01JD…/01JE…`, a bundle → when it is looked at next (ms)",
+        ("settle",),
+        ("jobs.bundles.expiry",),
+        "until destroyed",
+    ),
     Entry(keys.STOPPED, "HASH", "portal, or `*` for all → who stopped it and when", ("switch",), (), "until started"),
     Entry(
         keys.staging("{token}"),
@@ -132,6 +140,7 @@ CATALOGUE = (
         (
             "control",
             "create_job",
+            "destroy_bundle",
             "forget",
             "next_batch",
             "reject_job",
@@ -183,6 +192,22 @@ CATALOGUE = (
         ("forget", "settle"),
         (),
         "retention",
+    ),
+    Entry(
+        keys.kept(_JOB),
+        "HASH",
+        "`0` → which contacts of a segment have a record in the bundle, likewise",
+        ("destroy_bundle", "forget", "settle"),
+        (),
+        "until destroyed",
+    ),
+    Entry(
+        keys.bundle(_JOB),
+        "HASH",
+        "`0` → an object of the bundle: name, size, SHA-256 (jobs/bundles/manifest.py)",
+        ("destroy_bundle", "forget", "settle"),
+        (),
+        "until destroyed",
     ),
     Entry(
         keys.sample(_JOB),

@@ -21,6 +21,7 @@ FINISHED = f"{PREFIX}:finished"
 WORKERS = f"{PREFIX}:workers"
 KNOWN_PORTALS = f"{PREFIX}:known_portals"
 STOPPED = f"{PREFIX}:stopped"
+BUNDLES = f"{PREFIX}:bundles"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
@@ -33,6 +34,7 @@ SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
 VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
 RESTORING, RESTORED = ":restoring", ":restored:"
+KEPT, BUNDLE = ":kept", ":bundle"
 PARTS_OF_A_JOB = (
     "SEGMENTS",
     "LEDGER",
@@ -45,6 +47,8 @@ PARTS_OF_A_JOB = (
     "SAMPLE",
     "RESTORING",
     "RESTORED",
+    "KEPT",
+    "BUNDLE",
 )
 
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
@@ -113,6 +117,16 @@ def restoring(job_id: str) -> str:
 def restored(job_id: str, segment: int) -> str:
     """What became of the contacts of one segment when they were restored."""
     return f"{job(job_id)}{RESTORED}{segment}"
+
+
+def kept(job_id: str) -> str:
+    """Which contacts of one job have a record in its bundle, segment by segment."""
+    return job(job_id) + KEPT
+
+
+def bundle(job_id: str) -> str:
+    """The objects of one job's bundle."""
+    return job(job_id) + BUNDLE
 
 
 def items(job_id: str) -> str:

@@ -20,6 +20,7 @@ CONSTANTS: dict[str, float | str] = {
     "JOBS_IN": keys.JOBS_IN,
     "FINISHED": keys.FINISHED,
     "STOPPED": keys.STOPPED,
+    "BUNDLES": keys.BUNDLES,
     **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL},
     # The bytes of an item.
     "PUT": item_layout.PUT,
@@ -57,6 +58,7 @@ CONSTANTS: dict[str, float | str] = {
     "HELD_BY_WINDOW": StateReason.OUTSIDE_WINDOW.value,
     "HELD_BY_CAP": StateReason.DAILY_CAP.value,
     "CANARY": StateReason.CANARY.value,
+    "UNDO_STORE": StateReason.UNDO_STORE.value,
 }
 """The constants by their names in the scripts."""
 

@@ -9,6 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from jobs.arq_messages.unread import read_unread
+from jobs.bundles.facts import BundleView, read_bundle
 from jobs.intake.report import IntakeReport
 from jobs.plan.facts import read_plan, read_planning, read_sample, read_selection
 from jobs.plan.summary import Plan, Planning, Selection
@@ -79,6 +80,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What would become of its contacts; None for a job without a plan, and before the plan stands."""
     canary: CanaryView | None
     """The part that is sent first; None if the job has none."""
+    bundle: BundleView | None
+    """What is kept of its contacts; None if it keeps nothing."""
     actions: tuple[Action, ...]
     """What people and services did to it, the newest 20, oldest first."""
 
@@ -288,6 +291,7 @@ def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
         planning=read_planning(facts),
         plan=read_plan(facts),
         canary=read_canary(facts, counts),
+        bundle=read_bundle(facts),
         actions=read_actions(facts.get("actions")),
     )
 

@@ -6,6 +6,8 @@
     ├─ BadSubmission                                   correct the request; nothing was accepted
     │  ├─ BadFilter                                    correct the member of the filter that it names
     │  ├─ PlanRequired                                 ask for a plan
+    │  ├─ NoUndo                                       ask for none, or have `undo` of the portal switched on
+    │  ├─ UndoRequired                                 ask for nothing: the portal keeps the records of every job
     │  ├─ TooManyContacts                              split the list, or raise `max_contacts_per_job`
     │  └─ NotDue                                       wait until it is due, or pause or cancel it
     ├─ NotApproved                                     the message says what has to be done before the approval
@@ -27,6 +29,7 @@
     │  ├─ StoreTrouble         bundles/errors.py   see to the undo store, then try again
     │  │  └─ ObjectMissing     bundles/store.py    check that the store is the one that was used before
     │  ├─ NoBundle             bundles/errors.py   check the job ID and the store
+    │  ├─ BundleInUse          bundles/errors.py   cancel the job, or wait until it has ended
     │  ├─ BundleDamaged        bundles/errors.py   nothing: what is left of it can be read by hand
     │  └─ BadIdentity          bundles/errors.py   bring the private key of one of the recipients
     ├─ UnreadableMessage          arq_messages/message.py   write the message in JSON
@@ -50,6 +53,20 @@ class PlanRequired(BadSubmission):
 
     def __init__(self, portal: str, contacts: int) -> None:
         super().__init__(f"portal {portal} takes {contacts:,} contacts in one job only with a plan")
+
+
+class NoUndo(BadSubmission):
+    """Records are to be kept, and the portal keeps none."""
+
+    def __init__(self, portal: str) -> None:
+        super().__init__(f"portal {portal} keeps no records of contacts: its setting undo is off")
+
+
+class UndoRequired(BadSubmission):
+    """Records are not to be kept, and the portal keeps those of every job."""
+
+    def __init__(self, portal: str) -> None:
+        super().__init__(f"portal {portal} keeps the records of every job's contacts: its setting undo is required")
 
 
 class NotApproved(CrmSweepError):

@@ -38,6 +38,7 @@ class Code(IntEnum):
     PROTECTED_TAG = 8
     NO_LONGER_SELECTED = 9
     NOT_PLANNED = 10
+    NO_RECORD = 11
     REJECTED = 16
     PORTAL_ERROR = 17
     TIMEOUT = 18
@@ -68,6 +69,7 @@ _MEANING: dict[Code, tuple[Outcome, str | None]] = {
     Code.PROTECTED_TAG: (Outcome.PROTECTED, "protected_tag"),
     Code.NO_LONGER_SELECTED: (Outcome.SKIPPED, "no_longer_selected"),
     Code.NOT_PLANNED: (Outcome.SKIPPED, "not_planned"),
+    Code.NO_RECORD: (Outcome.SKIPPED, "no_record"),
     Code.REJECTED: (Outcome.FAILED, "rejected"),
     Code.PORTAL_ERROR: (Outcome.FAILED, "portal_error"),
     Code.TIMEOUT: (Outcome.FAILED, "timeout"),

@@ -35,6 +35,7 @@ class StateReason(StrEnum):
     OUTSIDE_WINDOW = "outside_window"
     DAILY_CAP = "daily_cap"
     FAILURE_THRESHOLD = "failure_threshold"
+    UNDO_STORE = "undo_store"
     BAD_REQUEST = "bad_request"
     STARTING = "starting"
     RATE_LIMIT = "rate_limit"
@@ -126,6 +127,11 @@ _ADVICE = {
         ReasonClass.PERSON,
         "too many of its contacts failed",
         "find the cause in the ledger's `failed` lines, then {go_on}",
+    ),
+    StateReason.UNDO_STORE: _Advice(
+        ReasonClass.PERSON,
+        "the records of its contacts cannot be kept, so none of them is deleted",
+        "see last_error, put the undo store right, then {go_on}",
     ),
     StateReason.BAD_REQUEST: _Advice(
         ReasonClass.PERSON, "the request was wrong, so nothing was deleted", "correct it and submit it again"

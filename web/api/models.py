@@ -65,6 +65,15 @@ WantsPlan = Annotated[
 ]
 
 
+WantsUndo = Annotated[
+    bool,
+    Meta(
+        description="Keep the full record of each contact before it is deleted, so that it can be restored. By default "
+        "as the portal's `undo` says, which can also forbid either."
+    ),
+]
+
+
 def _inlined(schema: Any, components: dict[str, Any]) -> Any:
     """Return a schema with what it refers to in place of the references."""
     if isinstance(schema, list):
@@ -102,6 +111,7 @@ class JobParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     id: JobId | UnsetType = UNSET
     priority: Priority | UnsetType = UNSET
     plan: WantsPlan | UnsetType = UNSET
+    undo: WantsUndo | UnsetType = UNSET
     column: Column | UnsetType = UNSET
     skip_invalid: SkipInvalid | UnsetType = UNSET
     multiline: Multiline | UnsetType = UNSET
@@ -114,6 +124,7 @@ class JobDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     contact_ids: ContactIds | UnsetType = UNSET
     filter: FilterDocument | UnsetType = UNSET
     plan: WantsPlan | UnsetType | None = UNSET
+    undo: WantsUndo | UnsetType | None = UNSET
     label: Label | UnsetType | None = UNSET
     id: JobId | UnsetType | None = UNSET
     priority: Priority | UnsetType | None = UNSET

@@ -234,6 +234,7 @@ async def _accept(request: web.Request, asked: _Asked) -> web.Response:
             label=parameters.label or "",
             duplicates=intake.duplicates if intake else 0,
             priority=parameters.priority or Priority.NORMAL,
+            undo=None if parameters.undo is UNSET else parameters.undo,
         ),
     )
     headers = {"Location": f"/v1/jobs/{accepted.job_id}", "Skipped-Invalid": str(intake.invalid if intake else 0)}

@@ -1,4 +1,4 @@
--- include: job item canary lease claim faults pace retry_budget survey plan gates choice hand_out
+-- include: job item canary lease claim faults pace retry_budget survey plan gates keeping choice hand_out
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
 -- The mark is the claim: it is in Redis before the call leaves, so that after a crash it tells which contact IDs may
 -- have been deleted by a call whose answer no one read.
@@ -15,9 +15,10 @@
 --               is_open, opens_ms     whether the portal's windows are open, and when they open (0: not known)
 --               most_per_day          contact IDs in the PUTs of one day at most, or 0
 --               day, day_ends_ms      name of the day, and its end
+--               undo_required         whether every job keeps a bundle
 --               conditions            under which the lane would send what a plan says (jobs/plan/digest.py)
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, most, plan_digest, rechecks,
---              canary_state, item, item, …}   the lane holds this batch; of a PUT it may send `most` contact IDs (-1: all)
+--              canary_state, bundle_id, bundle_late, item, item, …}   the lane holds this batch; of a PUT it may send `most` contact IDs (-1: all)
 --                                and gives the others back; a step of a survey has no items
 --            {'outdated', now_ms}   argument 18 is not about this moment: ask again with what is
 --            {'turn', wait_us, turn_us, cuts}   a turn is reserved: wait, then ask again with it
@@ -82,6 +83,8 @@ local offered, job_id, turn = choose(portal, {
   address = ARGV[17],
   puts_held_until = gate.held_until,
   conditions = told.conditions,
+  undo_required = told.undo_required,
+  worker = string.match(token, '^(.*):[^:]*$') or token,
 })
 if not offered then
   let_go(portal, token, place)
@@ -116,6 +119,9 @@ local stride, state, item_ids = redis.call('HGET', job, 'stride') or 1, nil, {}
 if offered[1] == SURVEY then
   state, stride = redis.call('HGET', job, 'state'), math.max(tonumber(stride), SURVEY_STRIDE)
   take_step(job, turn, stride)
+  if offered.keeps then
+    leave_to(portal, job, string.match(token, '^(.*):[^:]*$') or token, now)
+  end
 else
   local before
   state, before = move(job, 'start')

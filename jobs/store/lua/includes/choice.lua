@@ -3,8 +3,9 @@
 -- due.
 --
 -- What the lane can take is the same for all jobs: {now, clock_us, look_up_size, linger, retry_turn_us, address,
--- puts_held_until, conditions}. With puts_held_until, no PUT of the portal may leave (gates.lua). What a plan allows may
--- leave only under the conditions under which the plan was made (plan.lua).
+-- puts_held_until, conditions, undo_required, worker}. With puts_held_until, no PUT of the portal may leave (gates.lua).
+-- What a plan allows may leave only under the conditions under which the plan was made (plan.lua), and nothing leaves
+-- before what has to be kept is kept (keeping.lua).
 
 -- Every call counts against the rate, so look-ups of many batches are joined into one where that costs little. Returns
 -- the item IDs of one look-up, and how many contact IDs they hold: a full look-up if more are due than fit into one.
@@ -52,13 +53,15 @@ local function keep_away(portal, job, job_id, state, now)
 end
 
 -- Returns what the job offers now: {call, item IDs}; for contact IDs ahead of the cursors {call, nil, cursor, total,
--- canary = its size, handed_out = see fresh_of}; for a step of its survey {call}. If it offers nothing: nil, and when it
--- has work due; nil again if that is not known, or its state allows it no turns.
+-- canary = its size, handed_out = see fresh_of}; for a step of its survey {call, keeps = whether it is one of its bundle}.
+-- If it offers nothing: nil, and when it has work due; nil again if that is not known, or its state allows it no turns;
+-- and whether it has work for the lanes of another worker now.
 local function offer(portal, job_id, lane)
   local job, now = JOB .. job_id, lane.now
   local state, cursor, total, not_before_ms, address, reason, survey_due_ms, surveying, plan, approved, conditions,
-    canary = unpack(redis.call('HMGET', job, 'state', 'cursor', 'total', 'not_before_ms', 'address', 'state_reason',
-      'survey_due_ms', 'surveying', 'plan_digest', 'approved_digest', 'plan_conditions', 'canary'))
+    canary, undo, bundle = unpack(redis.call('HMGET', job, 'state', 'cursor', 'total', 'not_before_ms', 'address',
+      'state_reason', 'survey_due_ms', 'surveying', 'plan_digest', 'approved_digest', 'plan_conditions', 'canary', 'undo',
+      'bundle'))
   if state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' and state ~= 'planning' then
     return nil
   elseif is_elsewhere(address, lane) then
@@ -87,7 +90,8 @@ local function offer(portal, job_id, lane)
   local wants_put = put or has_fresh
   local held_until = wants_put and put_held_until(state, not_before_ms, lane) or nil
   -- Looked at again right before something is sent, not while a gate holds it: until it opens, more may change.
-  local surveys_first = wants_put and not held_until and needs_survey(state, survey_due_ms, now)
+  local keeps = wants_put and not held_until and needs_bundle(undo, bundle, state, lane)
+  local surveys_first = keeps or (wants_put and not held_until and needs_survey(state, survey_due_ms, now))
   local has_put = wants_put and not held_until and not surveys_first
   if #look_ups > 0 then
     local chosen, size = join(look_ups, lane.look_up_size)
@@ -95,10 +99,15 @@ local function offer(portal, job_id, lane)
       return { LOOK_UP, chosen }
     end
   end
-  if surveys_first and not surveying then
-    return { SURVEY }
+  if keeps and not surveying and is_left_to_another(job, lane) then
+    return nil, nil, true
+  elseif surveys_first and not surveying then
+    return { SURVEY, keeps = keeps }
   elseif not has_put then
     return nil, due(job, surveys_first and 0 or held_until, now)
+  elseif bundle == 'kept' and state ~= 'cancelling' and not is_kept(job, put, cursor, total, canary, handed_out) then
+    pause_unkept(portal, job, job_id, now)
+    return nil
   elseif put then
     return { PUT, { put }, is_retry = is_retry }
   end
@@ -111,19 +120,23 @@ local function choose(portal, lane)
   for _, job_id in ipairs(redis.call('ZRANGE', waiting, '-inf', lane.now, 'BYSCORE', 'LIMIT', 0, 100)) do
     activate(portal, job_id)
   end
+  local passed = 0
   while true do
-    local first = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
+    local first = redis.call('ZRANGE', active, passed, passed, 'WITHSCORES')
     local job_id = first[1]
     if not job_id then
       return nil
     end
-    local chosen, soonest = offer(portal, job_id, lane)
+    local chosen, soonest, stays = offer(portal, job_id, lane)
     if chosen then
       return chosen, job_id, first[2]
-    end
-    deactivate(portal, job_id)
-    if soonest then
-      redis.call('ZADD', waiting, soonest, job_id)
+    elseif stays then
+      passed = passed + 1
+    else
+      deactivate(portal, job_id)
+      if soonest then
+        redis.call('ZADD', waiting, soonest, job_id)
+      end
     end
   end
 end

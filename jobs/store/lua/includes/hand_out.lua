@@ -51,7 +51,9 @@ local function deliver(portal, claim_key, claim, state, now, batch_size, told, g
   end
   redis.call('HSET', portal .. CLAIMS, claim_key, cmsgpack.pack(claim))
   local items = call ~= SURVEY and redis.call('HMGET', JOB .. job_id .. ITEMS, unpack(claim, 4)) or {}
-  local facts = redis.call('HMGET', JOB .. job_id, 'digest', 'plan_digest', 'rechecks', 'canary_state')
+  local facts = redis.call('HMGET', JOB .. job_id, 'digest', 'plan_digest', 'rechecks', 'canary_state', 'bundle',
+    'bundle_id', 'bundle_late')
+  local bundle_id = facts[5] == 'kept' and facts[6] or ''
   return { 'batch', seq, job_id, state, now, call, batch_size, facts[1], most, facts[2] or '', facts[3] or 0,
-    facts[4] or '', unpack(items) }
+    facts[4] or '', bundle_id, facts[7] or '', unpack(items) }
 end

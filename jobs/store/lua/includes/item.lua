@@ -21,6 +21,11 @@ local function doubtful_item(item)
   return LOOK_UP .. string.char(DOUBTFUL, attempts) .. string.sub(item, 4)
 end
 
+-- Returns the segment of an item's contact IDs.
+local function segment_of(item)
+  return select(7, struct.unpack(ITEM_HEAD, item))
+end
+
 -- Returns whether an item is tried again after a try that decided nothing (see `failures` in jobs/ledger/items.py).
 local function is_retry(item)
   return string.byte(item, 4) > 0

@@ -24,8 +24,9 @@ local function give_step_back(job)
 end
 
 -- Record what a step found, as the lane has laid it out (jobs/lanes/survey_step.py): facts of the job's hash, and
--- segments as binary arguments, ARGV from `first` on.
-local function record_step(job, step, first)
+-- segments as binary arguments, ARGV from `first` on. A bundle is noted before anything of it is written (jobs/bundles/
+-- expiry.py).
+local function record_step(job, step, first, now)
   for _, part in ipairs(step.clear) do
     redis.call('UNLINK', job .. part)
   end
@@ -37,6 +38,9 @@ local function record_step(job, step, first)
   end
   for index, place in ipairs(step.places) do
     redis.call('HSET', job .. place[1], place[2], ARGV[first - 1 + index])
+  end
+  if step.begins_bundle then
+    redis.call('ZADD', BUNDLES, now, step.begins_bundle)
   end
   if step.sample then
     redis.call('SET', job .. SAMPLE, step.sample, 'PXAT', step.sample_until_ms)
@@ -65,7 +69,7 @@ local function settle_step(portal, job, job_id, step, first, now)
   local moved = event and move(job, event)
   local state = redis.call('HGET', job, 'state')
   if moved or (not event and TAKES_STEPS[state]) then
-    record_step(job, step, first)
+    record_step(job, step, first, now)
   end
   if moved then
     end_planning(portal, job, job_id, event, now)

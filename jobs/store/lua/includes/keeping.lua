@@ -1,0 +1,57 @@
+-- Shared by the scripts: bundles, the records that are kept of contacts before these are deleted. Needs job, item and
+-- canary. A job that keeps a bundle has in its hash:
+--
+--   undo              '1': nothing of it is sent before its bundle is complete
+--   bundle            making, kept, or destroyed; missing before it is begun
+--   bundle_id         which of the job's bundles it is
+--   bundle_late       '1' if something of the job had been sent before the bundle was begun
+--   bundle_…          what it holds (jobs/bundles/facts.py)
+--   keeper            the worker that holds in memory what it has read since the last object was written
+--   keeper_until_ms   until when the steps of this bundle are left to it
+--
+--   {job}:kept        hash: segment -> which of its contacts have a record (jobs/bundles/kept.py), once it is complete
+
+-- A worker that falls silent for this time, or for three turns, is not waited for: another one reads the same again.
+local KEEPER_WAITS_MS = 10000
+
+-- Returns whether the job's bundle has to be completed before anything else of it is sent. A portal can want that of
+-- every job, also of one that was accepted before it did.
+local function needs_bundle(undo, bundle, state, lane)
+  return (undo or lane.undo_required) and bundle ~= 'kept' and state ~= 'cancelling'
+end
+
+-- Returns whether another worker is about to go on with the bundle.
+local function is_left_to_another(job, lane)
+  local facts = redis.call('HMGET', job, 'keeper', 'keeper_until_ms')
+  return facts[1] and facts[1] ~= lane.worker and tonumber(facts[2]) > lane.now
+end
+
+-- The worker of a lane goes on with the bundle.
+local function leave_to(portal, job, worker, now)
+  local turn_ms = 1000 / (tonumber(redis.call('HGET', portal, 'rate')) or 1)
+  redis.call('HSET', job, 'keeper', worker, 'keeper_until_ms', now + math.ceil(math.max(KEEPER_WAITS_MS, 3 * turn_ms)))
+end
+
+-- Returns whether the records of a segment are kept: of the item, or of the next contact IDs ahead of the cursors.
+local function is_kept(job, item_id, cursor, total, canary, handed_out)
+  local segment
+  if item_id then
+    segment = segment_of(redis.call('HGET', job .. ITEMS, item_id))
+  else
+    local place = cursor
+    if canary and handed_out then
+      place = canary_place(handed_out, canary, total)
+    elseif canary then
+      place = rest_place(cursor - canary_before(cursor, canary, total), canary, total)
+    end
+    segment = math.floor(place / SEGMENT_SIZE)
+  end
+  return redis.call('HEXISTS', job .. KEPT, segment) == 1
+end
+
+-- Send nothing of a job of which it is not certain what is kept.
+local function pause_unkept(portal, job, job_id, now)
+  local message = 'it is not in Redis any more which records were kept; cancel the job, and submit its list again'
+  redis.call('HSET', job, 'last_error', message)
+  pause(portal, job, job_id, UNDO_STORE, now)
+end
