@@ -26,7 +26,7 @@ from cli.report import check_target, written
 from cli.restore_view import Restored, outcome_line, progress, summary_view
 from config.settings import Portal, Settings
 from jobs.bundles.codec import read_identities
-from jobs.bundles.errors import BadIdentity
+from jobs.bundles.errors import BadIdentity, NoBundle
 from jobs.bundles.manifest import Manifest
 from jobs.bundles.reader import open_bundle, read_records
 from jobs.bundles.store import BundleStore
@@ -128,8 +128,7 @@ async def _restore(
         if job.state not in TERMINAL and job.state is not State.PAUSED:
             raise UsageError(f"job {job_id} is {job.state}: pause or cancel it first; nothing was created")
         portal = settings.portal(job.portal)
-        store = BundleStore.of(portal)
-        manifest = await _manifest(store, job, portal)
+        store, manifest = await _bundle(job, portal)
 
         async def records() -> AsyncIterator[Record]:
             for kept in manifest.objects:
@@ -158,6 +157,8 @@ async def _restore(
                     summary = await restorer.plan()
                 except PortalRefuses as error:
                     raise PortalFailed(f"{error}; nothing was created") from None
+                except RestoreStopped as error:
+                    raise WorkStopped(f"{error}; nothing was created") from None
                 if not quiet:
                     sys.stderr.write(rendered(summary_view(summary)))
                 if dry_run:
@@ -191,13 +192,22 @@ async def _carry_out(restorer: Restorer, report: Path | None) -> None:
         )
 
 
-async def _manifest(store: BundleStore, job: Job, portal: Portal) -> Manifest:
-    manifest = await open_bundle(store, job.id)
+async def _bundle(job: Job, portal: Portal) -> tuple[BundleStore, Manifest]:
+    """Open the bundle of a job.
+
+    Raises:
+        NoBundle: it has none, or not any more.
+        UsageError: it belongs to another portal.
+    """
+    if job.bundle is None:
+        raise NoBundle(f"job {job.id} has kept no bundle: undo was off")
+    store = BundleStore.of(portal)
+    manifest = await open_bundle(store, job.id, job.bundle.id)
     if manifest.address != portal.address:
         raise UsageError(
             f"portal {portal.name} has another address than when job {job.id} deleted its contacts; nothing was created"
         )
-    return manifest
+    return store, manifest
 
 
 def _client(redis: ArqRedis, portal: Portal) -> CreatingClient:

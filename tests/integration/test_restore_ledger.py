@@ -93,7 +93,8 @@ async def test_the_lease_is_renewed_for_as_long_as_it_is_held(redis: ArqRedis, j
     async with held.held():
 
         async def renewed() -> bool:
-            return int(await redis.hget(keys.restoring("gone"), "renewed_ms")) > held.now_ms + 800
+            renewed_ms = await redis.execute_command("HGET", keys.restoring("gone"), "renewed_ms")
+            return int(renewed_ms) > held.now_ms + 800
 
         await until(renewed, every_s=0.05)
         assert held.holds_lease

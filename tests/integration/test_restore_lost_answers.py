@@ -13,7 +13,7 @@ from jobs.lanes.grants import Later
 from jobs.lanes.lease import reserve_turn
 from restore.errors import PortalRefuses
 from restore.record import Record
-from restore.report import Outcome
+from restore.report import Outcome, Row
 from restore.restorer import Restorer
 from simulator import Behaviour, Fault, World
 from tests.support.restoring_job import deleted, differences, made_by_calls, restore, restoring, settings_of
@@ -147,13 +147,12 @@ async def test_it_carries_on_wherever_it_was_killed(redis: ArqRedis, tmp_path: P
     async with simulator.running(World(12, varied=True)) as portal:
         job = await deleted(redis, portal, tmp_path, range(1, 9))
         kills = 0
-        while True:
+        rows: dict[int, Row] = {}
+        while not rows:
             try:
                 rows = await restore(redis, job, patch=killed_at(kills + 1, before=before))
             except Killed:
                 kills += 1
-            else:
-                break
         assert kills >= 6
         assert {(row.outcome, row.reason) for row in rows.values()} == {(Outcome.CREATED, "")}
         assert made_by_calls(portal) == {row.new_id for row in rows.values()}
