@@ -1,11 +1,12 @@
 """`crm-sweep restore`: create contacts again that a job has deleted, from the bundle that was kept before."""
 
+import contextlib
 import os
 import secrets
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +16,11 @@ from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from cli.context import AsJson, JobId, operator, redis_of, settings_of
+from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, Interrupted, PortalFailed, UsageError, WorkStopped
 from cli.intake import Column, read_list
-from cli.interrupts import interruptible
+from cli.interrupts import interruptible, terminable
+from cli.keeper import on_server
 from cli.loop import run_async
 from cli.output import out_after, plural, rendered
 from cli.pace import tell_long_wait
@@ -74,6 +77,10 @@ def restore(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask; needed above confirm_above without a terminal.")
     ] = False,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option("--state-dir", metavar="DIR", help="The directory of the `crm-sweep run` that deleted them."),
+    ] = None,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Create the contacts that a job has deleted again, companies first, from the bundle that it kept.
@@ -93,15 +100,19 @@ def restore(
       crm-sweep restore 01JD4M6Y9Q --identity undo.key --dry-run
       crm-sweep restore 01JD4M6Y9Q --identity undo.key --report restored.csv
       crm-sweep restore 01JD4M6Y9Q --identity undo.key --only wrongly-deleted.csv --yes
+      crm-sweep restore run-0f3c6a1b2d9e4c58 --identity undo.key --state-dir .crm-sweep
     """
     settings = settings_of(ctx)
     keys = _identities(identity)
     wanted = read_list(only, column=column).ids if only else None
     if report:
         check_target(report)
-    restored = run_async(
-        _restore(settings, job_id, keys, wanted, dry_run=dry_run, report=report, yes=yes, quiet=as_json)
-    )
+    with _server_in(state_dir) as server:
+        if server:
+            redis = settings.redis.model_copy(update={"url": server.url})
+            settings = settings.model_copy(update={"redis": redis})
+        work = _restore(settings, job_id, keys, wanted, dry_run=dry_run, report=report, yes=yes, quiet=as_json)
+        restored = run_async(on_server(server, work) if server else work)
     deed = "nothing was created" if dry_run else f"{plural(restored.created, 'contact')} of job {job_id} were restored"
     out_after(
         deed, "the result", msgspec.json.encode(restored).decode() + "\n" if as_json else outcome_line(restored) + "\n"
@@ -139,7 +150,7 @@ async def _restore(
                         continue  # reported as having no record
                     yield record
 
-        ledger = RestoreLedger(redis, job_id, _token(), _who(), ttl_s=settings.worker.lease_ttl_s)
+        ledger = RestoreLedger(redis, job_id, portal.name, _token(), _who(), ttl_s=settings.worker.lease_ttl_s)
         client = _client(redis, portal)
         caller = Caller(
             redis=redis,
@@ -258,6 +269,23 @@ def _result(restorer: Restorer, summary: Summary, report: Path | None, began_s: 
         seconds=round(time.monotonic() - began_s, 3),
         report=str(report) if report else None,
     )
+
+
+@contextlib.contextmanager
+def _server_in(state_dir: Path | None) -> Iterator[EmbeddedServer | None]:
+    """Start the server that `crm-sweep run` has used, if a directory is named.
+
+    Raises:
+        UsageError: there is no such directory.
+        EmbeddedServerError: the server does not start, or `run` is still using it.
+    """
+    if state_dir is None:
+        yield None
+        return
+    if not state_dir.is_dir():
+        raise UsageError(f"--state-dir: there is no directory {state_dir}")
+    with terminable(), EmbeddedServer(state_dir) as server:
+        yield server
 
 
 def _identities(file: Path) -> list[object]:

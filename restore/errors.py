@@ -20,7 +20,7 @@ class NothingToRestore(RestoreError):
 
 
 class AlreadyRestoring(RestoreError):
-    """Another process restores the same job; the message says who and since when."""
+    """Another process restores contacts of the same portal; the message says who and since when."""
 
 
 class RestoreStopped(CrmSweepError):

@@ -1,8 +1,8 @@
 """The ledger of a restore in Redis: what became of each contact, written before and after the call that creates it.
 
-Only the process that holds the lease writes it, and every write checks that: a second person who starts the same
-restore is told who is at it, and a process that was frozen for longer than its lease changes nothing when it wakes up.
-It holds numbers alone, lives as long as the job, and a restore that was killed carries on from it.
+Only the process that holds the lease writes it, and every write checks that: a second person who restores contacts of
+the same portal is told who is at it, and a process that was frozen for longer than its lease changes nothing when it
+wakes up. It holds numbers alone, lives as long as the job, and a restore that was killed carries on from it.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ _LOOKS_PER_TTL = 40
 class _Holder:
     """The other process that holds the lease."""
 
+    job_id: str
     by: str
     since_ms: int
     until_ms: int
@@ -46,15 +47,18 @@ class RestoreLedger:
     Args:
         redis: the connection.
         job_id: the job whose contacts are restored.
+        portal: its portal. There is one lease for all restores of a portal: two of them could each take a contact that
+            the other one has just created for their own.
         token: this process's name, never used again.
         by: who restores, for others who try as well.
         ttl_s: how long the lease of a silent process lasts.
     """
 
-    def __init__(self, redis: Redis, job_id: str, token: str, by: str, *, ttl_s: float) -> None:
+    def __init__(self, redis: Redis, job_id: str, portal: str, token: str, by: str, *, ttl_s: float) -> None:
         self._redis = redis
         self._job_id = job_id
-        self._keys = [keys.known_key(job_id)]
+        self._keys = [keys.restorer(portal), keys.known_key(job_id)]
+        self._restoring = keys.restoring(job_id)
         self._token, self._by = token, by
         self.ttl_s = ttl_s
         self._held_until_s = 0.0
@@ -97,7 +101,7 @@ class RestoreLedger:
                 await heart
             self._held_until_s = 0.0
             with contextlib.suppress(*AWAY, RedisError):
-                await LEAVE(self._redis, self._keys, [self._token])
+                await LEAVE(self._redis, self._keys[:1], [self._token])
 
     @contextlib.asynccontextmanager
     async def read_only(self) -> AsyncIterator[None]:
@@ -167,7 +171,7 @@ class RestoreLedger:
         while (holder := await self._hold()) is not None:
             if first is not None and holder.until_ms != first:
                 since = clock(iso(holder.since_ms))
-                raise AlreadyRestoring(f"job {self._job_id} is being restored by {holder.by} since {since}")
+                raise AlreadyRestoring(f"job {holder.job_id} is being restored by {holder.by} since {since}")
             first = holder.until_ms
             await asyncio.sleep(self.ttl_s / _LOOKS_PER_TTL)
 
@@ -175,11 +179,12 @@ class RestoreLedger:
         """Take or renew the lease; return who holds it if that is another process."""
         asked_s = time.monotonic()
         arguments: list[Argument] = [self._token, round(self.ttl_s * 1000), self._by]
-        held, by, since_ms, until_ms = await HOLD(self._redis, self._keys, arguments)
+        held, *holder = await HOLD(self._redis, self._keys, arguments)
         if held < 0:
             raise UnknownJob(self._job_id)
         if not held:
-            return _Holder(by.decode(), int(since_ms), int(until_ms))
+            job_id, by, since_ms, until_ms = holder
+            return _Holder(job_id.decode(), by.decode(), int(since_ms), int(until_ms))
         self._held_until_s = asked_s + self.ttl_s
         return None
 
@@ -190,14 +195,14 @@ class RestoreLedger:
                 await self._hold()
 
     async def _read(self) -> None:
-        facts = await self._redis.execute_command("HGETALL", self._keys[0] + keys.RESTORING)
+        facts = await self._redis.execute_command("HGETALL", self._restoring)
         said = {name.decode(): value.decode() for name, value in facts.items()}
         self.watermark = int(said["watermark"]) if "watermark" in said else None
         self.sent_ms = int(said.get("sent_ms", 0))
         self.now_ms = int(said.get("renewed_ms", 0))
         self.finished = bool(said.get("finished"))
         self.twins = {int(name[5:]): int(twin) for name, twin in said.items() if name.startswith("twin:")}
-        total = int(await self._redis.execute_command("HGET", self._keys[0], "total") or 0)
+        total = int(await self._redis.execute_command("HGET", self._keys[1], "total") or 0)
         for segment in range(-(-total // SEGMENT_SIZE)):
             if data := await self._redis.execute_command("GET", keys.restored(self._job_id, segment)):
                 self._segments[segment] = bytearray(data)

@@ -220,8 +220,8 @@ CATALOGUE = (
     Entry(
         keys.restoring(_JOB),
         "HASH",
-        "who restores its contacts, and how far that is; `twin:7` → a contact that may be there twice",
-        ("forget", "restore_hold", "restore_leave", "restore_write"),
+        "its restore: watermark, sent_ms, …; `twin:7` → a contact that may be there twice",
+        ("forget", "restore_hold", "restore_write"),
         (),
         "retention",
     ),
@@ -330,6 +330,14 @@ CATALOGUE = (
         (),
         ("jobs.lanes.presence",),
         "3 heartbeats",
+    ),
+    Entry(
+        keys.restorer(_PORTAL),
+        "HASH",
+        "who restores contacts of which job, and until when",
+        ("restore_hold", "restore_leave"),
+        (),
+        "while it restores",
     ),
     Entry(
         keys.token(_PORTAL),

@@ -58,6 +58,9 @@ PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS"
 #: Behind a portal's name as well, for log-ins; no script makes these of the portal's key.
 TOKEN, LOGIN, LOGIN_TRIES, LOGIN_REFUSED = ":token", ":login", ":login_tries", ":login_refused:"
 
+#: Likewise, for restores.
+RESTORER = ":restorer"
+
 
 def staging(token: str) -> str:
     """Segments of a list that is not accepted yet."""
@@ -110,7 +113,7 @@ def sample(job_id: str) -> str:
 
 
 def restoring(job_id: str) -> str:
-    """Who restores the contacts of one job, and how far that is."""
+    """What is known of the restore of one job as a whole."""
     return job(job_id) + RESTORING
 
 
@@ -212,6 +215,11 @@ def login_tries(name: str) -> str:
 def login_refused(name: str, fingerprint: str) -> str:
     """Why one portal refused the credentials of this fingerprint."""
     return portal(name) + LOGIN_REFUSED + fingerprint
+
+
+def restorer(name: str) -> str:
+    """Who restores contacts of one portal."""
+    return portal(name) + RESTORER
 
 
 def known_key(job_id: str) -> str:

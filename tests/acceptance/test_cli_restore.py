@@ -4,6 +4,7 @@ import csv
 import json
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,6 +52,10 @@ def report_of(home: Home, name: str = "restored.csv") -> dict[int, dict[str, str
 def created(portal: Portal) -> list[int]:
     """Return the contacts that calls have created."""
     return [one["contact_id"] for one in portal._ask(lambda client: client.creations())]
+
+
+def has_created(portal: Portal, count: int) -> bool:
+    return len(created(portal)) >= count
 
 
 def assert_restored(home: Home, portal: Portal, before: dict[int, dict[str, Any]]) -> None:
@@ -151,12 +156,12 @@ def test_killed_interrupted_and_under_fire_each_contact_comes_back_once(home: Ho
 
     for kill in range(1, 3):
         running = home.start(*command)
-        until(lambda count=kill * 6: len(created(target)) >= count)
+        until(partial(has_created, target, kill * 6))
         running.kill()
         running.wait()
 
     first = home.start(*command)
-    until(lambda: len(created(target)) >= 18)
+    until(partial(has_created, target, 18))
     second = home.cli(*command)
     assert second.code == 2, second.stderr
     assert f"job {job_id} is being restored by " in second.stderr
@@ -169,4 +174,20 @@ def test_killed_interrupted_and_under_fire_each_contact_comes_back_once(home: Ho
 
     last = home.cli(*command)
     assert last.code == 0, last.stderr
+    assert_restored(home, target, before)
+
+
+def test_what_was_deleted_without_a_server_comes_back_without_one(home: Home, portal: MakePortal) -> None:
+    target = portal("--contacts", 40, "--varied")
+    before = target._ask(lambda client: client.records(range(1, 21)))
+    undo = {"undo": "optional", "undo_store": "bundles", "undo_recipients": [PUBLIC_KEY]}
+    home.configure(redis="redis://127.0.0.1:1/0", main={"url": target.url, "requests_per_second": 1000.0, **undo})
+    home.write("undo.key", KEY_FILE)
+    ran = home.cli("run", home.ids(*range(1, 21)), "--portal", "main", "--undo", "--yes", "--json")
+    assert ran.code == 0, ran.stderr
+    job_id = json.loads(ran.stdout)["id"]
+    command = ("restore", job_id, "--identity", "undo.key", "--report", "restored.csv")
+    assert home.cli(*command, "--state-dir", "elsewhere").code == 2
+    done = home.cli(*command, "--state-dir", ".crm-sweep")
+    assert done.code == 0, done.stderr
     assert_restored(home, target, before)

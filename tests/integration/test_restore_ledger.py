@@ -16,7 +16,7 @@ from restore.entry import Entry, Stage
 from restore.errors import AlreadyRestoring, LeaseLost
 from restore.ledger import RestoreLedger
 from restore.lost import Lost
-from tests.support.lanes import accept
+from tests.support.lanes import PORTAL, accept
 from tests.support.steering import control
 from tests.support.waiting import until
 
@@ -29,7 +29,7 @@ async def job_id(redis: ArqRedis) -> str:
 
 
 def ledger(redis: ArqRedis, name: str = "first", **more: Any) -> RestoreLedger:
-    return RestoreLedger(redis, "gone", name, f"{name}@host", **({"ttl_s": 60.0} | more))
+    return RestoreLedger(redis, "gone", PORTAL, name, f"{name}@host", **({"ttl_s": 60.0} | more))
 
 
 async def test_what_one_process_wrote_is_read_by_the_next(redis: ArqRedis, job_id: str) -> None:

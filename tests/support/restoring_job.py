@@ -156,7 +156,7 @@ async def restoring(
             for line in await read_records(store, kept, identities):
                 yield record_of(line)
 
-    ledger = RestoreLedger(redis, job.job_id, f"token-{id(settings)}", "me@host", ttl_s=ttl_s)
+    ledger = RestoreLedger(redis, job.job_id, settings.name, f"token-{id(settings)}", "me@host", ttl_s=ttl_s)
 
     async def pace() -> None:
         pass

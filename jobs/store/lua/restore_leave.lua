@@ -1,10 +1,9 @@
--- Give back the lease of a job's restore.
---   KEYS[1]  job hash
+-- Give back the lease of a portal's restores.
+--   KEYS[1]  the portal's lease of restores
 --   ARGV     1 token
 --   returns  1: it was held   0: another process holds it
-local restore = KEYS[1] .. RESTORING
-if redis.call('HGET', restore, 'holder') ~= ARGV[1] then
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then
   return 0
 end
-redis.call('HDEL', restore, 'holder', 'until_ms', 'by', 'since_ms')
+redis.call('UNLINK', KEYS[1])
 return 1
