@@ -8,7 +8,7 @@ from restore import calls
 from restore.caller import Caller
 from restore.calls import Call, Known
 from restore.entry import Entry, Reason, Stage
-from restore.errors import RestoreStopped
+from restore.errors import PortalRefuses, RestoreStopped
 from restore.ledger import RestoreLedger
 from restore.likeness import best
 from restore.lost import NONE, Lost
@@ -184,6 +184,8 @@ class Maker:
         ]
         for call in to_make:
             answer = await self._insist(call)
+            if isinstance(answer, Refusal) and answer.http_status == 404 and record.share_type == calls.PRIVATE:
+                await self._check_visible(new_id)
             if not isinstance(answer, Said):
                 lost |= call.loses
                 failed |= isinstance(answer, Failure)
@@ -206,6 +208,18 @@ class Maker:
             # Our own call may have had its effect without an answer, or in a process that was killed.
             return read if calls.main_contact_of(shown) == new_id else None
         return await self._insist(call)
+
+    async def _check_visible(self, new_id: int) -> None:
+        """Check that the account sees a private contact that it has created: otherwise, lost answers could not be told.
+
+        Raises:
+            PortalRefuses: it does not.
+        """
+        if await self._read(new_id) is None:
+            raise PortalRefuses(
+                f"the account does not see contact {new_id}, which it has just created: use the account that deleted "
+                "the contacts, or an administrator of the CRM"
+            )
 
     async def _read(self, new_id: int) -> Record | None:
         """Read a contact back; None if it is not there any more."""

@@ -9,7 +9,7 @@ from pyroaring import BitMap
 
 import simulator
 from jobs.steering.switch import Switch, switch
-from restore.errors import NothingToRestore, RestoreStopped
+from restore.errors import NothingToRestore, PortalRefuses, RestoreStopped
 from restore.report import Outcome, Row
 from restore.restorer import Restorer
 from tests.support.restoring_job import (
@@ -200,3 +200,17 @@ async def test_a_contact_that_has_vanished_by_the_end_is_reported(redis: ArqRedi
         assert BitMap(made_by_calls(portal)) & portal.world.alive == BitMap(
             row.new_id for row in rows.values() if row.outcome is Outcome.CREATED and row.new_id
         )
+
+
+async def test_an_account_that_does_not_see_what_it_creates_stops_at_the_first_contact(
+    redis: ArqRedis, tmp_path: Path
+) -> None:
+    world = simulator.World(
+        20, private=range(1, 11), responsible={"93580c54-1132-4d6b-bf2d-da0bfaaa1a28": range(1, 11)}
+    )
+    async with simulator.running(world) as portal:
+        job = await deleted(redis, portal, tmp_path, range(1, 11))
+        portal.behaviour.administrator = False
+        with pytest.raises(PortalRefuses, match="does not see contact 21, which it has just created: use the account"):
+            await restore(redis, job)
+        assert len(made_by_calls(portal)) == 1

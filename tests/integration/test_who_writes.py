@@ -25,7 +25,7 @@ from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn, take_
 from jobs.lanes.settlement import NewRest, Settlement
 from jobs.ledger.items import Call
 from jobs.ledger.records import Record
-from jobs.ledger.retention import forget_old_jobs
+from jobs.ledger.retention import forget_job, forget_old_jobs
 from jobs.steering.control import control
 from jobs.steering.limits import set_limits
 from jobs.steering.priority import set_priority
@@ -42,6 +42,9 @@ from jobs.words.outcomes import Code
 from jobs.words.priority import Priority
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
+from restore.caller import SPARE
+from restore.entry import Entry, Stage
+from restore.ledger import RestoreLedger
 from simulator import World
 from tests.support.browsing import api_key, portal, settings_with, visiting
 from tests.support.lanes import PORTAL, accept, answer, lose, start_lane, take, terms
@@ -235,6 +238,17 @@ async def a_campaign(redis: ArqRedis, server: EmbeddedServer, _patch: pytest.Mon
             await ended(redis, job_id)
 
 
+async def contacts_are_restored(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """The ledger of a restore is written, the portal pushes back, and the job is forgotten with it."""
+    await accept(redis, [1, 2], job_id="gone")
+    ledger = RestoreLedger(redis, "gone", PORTAL, "token", "me@host", ttl_s=60)
+    async with ledger.held():
+        await ledger.write(0, 1, Entry(Stage.INTENT, attempts=1, number=7), sending=True)
+    await SPARE(redis, [keys.portal(PORTAL)], [100, 1, 1000, "push_back", 2000])
+    await control(redis, "gone", Event.CANCEL, by="me")
+    assert await forget_job(redis, "gone")
+
+
 SCENES: tuple[Scene, ...] = (
     lists_come_in,
     messages_are_taken_in,
@@ -247,6 +261,7 @@ SCENES: tuple[Scene, ...] = (
     the_page_is_used,
     a_worker_runs,
     a_campaign,
+    contacts_are_restored,
 )
 
 
