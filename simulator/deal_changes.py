@@ -12,6 +12,7 @@ from simulator.deal_elements import STAGES
 from simulator.parameters import Parameters, access_denied, bad_argument, bad_format
 from simulator.participation import Opportunity
 from simulator.replies import Answer
+from simulator.users import ACCOUNT
 
 _BID_TYPES = ("FixedBid", "PerHour", "PerDay", "PerWeek", "PerMonth", "PerYear")
 
@@ -48,7 +49,8 @@ async def add_to_case(context: Context) -> Answer:
 async def change_opportunity(context: Context) -> Answer:
     """``PUT crm/opportunity/{id}``: set everything about it; what is not sent is emptied, except for the members.
 
-    It needs ``title``, ``responsibleid``, ``stageid`` and ``bidCurrencyAbbr``.
+    It needs ``title``, ``responsibleid``, ``stageid`` and ``bidCurrencyAbbr``. The account becomes one of those who
+    have access to a private opportunity.
     """
     deal_id, sent = context.path_id(), context.parameters()
     members = sent.integers("members")
@@ -75,7 +77,9 @@ async def change_opportunity(context: Context) -> Answer:
 
 def _read_opportunity(context: Context, sent: Parameters) -> dict[str, object]:
     """Return what a call says about an opportunity, by the names of its attributes."""
-    private = sent.flag("isPrivate") and bool(sent.users("accessList"))
+    users = sent.users("accessList")
+    private = sent.flag("isPrivate") and bool(users)
+    access = list(dict.fromkeys([*users, ACCOUNT])) if private else []  # the account never locks itself out
     return {
         "title": sent.text("title") or "",
         "description": sent.text("description") or "",
@@ -89,7 +93,7 @@ def _read_opportunity(context: Context, sent: Parameters) -> dict[str, object]:
         "actual_close": _moment(context, sent, "actualCloseDate"),
         "expected_close": _moment(context, sent, "expectedCloseDate"),
         "private": private,
-        "access": sent.users("accessList") if private else [],
+        "access": access,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from simulator.attributes import NOTE
 from simulator.currencies import currency_json
 from simulator.custom_fields import fields_json
-from simulator.members import Detail, details_json, optional_members
+from simulator.members import Detail, details_writer, optional_members
 from simulator.naming import NAMES, display_name
 from simulator.profile import PRIVATE
 from simulator.replies import json_text
@@ -121,6 +121,7 @@ class ElementWriter:
         full, differing = self._full, self._differing
         about, members = world.attributes, self._members
         named, nameless, notes, fields = about.names, about.no_last_name, about.notes, about.custom_fields
+        any_notes, any_fields, details = bool(notes), bool(fields.all), details_writer(world)
         created, offset = world.creation.text, self._offset
         creators, creator = bool(world.profile.creators), world.profile.creator
 
@@ -142,10 +143,10 @@ class ElementWriter:
             if full:
                 values["first"], values["last"] = first, last
                 values["created"] = created(contact_id, offset)
-                note = notes.of(contact_id) if notes else None
+                note = notes.of(contact_id) if any_notes else None
                 values["about"] = _NOTE if note is None else json_text(note)
-                values["details"] = details_json(world, contact_id)
-                values["fields"] = fields_json(fields, contact_id) if fields.all else "[]"
+                values["details"] = details(contact_id)
+                values["fields"] = fields_json(fields, contact_id) if any_fields else "[]"
                 if creators:
                     values["creator"] = user_json(creator(contact_id))
             element = templates[company] % values

@@ -111,13 +111,22 @@ def _address(info: Info) -> dict[str, object]:
     return shown | ({"isPrimary": True} if info.primary else {})
 
 
-def details_json(world: World, contact_id: int) -> str:
-    """Return a contact's details, apart from postal addresses, as the portal writes them."""
-    first, details = _first_email_json(world, contact_id), world.profile.details
-    if not details:
-        return "[]" if first is None else f"[{first}]"
-    others = [info_json(info) for info in details.of(contact_id) if info.kind != ADDRESS]
-    return f"[{','.join([first, *others] if first else others)}]"
+def details_writer(world: World) -> Callable[[int], str]:
+    """Return what writes a contact's details, apart from postal addresses, as the portal does."""
+    about, details = world.attributes, world.profile.details
+    no_email, emails = about.no_email, about.emails
+
+    def only_email(contact_id: int) -> str:
+        if contact_id in no_email:
+            return "[]"
+        return f"[{_first_email_json(world, contact_id) if contact_id in emails else _usual_email_json(contact_id)}]"
+
+    def write(contact_id: int) -> str:
+        first = _first_email_json(world, contact_id)
+        others = [info_json(info) for info in details.of(contact_id) if info.kind != ADDRESS]
+        return f"[{','.join([first, *others] if first else others)}]"
+
+    return write if details else only_email
 
 
 def email_json(world: World, contact_id: int) -> str | None:
@@ -135,6 +144,10 @@ def _first_email_json(world: World, contact_id: int) -> str | None:
     if contact_id in about.emails:
         category, primary, number = world.profile.details.email_form(contact_id)
         return info_json(Info(EMAIL, category, about.emails[contact_id], primary, number))
+    return _usual_email_json(contact_id)
+
+
+def _usual_email_json(contact_id: int) -> str:
     address = f"contact{contact_id}@example.com"
     return f'{{"infoType":1,"category":1,"categoryName":"Work","data":"{address}","isPrimary":true,"id":{contact_id}}}'
 

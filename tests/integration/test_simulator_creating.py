@@ -230,13 +230,18 @@ async def test_dates_are_read_in_the_portals_time_zone() -> None:
 
 
 async def test_changing_an_opportunity_empties_what_is_not_sent() -> None:
-    deal = Opportunity(1, "Deal", description="Important", bid_value=5.0, stage=3, private=True, access=[IMPORTER])
+    deal = Opportunity(
+        1, "Deal", description="Important", bid_value=5.0, stage=3, private=True, access=[IMPORTER, ACCOUNT]
+    )
     world = World(9, opportunities=[deal])
     async with simulator.running(world) as portal:
         before = (await done(portal, "GET", "opportunity/1", None, 200)).json["response"]
         after = (await done(portal, "PUT", "opportunity/1", whole(before, 2), 200)).json["response"]
         assert after.pop("contact")["id"] == 2
         assert after == before
+        deal.access = [IMPORTER]
+        await done(portal, "PUT", "opportunity/1", whole(before, 2) | {"accessList": [IMPORTER]}, 200)
+        assert deal.access == [IMPORTER, ACCOUNT]
         assert record(world, 2)["opportunities"] == [{"id": 1, "main": True, "member": False}]
         least = {"title": "Deal", "responsibleid": IMPORTER, "stageid": 1, "bidCurrencyAbbr": "eur", "members": [1, 99]}
         emptied = (await done(portal, "PUT", "opportunity/1", least, 200)).json["response"]
