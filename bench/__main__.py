@@ -41,6 +41,11 @@ _SECTIONS = {
         "calls, memory and bytes of a plan, a run with one, and planning workers that are killed",
         ("--contacts", "20000", "--portal-contacts", "100000", "--ids", "200000", "--pairs", "2", "--kills", "2"),
     ),
+    "restore": Section(
+        "bench.restore",
+        "calls and contacts a second of a restore, killed and under fire, and whether each contact came back once",
+        ("--contacts", "400", "--kills", "2"),
+    ),
     "api": Section(
         "bench.api",
         "status polls compared with a bare handler, and a list streamed in",

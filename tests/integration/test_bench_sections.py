@@ -185,3 +185,12 @@ async def test_no_process_outlives_an_interrupted_section(signum: signal.Signals
         os.kill(section.pid, signum)
         _, alive = psutil.wait_procs(tree, timeout=20)
     assert not alive
+
+
+def test_a_restore_is_measured_and_compared_under_fire(tmp_path: Path) -> None:
+    [measured] = bench("restore", "--only", "fire", "--contacts", "40", "--kills", "1", json_to=tmp_path / "out.json")[
+        "restores"
+    ]
+    assert (measured["twice"], measured["missing"], measured["untrue"], measured["differing"]) == (0, 0, 0, 0)
+    assert (measured["kills"], measured["refused"]) == (1, 1)
+    assert measured["calls"]["set_details"] >= 1
