@@ -121,11 +121,13 @@ async def _restore(directory: Path, job_id: str, portal: SimulatorClient, measur
     words += ["--report", str(directory / "report.csv")]
     for kill in range(kills):
         async with _command(directory, *words) as child:
-            await _until_created(portal, measured.contacts * (kill + 1) // (kills + 1))
+            created = (await portal.summary())["created_by_calls"]
+            await _until_created(portal, created + 1)
             async with _command(directory, *words) as second:
-                await second.expect("uses|in use|being restored", 60)
-                measured.refused += 1
+                said = await second.expect(rf"uses|in use|being restored|^job {job_id}: ", 60)
+                measured.refused += not said.startswith("job")
                 await second.gone(60)
+            await _until_created(portal, measured.contacts * (kill + 1) // (kills + 1))
             psutil.Process(child.pid).kill()
             await child.gone(60)
             measured.kills += 1

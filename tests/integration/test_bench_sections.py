@@ -188,9 +188,8 @@ async def test_no_process_outlives_an_interrupted_section(signum: signal.Signals
 
 
 def test_a_restore_is_measured_and_compared_under_fire(tmp_path: Path) -> None:
-    [measured] = bench("restore", "--only", "fire", "--contacts", "40", "--kills", "1", json_to=tmp_path / "out.json")[
-        "restores"
-    ]
+    options = ("--only", "fire", "--contacts", "30", "--kills", "1", "--write-ms", "30")
+    [measured] = bench("restore", *options, json_to=tmp_path / "out.json")["restores"]
     assert (measured["twice"], measured["missing"], measured["untrue"], measured["differing"]) == (0, 0, 0, 0)
     assert (measured["kills"], measured["refused"]) == (1, 1)
     assert measured["calls"]["set_details"] >= 1
