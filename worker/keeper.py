@@ -168,7 +168,7 @@ class Keeper:
             **_size(survey.keeping),
         }
         name = bundle_member(self.portal.name, job.id, survey.keeping.bundle)
-        step = SurveyStep(facts=facts, clear=(keys.KEPT, keys.BUNDLE), begins_bundle=name)
+        step = SurveyStep(facts=facts, clear=(keys.KEPT, keys.OBJECTS), begins_bundle=name)
         return Stepped(step=step, answer=answer, size=1 if answer else 0)
 
     async def _go_on_with(self, job: SurveyJob, survey: Survey, keeping: Keeping) -> Making:
@@ -341,7 +341,7 @@ class Keeper:
             keeping.objects += 1
             keeping.contacts += entry.contacts
             keeping.bytes += entry.stored_bytes
-            written.writes.append((keys.BUNDLE, str(entry.part), entry.json()))
+            written.writes.append((keys.OBJECTS, str(entry.part), entry.json()))
             written.facts |= _size(keeping)
         complete = making.segment_is_read
         written.writes.append((keys.KEPT, segment.number if complete else UNFINISHED, pack(segment.codes)))
@@ -360,7 +360,7 @@ class Keeper:
         keeping = making.keeping
         pipe = self.redis.pipeline(transaction=True)
         pipe.execute_command("HMGET", keys.job(job.id), "bundle_id", "bundle_made_ms")
-        pipe.execute_command("HGETALL", keys.bundle(job.id))
+        pipe.execute_command("HGETALL", keys.bundle_objects(job.id))
         pipe.execute_command("HKEYS", keys.kept(job.id))
         [bundle_id, made_ms], entries, segments = await pipe.execute()
         objects = sorted(map(read_object_entry, _values(entries)), key=lambda kept: kept.part)

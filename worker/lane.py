@@ -198,7 +198,7 @@ class Lane:
         await self.ledger.release()
         return Farewell(ending, 0.0)
 
-    async def _work(self, batch: Batch, until_s: float) -> "_Done":
+    async def _work(self, batch: Batch, until_s: float = math.inf) -> "_Done":
         """Send one batch and decide what becomes of it; the slice is over at `until_s`."""
         if batch.call is Call.SURVEY:
             return await self._survey(batch, until_s)

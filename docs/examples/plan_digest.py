@@ -3,6 +3,7 @@
     curl "$URL/v1/jobs/ID/plan?format=csv" | python plan_digest.py conditions.json
 
 conditions.json: {"address": "https://crm.example.com", "protected": [contact IDs], "guards": {as in docs/campaigns.md}}
+Add "keeps_records": true for a job that does.
 """
 
 import csv
@@ -32,8 +33,9 @@ protected = set(facts["protected"])
 guards = json.dumps(facts["guards"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 conditions = f"address: {facts['address']}\nprotected: {of_ids(protected)}\nguards: {guards}\n"
 verdicts = bytes(5 if contact_id in protected else CODES[verdict] for contact_id, verdict in plan)
+operation = "keep records, then delete contacts" if facts.get("keeps_records") else "delete contacts"
 text = (
-    "crm-sweep plan 1\noperation: delete contacts\n"
+    f"crm-sweep plan 1\noperation: {operation}\n"
     f"conditions: {sha256(conditions.encode())}\n"
     f"list: {of_ids(contact_id for contact_id, _ in plan)}\n"
     f"verdicts: {sha256(verdicts)}\n"

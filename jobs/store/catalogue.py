@@ -202,7 +202,7 @@ CATALOGUE = (
         "until destroyed",
     ),
     Entry(
-        keys.bundle(_JOB),
+        keys.bundle_objects(_JOB),
         "HASH",
         "`0` → an object of the bundle: name, size, SHA-256 (jobs/bundles/manifest.py)",
         ("destroy_bundle", "forget", "settle"),

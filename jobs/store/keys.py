@@ -34,7 +34,7 @@ SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
 VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
 RESTORING, RESTORED = ":restoring", ":restored:"
-KEPT, BUNDLE = ":kept", ":bundle"
+KEPT, OBJECTS = ":kept", ":objects"
 PARTS_OF_A_JOB = (
     "SEGMENTS",
     "LEDGER",
@@ -48,7 +48,7 @@ PARTS_OF_A_JOB = (
     "RESTORING",
     "RESTORED",
     "KEPT",
-    "BUNDLE",
+    "OBJECTS",
 )
 
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
@@ -127,9 +127,9 @@ def kept(job_id: str) -> str:
     return job(job_id) + KEPT
 
 
-def bundle(job_id: str) -> str:
+def bundle_objects(job_id: str) -> str:
     """The objects of one job's bundle."""
-    return job(job_id) + BUNDLE
+    return job(job_id) + OBJECTS
 
 
 def items(job_id: str) -> str:

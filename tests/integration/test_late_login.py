@@ -21,6 +21,7 @@ from worker.decide import Decider
 from worker.drain import Drain
 from worker.forecast import Forecasts
 from worker.gatekeeper import Gatekeeper
+from worker.kept import KeptRecords
 from worker.lane import Lane
 from worker.planner import planner_for
 from worker.portal_answers import Visible
@@ -60,6 +61,7 @@ async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
         segments=segments,
         protected=BitMap(),
         forecasts=Forecasts(redis),
+        kept=KeptRecords(redis),
         planner=planner_for(redis, client, segments, decider, terms()),
         decider=decider,
         push_back=PushBack(0.1, 1.0),

@@ -22,8 +22,8 @@ from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from jobs.words.verdicts import VerdictCode
 from tests.support.portal_model import failure
-from worker.planner import Stepped
 from worker.portal_answers import Failure, LookedUp, Remedy
+from worker.survey_job import Stepped
 
 #: Later than any of these tests, Unix milliseconds.
 _LATER_MS = 4_000_000_000_000
@@ -129,7 +129,7 @@ class ModelPlanner:
     conditions: str
     fate: str
 
-    async def step(self, batch: Batch, may_send: Callable[[], bool]) -> Stepped:
+    async def step(self, batch: Batch, may_send: Callable[[], bool], _is_last: Callable[[], bool]) -> Stepped:
         assert may_send()
         state, survey = await self.redis.execute_command("HMGET", keys.job(batch.job_id), "state", "survey")
         done = int(survey or 0)

@@ -14,6 +14,7 @@ from jobs.lanes.settlement import Settlement
 from worker.decide import Decider
 from worker.drain import Drain
 from worker.forecast import Forecasts
+from worker.kept import KeptRecords
 from worker.lane import Lane
 from worker.planner import Planner
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
@@ -118,10 +119,11 @@ class Process:
 
     segments: Segments
     forecasts: Forecasts
+    kept: KeptRecords
 
     @classmethod
     def start(cls, redis: ArqRedis) -> "Process":
-        return cls(Segments(redis), Forecasts(redis))
+        return cls(Segments(redis), Forecasts(redis), KeptRecords(redis))
 
     async def work(
         self,
@@ -143,6 +145,7 @@ class Process:
             segments=self.segments,
             protected=BitMap(),
             forecasts=self.forecasts,
+            kept=self.kept,
             planner=cast("Planner", planner),
             decider=decider,
             push_back=cast("PushBack", Patient()),

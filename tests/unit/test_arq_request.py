@@ -62,7 +62,10 @@ def test_label_and_priority_may_be_left_out(none: dict[str, Any]) -> None:
         ({"label": "x" * 201}, ("label: given", "201 characters", "at most 200")),
         ({"label": "two\nlines"}, ("label: given", "printable")),
         ({"priority": "fast"}, ("priority: given", "fast", "urgent, normal, background")),
-        ({"url": "http://x"}, ("unknown argument url", "expected portal, contact_ids, filter, plan, label, priority")),
+        (
+            {"url": "http://x"},
+            ("unknown argument url", "expected portal, contact_ids, filter, plan, undo, label, priority"),
+        ),
         ({"ctx": 1}, ("unknown argument ctx",)),
     ],
     ids=str,
@@ -87,7 +90,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 def test_arguments_by_position_are_refused(position: object) -> None:
     [problem] = read_request(message(a=position)).problems
     assert "positional" in problem
-    assert "portal, contact_ids, filter, plan, label, priority" in problem
+    assert "portal, contact_ids, filter, plan, undo, label, priority" in problem
 
 
 @pytest.mark.parametrize("named", [[], ["main"], "main", 5, None])

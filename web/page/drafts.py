@@ -52,6 +52,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A plan is made first, and nothing is deleted before it is approved."""
     plan_required: bool = False
     """The portal takes no such list without a plan."""
+    undo: str = "off"
+    """Whether records are kept: the portal's `undo`."""
 
 
 _decode = msgspec.json.Decoder(Draft).decode
@@ -76,6 +78,7 @@ async def keep_draft(
         needs_approval=portal.needs_approval(len(ids)),
         plan=plan or plan_required,
         plan_required=plan_required,
+        undo=portal.undo,
     )
     key = keys.draft(draft.id)
     # In transactions, so that no list is ever left without an expiry. What makes it a draft comes last.

@@ -35,6 +35,7 @@ _PARTS = {
     "controls": "_job_controls.html",
     "canary": "_job_canary.html",
     "plan": "_job_plan.html",
+    "bundle": "_job_bundle.html",
     "outcomes": "_job_outcomes.html",
     "facts": "_job_facts.html",
     "plots": "_job_plots.html",

@@ -113,6 +113,7 @@ async def confirm(request: web.Request) -> web.Response:
             label=draft.label,
             duplicates=draft.report.duplicates,
             priority=draft.priority,
+            undo=True if form_value(request, "undo") == "yes" else None,
         ),
     )
     await discard_draft(redis, draft.id)

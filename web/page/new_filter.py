@@ -23,8 +23,10 @@ _LISTS = ("tags", "without_tags")
 _NUMBERS = ("stage", "type")
 _TEXTS = ("responsible", "created_from", "created_to", "text")
 _BOXES = ("without_email", "everything")
+#: Not of the filter, but of the job.
+_UNDO = "undo"
 #: Everything that is shown again as it was given.
-_FIELDS = ("id", "portal", "priority", "label", "view", *_LISTS, *_NUMBERS, *_TEXTS, *_BOXES)
+_FIELDS = ("id", "portal", "priority", "label", "view", *_LISTS, *_NUMBERS, *_TEXTS, *_BOXES, _UNDO)
 
 _SELECTS_NOTHING = "Nothing is filled in that selects contacts. If every contact of the portal is meant, tick the box."
 
@@ -59,6 +61,7 @@ async def take_filter(request: web.Request) -> web.Response:
                 job_id=given["id"] or None,
                 label=given["label"],
                 priority=priority,
+                undo=True if given[_UNDO] == "yes" else None,
             ),
         )
     except BadSubmission as bad:
@@ -142,4 +145,5 @@ def _form(
         wrong=wrong,
         given={**given, "id": given["id"] or str(ULID())},
         portals=[portal.name for portal in visible_portals(request)],
+        offers_undo=any(portal.undo == "optional" for portal in visible_portals(request)),
     )

@@ -67,6 +67,7 @@ def templates() -> jinja2.Environment:
         "OUTCOMES": words.OUTCOMES,
         "VERDICTS": words.VERDICTS,
         "CANARY": words.CANARY,
+        "BUNDLE": words.BUNDLE,
         "PLAN_EXPIRED": words.PLAN_EXPIRED,
         "VIEWS": words.VIEWS,
         "VERBS": words.VERBS,

@@ -6,6 +6,7 @@ The colours are in one place too: `static/page.css` has one custom property per 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobs.bundles.facts import BundleState
 from jobs.words.errors import BlastRadius, DigestNeeded, NotApproved, PlanChanged, SecondPerson
 from jobs.words.filters import View
 from jobs.words.outcomes import Outcome
@@ -111,6 +112,13 @@ CANARY: dict[CanaryState, str] = {
     CanaryState.WAITING: "The rest waits until a person has compared the two: Resume sends it, Cancel leaves it alone.",
     CanaryState.PASSED: "It has passed, so the rest follows.",
     CanaryState.CANCELLED: "The job was cancelled before the rest.",
+}
+
+BUNDLE: dict[BundleState, str] = {
+    BundleState.WAITING: "The records of the contacts are kept before the first of them is deleted.",
+    BundleState.MAKING: "The records of the contacts are being kept; nothing is deleted before that is done.",
+    BundleState.KEPT: "Only contacts whose record is kept are deleted.",
+    BundleState.DESTROYED: "What was kept has been destroyed: nobody can restore the contacts.",
 }
 
 VIEWS: dict[View, str] = {

@@ -12,5 +12,5 @@ elseif not redis.call('ZSCORE', FINISHED, job_id) then
   return 'in_use'
 end
 redis.call('HSET', job, 'bundle', 'destroyed', 'bundle_destroyed_ms', ARGV[3])
-redis.call('UNLINK', job .. KEPT, job .. BUNDLE)
+redis.call('UNLINK', job .. KEPT, job .. OBJECTS)
 return 'destroyed'

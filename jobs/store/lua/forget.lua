@@ -18,7 +18,7 @@ for segment = 0, math.ceil(total / SEGMENT_SIZE) - 1 do
   redis.call('UNLINK', job .. LEDGER .. segment, job .. RESTORED .. segment)
 end
 redis.call('UNLINK', job, job .. SEGMENTS, job .. ITEMS, job .. HISTORY, job .. VERDICTS,
-  job .. EXCLUSIONS, job .. SAMPLE, job .. KEPT, job .. BUNDLE, job .. RESTORING)
+  job .. EXCLUSIONS, job .. SAMPLE, job .. KEPT, job .. OBJECTS, job .. RESTORING)
 redis.call('ZREM', KEYS[2], job_id)
 if facts[2] then
   redis.call('ZREM', JOBS_IN .. facts[2], job_id)
