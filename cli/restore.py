@@ -1,5 +1,6 @@
 """`crm-sweep restore`: create contacts again that a job has deleted, from the bundle that was kept before."""
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -22,7 +23,7 @@ from cli.intake import Column, read_list
 from cli.interrupts import interruptible, terminable
 from cli.keeper import on_server
 from cli.loop import run_async
-from cli.output import out_after, plural, rendered
+from cli.output import note, out_after, plural, rendered
 from cli.pace import tell_long_wait
 from cli.progress import PATIENCE_S
 from cli.report import check_target, written
@@ -134,7 +135,7 @@ async def _restore(
     quiet: bool,
 ) -> Restored:
     began_s = time.monotonic()
-    async with redis_of(settings, patience_s=PATIENCE_S) as redis, interruptible() as stopping:
+    async with redis_of(settings, patience_s=PATIENCE_S) as redis:
         job = await read_job(redis, job_id)
         if job.state not in TERMINAL and job.state is not State.PAUSED:
             raise UsageError(f"job {job_id} is {job.state}: pause or cancel it first; nothing was created")
@@ -159,7 +160,6 @@ async def _restore(
             client=client,
             may_send=(lambda: True) if dry_run else (lambda: ledger.holds_lease),
             tell_wait=tell_long_wait(portal.name),
-            stopping=stopping,
         )
         restorer = Restorer(job_id, caller, ledger, await Targets.read(redis, job_id, only), records)
         try:
@@ -176,7 +176,7 @@ async def _restore(
                     if report:
                         _write(restorer, report)
                 else:
-                    _agree(summary, above=settings.confirm_above, yes=yes)
+                    await _agree(summary, above=settings.confirm_above, yes=yes)
                     await _carry_out(restorer, report)
                 return _result(restorer, summary, report, began_s)
         finally:
@@ -185,14 +185,19 @@ async def _restore(
 
 async def _carry_out(restorer: Restorer, report: Path | None) -> None:
     """Restore, and write the report also of a restore that ends early."""
+    patience: asyncio.Task[None] | None = None
     try:
-        with progress(restorer.total) as show:
-            finished = await restorer.run(show)
+        async with interruptible() as restorer.caller.stopping:
+            patience = asyncio.create_task(_tell_once_stopping(restorer))
+            with progress(restorer.total) as show:
+                finished = await restorer.run(show)
     except PortalRefuses as error:
         raise PortalFailed(f"{error}{_CARRIES_ON}") from None
     except RestoreStopped as error:
         raise WorkStopped(f"{error}{_CARRIES_ON}") from None
     finally:
+        if patience is not None:
+            patience.cancel()
         if report:
             _write(restorer, report)
     if not finished:
@@ -201,6 +206,11 @@ async def _carry_out(restorer: Restorer, report: Path | None) -> None:
             f"interrupted: {done[Outcome.CREATED]:,} contacts are restored, {done[Outcome.PENDING]:,} are left"
             f"{_CARRIES_ON}"
         )
+
+
+async def _tell_once_stopping(restorer: Restorer) -> None:
+    await restorer.caller.stopping.wait()
+    note("finishing the contact in flight; once more stops at once")
 
 
 async def _bundle(job: Job, portal: Portal) -> tuple[BundleStore, Manifest]:
@@ -230,7 +240,7 @@ def _client(redis: ArqRedis, portal: Portal) -> CreatingClient:
     return CreatingClient(portal, RedisTokenStore(redis, portal.name), pace)
 
 
-def _agree(summary: Summary, *, above: int, yes: bool) -> None:
+async def _agree(summary: Summary, *, above: int, yes: bool) -> None:
     """Have the user type the number of contacts before many of them are created.
 
     Raises:
@@ -244,8 +254,20 @@ def _agree(summary: Summary, *, above: int, yes: bool) -> None:
         raise UsageError(f"this creates {what}: without a terminal to ask at, --yes is needed; nothing was created")
     sys.stderr.write(f"This creates {what}. Type the number of contacts to go ahead: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().translate({ord(mark): None for mark in ",._' "}) != str(count):
+    answer = await _line_typed()
+    if answer.strip().translate({ord(mark): None for mark in ",._' "}) != str(count):
         raise UsageError(f"that is not {count:,}; nothing was created")
+
+
+async def _line_typed() -> str:
+    """Wait for a line on the terminal, while the lease is kept."""
+    typed, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), typed.set)
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return sys.stdin.readline()
 
 
 def _write(restorer: Restorer, report: Path) -> None:

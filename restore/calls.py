@@ -148,6 +148,11 @@ def mending(record: Record, found: Record, known: Known) -> list[Call]:
     return calls
 
 
+def joining(new_id: int, company: int) -> Call:
+    """Return the call that lets a person belong to a company."""
+    return Call("POST", f"contact/company/{company}/person", {"personid": new_id}, Lost.COMPANY)
+
+
 def main_contact(opportunity: Mapping[str, Any], new_id: int) -> Call | None:
     """Return the call that makes a contact the main contact of an opportunity; None if it has another one by now.
 

@@ -80,6 +80,17 @@ class Maker:
         reason = Reason.INCOMPLETE if failed else Reason.NONE
         return await self._note(place, replace(entry, stage=Stage.COMPLETE, reason=reason, lost=lost | lost_now))
 
+    async def join(self, entry: Entry, place: Place, company: int) -> None:
+        """Let a person who was restored before belong to the company that has been restored since.
+
+        Args:
+            entry: the person's.
+            place: where the person is in the job's list.
+            company: the company's new ID.
+        """
+        if entry.new_id and isinstance(await self._insist(calls.joining(entry.new_id, company)), Said):
+            await self._note(place, replace(entry, lost=entry.lost & ~Lost.COMPANY))
+
     # --- creating it exactly once ------------------------------------------------------------------------------------
 
     async def _create(self, call: Call, entry: Entry, place: Place) -> tuple[Entry, Record | None]:

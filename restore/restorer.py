@@ -114,7 +114,7 @@ class Restorer:
             RestoreStopped: it cannot go on now; started again it carries on.
         """
         if self.ledger.finished and not self.expected:
-            return True
+            return True  # the report is all that is wanted
         newest = Newest(self.caller)
         top = await newest.top()
         await self.ledger.note_watermark(top)
@@ -145,6 +145,8 @@ class Restorer:
                             f"portal {self.caller.portal.name} failed to create {failed} contacts in a row "
                             f"({entry.reason.word}); find out why, then start the command again"
                         )
+                elif Lost.COMPANY in self._entry(record.id).lost and (company := self._company_of(record)):
+                    await maker.join(self._entry(record.id), self.targets.at(record.id), company)
                 self._remember(record)
         return True
 

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
+import pty
 import signal
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.bundles import KEY_FILE, PUBLIC_KEY
-from tests.support.home import Home, until
+from tests.support.home import PROGRAM, Home, until
 from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
@@ -56,6 +59,22 @@ def created(portal: Portal) -> list[int]:
 
 def has_created(portal: Portal, count: int) -> bool:
     return len(created(portal)) >= count
+
+
+def on_terminal(home: Home, *arguments: str, typed: str) -> tuple[int, str]:
+    """Run a command on a terminal where somebody types; return its exit code and what it said."""
+    master, terminal = pty.openpty()
+    try:
+        command = [PROGRAM, *arguments]
+        with subprocess.Popen(
+            command, stdin=terminal, stderr=subprocess.PIPE, cwd=home.directory, env=home.environment()
+        ) as process:
+            os.write(master, typed.encode())
+            _, said = process.communicate(timeout=60)
+        return process.returncode, said.decode()
+    finally:
+        os.close(master)
+        os.close(terminal)
 
 
 def assert_restored(home: Home, portal: Portal, before: dict[int, dict[str, Any]]) -> None:
@@ -125,11 +144,16 @@ def test_whatever_is_in_the_way_is_told_before_anything_is_created(home: Home, p
     asked = home.cli("restore", job_id, "--identity", "undo.key")
     assert asked.code == 2
     assert "this creates 20 contacts in portal main: without a terminal to ask at, --yes is needed" in asked.stderr
+    code, said = on_terminal(home, "restore", job_id, "--identity", "undo.key", typed="21\n")
+    assert (code, "Type the number of contacts to go ahead: " in said, "that is not 20" in said) == (2, True, True)
     assert not created(target)
     some = home.cli("restore", job_id, "--identity", "undo.key", "--only", "list.txt")
     assert some.code == 0, some.stderr
     assert len(created(target)) == 2
 
+    code, said = on_terminal(home, "restore", job_id, "--identity", "undo.key", typed="18\n")
+    assert code == 0, said
+    assert len(created(target)) == 20
     assert home.cli("stop", "--portal", "main").code == 0
     stopped = home.cli("restore", job_id, "--identity", "undo.key", "--yes")
     assert stopped.code == 1, stopped.stderr
