@@ -37,6 +37,7 @@ from jobs.bundles.store import BundleStore
 from jobs.view.job import Job, read_job
 from jobs.words.states import TERMINAL, State
 from restore.caller import Caller
+from restore.entry import Reason
 from restore.errors import PortalRefuses, RestoreStopped
 from restore.ledger import RestoreLedger
 from restore.record import BadRecord, Record, record_of
@@ -94,8 +95,8 @@ def restore(
     lost. Ctrl-C finishes the contact in flight.
 
     Exit codes: 0 done, 1 stopped before the end, or the report cannot be written, 2 bad usage, or somebody else is
-    restoring the job, 3 done but some contacts could not be restored, 4 no such job or portal, 5 Redis or the portal
-    cannot be reached or refuses, 130 interrupted.
+    restoring, 3 done but some contacts could not be restored, or not completely, 4 no such job or portal, 5 Redis or
+    the portal cannot be reached or refuses, 130 interrupted.
 
     Examples:
       crm-sweep restore 01JD4M6Y9Q --identity undo.key --dry-run
@@ -120,7 +121,8 @@ def restore(
     )
     if dry_run:
         return ExitCode.DONE
-    return ExitCode.SOME_FAILED if restored.failed or restored.no_record else ExitCode.DONE
+    some_lack = restored.failed or restored.no_record or restored.incomplete
+    return ExitCode.SOME_FAILED if some_lack else ExitCode.DONE
 
 
 async def _restore(
@@ -278,10 +280,12 @@ def _write(restorer: Restorer, report: Path) -> None:
 
 
 def _result(restorer: Restorer, summary: Summary, report: Path | None, began_s: float) -> Restored:
-    found = counts(restorer.rows())
+    rows = list(restorer.rows())
+    found = counts(rows)
     return Restored(
         plan=summary,
         created=found[Outcome.CREATED],
+        incomplete=sum(row.reason == Reason.INCOMPLETE.word for row in rows),
         still_there=found[Outcome.STILL_THERE],
         failed=found[Outcome.FAILED],
         no_record=found[Outcome.NO_RECORD],

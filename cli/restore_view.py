@@ -21,6 +21,8 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: Summary
     created: int
+    incomplete: int
+    """Those of them that lack something because a call failed."""
     still_there: int
     failed: int
     no_record: int
@@ -61,6 +63,7 @@ def outcome_line(restored: Restored) -> str:
     parts = [f"{restored.created:,} created"] + [
         f"{count:,} {word}"
         for word, count in (
+            ("of them incomplete", restored.incomplete),
             ("still there", restored.still_there),
             ("failed", restored.failed),
             ("without a record", restored.no_record),

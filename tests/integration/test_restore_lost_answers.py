@@ -258,3 +258,15 @@ async def test_an_account_that_is_refused_ends_it_without_failing_a_contact(redi
             with pytest.raises(PortalRefuses, match="portal_auth"):
                 await restorer.run(lambda _done: None)
             assert {row.outcome for row in restorer.rows()} == {Outcome.PENDING}
+
+
+async def test_a_call_that_keeps_failing_leaves_a_contact_incomplete_and_says_what_it_lacks(
+    redis: ArqRedis, tmp_path: Path
+) -> None:
+    async with simulator.running(World(12, tagged={"vip": [2]})) as portal:
+        job = await deleted(redis, portal, tmp_path, range(1, 6))
+        portal.faults.rules = [Fault(fault="error", status=500, calls=["add_tag"])]
+        rows = await restore(redis, job, max_attempts=2)
+        assert (rows[2].outcome, rows[2].reason) == (Outcome.CREATED, "incomplete")
+        assert "tags" in rows[2].lost.words
+        assert {row.reason for row in rows.values() if row.old_id != 2} == {""}
