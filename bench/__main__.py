@@ -46,6 +46,11 @@ _SECTIONS = {
         "calls and contacts a second of a restore, killed and under fire, and whether each contact came back once",
         ("--contacts", "400", "--kills", "2"),
     ),
+    "undo": Section(
+        "bench.undo",
+        "what keeping records costs, in time, calls and bytes, for lists of a hundredth, a tenth and all of a portal",
+        ("--portal-contacts", "5000"),
+    ),
     "api": Section(
         "bench.api",
         "status polls compared with a bare handler, and a list streamed in",

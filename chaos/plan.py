@@ -6,7 +6,7 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from chaos.campaigns import CAPPED, CAPPED_PORTAL, NEVER_APPROVED, Campaigns, Schedule
+from chaos.campaigns import CAPPED, CAPPED_PORTAL, NEVER_APPROVED, WINDOWED_PORTAL, Campaigns, Schedule
 
 PORTAL = "chaos"
 
@@ -53,6 +53,15 @@ backoff_max_s = 3.0
 retry_share = 0.5
 failure_threshold = 1.0
 {guards}"""
+
+_UNDO = """\
+undo = "required"
+undo_store = "{store}"
+undo_recipients = ["{public_key}"]
+"""
+
+#: Whose jobs keep the records of their contacts.
+KEEPING = (PORTAL, WINDOWED_PORTAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +135,16 @@ class Plan:
             CANCELLED: span(0.9, 1.0),
         }
 
-    def configuration(self, redis_url: str, portal_url: str) -> str:
-        """Return the workers' configuration file."""
+    def configuration(self, redis_url: str, portal_url: str, store: str, public_key: str) -> str:
+        """Return the workers' configuration file.
+
+        Args:
+            redis_url: the server.
+            portal_url: the portal's address.
+            store: where bundles are kept.
+            public_key: to which they are encrypted.
+        """
+        undo = _UNDO.format(store=store, public_key=public_key)
         portals = (
             _PORTAL.format(
                 portal=portal_url,
@@ -136,7 +153,7 @@ class Plan:
                 burst=1 if name else BURST,
                 concurrency=1 if name == CAPPED_PORTAL else MAX_CONCURRENCY,
                 timeout_s=REQUEST_TIMEOUT_S,
-                guards=guards,
+                guards=guards + (undo if (name or PORTAL) in KEEPING else ""),
             )
             for name, guards in self.campaigns.guards().items()
         )
@@ -172,9 +189,10 @@ def _faults(rate: float) -> Iterator[dict[str, Any]]:
         yield {"fault": read_fault, "calls": ["look_up"], "rate": rate / 3}
     yield {"fault": "error", "status": 500, "calls": ["look_up"], "rate": rate / 3}
     yield {"fault": "late", "delay_s": 0.5, "calls": ["look_up"], "rate": rate / 3}
+    listings = ["listing", "opportunities", "cases"]
     for listing_fault in ("reset", "html", "cut"):
-        yield {"fault": listing_fault, "calls": ["listing"], "rate": rate}
-    yield {"fault": "error", "status": 500, "calls": ["listing"], "rate": rate}
+        yield {"fault": listing_fault, "calls": listings, "rate": rate}
+    yield {"fault": "error", "status": 500, "calls": listings, "rate": rate}
     # After the first of these pages are smaller, and the others have a walk begin again.
     for listing_fault in ("hang", "repeated", "disordered"):
         yield {"fault": listing_fault, "calls": ["listing"], "rate": rate / 20}

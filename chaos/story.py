@@ -18,9 +18,10 @@ from chaos import verdict as verdicts
 from chaos.campaigns import CAPPED, CAPPED_PORTAL, PROTECTED_TAG, TAG, WINDOWED, WINDOWED_PORTAL
 from chaos.evidence import Evidence
 from chaos.guarded import Guarded, judge_guards
+from chaos.kept import Keys, judge_records, records_in
 from chaos.mischief import Mischief
 from chaos.people import People
-from chaos.plan import LATEST_COMMIT_S, PORTAL, Plan
+from chaos.plan import KEEPING, LATEST_COMMIT_S, PORTAL, Plan
 from chaos.stage import Process, portal_process, redis_process, worker_process
 from chaos.verdict import Ledger, judge
 from chaos.watch import Watch
@@ -80,11 +81,13 @@ class Story:
 
     Args:
         plan: what happens.
-        directory: keeps Redis' data, the configuration and the logs.
+        directory: keeps Redis' data, the configuration, the bundles and the logs.
+        keys: bundles are encrypted to these.
     """
 
     plan: Plan
     directory: Path
+    keys: Keys = field(default_factory=Keys)
     _started_s: float = field(default_factory=time.monotonic)
 
     async def play(self) -> Outcome:
@@ -96,7 +99,8 @@ class Story:
             await _start(stack, simulator)
             portal_url = simulator.said.removeprefix("listening on ").strip()
             configuration = self.directory / "crm-sweep.toml"
-            configuration.write_text(self.plan.configuration(redis_url, portal_url))
+            store = str(self.directory / "undo")
+            configuration.write_text(self.plan.configuration(redis_url, portal_url, store, self.keys.public))
             workers = [worker_process(self.directory, configuration, number) for number in range(self.plan.workers)]
             for worker in workers:
                 await _start(stack, worker)
@@ -161,6 +165,9 @@ class Story:
             delays=[(one.start_s, one.end_s + 1) for one in mischief.disturbances if one.name in _DELAYS],
         )
         judge_guards(verdict, evidence.puts(), guarded)
+        records, of_bundles = await records_in(self.directory / "undo", self.keys)
+        problems += of_bundles
+        judge_records(verdict, evidence.puts(), guarded, BitMap.union(BitMap(), *records.values()), KEEPING)
         return Outcome(
             verdict=verdict,
             problems=problems,

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,7 +12,9 @@ from redis.asyncio import Redis
 from rich.table import Table
 
 from cli.context import AsJson, redis_of, settings_of
+from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, UsageError
+from cli.interrupts import terminable
 from cli.loop import run_async
 from cli.output import note, out, out_after, plural, rendered
 from config.settings import Settings
@@ -60,6 +63,10 @@ def bundle(
         str | None, typer.Argument(metavar="[JOB]", help="The job; not with ls.", show_default=False)
     ] = None,
     *,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option("--state-dir", metavar="DIR", help="The state directory of `run`, for jobs that it has made."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed to destroy without a terminal.")] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -77,9 +84,23 @@ def bundle(
       crm-sweep bundle destroy 01JD4M6Y9Q
     """
     settings = settings_of(ctx)
+    if deed is Deed.LS and job_id is not None:
+        raise UsageError("`bundle ls` takes no job: `bundle show JOB` shows one")
+    if deed is not Deed.LS:
+        if job_id is None:
+            raise UsageError(f"name the job: `crm-sweep bundle {deed} JOB`")
+        check_job_id(job_id)
+    if state_dir is None:
+        return _do(settings, deed, job_id or "", yes=yes, as_json=as_json)
+    if not state_dir.is_dir():
+        raise UsageError(f"{state_dir} is no state directory of `run`")
+    with terminable(), EmbeddedServer(state_dir) as server:
+        redis = settings.redis.model_copy(update={"url": server.url})
+        return _do(settings.model_copy(update={"redis": redis}), deed, job_id or "", yes=yes, as_json=as_json)
+
+
+def _do(settings: Settings, deed: Deed, job_id: str, *, yes: bool, as_json: bool) -> ExitCode:
     if deed is Deed.LS:
-        if job_id is not None:
-            raise UsageError("`bundle ls` takes no job: `bundle show JOB` shows one")
         rows = run_async(_list(settings))
         if as_json:
             out(msgspec.json.encode({"bundles": rows}).decode() + "\n")
@@ -88,9 +109,6 @@ def bundle(
         else:
             note("no bundles")
         return ExitCode.DONE
-    if job_id is None:
-        raise UsageError(f"name the job: `crm-sweep bundle {deed} JOB`")
-    check_job_id(job_id)
     if deed is Deed.SHOW:
         row, manifest = run_async(_show(settings, job_id))
         out(_as_json(row, manifest) if as_json else _as_text(row, manifest))

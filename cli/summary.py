@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import plural
+from jobs.bundles.facts import BundleState
 from jobs.plan.summary import Planning
 from jobs.store.times import clock
 from jobs.view.job import Job
@@ -51,7 +52,18 @@ def summary(job: Job) -> RenderableType:
         f"({requests.retried:,} retried, {requests.throttled:,} throttled), "
         f"{job.contacts_per_second:,.1f} contacts/s"
     )
+    if kept := kept_in_words(job):
+        lines.append(kept)
     return Group(*lines)
+
+
+def kept_in_words(job: Job) -> str:
+    """Return what is kept of a job's contacts; empty if nothing is."""
+    bundle = job.bundle
+    if bundle is None or bundle.state is not BundleState.KEPT:
+        return ""
+    until = f" until {clock(bundle.expires_at)}" if bundle.expires_at else ""
+    return f"{plural(bundle.contacts, 'record')} kept{until}; `crm-sweep restore {job.id} --identity KEYFILE` restores"
 
 
 def headline(job: Job) -> Text:
@@ -113,6 +125,8 @@ def line(job: Job) -> str:
     """Return one line of plain text about how far a job is."""
     if job.state is State.PLANNING:
         return f"{job.id}: planning, {read_so_far(job.planning) if job.planning else 'not begun yet'}"
+    if job.bundle and job.bundle.state is BundleState.MAKING and job.planning and not job.ended:
+        return f"{job.id}: {job.state}, keeping records, {read_so_far(job.planning)}"
     parts = [standstill(job, job.state)]
     if job.contacts_per_second and not job.ended:
         parts.append(f"{job.contacts_per_second:,.0f}/s")

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# See to the two programs that tests need and Python cannot bring: Chromium for the page, promtool for metrics and alerts.
+# See to the programs that tests need and Python cannot bring: Chromium for the page, promtool for metrics and alerts,
+# age and zstd to open bundles.
 # On Debian and Ubuntu they are installed when they are missing and this runs as root; elsewhere it says what to do.
 set -euo pipefail
 
 packages=()
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 command -v promtool >/dev/null || packages+=(prometheus)
+command -v age >/dev/null || packages+=(age)
+command -v zstd >/dev/null || packages+=(zstd)
 [ ${#packages[@]} -gt 0 ] || exit 0
 
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then

@@ -33,6 +33,7 @@ from jobs.lanes.survey_step import SurveyStep
 from jobs.plan.facts import PLANNING_FACTS, planning_facts
 from jobs.plan.summary import Planning
 from jobs.store import keys
+from jobs.store.kept import MOST_KEEPING
 from jobs.store.times import iso
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.filters import Filter
@@ -48,8 +49,6 @@ from worker.survey_job import MaySend, Stepped, SurveyJob
 from worker.verdicts import Verdicts
 from worker.walk import FULL_PAGE, WalkFlaw
 
-#: Bundles that one process has in memory for a portal: two jobs can take turns without reading anything twice.
-_AT_ONCE = 2
 #: The smallest page that is asked for where larger ones take too long.
 _SMALLEST_PAGE = 25
 #: Calls that the record of one contact takes without the listing: its details, and its tags.
@@ -68,12 +67,14 @@ class _Written:
     Attributes:
         facts: fields of the job's hash.
         writes: what goes into other hashes.
+        kept: records written, and their bytes.
         trouble: why an object could not be written; empty if all is well.
         nothing_in_memory: whether any worker can go on without reading anything again.
     """
 
     facts: dict[str, str] = field(default_factory=dict)
     writes: list[_Write] = field(default_factory=list)
+    kept: tuple[int, int] = (0, 0)
     trouble: str = ""
     nothing_in_memory: bool = False
 
@@ -188,7 +189,7 @@ class Keeper:
                 written=survey.position,
             )
             self._making[job.id] = making
-            if len(self._making) > _AT_ONCE:
+            if len(self._making) > MOST_KEEPING:
                 self._making.popitem(last=False)
         self._making.move_to_end(job.id)
         return making
@@ -313,6 +314,7 @@ class Keeper:
         step = SurveyStep(
             facts=written.facts,
             writes=written.writes,
+            kept=written.kept,
             forget=_NOTHING_IN_MEMORY if written.nothing_in_memory else (),
         )
         if written.trouble:
@@ -343,6 +345,7 @@ class Keeper:
             keeping.bytes += entry.stored_bytes
             written.writes.append((keys.OBJECTS, str(entry.part), entry.json()))
             written.facts |= _size(keeping)
+            written.kept = written.kept[0] + entry.contacts, written.kept[1] + entry.stored_bytes
         complete = making.segment_is_read
         written.writes.append((keys.KEPT, segment.number if complete else UNFINISHED, pack(segment.codes)))
         if segment.exclusions:

@@ -20,6 +20,7 @@ class SurveyStep:
         event: what the step makes of the job: PLANNED, NOTHING_SELECTED or CANNOT_PLAN; None if it goes on.
         begins_bundle: the bundle that is begun (jobs/bundles/expiry.py): from now on, something of it may be in the
             store. Empty for none.
+        kept: records that are kept from now on, and their bytes in the store.
         delay_s: seconds until the next step.
         sample: the plan's sample as JSON, with PLANNED; None for none. It holds personal data, so it is kept apart.
         sample_until_ms: when the sample is removed at the latest, Unix milliseconds on the Redis server's clock.
@@ -31,6 +32,7 @@ class SurveyStep:
     writes: Sequence[tuple[str, int | str, bytes]] = ()
     event: Event | None = None
     begins_bundle: str = ""
+    kept: tuple[int, int] = (0, 0)
     delay_s: float = 0.0
     sample: str | None = None
     sample_until_ms: int = 0
@@ -46,6 +48,8 @@ class SurveyStep:
         }
         if self.event:
             message["event"] = self.event
+        if self.kept[0]:
+            message["kept"] = self.kept
         if self.begins_bundle:
             message["begins_bundle"] = self.begins_bundle
         if self.sample is not None:

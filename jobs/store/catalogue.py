@@ -307,6 +307,14 @@ CATALOGUE = (
         "one batch",
     ),
     Entry(
+        keys.keeping(_PORTAL),
+        "ZSET",
+        "job whose bundle is being made → until when it counts (ms)",
+        ("next_batch", "settle"),
+        (),
+        "while it is made",
+    ),
+    Entry(
         keys.stats(_PORTAL),
         "HASH",
         "`calls:put:ok` → how many, ever (jobs/view/stats.py)",

@@ -20,3 +20,6 @@ FAULT_LASTS_MS = 10 * 60 * 1000
 
 LONGEST_LEASE_S = 60
 """Upper bound of `lease_ttl_s`; a lease that lasts longer was taken before the server's clock was set back."""
+
+MOST_KEEPING = 24
+"""How many bundles of one portal are made at the same time; each worker has room in memory for as many."""

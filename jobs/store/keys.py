@@ -52,8 +52,8 @@ PARTS_OF_A_JOB = (
 )
 
 ACTIVE, WAITING, LEASES, CLAIMS = ":active", ":waiting", ":leases", ":claims"
-STATS, ANSWERS, FAULTS, CONFIGURATIONS = ":stats", ":answers", ":faults", ":configurations"
-PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS", "FAULTS", "CONFIGURATIONS")
+STATS, ANSWERS, FAULTS, CONFIGURATIONS, KEEPING = ":stats", ":answers", ":faults", ":configurations", ":keeping"
+PARTS_OF_A_PORTAL = ("ACTIVE", "WAITING", "LEASES", "CLAIMS", "STATS", "ANSWERS", "FAULTS", "CONFIGURATIONS", "KEEPING")
 
 #: Behind a portal's name as well, for log-ins; no script makes these of the portal's key.
 TOKEN, LOGIN, LOGIN_TRIES, LOGIN_REFUSED = ":token", ":login", ":login_tries", ":login_refused:"
@@ -185,6 +185,11 @@ def faults(name: str) -> str:
 def configurations(name: str) -> str:
     """The configurations of one portal that workers have."""
     return portal(name) + CONFIGURATIONS
+
+
+def keeping(name: str) -> str:
+    """The jobs of one portal whose bundles are being made."""
+    return portal(name) + KEEPING
 
 
 def stats(name: str) -> str:

@@ -21,6 +21,7 @@ CONSTANTS: dict[str, float | str] = {
     "FINISHED": keys.FINISHED,
     "STOPPED": keys.STOPPED,
     "BUNDLES": keys.BUNDLES,
+    "WORKERS": keys.WORKERS,
     **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL},
     # The bytes of an item.
     "PUT": item_layout.PUT,
@@ -42,6 +43,7 @@ CONSTANTS: dict[str, float | str] = {
     "MOST_SAMPLES": kept.MOST_SAMPLES,
     "FIRST_SAMPLE_EVERY_MS": kept.FIRST_SAMPLE_EVERY_MS,
     "EVERYONE": kept.EVERYONE,
+    "MOST_KEEPING": kept.MOST_KEEPING,
     "FAULT_LASTS_MS": kept.FAULT_LASTS_MS,
     "LONGEST_LEASE_MS": kept.LONGEST_LEASE_S * 1000,
     "SURVEY_STRIDE": Priority.BACKGROUND.stride,

@@ -10,6 +10,9 @@ The counters are in one hash per portal and only ever grow, so that monitoring c
     throttled                 calls that the portal turned away because there were too many
     push_backs                answers after which all workers stayed away for a while
     rate_cuts                 times the learned rate was cut
+    records_kept              records of contacts that were written into bundles
+    record_bytes              their size in the undo store
+    undo_failures             times a job was paused because they could not be
 """
 
 from redis.asyncio import Redis

@@ -132,3 +132,18 @@ async def test_opportunities_with_the_same_title_are_all_read(
             await ended(redis, job_id)
     _, records = await kept_of(tmp_path, job_id)
     assert {contact_id: links_in(record) for contact_id, record in records.items()} == links
+
+
+async def test_many_jobs_that_take_turns_do_not_make_a_worker_forget_what_it_has_read(
+    redis: ArqRedis, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    async with simulator.running(World(600), Behaviour(page_limit=100)) as portal:
+        async with working(keeping_settings(server, portal, tmp_path)):
+            jobs = [await accept(redis, range(first, 601, 30)) for first in range(1, 31)]
+            for job_id in jobs:
+                await ended(redis, job_id)
+        calls = len(portal.truth.of_kind("opportunities"))
+        assert calls == len(jobs), "each bundle has its links read once"
+        assert len(portal.truth.deleted) == 600
+    for job_id in jobs:
+        assert len((await kept_of(tmp_path, job_id))[1]) == 20

@@ -11,6 +11,7 @@ import simulator
 from jobs.bundles.manifest import KeptObject
 from jobs.bundles.reader import read_records
 from jobs.bundles.store import BundleStore
+from jobs.lanes import presence
 from jobs.ledger.items import Call
 from jobs.store import keys
 from jobs.view.job import read_job
@@ -20,7 +21,7 @@ from tests.support.bundles import IDENTITIES, records_in
 from tests.support.keeping import Process, links_in, links_of
 from tests.support.lanes import accept
 from tests.support.planning import true_verdicts
-from tests.support.sweeping import MARKS
+from tests.support.sweeping import MARKS, PORTAL
 
 pytestmark = MARKS
 
@@ -209,6 +210,8 @@ async def test_the_steps_of_a_bundle_are_left_to_the_worker_that_has_read(redis:
         store = BundleStore(MemoryStore())
         job_id = await accept(redis, range(1, TOTAL + 50), undo=True)
         one, other = Process(redis, portal, store, "one"), Process(redis, portal, store, "other")
+        for name in ("one", "other"):
+            await presence.beat(redis, name, [PORTAL], {PORTAL: "same"})
         batch = await one.take()
         assert batch is not None
         assert await one.record(batch, await one.step(batch))
@@ -220,7 +223,13 @@ async def test_the_steps_of_a_bundle_are_left_to_the_worker_that_has_read(redis:
         assert batch is not None, "a slice has ended: anybody can go on"
         assert await other.record(batch, await other.step(batch))
         assert await one.take() is None
+        await presence.leave(redis, "other", {PORTAL: "same"})
+        batch = await one.take()
+        assert batch is not None, "the other one has died"
+        assert await one.record(batch, await one.step(batch))
+        await presence.beat(redis, "other", [PORTAL], {PORTAL: "same"})
+        assert await other.take() is None
         await redis.execute_command("HSET", keys.job(job_id), "keeper_until_ms", 1)
-        assert await one.take() is not None, "the other one has been silent for too long"
+        assert await other.take() is not None, "the first one has been silent for too long"
         await one.die()
         await other.die()

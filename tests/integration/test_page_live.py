@@ -74,8 +74,8 @@ async def test_one_job_stays_current(redis: ArqRedis, server: EmbeddedServer) ->
         first = await events.until_shown("progress", "Queued")
         assert "No worker is running" in Markup(first).text
         assert set(events.shown) == {
-            "progress", "controls", "canary", "plan", "outcomes", "facts", "plots", "answers", "actions", "title",
-            "announce", "stops",
+            "progress", "controls", "canary", "plan", "bundle", "outcomes", "facts", "plots", "answers", "actions",
+            "title", "announce", "stops",
         }  # fmt: skip
         await control(redis, job_id, Event.PAUSE, by="ben")
         name, parts = await events.next()

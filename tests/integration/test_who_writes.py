@@ -1,8 +1,10 @@
 """The catalogue of keys says who writes each of them: every script does all that it can, and the server is watched."""
 
 import json
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from jobs.accept import submit as door
 from jobs.accept.approval import ApprovalTerms
 from jobs.accept.from_arq import accept as accept_message
 from jobs.arq_messages.message import read_message
+from jobs.bundles.expiry import destroy_bundles, destroy_expired
+from jobs.bundles.store import BundleStore
 from jobs.lanes import presence
 from jobs.lanes.call_report import CallReport
 from jobs.lanes.gates import Gates
@@ -47,6 +51,7 @@ from restore.entry import Entry, Stage
 from restore.ledger import RestoreLedger
 from simulator import World
 from tests.support.browsing import api_key, portal, settings_with, visiting
+from tests.support.keeping import keeping_settings
 from tests.support.lanes import PORTAL, accept, answer, lose, start_lane, take, terms
 from tests.support.planning import plan_of_filter, planned
 from tests.support.submitting import request
@@ -212,6 +217,19 @@ async def the_page_is_used(redis: ArqRedis, server: EmbeddedServer, patch: pytes
         assert (await anna.send("/logout")).status == 303
 
 
+async def records_are_kept(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """A bundle is made, and destroyed; so is its job."""
+    with tempfile.TemporaryDirectory() as place:
+        async with simulator.running(World(10)) as simulated:
+            settings = keeping_settings(server, simulated, Path(place), undo_days=0.01)
+            async with working(settings):
+                job_id = await accept(redis, range(1, 11))
+                await ended(redis, job_id)
+            store = BundleStore.of(settings.portal(PORTAL))
+            await destroy_expired(redis, lambda _name: store)  # which looks at it, and leaves it
+            assert await destroy_bundles(redis, store, [PORTAL], job_id) == 1
+
+
 async def a_worker_runs(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
     """What arq does around our functions, and what we do around arq."""
     await meddle(redis, "ZADD", keys.QUEUE, 0, b"\xff")
@@ -260,6 +278,7 @@ SCENES: tuple[Scene, ...] = (
     workers_log_in,
     the_page_is_used,
     a_worker_runs,
+    records_are_kept,
     a_campaign,
     contacts_are_restored,
 )

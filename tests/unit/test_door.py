@@ -11,7 +11,9 @@ from pyroaring import BitMap
 
 from config.settings import Portal
 from jobs.accept.submission import Approval, submission_for
-from jobs.words.errors import TooManyContacts
+from jobs.accept.submit import digest_of
+from jobs.words.errors import NoUndo, TooManyContacts, UndoRequired
+from tests.support.bundles import PUBLIC_KEY
 
 ROOT = Path(__file__).parents[2]
 DOOR = ROOT / "jobs" / "accept" / "submission.py"
@@ -45,6 +47,21 @@ def test_a_list_above_the_size_of_a_job_is_refused_without_an_exception(
             submission_for(portal, ids, by="me", approval=approval)
     else:
         assert submission_for(portal, ids, by="me", approval=approval).ids == ids
+
+
+@given(mode=st.sampled_from(["off", "optional", "required"]), wanted=st.sampled_from([None, True, False]))
+def test_records_are_kept_as_the_portal_and_the_submitter_want_it(mode: str, wanted: bool | None) -> None:
+    undo = {"undo": mode, "undo_store": "/nowhere", "undo_recipients": (PUBLIC_KEY,)}
+    portal = Portal.model_validate({"name": "main", "url": "http://127.0.0.1", "token": SecretStr("t"), **undo})
+    if (mode, wanted) in {("off", True), ("required", False)}:
+        with pytest.raises(NoUndo if wanted else UndoRequired, match=f"undo is {mode}"):
+            submission_for(portal, BitMap([1]), by="me", undo=wanted)
+        return
+    made = submission_for(portal, BitMap([1]), by="me", undo=wanted)
+    assert made.undo == (mode == "required" or bool(wanted))
+    plain = submission_for(portal, BitMap([1]), by="me")
+    # Where the portal decides, saying the same makes no other request.
+    assert (digest_of(made) == digest_of(plain)) == (made.undo == plain.undo)
 
 
 def test_a_job_remembers_the_address_and_never_spells_it_out() -> None:

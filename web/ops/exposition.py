@@ -239,6 +239,9 @@ def _counters(stats: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
         ("throttled", "throttled", "Calls that the portal turned away because it had too many."),
         ("push_backs", "push_backs", "Times that the portal asked to be left alone for a while."),
         ("rate_cuts", "rate_cuts", "Times that the learned rate was cut."),
+        ("records_kept", "records_kept", "Records of contacts that were written into bundles."),
+        ("record_bytes", "record_bytes", "Bytes in the undo store that these records have taken."),
+        ("undo_failures", "undo_failures", "Times that a job paused because records could not be kept."),
     ):
         family = counter(name, text, "portal")
         for portal, counts in stats.items():

@@ -120,7 +120,7 @@ if offered[1] == SURVEY then
   state, stride = redis.call('HGET', job, 'state'), math.max(tonumber(stride), SURVEY_STRIDE)
   take_step(job, turn, stride)
   if offered.keeps then
-    leave_to(portal, job, string.match(token, '^(.*):[^:]*$') or token, now)
+    leave_to(portal, job, job_id, string.match(token, '^(.*):[^:]*$') or token, now)
   end
 else
   local before

@@ -68,6 +68,9 @@ if batch.survey then
   if batch.stop then
     stop_job(portal, job, job_id, fingerprint, batch.stop, batch, now)
   end
+  if batch.stop == UNDO_STORE then
+    redis.call('HINCRBY', portal .. STATS, 'undo_failures', 1)
+  end
   return { 'ok', after_change(portal, job, job_id, now) }
 end
 

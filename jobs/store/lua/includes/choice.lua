@@ -99,7 +99,9 @@ local function offer(portal, job_id, lane)
       return { LOOK_UP, chosen }
     end
   end
-  if keeps and not surveying and is_left_to_another(job, lane) then
+  if keeps and not surveying and is_crowded(portal, job_id, now) then
+    return nil, now + ASK_AGAIN_MS
+  elseif keeps and not surveying and is_left_to_another(job, lane) then
     return nil, nil, true
   elseif surveys_first and not surveying then
     return { SURVEY, keeps = keeps }

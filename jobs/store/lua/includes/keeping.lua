@@ -7,12 +7,16 @@
 --   bundle_late       '1' if something of the job had been sent before the bundle was begun
 --   bundle_…          what it holds (jobs/bundles/facts.py)
 --   keeper            the worker that holds in memory what it has read since the last object was written
---   keeper_until_ms   until when the steps of this bundle are left to it
+--   keeper_until_ms   until when the steps of this bundle are left to it, while it is alive
 --
+--   {portal}:keeping  zset: jobs whose bundles are being made -> until when that counts (ms). A worker has only so many in
+--                     memory: with more of them taking turns, each would make it forget what it has read for another.
 --   {job}:kept        hash: segment -> which of its contacts have a record (jobs/bundles/kept.py), once it is complete
 
--- A worker that falls silent for this time, or for three turns, is not waited for: another one reads the same again.
-local KEEPER_WAITS_MS = 10000
+-- A bundle of which no step is taken for this time, or for fifty turns, is left to nobody, and makes room for another.
+local KEEPER_WAITS_MS = 45000
+-- A job that finds no room asks again after this time.
+local ASK_AGAIN_MS = 1000
 
 -- Returns whether the job's bundle has to be completed before anything else of it is sent. A portal can want that of
 -- every job, also of one that was accepted before it did.
@@ -20,16 +24,28 @@ local function needs_bundle(undo, bundle, state, lane)
   return (undo or lane.undo_required) and bundle ~= 'kept' and state ~= 'cancelling'
 end
 
--- Returns whether another worker is about to go on with the bundle.
+-- Returns whether another worker, which is alive, is about to go on with the bundle.
 local function is_left_to_another(job, lane)
   local facts = redis.call('HMGET', job, 'keeper', 'keeper_until_ms')
-  return facts[1] and facts[1] ~= lane.worker and tonumber(facts[2]) > lane.now
+  if not facts[1] or facts[1] == lane.worker or tonumber(facts[2]) <= lane.now then
+    return false
+  end
+  return (tonumber(redis.call('ZSCORE', WORKERS, facts[1])) or 0) > lane.now
+end
+
+-- Returns whether as many bundles of the portal are being made as a worker has room for, and this is not one of them.
+local function is_crowded(portal, job_id, now)
+  local keeping = portal .. KEEPING
+  redis.call('ZREMRANGEBYSCORE', keeping, '-inf', now)
+  return redis.call('ZCARD', keeping) >= MOST_KEEPING and not redis.call('ZSCORE', keeping, job_id)
 end
 
 -- The worker of a lane goes on with the bundle.
-local function leave_to(portal, job, worker, now)
+local function leave_to(portal, job, job_id, worker, now)
   local turn_ms = 1000 / (tonumber(redis.call('HGET', portal, 'rate')) or 1)
-  redis.call('HSET', job, 'keeper', worker, 'keeper_until_ms', now + math.ceil(math.max(KEEPER_WAITS_MS, 3 * turn_ms)))
+  local until_ms = now + math.ceil(math.max(KEEPER_WAITS_MS, 50 * turn_ms))
+  redis.call('HSET', job, 'keeper', worker, 'keeper_until_ms', until_ms)
+  redis.call('ZADD', portal .. KEEPING, until_ms, job_id)
 end
 
 -- Returns whether the records of a segment are kept: of the item, or of the next contact IDs ahead of the cursors.

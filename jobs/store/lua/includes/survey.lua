@@ -26,7 +26,7 @@ end
 -- Record what a step found, as the lane has laid it out (jobs/lanes/survey_step.py): facts of the job's hash, and
 -- segments as binary arguments, ARGV from `first` on. A bundle is noted before anything of it is written (jobs/bundles/
 -- expiry.py).
-local function record_step(job, step, first, now)
+local function record_step(portal, job, job_id, step, first, now)
   for _, part in ipairs(step.clear) do
     redis.call('UNLINK', job .. part)
   end
@@ -41,6 +41,13 @@ local function record_step(job, step, first, now)
   end
   if step.begins_bundle then
     redis.call('ZADD', BUNDLES, now, step.begins_bundle)
+  end
+  if step.kept then
+    redis.call('HINCRBY', portal .. STATS, 'records_kept', step.kept[1])
+    redis.call('HINCRBY', portal .. STATS, 'record_bytes', step.kept[2])
+  end
+  if step.facts.bundle == 'kept' then
+    redis.call('ZREM', portal .. KEEPING, job_id)
   end
   if step.sample then
     redis.call('SET', job .. SAMPLE, step.sample, 'PXAT', step.sample_until_ms)
@@ -69,7 +76,7 @@ local function settle_step(portal, job, job_id, step, first, now)
   local moved = event and move(job, event)
   local state = redis.call('HGET', job, 'state')
   if moved or (not event and TAKES_STEPS[state]) then
-    record_step(job, step, first, now)
+    record_step(portal, job, job_id, step, first, now)
   end
   if moved then
     end_planning(portal, job, job_id, event, now)
