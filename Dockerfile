@@ -9,6 +9,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY config config
 COPY jobs jobs
 COPY worker worker
+COPY restore restore
 COPY web web
 COPY cli cli
 COPY simulator simulator

@@ -42,6 +42,11 @@ _SECTIONS = {
         ("--contacts", "20000", "--portal-contacts", "100000", "--ids", "200000", "--pairs", "2", "--kills", "2"),
     ),
     "receipts": Section("bench.receipts", "receipts made and verified, and one proof", ("--ids", "1000000")),
+    "restore": Section(
+        "bench.restore",
+        "calls and contacts a second of a restore, killed and under fire, and whether each contact came back once",
+        ("--contacts", "400", "--kills", "2"),
+    ),
     "undo": Section(
         "bench.undo",
         "what keeping records costs, in time, calls and bytes, for lists of a hundredth, a tenth and all of a portal",

@@ -57,6 +57,10 @@ class ReceiverFailed(CrmSweepError):
     """The receiver of a webhook did not take a test event; the message says why and what to do."""
 
 
+class WorkStopped(CrmSweepError):
+    """The command ended before its work was done; the message says why and how to continue."""
+
+
 class JobStopped(CrmSweepError):
     """The job waits for a person; the message says why and how to continue.
 
@@ -95,7 +99,7 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
     ((UnknownJob, UnknownPortal, UnknownSchedule, UnknownWebhook, UnknownContact, NoBundle), ExitCode.NOT_FOUND),
-    ((OutputLost, NotEnded, Mismatch), ExitCode.JOB_ENDED_BADLY),
+    ((OutputLost, NotEnded, Mismatch, WorkStopped), ExitCode.JOB_ENDED_BADLY),
     ((EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError, StoreTrouble), ExitCode.UNREACHABLE),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),

@@ -46,6 +46,7 @@ _COMMANDS = {
     "retry-failed": (_JOBS, "cli.steer:retry_failed_"),
     "priority": (_JOBS, "cli.steer:priority"),
     "why": (_JOBS, "cli.why:why"),
+    "restore": (_JOBS, "cli.restore:restore"),
     "bundle": (_JOBS, "cli.bundle:bundle"),
     "portals": (_PORTALS, "cli.portal_commands:portals"),
     "limits": (_PORTALS, "cli.portal_commands:limits"),

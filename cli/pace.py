@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
@@ -9,11 +10,10 @@ from redis.exceptions import RedisError
 from cli.output import note
 from cli.summary import duration
 from config.portal import Portal
-from jobs.lanes.grants import Later
-from jobs.lanes.lease import reserve_turn
 from jobs.store.connection import AWAY
 from jobs.store.trouble import trouble_of
 from worker.fleet import terms_of
+from worker.turns import turn_of_fleet
 
 #: Waits that are longer than this are told, seconds.
 _LONG_S = 5.0
@@ -59,10 +59,14 @@ class Pace:
         )
 
     async def _fleet_turn(self, redis: ArqRedis) -> None:
-        while True:
-            turn = await reserve_turn(redis, self._portal.name, self._terms)
-            if turn.wait_s > _LONG_S:
-                note(f"portal {self._portal.name} has no turn for a call for {duration(turn.wait_s)}; waiting")
-            await asyncio.sleep(turn.wait_s)
-            if not isinstance(turn, Later):
-                return
+        await turn_of_fleet(redis, self._portal.name, self._terms, on_wait=tell_long_wait(self._portal.name))
+
+
+def tell_long_wait(portal: str) -> Callable[[float], None]:
+    """Return a function that tells the user that a call has to wait, if the wait is long."""
+
+    def tell(wait_s: float) -> None:
+        if wait_s > _LONG_S:
+            note(f"portal {portal} has no turn for a call for {duration(wait_s)}; waiting")
+
+    return tell

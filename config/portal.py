@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from config.fields import NAME_PATTERN, FilePath, Unit, file_of_authorities, plain, refuse, secret_or_file
 from config.guards import Guards
 from config.proxy import Proxy, environment_proxy, proxy_url
+from config.restoring import Restoring
 from config.secret_file import BadSecret, check_token
 from config.undo import Undo
 
@@ -18,7 +19,7 @@ REQUESTS_PER_SECOND = (0.01, 1000)
 MAX_CONCURRENCY = (1, 64)
 
 
-class Portal(Undo, Guards):
+class Portal(Undo, Restoring, Guards):
     """A configured portal.
 
     Credentials take exactly one form: a token, or a user name and a password. Secrets given as files have been read by

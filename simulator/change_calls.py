@@ -9,6 +9,7 @@ from simulator.creation import parse_moment
 from simulator.custom_fields import CustomField, field_json
 from simulator.latency import spend
 from simulator.parameters import access_denied, bad_argument, bad_format, not_found, null_reference
+from simulator.profile import PRIVATE, SHARED
 from simulator.replies import Answer, PortalError, error, json_text, success
 
 #: Stages that every portal has; others exist if contacts are in them.
@@ -47,6 +48,34 @@ async def set_stage(context: Context) -> Answer:
         about.set_stage(stage, [contact_id])
 
     await context.commit(put, contact_id)
+    return one(context, contact_id, "alone")
+
+
+async def list_stages(context: Context) -> Answer:
+    """``GET crm/contact/status``: the stages that contacts can be in."""
+    await spend(context.portal.latency.reading_s() + context.delay_s)
+    stages = sorted({*_STAGES, *context.world.attributes.stages})
+    written = [{"title": f"Stage {stage}", "sortOrder": stage, "id": stage} for stage in stages]
+    return success(json_text(written), count=len(stages), casing=context.portal.behaviour.envelope_casing)
+
+
+async def set_access(context: Context) -> Answer:
+    """``PUT crm/contact/{id}/access``: share it with all or with none, by ``isShared``, and set ``managerList``."""
+    contact_id, sent = context.path_id(), context.parameters()
+    share_type, managers = SHARED if sent.flag("isShared") else PRIVATE, sent.users("managerList")
+
+    def set_both() -> None:
+        world = context.world
+        context.require_visible(contact_id)
+        if not world.can_edit(contact_id):
+            raise access_denied()
+        for user in world.attributes.responsible_for(contact_id):
+            world.attributes.responsible[user].discard(contact_id)
+        for user in managers:
+            world.attributes.set_responsible(user, [contact_id])
+        world.profile.set_share_type(contact_id, share_type)
+
+    await context.commit(set_both, contact_id)
     return one(context, contact_id, "alone")
 
 

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from pyroaring import BitMap
+
 from simulator.context import Context
 from simulator.details import ADDRESS, EMAIL, KINDS, PARTS, Info, address_data, categories, info_json
 from simulator.parameters import bad_argument, bad_format, not_found, to_integer
@@ -25,6 +27,23 @@ async def add_details(context: Context) -> Answer:
     added = await context.commit(add, contact_id)
     written = f"[{','.join(map(info_json, added))}]"
     return success(written, count=len(added), status=201, casing=context.portal.behaviour.envelope_casing)
+
+
+async def replace_details(context: Context) -> Answer:
+    """``PUT crm/contact/{id}/batch``: remove all details of the contact, then add all of ``items``."""
+    contact_id = context.path_id()
+    infos = [_item(element) for element in context.parameters().elements("items")]
+
+    def replace() -> list[Info]:
+        _require_editable(context, contact_id)
+        checked = [info._replace(data=_checked_address(info.data)) if info.kind == ADDRESS else info for info in infos]
+        context.world.attributes.set_email(contact_id, None)
+        context.world.profile.details.forget(BitMap([contact_id]))
+        return [_add(context, contact_id, info) for info in checked]
+
+    added = await context.commit(replace, contact_id)
+    written = f"[{','.join(map(info_json, added))}]"
+    return success(written, count=len(added), casing=context.portal.behaviour.envelope_casing)
 
 
 async def add_detail(context: Context) -> Answer:

@@ -9,7 +9,9 @@ from simulator.change_calls import (
     add_tag,
     company_field_definitions,
     contact_field_definitions,
+    list_stages,
     person_field_definitions,
+    set_access,
     set_change_date,
     set_company_field,
     set_contact_field,
@@ -38,7 +40,7 @@ from simulator.deal_calls import (
     read_opportunity,
 )
 from simulator.deal_changes import add_contact_to_opportunity, add_to_case, add_to_opportunity, change_opportunity
-from simulator.detail_calls import add_address, add_detail, add_details
+from simulator.detail_calls import add_address, add_detail, add_details, replace_details
 from simulator.latency import spend
 from simulator.listing import list_contacts
 from simulator.replies import Answer, success
@@ -90,9 +92,12 @@ _ROUTES = (
     Route("create_person", "POST", re.compile(r"crm/contact/person"), create_person),
     Route("create_company", "POST", re.compile(r"crm/contact/company"), create_company),
     Route("add_details", "POST", re.compile(rf"crm/contact/{_ID}/batch"), add_details),
+    Route("set_details", "PUT", re.compile(rf"crm/contact/{_ID}/batch"), replace_details),
     Route("add_detail", "POST", re.compile(rf"crm/contact/{_ID}/data"), add_detail),
     Route("add_address", "POST", re.compile(rf"crm/contact/{_ID}/addressdata"), add_address),
     Route("add_tag", "POST", re.compile(rf"crm/contact/{_ID}/tag"), add_tag),
+    Route("set_access", "PUT", re.compile(rf"crm/contact/{_ID}/access"), set_access),
+    Route("stages", "GET", re.compile(r"crm/contact/status()"), list_stages),
     Route("set_stage", "PUT", re.compile(rf"crm/contact/{_ID}/status"), set_stage),
     Route("set_field", "POST", re.compile(rf"crm/person/{_ID}/customfield/{_ID}"), set_person_field),
     Route("set_field", "POST", re.compile(rf"crm/company/{_ID}/customfield/{_ID}"), set_company_field),

@@ -38,6 +38,7 @@ SEGMENTS, LEDGER, ITEMS, HISTORY = ":segments", ":ledger:", ":items", ":history"
 DUE_PUT, DUE_LOOK_UP = ":due:put", ":due:look_up"
 VERDICTS, EXCLUSIONS, SAMPLE = ":verdicts", ":exclusions", ":sample"
 RECEIPTS = ":receipts"
+RESTORING, RESTORED = ":restoring", ":restored:"
 KEPT, OBJECTS = ":kept", ":objects"
 PARTS_OF_A_JOB = (
     "SEGMENTS",
@@ -50,6 +51,8 @@ PARTS_OF_A_JOB = (
     "EXCLUSIONS",
     "SAMPLE",
     "RECEIPTS",
+    "RESTORING",
+    "RESTORED",
     "KEPT",
     "OBJECTS",
 )
@@ -67,6 +70,9 @@ PARTS_OF_A_WEBHOOK = ("EVENTS", "DUE_EVENTS", "SENDING", "UNSENT", "DELIVERIES")
 
 #: Behind a portal's name as well, for log-ins; no script makes these of the portal's key.
 TOKEN, LOGIN, LOGIN_TRIES, LOGIN_REFUSED = ":token", ":login", ":login_tries", ":login_refused:"
+
+#: Likewise, for restores.
+RESTORER = ":restorer"
 
 
 def staging(token: str) -> str:
@@ -122,6 +128,16 @@ def sample(job_id: str) -> str:
 def receipts(job_id: str) -> str:
     """What the receipts of one job are made with, once it has ended."""
     return job(job_id) + RECEIPTS
+
+
+def restoring(job_id: str) -> str:
+    """What is known of the restore of one job as a whole."""
+    return job(job_id) + RESTORING
+
+
+def restored(job_id: str, segment: int) -> str:
+    """What became of the contacts of one segment when they were restored."""
+    return f"{job(job_id)}{RESTORED}{segment}"
 
 
 def kept(job_id: str) -> str:
@@ -262,6 +278,11 @@ def schedule(name: str) -> str:
 def scheduled(name: str) -> str:
     """The last jobs of one schedule."""
     return schedule(name) + SCHEDULED
+
+
+def restorer(name: str) -> str:
+    """Who restores contacts of one portal."""
+    return portal(name) + RESTORER
 
 
 def known_key(job_id: str) -> str:

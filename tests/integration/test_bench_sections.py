@@ -207,3 +207,11 @@ def test_tracing_measures_every_variant(tmp_path: Path) -> None:
     costs = bench("tracing", *options, json_to=tmp_path / "out.json")["cpu_us_per_call"]
     assert list(costs) == ["without", "off", "not-sampled", "drawn", "all"]
     assert all(len(each) == 1 and each[0] > 0 for each in costs.values())
+
+
+def test_a_restore_is_measured_and_compared_under_fire(tmp_path: Path) -> None:
+    options = ("--only", "fire", "--contacts", "30", "--kills", "1", "--write-ms", "30")
+    [measured] = bench("restore", *options, json_to=tmp_path / "out.json")["restores"]
+    assert (measured["twice"], measured["missing"], measured["untrue"], measured["differing"]) == (0, 0, 0, 0)
+    assert (measured["kills"], measured["refused"]) == (1, 1)
+    assert measured["calls"]["set_details"] >= 1

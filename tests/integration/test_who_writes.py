@@ -30,7 +30,7 @@ from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn, take_
 from jobs.lanes.settlement import NewRest, Settlement
 from jobs.ledger.items import Call
 from jobs.ledger.records import Record
-from jobs.ledger.retention import forget_old_jobs
+from jobs.ledger.retention import forget_job, forget_old_jobs
 from jobs.receipts.make import make_receipt
 from jobs.steering.control import control
 from jobs.steering.limits import set_limits
@@ -50,6 +50,9 @@ from jobs.words.outcomes import Code
 from jobs.words.priority import Priority
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
+from restore.caller import SPARE
+from restore.entry import Entry, Stage
+from restore.ledger import RestoreLedger
 from simulator import World
 from tests.support import scheduling
 from tests.support.browsing import api_key, portal, settings_with, visiting
@@ -294,6 +297,17 @@ async def webhooks_are_configured(redis: ArqRedis) -> None:
     await redis.execute_command("EVAL", fill, 1, keys.unsent("full"), MOST_UNSENT)
 
 
+async def contacts_are_restored(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """The ledger of a restore is written, the portal pushes back, and the job is forgotten with it."""
+    await accept(redis, [1, 2], job_id="gone")
+    ledger = RestoreLedger(redis, "gone", PORTAL, "token", "me@host", ttl_s=60)
+    async with ledger.held():
+        await ledger.write(0, 1, Entry(Stage.INTENT, attempts=1, number=7), sending=True)
+    await SPARE(redis, [keys.portal(PORTAL)], [100, 1, 1000, "push_back", 2000])
+    await control(redis, "gone", Event.CANCEL, by="me")
+    assert await forget_job(redis, "gone")
+
+
 SCENES: tuple[Scene, ...] = (
     lists_come_in,
     messages_are_taken_in,
@@ -310,6 +324,7 @@ SCENES: tuple[Scene, ...] = (
     a_receipt_is_made,
     a_schedule_starts,
     webhooks_come_and_go,
+    contacts_are_restored,
 )
 
 

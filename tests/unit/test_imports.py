@@ -13,12 +13,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "jobs": {"config"},
     "worker": {"jobs", "config"},
+    "restore": {"worker", "jobs", "config"},
     "web": {"jobs", "config"},
-    "cli": {"web", "worker", "jobs", "config", "simulator"},
+    "cli": {"web", "restore", "worker", "jobs", "config", "simulator"},
     "simulator": set(),
-    "tools": {"cli", "web", "worker", "jobs", "config"},
-    "bench": {"cli", "web", "worker", "jobs", "config", "simulator"},
-    "chaos": {"bench", "cli", "web", "worker", "jobs", "config", "simulator"},
+    "tools": {"cli", "web", "restore", "worker", "jobs", "config"},
+    "bench": {"cli", "web", "restore", "worker", "jobs", "config", "simulator"},
+    "chaos": {"bench", "cli", "web", "restore", "worker", "jobs", "config", "simulator"},
 }
 OURS = {*MAY_IMPORT, "tests"}
 

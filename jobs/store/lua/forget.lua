@@ -15,10 +15,10 @@ if facts[3] == 'making' or facts[3] == 'kept' then
 end
 local total = tonumber(facts[1] or 0)
 for segment = 0, math.ceil(total / SEGMENT_SIZE) - 1 do
-  redis.call('UNLINK', job .. LEDGER .. segment)
+  redis.call('UNLINK', job .. LEDGER .. segment, job .. RESTORED .. segment)
 end
 redis.call('UNLINK', job, job .. SEGMENTS, job .. ITEMS, job .. HISTORY, job .. VERDICTS,
-  job .. EXCLUSIONS, job .. SAMPLE, job .. RECEIPTS, job .. KEPT, job .. OBJECTS)
+  job .. EXCLUSIONS, job .. SAMPLE, job .. RECEIPTS, job .. KEPT, job .. OBJECTS, job .. RESTORING)
 redis.call('ZREM', KEYS[2], job_id)
 if facts[2] then
   redis.call('ZREM', JOBS_IN .. facts[2], job_id)

@@ -1,0 +1,1 @@
+"""Restoring deleted contacts from the bundles of a job: a campaign in the other direction."""
