@@ -19,6 +19,7 @@ import jsonschema_rs
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
+from tests.support.bundles import PUBLIC_KEY
 from tests.support.home import Home, until
 from tests.support.portal_process import Portal
 from tests.support.schema_hooks import STREAMED
@@ -77,10 +78,11 @@ def service(request: pytest.FixtureRequest, home: Home, portal: Callable[..., Po
     """Run API, worker and portal; a second portal cannot be reached."""
     key: str | None = request.param
     home.cli("keys", "new", "receipt", "-o", "receipts.pem")
+    undo = {"undo": "optional", "undo_store": str(home.directory / "undo"), "undo_recipients": [PUBLIC_KEY]}
     home.configure(
         more=f'[api]\nmax_body_mb = 1\n{KEYS if key else ""}\n[receipts]\nkey_file = "receipts.pem"\n',
-        main={"url": portal("--contacts", 100_000, "--base-ms", 50).url, "approval_above": 3},
-        away={"url": "http://127.0.0.1:9"},
+        main={"url": portal("--contacts", 100_000, "--base-ms", 50).url, "approval_above": 3, **undo},
+        away={"url": "http://127.0.0.1:9", **undo},
     )
     home.start("worker")
     api = home.start("api", "--port", "0")

@@ -23,7 +23,7 @@ PORTAL = "main"
 STREAMED = ("text/plain", "text/csv", "application/x-ndjson")
 
 #: The parameters of createJob, in the address as well as in a JSON document.
-PARAMETERS = ("portal", "label", "id", "priority", "column", "skip_invalid", "multiline", "plan")
+PARAMETERS = ("portal", "label", "id", "priority", "column", "skip_invalid", "multiline", "plan", "undo")
 
 
 @schemathesis.serializer("application/x-ndjson")
