@@ -22,26 +22,47 @@ class Linked(NamedTuple):
 
 
 class LastLinks:
-    """The links of deleted contacts, of those that had any."""
+    """The links of deleted contacts.
+
+    Links that follow from a formula are not written down for each contact, or deleting millions would take minutes and
+    gigabytes: who was deleted in which order tells later whether they held.
+    """
 
     def __init__(self) -> None:
         self._links: dict[int, Linked] = {}
+        #: The contacts of each deletion, in order.
+        self._departures: list[BitMap] = []
+        #: At which of them a contact was deleted first; filled as far as has been asked for.
+        self._order: dict[int, int] = {}
+        self._ordered = 0
 
     def keep(self, world: World, contact_ids: BitMap) -> None:
         """Remember the links of contacts that are about to be deleted; later ones replace earlier ones."""
-        everyone = world.links.any
-        some = contact_ids if everyone else contact_ids & world.participation.members()
-        for contact_id in some:
-            links = links_of(world, contact_id)
-            if any(links):
-                self._links[contact_id] = links
+        self._departures.append(contact_ids)
+        for contact_id in contact_ids & (world.participation.members() | world.links.irregular()):
+            self._links[contact_id] = links_of(world, contact_id)
 
-    def of(self, contact_id: int) -> Linked:
+    def of(self, world: World, contact_id: int) -> Linked:
         """Return what a deleted contact was linked to."""
-        return self._links.get(contact_id) or Linked(None, [], [], [])
+        if contact_id in self._links:
+            return self._links[contact_id]
+        for number in range(self._ordered, len(self._departures)):
+            for departed in self._departures[number]:
+                self._order.setdefault(departed, number)
+        self._ordered = len(self._departures)
+        left = self._order[contact_id]
+
+        def was_there(other: int) -> bool:
+            return other in world.alive or self._order.get(other, -1) >= left
+
+        if not world.is_company(contact_id):
+            company = world.links.by_formula(contact_id)
+            return Linked(company if company is not None and was_there(company) else None, [], [], [])
+        persons = [person for person in world.links.persons_by_formula(contact_id) if was_there(person)]
+        return Linked(None, persons, [], [])
 
     def forget(self, contact_ids: BitMap) -> None:
-        """Drop what there is about contacts whose IDs are used again."""
+        """Drop what there is about contacts whose IDs are used again; the formula links them to nobody any more."""
         for contact_id in contact_ids if self._links else ():
             self._links.pop(contact_id, None)
 

@@ -25,6 +25,8 @@ class Links:
         #: 0 for a person without a company, whatever the formula says.
         self._company_of: dict[int, int] = {}
         self._persons_of: dict[int, BitMap] = {}
+        #: The persons and companies of links that were made or cut one by one.
+        self._noted = BitMap()
         #: Companies that were deleted: the formula's links to them are cut, also if their ID is used again.
         self._closed = BitMap()
         for company, persons in (persons_of or {}).items():
@@ -39,23 +41,39 @@ class Links:
     def company_of(self, person: int) -> int | None:
         """Return the company that the person belongs to, or None."""
         company = self._company_of.get(person)
-        if company is None and self._formula is not None:
-            company = self._formula(person)
+        if company is None:
+            company = self.by_formula(person)
             return None if company is None or company in self._closed else company
         return company or None
 
     def persons_of(self, company: int) -> BitMap:
         """Return the persons that belong to the company; some of them may be gone."""
         persons = self._persons_of.get(company, BitMap())
-        if self._formula is None or company in self._closed:
+        if company in self._closed:
             return persons
-        near = range(company + self._span.start, company + self._span.stop)
-        return persons | BitMap(
-            person for person in near if person not in self._company_of and self._formula(person) == company
-        )
+        return persons | BitMap(person for person in self.persons_by_formula(company) if person not in self._company_of)
+
+    def by_formula(self, person: int) -> int | None:
+        """Return the company that the formula gives a person, whatever has become of the two since; None for none."""
+        return self._formula(person) if self._formula is not None else None
+
+    def persons_by_formula(self, company: int) -> list[int]:
+        """Return the persons whom the formula gives a company, whatever has become of them since; ascending."""
+        near = range(company + self._span.start, company + self._span.stop) if self._formula is not None else ()
+        return [person for person in near if self.by_formula(person) == company]
+
+    def irregular(self) -> BitMap:
+        """Return the contacts whose links do not, or not only, follow from the formula."""
+        near = BitMap()
+        for offset in self._span if self._formula is not None else ():
+            near |= self._noted.shift(-offset)
+        return self._noted | near
 
     def join(self, person: int, company: int | None) -> None:
         """Move a person to a company, or to none."""
+        self._noted.add(person)
+        if company:
+            self._noted.add(company)
         former = self._company_of.get(person)
         if former:
             self._persons_of[former].discard(person)

@@ -36,7 +36,7 @@ def record(world: World, contact_id: int) -> dict[str, Any]:
     about, profile = world.attributes, world.profile
     company = about.is_company(contact_id)
     first, last = ("", "") if company else about.person_name(contact_id)
-    links = links_of(world, contact_id) if alive else world.last_links.of(contact_id)
+    links = links_of(world, contact_id) if alive else world.last_links.of(world, contact_id)
     created_s = world.creation.second(contact_id)
     addresses = [
         json.loads(info.data) | {"category": category_name(ADDRESS, info.category), "primary": info.primary}

@@ -5,11 +5,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from simulator import World
 from simulator.deal_calls import list_cases, list_opportunities
 from simulator.elements import ElementWriter
+from simulator.last_links import Linked, links_of
 from simulator.participation import Case, Opportunity
 from simulator.records import record
 from simulator.users import COLLEAGUES, IMPORTER
@@ -176,3 +179,23 @@ def test_the_search_finds_details_notes_and_fields_of_varied_contacts() -> None:
         )
         assert found == world.select(text=text), text
         assert found, text
+
+
+@given(st.lists(st.lists(st.integers(1, 20), max_size=6), max_size=6), st.data())
+def test_a_record_keeps_the_links_of_the_moment_of_its_deletion(
+    deletions: list[list[int]], data: st.DataObject
+) -> None:
+    world = World(20, employed=True, missing=[8])
+    for person, company in data.draw(
+        st.lists(st.tuples(st.integers(1, 20), st.sampled_from([3, 8, 13, 18])), max_size=4)
+    ):
+        if not world.is_company(person):
+            world.links.join(person, company)
+    links: dict[int, Linked] = {}
+    for contact_ids in deletions:
+        gone = BitMap(contact_ids) & world.alive
+        links |= {contact_id: links_of(world, contact_id) for contact_id in gone}
+        world.delete(gone)
+    for contact_id, linked in links.items():
+        kept = record(world, contact_id)
+        assert (kept["company_id"], kept["persons"]) == (linked.company_id, linked.persons)
