@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import jsonschema_rs
@@ -130,6 +131,15 @@ def test_every_answer_is_as_documented(service: Service) -> None:
         if entry["response"]["status"] in {200, 202} and "postData" in entry["request"]
     }
     assert accepted >= {"application/json", *STREAMED}
+    got_in = [
+        f"{entry['request']['method']} {urlsplit(entry['request']['url']).path}"
+        for entry in entries
+        if entry["response"]["status"] not in {401, 403}
+    ]
+    for path, operations in service.get("/openapi.json")["paths"].items():
+        for method in operations if path.startswith("/v1/") else ():
+            call = re.compile(f"{method.upper()} {re.sub('{[^}]*}', '[^/]+', path)}")
+            assert any(map(call.fullmatch, got_in)), (call.pattern, got_in[:3])
     # And after all that, it still works.
     for stopped in ({}, {"portal": "main"}):
         service.send("POST", "/v1/start", stopped)
