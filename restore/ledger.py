@@ -67,6 +67,8 @@ class RestoreLedger:
         """The highest contact ID on the portal before anything was restored; None before that is known."""
         self.sent_ms: int = 0
         """When a creating call was last about to be sent, on the Redis server's clock; 0 for never."""
+        self.before_ms: int = 0
+        """When a process before this one last renewed its lease, on the Redis server's clock; 0 for never."""
         self.finished = False
         """Whether a restore went through to its last check, and nothing was created since."""
         self.twins: dict[int, int] = {}
@@ -199,6 +201,7 @@ class RestoreLedger:
         said = {name.decode(): value.decode() for name, value in facts.items()}
         self.watermark = int(said["watermark"]) if "watermark" in said else None
         self.sent_ms = int(said.get("sent_ms", 0))
+        self.before_ms = int(said.get("before_ms", 0))
         self.now_ms = int(said.get("renewed_ms", 0))
         self.finished = bool(said.get("finished"))
         self.twins = {int(name[5:]): int(twin) for name, twin in said.items() if name.startswith("twin:")}

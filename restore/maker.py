@@ -166,9 +166,11 @@ class Maker:
     def _still_late_s(self) -> float:
         """Return the same after an attempt of a process that has ended.
 
-        It may have sent the call up to the end of its lease, after it had written that it was about to.
+        It may have sent the call up to the end of its lease: long after it had written that it was about to, if it had
+        to log in first and to wait for the turn of that.
         """
-        since_s = (self.ledger.now_ms - self.ledger.sent_ms) / 1000 + time.monotonic() - self._opened_s
+        last_ms = max(self.ledger.sent_ms, self.ledger.before_ms)
+        since_s = (self.ledger.now_ms - last_ms) / 1000 + time.monotonic() - self._opened_s
         return max(self.ledger.ttl_s + self.caller.portal.late_commit_s - since_s, 0.0)
 
     async def _made(self, place: Place, entry: Entry, new_id: int) -> Entry:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,13 @@ from jobs.store import keys
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.errors import UnknownJob
 from jobs.words.states import Event
+from restore.calls import Known
 from restore.entry import Entry, Stage
 from restore.errors import AlreadyRestoring, LeaseLost
 from restore.ledger import RestoreLedger
 from restore.lost import Lost
+from restore.maker import Maker
+from restore.newest import Newest
 from tests.support.lanes import PORTAL, accept
 from tests.support.steering import control
 from tests.support.waiting import until
@@ -131,3 +135,29 @@ async def test_nothing_is_left_of_it_when_its_job_is_forgotten(redis: ArqRedis, 
     with pytest.raises(UnknownJob):
         async with ledger(redis).held():
             pass
+
+
+async def test_a_call_may_have_left_long_after_it_was_noted_as_long_as_the_lease_was_renewed(
+    redis: ArqRedis, job_id: str
+) -> None:
+    first = ledger(redis, ttl_s=60.0)
+    await first._hold()
+    await first.write(0, 5, Entry(Stage.INTENT, attempts=1, number=700), sending=True)
+    # It waits for the turn of a log-in, renews its lease meanwhile, and is killed.
+    restoring = keys.restoring("gone")
+    sent_ms = int(await redis.execute_command("HGET", restoring, "sent_ms"))
+    await redis.execute_command("HSET", restoring, "sent_ms", sent_ms - 90_000)
+    await first._hold()
+    await redis.execute_command("HSET", keys.restorer(PORTAL), "until_ms", 0)
+    second = ledger(redis, "second", ttl_s=60.0)
+    async with second.held():
+        assert second.now_ms - second.before_ms < 60_000 < second.now_ms - second.sent_ms
+        maker = Maker(
+            SimpleNamespace(portal=SimpleNamespace(late_commit_s=30.0)),  # type: ignore[arg-type]
+            second,
+            newest=Newest(None),  # type: ignore[arg-type]
+            known=Known(),
+            claimed=set(),
+            top=0,
+        )
+        assert maker._still_late_s() > 30

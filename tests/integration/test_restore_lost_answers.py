@@ -138,6 +138,7 @@ def killed_at(number: int, part: str = "", *, before: bool = False) -> Callable[
 
         restorer.caller.client.change = watched  # type: ignore[method-assign]
         restorer.ledger.sent_ms = min(restorer.ledger.sent_ms, 1)
+        restorer.ledger.before_ms = min(restorer.ledger.before_ms, 1)
 
     return patch
 

@@ -16,5 +16,9 @@ if facts[1] and facts[1] ~= ARGV[1] and tonumber(facts[5]) > now then
 end
 local since, job_id = facts[1] == ARGV[1] and facts[4] or now, string.sub(job, #JOB + 1)
 redis.call('HSET', lease, 'holder', ARGV[1], 'job', job_id, 'by', ARGV[3], 'since_ms', since, 'until_ms', now + ttl_ms)
+if facts[1] ~= ARGV[1] then
+  -- The process before may have sent a call up to the end of the lease that it renewed last.
+  redis.call('HSET', job .. RESTORING, 'before_ms', redis.call('HGET', job .. RESTORING, 'renewed_ms') or 0)
+end
 redis.call('HSET', job .. RESTORING, 'renewed_ms', now)
 return { 1, job_id, ARGV[3], since, now + ttl_ms }
