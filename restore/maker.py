@@ -1,6 +1,7 @@
 """Restores one contact: creates it exactly once, whatever answers are lost, and gives it the rest of what it had."""
 
 import asyncio
+import functools
 import time
 from dataclasses import dataclass, field, replace
 
@@ -120,9 +121,7 @@ class Maker:
             entry = replace(entry, attempts=entry.attempts + 1, reason=Reason.NONE)
             await self._note(place, entry, sending=True)
             sent_s = time.monotonic()
-            answer = await self.caller.once(
-                lambda: self.caller.client.change(call.method, call.target, call.body, may_send=self.caller.may_send)
-            )
+            answer = await self.caller.once(functools.partial(self._send, call))
             wait_s = 0.0
             if isinstance(answer, Failure):
                 failure = answer
@@ -211,16 +210,29 @@ class Maker:
         return failed, lost
 
     async def _make_main(self, opportunity: int, new_id: int) -> Said | Refusal | Failure | None:
-        """Make the contact the main one of an opportunity again; None if that has another one by now."""
-        read = await self._insist_on_reading(f"{API}/crm/opportunity/{opportunity}")
-        if not isinstance(read, Said) or not isinstance(read.response, dict):
-            return read if not isinstance(read, Said) else None
-        shown = lower(read.response)
-        call = calls.main_contact(shown, new_id)
-        if call is None:
-            # Our own call may have had its effect without an answer, or in a process that was killed.
-            return read if calls.main_contact_of(shown) == new_id else None
-        return await self._insist(call)
+        """Make the contact the main one of an opportunity again; None if that has another one by now.
+
+        The call writes the whole opportunity, so it is read again before each try: others may change it meanwhile.
+        """
+        attempts = 0
+        while True:
+            read = await self._insist_on_reading(f"{API}/crm/opportunity/{opportunity}")
+            if not isinstance(read, Said) or not isinstance(read.response, dict):
+                return read if not isinstance(read, Said) else None
+            shown = lower(read.response)
+            call = calls.main_contact(shown, new_id)
+            if call is None:
+                # Our own call may have had its effect without an answer, or in a process that was killed.
+                return read if calls.main_contact_of(shown) == new_id else None
+            await self.caller.turn()
+            answer: Said | Refusal | Failure = await self.caller.once(functools.partial(self._send, call))
+            if not isinstance(answer, Failure):
+                return answer
+            attempts += 1
+            if attempts >= self.caller.portal.max_attempts:
+                self.caller.give_up_if_away(answer)
+                return answer
+            await self.caller.pause(answer, attempts)
 
     async def _check_visible(self, new_id: int) -> None:
         """Check that the account sees a private contact that it has created: otherwise, lost answers could not be told.
@@ -247,9 +259,10 @@ class Maker:
         raise RestoreStopped(f"portal {self.caller.portal.name} does not show contact {new_id} as it should")
 
     async def _insist(self, call: Call) -> Said | Refusal | Failure:
-        return await self.caller.insist(
-            lambda: self.caller.client.change(call.method, call.target, call.body, may_send=self.caller.may_send)
-        )
+        return await self.caller.insist(functools.partial(self._send, call))
+
+    async def _send(self, call: Call) -> Said | Refusal | Failure:
+        return await self.caller.client.change(call.method, call.target, call.body, may_send=self.caller.may_send)
 
     async def _insist_on_reading(self, target: str) -> Said | Refusal | Failure:
         return await self.caller.insist(lambda: self.caller.client.read(target, may_send=self.caller.may_send))

@@ -27,7 +27,7 @@ from jobs.bundles.expiry import bundle_member
 from jobs.bundles.facts import BundleState
 from jobs.bundles.kept import UNFINISHED, pack, unpack
 from jobs.bundles.manifest import KeptObject, Manifest, read_object_entry
-from jobs.bundles.names import manifest_name, object_name
+from jobs.bundles.names import folder, manifest_name, object_name
 from jobs.bundles.record import with_tags
 from jobs.bundles.store import BundleStore
 from jobs.lanes.survey_step import SurveyStep
@@ -380,6 +380,17 @@ class Keeper:
             del self._making[job.id]
             lost = "what was recorded of the bundle is not in Redis any more; it is begun again"
             return Stepped(step=SurveyStep(forget=["survey", *_NOTHING_IN_MEMORY]), error=lost)
+        try:
+            stored = await store.sizes(folder(job.id, keeping.bundle))
+        except StoreTrouble as trouble:
+            return _stopped(str(trouble))
+        gone = sum(stored.get(kept.name) != kept.stored_bytes for kept in objects)
+        if gone:
+            # Nothing has been sent. Not at once, or a store that keeps losing objects would cost survey after survey.
+            del self._making[job.id]
+            lost = f"the undo store has lost {gone:,} of {len(objects):,} objects; they are made again after a resume"
+            step = SurveyStep(forget=["survey", *_NOTHING_IN_MEMORY])
+            return Stepped(step=step, error=lost, stop=StateReason.UNDO_STORE)
         manifest = Manifest(
             job=job.id,
             bundle=keeping.bundle,

@@ -136,7 +136,11 @@ class BundleStore:
 
     async def names(self, folder: str = "") -> list[str]:
         """Return the names of all objects in a folder, sorted."""
-        return sorted([name for name, _ in await self._list(folder)])
+        return sorted(await self.sizes(folder))
+
+    async def sizes(self, folder: str = "") -> dict[str, int]:
+        """Return how many bytes each object in a folder has, by its name."""
+        return dict(await self._list(folder))
 
     async def bundles(self, folder: str = "") -> list[StoredBundle]:
         """Return the bundles that are there, complete or not, by job and age.

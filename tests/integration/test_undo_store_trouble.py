@@ -111,6 +111,31 @@ async def test_whatever_write_is_refused_nothing_is_lost_or_kept_twice(redis: Ar
         assert sum(kept.contacts for kept in manifest.objects) == 200
 
 
+async def test_a_bundle_whose_objects_are_lost_on_the_way_is_made_again(redis: ArqRedis) -> None:
+    """The first object goes while the second one is read: without it, the bundle must not count as kept."""
+    async with simulator.running(World(200), Behaviour(page_limit=40)) as portal:
+        store = Moody()
+        job_id = await accept(redis, range(1, 201), undo=True)
+        worker = Process(redis, portal, store, "worker")
+        pauses = 0
+        while await redis.execute_command("HGET", keys.job(job_id), "bundle") != b"kept":
+            batch = await worker.take()
+            if batch is None:
+                job = await read_job(redis, job_id)
+                assert (job.state, job.state_reason) == (State.PAUSED, StateReason.UNDO_STORE)
+                assert "undo store has lost" in (job.last_error or "")
+                pauses += 1
+                await control(redis, job_id, Event.RESUME, by="me")
+                continue
+            assert await worker.record(batch, await worker.step(batch, is_last=True))
+            if not pauses:
+                await store.delete((await store.names())[:1])
+        await worker.die()
+        assert pauses == 1
+        assert len((await records_in(store, job_id))[1]) == 200
+        assert not portal.truth.of_kind("delete")
+
+
 async def test_a_portal_without_undo_settings_pauses_a_job_that_keeps_records(
     redis: ArqRedis, server: EmbeddedServer, tmp_path: Path
 ) -> None:
