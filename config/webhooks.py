@@ -75,7 +75,7 @@ class Webhook(Section):
     def secrets(self) -> list[str]:
         """What must not get into a log."""
         url = self.url.get_secret_value()
-        path = url.partition("://")[2].partition("/")[2]
+        path = urlsplit(url)._replace(scheme="", netloc="").geturl().removeprefix("/")
         return [
             self.key,
             self.key.removeprefix(SECRET_PREFIX),
@@ -95,8 +95,8 @@ class Webhook(Section):
             refuse("a well-formed address, with a port from 1 to 65535", given="***")
         if not host or port == 0 or parts.scheme not in {"http", "https"}:
             refuse("an address that begins with https:// and has a host", given="***")
-        if "@" in parts.netloc or "#" in text:
-            refuse("an address without credentials and without '#'", given="***")
+        if set("@\\") & set(parts.netloc) or "#" in text:
+            refuse("an address without credentials, '\\' and '#'", given="***")
         if parts.scheme == "http" and not _is_this_machine(host):
             refuse("an address that begins with https:// (http:// is for receivers on this machine)", given="***")
         return url

@@ -44,7 +44,7 @@ _OUTCOME_OF = {code.value: code.outcome for code in Code}
 
 
 class _LedgerChanged(Exception):
-    """The job was retried, or forgotten, since its facts were read."""
+    """The job was retried or forgotten, or Redis has lost its seed, since its facts were read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,8 +105,8 @@ class Keeper:
 
     async def _decide(self, schedule: Schedule, job_id: str, memory: Memory) -> None:
         """Approve the plan of a job, or note what it waits for."""
-        state = await self._redis.execute_command("HGET", keys.job(job_id), "state")
-        if state is None or state.decode() != State.AWAITING_APPROVAL:
+        state, of = await self._redis.execute_command("HMGET", keys.job(job_id), "state", "schedule")
+        if (state, of) != (State.AWAITING_APPROVAL.encode(), schedule.name.encode()):
             return
         try:
             job = await read_job(self._redis, job_id)

@@ -145,7 +145,8 @@ async def claim_by_hand(redis: Redis, schedule: Schedule, *, job_id: str, by: st
 
 
 async def _claim(redis: Redis, schedule: Schedule, arguments: Sequence[str | int]) -> Claim:
-    reply = await CLAIM_SCHEDULE(redis, [keys.schedule(schedule.name), keys.scheduled(schedule.name)], arguments)
+    key_names = [keys.schedule(schedule.name), keys.scheduled(schedule.name)]
+    reply = await CLAIM_SCHEDULE(redis, key_names, [*arguments, schedule.name])
     return Claim(*(part.decode() for part in reply))
 
 

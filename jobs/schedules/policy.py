@@ -68,6 +68,8 @@ def decide(case: Case) -> Held | None:
     made_as = case.job.schedule, case.job.portal, case.job.selection
     if made_as != (schedule.name, schedule.portal, wanted):
         return Held(Hold.SCHEDULE_CHANGED, "the job was made with another filter or portal than the schedule has now")
+    if schedule.undo and case.job.bundle is None:
+        return Held(Hold.SCHEDULE_CHANGED, "the job keeps no records, and the schedule wants them kept now")
     if case.stopped:
         return Held(Hold.STOPPED, f"a user has stopped the deletions of {case.portal.name}")
     if case.portal.needs_second_person(case.job.total):

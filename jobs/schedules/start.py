@@ -117,13 +117,12 @@ async def submit_claimed(redis: ArqRedis, settings: Settings, schedule: Schedule
         undo=schedule.undo or None,
     )
     try:
-        accepted = await submit(redis, submission)
+        created = (await submit(redis, submission)).created
     except JobExists:
-        of = await redis.execute_command("HGET", keys.job(job_id), "schedule")
-        await forget_claim(redis, schedule.name, job_id)
-        if of is None or of.decode() != schedule.name:
-            raise
-        return  # submitted before the schedule's filter was changed
+        created = False  # perhaps submitted before the schedule's filter was changed
+    of = await redis.execute_command("HGET", keys.job(job_id), "schedule")
     await forget_claim(redis, schedule.name, job_id)
-    if accepted.created:
+    if of is None or of.decode() != schedule.name:
+        raise JobExists(job_id)  # even if it is the same request: its submitter is not the schedule
+    if created:
         get_logger(portal=schedule.portal).info("schedule_started", schedule=schedule.name, job_id=job_id, by=by)

@@ -1,6 +1,6 @@
 """A schedule as users see it: the command line, the API and the page show the same facts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from redis.asyncio import Redis
@@ -68,13 +68,20 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     """Its last jobs that are still kept, newest first, at most 10."""
 
 
-async def read_schedules(redis: Redis, schedules: Sequence[Schedule], now_ms: int | None = None) -> list[ScheduleView]:
+async def read_schedules(
+    redis: Redis,
+    schedules: Sequence[Schedule],
+    now_ms: int | None = None,
+    *,
+    portals: Collection[str] | None = None,
+) -> list[ScheduleView]:
     """Read schedules in a few round trips, however many they are.
 
     Args:
         redis: the connection.
         schedules: as this process has them in its configuration.
         now_ms: Unix milliseconds; by default the Redis server's clock.
+        portals: those that the reader may see; None for all. A schedule that was moved has jobs of its old portal.
     """
     if not schedules:
         return []
@@ -83,8 +90,14 @@ async def read_schedules(redis: Redis, schedules: Sequence[Schedule], now_ms: in
     memories = await read_memory(redis, schedules)
     job_ids = list(dict.fromkeys(job_id for _, ids in memories for job_id in ids))
     jobs = dict(zip(job_ids, await read_jobs(redis, job_ids), strict=True)) if job_ids else {}
+
+    def own(schedule: Schedule, ids: Sequence[str]) -> list[Job]:
+        # Somebody else may have submitted a job under one of its IDs.
+        found = [job for job in map(jobs.get, ids) if job is not None and job.schedule == schedule.name]
+        return [job for job in found if portals is None or job.portal in portals]
+
     return [
-        _view(schedule, memory, [job for job in map(jobs.get, ids) if job is not None], now_ms)
+        _view(schedule, memory, own(schedule, ids), now_ms)
         for schedule, (memory, ids) in zip(schedules, memories, strict=True)
     ]
 

@@ -21,7 +21,7 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[str, ...] | None
     """The events that it gets; None for all."""
     portals: tuple[str, ...] | None
-    """The portals whose events it gets; None for all."""
+    """The portals whose events it gets, of those that the reader may see; None for all."""
     waiting: int
     """Events that are still to be delivered."""
     oldest_waiting_at: str | None
@@ -51,7 +51,7 @@ async def read_webhooks(
     Args:
         redis: the connection.
         webhooks: those that are configured.
-        sees: whether the reader may see a portal of this name; tries about others are left out.
+        sees: whether the reader may see a portal of this name; names of others, and tries about them, are left out.
     """
     pipe = redis.pipeline(transaction=False)
     pipe.time()
@@ -74,7 +74,7 @@ def _view(webhook: Webhook, answers: Sequence[Any], now_ms: int, sees: Callable[
         name=webhook.name,
         host=webhook.host,
         events=webhook.events,
-        portals=webhook.portals,
+        portals=None if webhook.portals is None else tuple(filter(sees, webhook.portals)),
         waiting=waiting,
         oldest_waiting_at=iso_or_none(oldest_ms),
         oldest_waiting_s=max((now_ms - oldest_ms) / 1000, 0.0) if oldest_ms else 0.0,

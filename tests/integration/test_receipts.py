@@ -198,6 +198,29 @@ async def test_a_ledger_that_changes_while_it_is_read_is_not_signed(
     assert not await redis.execute_command("HGET", keys.receipts(job_id), "roots")
 
 
+async def test_roots_are_not_kept_beside_a_seed_that_they_were_not_made_with(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await accept(redis, range(1, 42))
+    await decide_all(redis, "first", Code.DELETED)
+    times = 0
+
+    async def lose_the_seed_meanwhile(*of: Any, **options: Any) -> AsyncIterator[Any]:
+        nonlocal times
+        async for rows in read_rows(*of, **options):
+            yield rows
+        times += 1
+        if times == 1:  # as a failover does; and another process has begun to make the receipt
+            await meddle(redis, "HSET", keys.receipts(job_id), "seed", b"s" * 32)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.receipts.make.read_rows", lose_the_seed_meanwhile)
+        receipts = [await make_receipt(redis, job_id, KEY)]
+    receipts.append(await make_receipt(redis, job_id, KEY))
+    for receipt in receipts:
+        assert (await verified(redis, job_id, receipt)).ledger_lines == 41
+
+
 async def test_a_ledger_that_is_not_what_its_counts_say_is_not_signed(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 42))
     await decide_all(redis, "lane", Code.DELETED)

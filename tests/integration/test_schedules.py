@@ -9,9 +9,12 @@ import msgspec
 import pytest
 from arq.connections import ArqRedis
 from pydantic import SecretStr
+from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
+from jobs.accept.submission import submission_for
+from jobs.accept.submit import submit
 from jobs.schedules import start
 from jobs.schedules.keeper import Keeper
 from jobs.schedules.memory import LAPSES_MS
@@ -226,6 +229,33 @@ async def test_a_job_of_somebody_else_with_its_id_is_left_alone(
     await end(redis, FIRST)
     await keeper.look(NOON_MS + DAY_MS)
     assert (await read_job(redis, SECOND)).schedule == "daily"
+
+
+async def test_the_same_request_of_somebody_else_is_none_of_its_jobs(
+    redis: ArqRedis, server: EmbeddedServer, log: io.StringIO
+) -> None:
+    settings = settings_with(server, schedule(max_contacts=10, max_share=0.5))
+    wanted = Filter(tags=("trash",))
+    await submit(redis, submission_for(settings.portal("main"), BitMap(), by="me", selection=wanted, job_id=FIRST))
+    keeper = await started(redis, settings)
+    assert [line["error"] for line in logged(log, "schedule_failed")] == ["JobExists"]
+    assert (await shown(redis, settings)).jobs == ()
+    await keeper.look(NOON_MS + DAY_MS)
+    view = await shown(redis, settings)
+    assert ([job.id for job in view.jobs], view.skipped) == ([SECOND], 0)
+
+
+async def test_a_job_of_somebody_else_neither_blocks_it_nor_is_cancelled(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    await accept(redis, [1, 2], job_id=FIRST, needs_approval=True)
+    await redis.execute_command("HSET", keys.job(FIRST), "plan_expires_ms", NOON_MS)
+    settings = settings_with(server, schedule())
+    keeper = await started(redis, settings)
+    await keeper.look(NOON_MS + DAY_MS)
+    assert (await read_job(redis, SECOND)).schedule == "daily"
+    assert (await read_job(redis, FIRST)).state is State.AWAITING_APPROVAL
+    assert [job.id for job in (await shown(redis, settings)).jobs] == [SECOND]
 
 
 async def test_one_schedule_that_fails_does_not_hold_up_the_others(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -62,6 +62,18 @@ async def test_a_key_sees_the_schedules_of_its_portals(redis: ArqRedis, settings
         assert (await listed(api, "sender", status=403))["scope"] == "read"
 
 
+async def test_a_key_does_not_see_jobs_of_the_portal_that_a_schedule_had_before(
+    redis: ArqRedis, settings: Settings
+) -> None:
+    before = settings.model_copy(update={"schedules": (schedule(name="by-hand", enabled=False),)})
+    job_id = await start_by_hand(redis, before, "by-hand", by="cli:me")
+    async with serving(settings, redis) as api:
+        for name, jobs in (("anna", [job_id]), ("reader", [])):
+            assert [job["id"] for job in (await listed(api, name))["schedules"][0]["jobs"]] == jobs
+    async with visiting(settings, redis, "reader") as [reader]:
+        assert job_id not in (await reader.look("/schedules")).html
+
+
 async def test_the_job_says_which_schedule_started_it(redis: ArqRedis, settings: Settings) -> None:
     job_id = await start_by_hand(redis, settings, "daily", by="cli:me")
     async with serving(settings, redis, key=SECRETS["anna"]) as api:

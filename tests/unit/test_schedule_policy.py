@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config.settings import Portal, Schedule
+from jobs.bundles.facts import read_bundle
 from jobs.plan.summary import Plan, PlanWarning, Selection
 from jobs.schedules.policy import HARMLESS, Case, Hold, decide
 from jobs.words.filters import Filter
@@ -35,6 +36,7 @@ def case(
     selection: Filter | None = None,
     second_person_above: int = 0,
     started_by: str | None = "nightly",
+    keeps_records: bool = False,
     **schedule: Any,
 ) -> Case:
     counts = dict.fromkeys(Verdict, 0) | {Verdict.DELETABLE: deletable, Verdict.READ_ONLY: others}
@@ -56,6 +58,7 @@ def case(
         schedule=started_by,
         selection=Selection(kind="filter", filter=selection or Filter(tags=("trash",))),
         plan=plan,
+        bundle=read_bundle({"undo": "1"} if keeps_records else {}),
     )
     portal = Portal(name="main", url="http://crm", token=SecretStr("t"), second_person_above=second_person_above)
     return Case(schedule=Schedule(**SCHEDULE | schedule), portal=portal, job=job, plan=plan, stopped=stopped)
@@ -78,6 +81,9 @@ def case(
         ({"second_person_above": 100}, None),
         ({"selection": Filter(tags=("other",))}, Hold.SCHEDULE_CHANGED),
         ({"portal": "other"}, Hold.SCHEDULE_CHANGED),
+        ({"undo": True}, Hold.SCHEDULE_CHANGED),
+        ({"undo": True, "keeps_records": True}, None),
+        ({"keeps_records": True}, None),
         # Somebody else submitted the same filter under the ID that the schedule would have taken.
         ({"started_by": None}, Hold.SCHEDULE_CHANGED),
         ({"warnings": ("companies_with_persons",)}, Hold.WARNINGS),

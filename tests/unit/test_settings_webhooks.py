@@ -46,12 +46,19 @@ def test_neither_address_nor_secret_is_shown(tmp_path: Path) -> None:
     assert SECRET[6:] not in shown
 
 
+def test_an_address_without_a_path_can_have_its_secret_behind_a_question_mark(tmp_path: Path) -> None:
+    key = "k3yOfTheAnswersOnly"
+    assert loaded(tmp_path, {"url": f"https://hooks.chat.example?key={key}", "secret": SECRET}).webhooks
+    assert key not in mask_text(f"Cannot connect to /?key={key}")
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
         ({"url": "http://hooks.example.com/T000"}, "webhooks[0].url (file"),
         ({"url": "ftp://hooks.example.com/T000"}, "an address that begins with https:// and has a host"),
         ({"url": "https://me:T000@hooks.example.com/"}, "without credentials"),
+        ({"url": "https://hooks.example.com\\T000"}, "without credentials"),
         ({"url": "https://hooks.example.com:99999/T000"}, "a port from 1 to 65535"),
         ({"url": "https://hooks.example.com/T0 00"}, "without blanks"),
         ({"secret": "whsec_" + base64.b64encode(b"short").decode()}, "24 to 64 bytes in base64 (it has 5)"),

@@ -3,7 +3,6 @@
 import msgspec
 from aiohttp import web
 
-from config.settings import Schedule
 from jobs.schedules.view import ScheduleView, read_schedules
 from web.http.as_json import as_json
 from web.http.callers import caller
@@ -18,11 +17,12 @@ class ScheduleList(msgspec.Struct, frozen=True):
 
 async def get_schedules(request: web.Request) -> web.Response:
     """Answer with all schedules."""
-    return as_json(ScheduleList(await read_schedules(request.app[REDIS], visible_schedules(request))))
+    return as_json(ScheduleList(await visible_schedules(request)))
 
 
-def visible_schedules(request: web.Request) -> list[Schedule]:
-    """Return the schedules of the portals that the caller may see, by name."""
+async def visible_schedules(request: web.Request) -> list[ScheduleView]:
+    """Read the schedules of the portals that the caller may see, by name."""
     known = caller(request)
     schedules = (one for one in request.app[SETTINGS].schedules if known.sees(one.portal))
-    return sorted(schedules, key=lambda schedule: schedule.name)
+    by_name = sorted(schedules, key=lambda schedule: schedule.name)
+    return await read_schedules(request.app[REDIS], by_name, portals=known.portals)

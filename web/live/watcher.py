@@ -245,7 +245,7 @@ class Watcher:
 
     async def _read_schedules(self, wanted: frozenset[str] | None) -> Change[list[ScheduleView]]:
         schedules = [one for one in self._settings.schedules if wanted is None or one.portal in wanted]
-        return schedules_change(await read_schedules(self._redis, schedules))
+        return schedules_change(await read_schedules(self._redis, schedules, portals=wanted))
 
     async def _noting_absence(self, look: Awaitable[None]) -> None:
         """Look, and when Redis does not answer say so to all who wait instead of ending their streams."""

@@ -2,10 +2,9 @@
 
 from aiohttp import web
 
-from jobs.schedules.view import ScheduleView, read_schedules
+from jobs.schedules.view import ScheduleView
 from web.api.schedules import visible_schedules
 from web.http.callers import caller
-from web.http.context import REDIS
 from web.live.topic import Changes
 from web.live.watcher import WATCHER
 from web.page.live import Parts, live
@@ -14,9 +13,7 @@ from web.page.render import fragment, page
 
 async def show_schedules(request: web.Request) -> web.Response:
     """Show all schedules that the caller may see."""
-    return page(
-        request, "schedules.html", schedules=await read_schedules(request.app[REDIS], visible_schedules(request))
-    )
+    return page(request, "schedules.html", schedules=await visible_schedules(request))
 
 
 async def schedules_events(request: web.Request) -> web.StreamResponse:

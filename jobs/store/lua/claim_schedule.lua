@@ -3,7 +3,7 @@
 -- whoever looks next does, because the claim stays until the job is there.
 --   KEYS     1 schedule hash   2 its jobs, newest first
 --   ARGV     1 seen_ms as the caller knows it, or '' for a start by hand   2 definition by which the caller goes, or ''
---            3 due time (ms)   4 ID of the job   5 who starts it   6 now (ms)
+--            3 due time (ms)   4 ID of the job   5 who starts it   6 now (ms)   7 name of the schedule
 --   returns  {'claimed'}
 --            {'lost'}                     another worker was first, or it goes by other settings now
 --            {'unfinished', job, state}   the last job has not ended: a due time is skipped, which is counted
@@ -18,8 +18,9 @@ if not by_hand then
 end
 local last = redis.call('LRANGE', jobs, 0, 0)[1]
 if last then
-  local facts = redis.call('HMGET', JOB .. last, 'state', 'plan_expires_ms')
-  local state = facts[1]
+  local facts = redis.call('HMGET', JOB .. last, 'state', 'plan_expires_ms', 'schedule')
+  -- A job that somebody else submitted under its ID is none of the schedule's.
+  local state = facts[3] == ARGV[7] and facts[1]
   if state == 'awaiting_approval' and facts[2] and tonumber(facts[2]) <= now then
     return { 'expired', last }
   end
