@@ -19,7 +19,7 @@ from tests.support.intake_fuzz import fuzz
 #: Tables per law.
 EXAMPLES = int(os.environ.get("INTAKE_EXAMPLES", "300"))
 #: How long the fuzzing runs, seconds, and its seed.
-FUZZ_S = float(os.environ.get("INTAKE_FUZZ_S", "60"))
+FUZZ_S = float(os.environ.get("INTAKE_FUZZ_S", "20"))
 FUZZ_SEED = int(os.environ.get("INTAKE_FUZZ_SEED", "1"))
 
 many = settings(max_examples=EXAMPLES, deadline=None)
