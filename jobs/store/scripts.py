@@ -20,6 +20,8 @@ Argument: TypeAlias = bytes | str | int | float
 ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
 
 _INCLUDE = "-- include:"
+#: How often scripts are loaded for one call: a server that loses them every time has another problem.
+_MOST_LOADS = 3
 
 
 class Script:
@@ -61,8 +63,11 @@ async def run_together(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
             it, have taken effect.
     """
     replies = await _send(redis, calls)
-    if any(isinstance(reply, NoScriptError) for reply in replies):
-        # The server was restarted. Repeating calls of scripts that it did know is harmless: each guards itself.
+    for _ in range(_MOST_LOADS):
+        if not any(isinstance(reply, NoScriptError) for reply in replies):
+            break
+        # The server was restarted, perhaps once more since the scripts were loaded. Repeating calls of scripts that it
+        # did know is harmless: each guards itself.
         for script, _, _ in calls:
             await redis.script_load(script.source)
         replies = await _send(redis, calls)

@@ -45,6 +45,24 @@ def test_every_script_is_loaded_and_every_one_that_is_loaded_is_there() -> None:
     assert sorted(found) == FILES
 
 
+async def test_a_server_that_is_restarted_right_after_it_was_given_a_script_is_given_it_again(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loads = redis.script_load, 0
+
+    async def load_and_forget(source: str) -> None:
+        nonlocal loads
+        await load(source)
+        loads += 1
+        if loads == 1:
+            await redis.script_flush()
+
+    monkeypatch.setattr(redis, "script_load", load_and_forget)
+    await redis.script_flush()
+    await rescue(redis, PORTAL, 0.0)
+    assert loads == 2
+
+
 async def test_a_server_that_was_restarted_in_the_middle_is_given_the_scripts_again(redis: ArqRedis) -> None:
     job_id = await accept(redis, range(1, 51))
     await redis.script_flush()
