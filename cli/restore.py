@@ -31,6 +31,7 @@ from cli.restore_view import Restored, outcome_line, progress, summary_view
 from config.settings import Portal, Settings
 from jobs.bundles.codec import read_identities
 from jobs.bundles.errors import BadIdentity, NoBundle
+from jobs.bundles.facts import manifest_sha256
 from jobs.bundles.manifest import Manifest
 from jobs.bundles.reader import open_bundle, read_records
 from jobs.bundles.store import BundleStore
@@ -142,7 +143,7 @@ async def _restore(
         if job.state not in TERMINAL and job.state is not State.PAUSED:
             raise UsageError(f"job {job_id} is {job.state}: pause or cancel it first; nothing was created")
         portal = settings.portal(job.portal)
-        store, manifest = await _bundle(job, portal)
+        store, manifest = await _bundle(redis, job, portal)
 
         async def records() -> AsyncIterator[Record]:
             for kept in manifest.objects:
@@ -215,17 +216,19 @@ async def _tell_once_stopping(restorer: Restorer) -> None:
     note("finishing the contact in flight; once more stops at once")
 
 
-async def _bundle(job: Job, portal: Portal) -> tuple[BundleStore, Manifest]:
-    """Open the bundle of a job.
+async def _bundle(redis: ArqRedis, job: Job, portal: Portal) -> tuple[BundleStore, Manifest]:
+    """Open the bundle of a job, as it was when its contacts were deleted.
 
     Raises:
         NoBundle: it has none, or not any more.
+        BundleDamaged: its manifest is another one now. Anybody can encrypt to a public key, so whoever can write to the
+            store could have contacts created that never were.
         UsageError: it belongs to another portal.
     """
     if job.bundle is None:
         raise NoBundle(f"job {job.id} has kept no bundle: undo was off")
     store = BundleStore.of(portal)
-    manifest = await open_bundle(store, job.id, job.bundle.id)
+    manifest = await open_bundle(store, job.id, job.bundle.id, await manifest_sha256(redis, job.id))
     if manifest.address != portal.address:
         raise UsageError(
             f"portal {portal.name} has another address than when job {job.id} deleted its contacts; nothing was created"

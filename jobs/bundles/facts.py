@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
+from redis.asyncio import Redis
 
+from jobs.store import keys
 from jobs.store.times import iso, iso_or_none
 
 DAY_MS = 86_400_000
@@ -42,6 +44,12 @@ class BundleView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None
     """When it is destroyed; None until the job has ended."""
     destroyed_at: str | None
+
+
+async def manifest_sha256(redis: Redis, job_id: str) -> str | None:
+    """Return the SHA-256 of the manifest of a job's bundle, in hexadecimal; None if it is not complete."""
+    sha256 = await redis.execute_command("HGET", keys.job(job_id), "bundle_sha256")
+    return sha256.decode() if sha256 else None
 
 
 def read_bundle(facts: Mapping[str, str]) -> BundleView | None:

@@ -139,6 +139,13 @@ def test_mistakes_are_told_before_anything_is_created(home: Home, portal: MakePo
     for command, (code, message) in mistakes.items():
         result = home.cli(*command)
         assert (result.code, message in result.stderr) == (code, True), result.stderr
+    # Anybody can encrypt to a public key: a manifest that somebody else has put into the store is not believed.
+    [manifest] = (home.directory / "bundles").rglob("manifest.json")
+    written = manifest.read_bytes()
+    manifest.write_bytes(written + b"\n")
+    result = home.cli("restore", job_id, "--identity", "undo.key")
+    assert (result.code, "is not the one that was written" in result.stderr) == (2, True), result.stderr
+    manifest.write_bytes(written)
     assert not created(target)
     some = home.cli("restore", job_id, "--identity", "undo.key", "--only", "list.txt")
     assert some.code == 0, some.stderr
