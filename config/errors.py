@@ -4,6 +4,7 @@ jobs/words/errors.py draws the whole tree.
 """
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class CrmSweepError(Exception):
@@ -28,13 +29,16 @@ class ConfigError(CrmSweepError):
         return "\n  - ".join([f"configuration: {len(self.problems)} problems", *self.problems])
 
 
-class UnknownPortal(CrmSweepError, LookupError):
-    """No portal of this name is configured.
+class UnknownName(CrmSweepError, LookupError):
+    """Nothing of this name is configured.
 
     Attributes:
+        what: what it would be.
         name: the name that was asked for.
         known: the configured names, sorted.
     """
+
+    what: ClassVar[str]
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
@@ -43,22 +47,16 @@ class UnknownPortal(CrmSweepError, LookupError):
 
     def __str__(self) -> str:
         listed = ", ".join(self.known) if self.known else "none"
-        return f"no portal named {self.name!r} is configured (configured: {listed})"
+        return f"no {self.what} named {self.name!r} is configured (configured: {listed})"
 
 
-class UnknownWebhook(CrmSweepError, LookupError):
-    """No webhook of this name is configured.
+class UnknownPortal(UnknownName):
+    """No portal of this name is configured."""
 
-    Attributes:
-        name: the name that was asked for.
-        known: the configured names, sorted.
-    """
+    what = "portal"
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = tuple(sorted(known))
-        super().__init__(name, self.known)
 
-    def __str__(self) -> str:
-        listed = ", ".join(self.known) if self.known else "none"
-        return f"no webhook named {self.name!r} is configured (configured: {listed})"
+class UnknownWebhook(UnknownName):
+    """No webhook of this name is configured."""
+
+    what = "webhook"

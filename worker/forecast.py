@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -13,9 +14,8 @@ from jobs.plan.verdicts import unpack
 from jobs.store import keys
 from jobs.words.outcomes import Code
 from jobs.words.verdicts import VerdictCode
+from worker.per_segment import PerSegment
 
-#: Segments of plans kept in memory, at most 128 KiB each.
-_KEPT = 16
 #: Plans that have been checked and are remembered.
 _CHECKED = 1000
 
@@ -125,10 +125,10 @@ class Forecasts:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._kept: OrderedDict[tuple[str, str, int, int], Forecast] = OrderedDict()
+        self._segments: PerSegment[tuple[str, str, int, int], Forecast] = PerSegment()
         self._checked: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
-        # Lanes come to a plan, and to each of its segments, at the same time: one of them reads, the others wait.
-        self._reading = asyncio.Lock()
+        # Lanes come to a plan at the same time: one of them checks it, the others wait.
+        self._checking = asyncio.Lock()
 
     async def of(self, batch: Batch, segment: int) -> Forecast:
         """Return what the plan of a batch's job says of a segment.
@@ -142,14 +142,7 @@ class Forecasts:
         """
         # Not by the plan alone: two jobs may have the same, and be looked at again at different times.
         key = batch.job_id, batch.plan, batch.rechecks, segment
-        if key not in self._kept:
-            async with self._reading:
-                if key not in self._kept:
-                    self._kept[key] = await self._read(batch, segment)
-                    if len(self._kept) > _KEPT:
-                        self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        return await self._segments.of(key, partial(self._read, batch, segment))
 
     async def _read(self, batch: Batch, segment: int) -> Forecast:
         # In one step: between two, the job could be forgotten, and its ID return with another plan.
@@ -173,7 +166,7 @@ class Forecasts:
         """
         key = batch.job_id, batch.plan, conditions
         if key not in self._checked:
-            async with self._reading:
+            async with self._checking:
                 if key not in self._checked:
                     # What does not stand is not remembered: a person may put it right.
                     if not await self._check(batch, conditions):

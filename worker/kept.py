@@ -1,18 +1,15 @@
 """Which contacts of a batch have a record in the bundle of their job: nobody else is sent."""
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from redis.asyncio import Redis
 
 from jobs.bundles.kept import Kept, unpack
 from jobs.lanes.grants import Batch
 from jobs.store import keys
-
-#: Segments kept in memory, at most 64 KiB each.
-_KEPT = 16
+from worker.per_segment import PerSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +42,7 @@ class KeptRecords:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._kept: OrderedDict[tuple[str, str, int], KeptSegment] = OrderedDict()
-        self._reading = asyncio.Lock()
+        self._segments: PerSegment[tuple[str, str, int], KeptSegment] = PerSegment()
 
     async def of(self, batch: Batch, segment: int) -> KeptSegment:
         """Return what of a segment has a record.
@@ -59,14 +55,7 @@ class KeptRecords:
             LookupError: it is not known (any more), or the job has another bundle by now.
         """
         key = batch.job_id, batch.bundle, segment
-        if key not in self._kept:
-            async with self._reading:
-                if key not in self._kept:
-                    self._kept[key] = await self._read(batch, segment)
-                    if len(self._kept) > _KEPT:
-                        self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        return await self._segments.of(key, partial(self._read, batch, segment))
 
     async def _read(self, batch: Batch, segment: int) -> KeptSegment:
         # In one step: between two, the bundle could be destroyed and another one be begun.

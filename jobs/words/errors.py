@@ -2,8 +2,9 @@
 
     CrmSweepError                 config/errors.py     any of these; the message says what was wrong
     ├─ ConfigError                config/errors.py     correct the file or the environment, and start again
-    ├─ UnknownPortal              config/errors.py     name a portal that is configured, or configure it
-    ├─ UnknownWebhook             config/errors.py     name a webhook that is configured, or configure it
+    ├─ UnknownName                config/errors.py     name something that is configured, or configure it
+    │  ├─ UnknownPortal           config/errors.py
+    │  └─ UnknownWebhook          config/errors.py
     ├─ BadSubmission                                   correct the request; nothing was accepted
     │  ├─ BadFilter                                    correct the member of the filter that it names
     │  ├─ PlanRequired                                 ask for a plan
