@@ -23,8 +23,8 @@ from jobs.words.errors import UnknownJob
 from restore.entry import ENTRY_SIZE, Entry
 from restore.errors import AlreadyRestoring, LeaseLost
 
-HOLD = Script("restore_hold")
-WRITE = Script("restore_write")
+HOLD = Script("restore_hold", replicated=True)
+WRITE = Script("restore_write", replicated=True)
 LEAVE = Script("restore_leave")
 
 #: How often a process that waits for a lease looks at it, per TTL; one that is alive renews it four times.

@@ -55,6 +55,10 @@ INTERRUPTED = Failure(
 )
 
 
+#: A lane that may not send its batch because replicas lag behind gives way for this time, in seconds.
+_REPLICAS_LAG_S = 1.0
+
+
 class Ending(StrEnum):
     """Why a lane ended."""
 
@@ -70,6 +74,8 @@ class Ending(StrEnum):
     """The worker is about to stop."""
     LOST = "lost"
     """Its lease has lapsed."""
+    NOT_REPLICATED = "not_replicated"
+    """Too few replicas had its claim in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +170,9 @@ class Lane:
                 if recording:
                     await recording
                     recording = None
-                if self.drain.wanted or time.monotonic() >= until_s:
+                if ending := self._ending(grant, until_s):
                     await self._record(done)
-                    return await self._let_go(Ending.DRAINED if self.drain.wanted else Ending.SLICE_OVER)
+                    return await self._let_go(ending)
                 if done.recordable_later():
                     recording = asyncio.create_task(self._record(done))
                     grant = await self.ledger.next_batch(self._terms_now())
@@ -194,12 +200,23 @@ class Lane:
         await self.ledger.settle(done.batch, done.settlement)
         self._log(done)
 
+    def _ending(self, batch: Batch, until_s: float) -> Ending | None:
+        """Return why the lane ends with this batch; None if it goes on."""
+        if self.drain.wanted:
+            return Ending.DRAINED
+        if not batch.is_replicated:
+            return Ending.NOT_REPLICATED
+        return Ending.SLICE_OVER if time.monotonic() >= until_s else None
+
     async def _let_go(self, ending: Ending) -> Farewell:
         await self.ledger.release()
-        return Farewell(ending, 0.0)
+        return Farewell(ending, _REPLICAS_LAG_S if ending is Ending.NOT_REPLICATED else 0.0)
 
     async def _work(self, batch: Batch, until_s: float = math.inf) -> "_Done":
         """Send one batch and decide what becomes of it; the slice is over at `until_s`."""
+        if not batch.is_replicated:
+            self.log.warning("claim_not_replicated", seq=batch.seq, size=batch.size)
+            return _Done(batch, _given_back(batch))
         if batch.call is Call.SURVEY:
             return await self._survey(batch, until_s)
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
@@ -334,7 +351,7 @@ class Lane:
         except asyncio.CancelledError:
             # The grace period is over; the step is given back as if it had not been taken.
             self.drain.begin()
-            return _Done(batch, Settlement(survey=SurveyStep()))
+            return _Done(batch, _given_back(batch))
         took_s = time.monotonic() - started_s
         answer = stepped.answer
         if answer is None:
@@ -353,9 +370,8 @@ class Lane:
 
     def _not_as_approved(self, batch: Batch) -> Settlement:
         """Give a PUT back unsent, and pause its job: what is stored is not what a person has approved."""
-        return Settlement(
-            items=[(item, 0.0) for item in batch.items],
-            unsent=batch.size,
+        return replace(
+            _given_back(batch),
             stop=StateReason.PLAN_CHANGED,
             last_error="the stored plan is not the one that was approved, or conditions have changed since",
         )
@@ -467,6 +483,13 @@ class _Done:
     def recordable_later(self) -> bool:
         """Check whether the next batch can be taken before this one is recorded: only if nothing follows from it."""
         return self.took_s > _LONG_CALL_S and isinstance(self.answer, Deleted) and not self.settlement.items
+
+
+def _given_back(batch: Batch) -> Settlement:
+    """Give a batch back as if it had never been handed out: nothing of it was sent."""
+    if batch.call is Call.SURVEY:
+        return Settlement(survey=SurveyStep())
+    return Settlement(items=[(item, 0.0) for item in batch.items], unsent=batch.size)
 
 
 def _part(batch: Batch, places: Sequence[int]) -> Batch:

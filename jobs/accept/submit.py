@@ -26,7 +26,7 @@ from jobs.words.labels import check_label
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 
-CREATE_JOB = Script("create_job")
+CREATE_JOB = Script("create_job", replicated=True)
 
 
 @dataclass(frozen=True, slots=True)

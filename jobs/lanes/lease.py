@@ -16,7 +16,7 @@ from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.store import keys
-from jobs.store.scripts import Script, ScriptCall, run_together
+from jobs.store.scripts import Script, ScriptCall, run_and_wait, run_together
 from jobs.words.states import State
 
 ACQUIRE = Script("acquire")
@@ -61,6 +61,7 @@ class LaneLedger:
         self._held_until_s = 0.0
         self._turn = 0, 0
         self._free_place = 0
+        self._request = 0
         self._terms: Terms  # of the last `next_batch`
 
     @property
@@ -99,8 +100,8 @@ class LaneLedger:
                 another one.
         """
         asked_s = time.monotonic()
-        [reply] = await run_together(self._redis, [self._next_call(terms, has_turn=has_turn)])
-        return self._grant(reply, asked_s)
+        [reply], is_replicated = await run_and_wait(self._redis, [self._next_call(terms, has_turn=has_turn)])
+        return self._grant(reply, asked_s, is_replicated=is_replicated)
 
     async def settle(self, batch: Batch, settlement: Settlement) -> bool:
         """Record what became of a batch, under the terms of the last `next_batch`.
@@ -114,16 +115,23 @@ class LaneLedger:
     async def settle_and_next(self, batch: Batch, settlement: Settlement, terms: Terms) -> tuple[bool, Grant]:
         """Record a batch and ask for the next one, in one round trip."""
         asked_s = time.monotonic()
-        settled, reply = await run_together(
+        [settled, reply], is_replicated = await run_and_wait(
             self._redis, [self._settle_call(batch, settlement), self._next_call(terms, has_turn=False)]
         )
-        return settled[0] == b"ok", self._grant(reply, asked_s)
+        return settled[0] == b"ok", self._grant(reply, asked_s, is_replicated=is_replicated)
 
     async def _leased(self, script: Script, arguments: Sequence[str | int]) -> bool:
         asked_s = time.monotonic()
-        held = bool(await script(self._redis, self._keys, arguments))
-        self._held_until_s = asked_s + self._ttl_s if held else 0.0
-        return held
+        [held], is_replicated = await run_and_wait(self._redis, [(script, self._keys, arguments)])
+        self._note_lease(asked_s, held=bool(held), is_replicated=is_replicated)
+        return bool(held)
+
+    def _note_lease(self, asked_s: float, *, held: bool, is_replicated: bool) -> None:
+        """Note until when the lease is held. A renewal that a fail-over could undo does not count."""
+        if not held:
+            self._held_until_s = 0.0
+        elif is_replicated:
+            self._held_until_s = asked_s + self._ttl_s
 
     def _settle_call(self, batch: Batch, settlement: Settlement) -> ScriptCall:
         return (
@@ -134,6 +142,7 @@ class LaneLedger:
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
         self._terms = terms
+        self._request += 1
         turn_us, cuts = self._turn if has_turn else (0, 0)
         arguments = [
             self._token,
@@ -145,15 +154,14 @@ class LaneLedger:
             self._configuration,
             round(terms.longest_rest_s * 1000),
             *terms.gates.arguments(terms.conditions),
+            self._request,
         ]
         return NEXT_BATCH, self._keys, arguments
 
-    def _grant(self, reply: list[Any], asked_s: float) -> Grant:
+    def _grant(self, reply: list[Any], asked_s: float, *, is_replicated: bool) -> Grant:
         kind = reply[0]
-        if kind in {b"batch", b"turn", b"outdated"}:
-            self._held_until_s = asked_s + self._ttl_s
-        else:
-            self._held_until_s = 0.0
+        held = kind in {b"batch", b"turn", b"outdated"}
+        self._note_lease(asked_s, held=held, is_replicated=is_replicated)
         if kind == b"batch":
             place, self._free_place = self._free_place, 1 - self._free_place
             return Batch(
@@ -173,6 +181,7 @@ class LaneLedger:
                 in_canary=reply[11] in {b"running", b"cancelled"},
                 bundle=reply[12].decode(),
                 bundle_late=reply[13] == b"1",
+                is_replicated=is_replicated,
             )
         if kind == b"turn":
             self._turn = reply[2], reply[3]

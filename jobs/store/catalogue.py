@@ -400,6 +400,14 @@ CATALOGUE = (
         "the cool-down",
     ),
     Entry(keys.WEBHOOKS, "HASH", "webhook → until when, and what it wants, JSON", ("announce_webhooks",), (), "1 day"),
+    Entry(
+        keys.REPLICATED,
+        "STRING",
+        "how often replicas were waited for (jobs/store/scripts.py)",
+        (),
+        ("jobs.store.scripts",),
+        "for good",
+    ),
     Entry(keys.EVENTS_TOLD, "STRING", "how many events there have been, for their IDs", _TELLING, (), "for good"),
     Entry(
         keys.webhook("{webhook}"),

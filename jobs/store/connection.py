@@ -17,6 +17,7 @@ from jobs.store.bounds import RedisStalled
 from jobs.store.discreet_redis import DiscreetRedis
 from jobs.store.keys import QUEUE
 from jobs.store.primary import PrimaryPool
+from jobs.store.replication import NO_REPLICAS, Replication
 
 #: What a server that is away, restarting or out of reach looks like from here. OSError is needed besides redis-py's own
 #: classes: without it, a refused reconnect is raised immediately, whatever the number of retries.
@@ -37,7 +38,12 @@ def decode_payload(data: bytes) -> Any:
 
 
 def connect(
-    url: RedisUrl, *, patience_s: float = 3.0, stall_s: float = 5.0, tls_ca_file: Path | None = None
+    url: RedisUrl,
+    *,
+    patience_s: float = 3.0,
+    stall_s: float = 5.0,
+    tls_ca_file: Path | None = None,
+    replication: Replication = NO_REPLICAS,
 ) -> ArqRedis:
     """Return a client; it connects when it is first used.
 
@@ -49,6 +55,7 @@ def connect(
         patience_s: about how long a command is retried while the server is away: seconds for a person at the command
             line, minutes for a worker.
         stall_s: how long one reply may take. A command without a reply is retried if the patience is longer than this.
+        replication: what is demanded of the server's replicas.
         tls_ca_file: certificate authorities trusted for a `rediss://` server; by default those of the system.
     """
     # Waits of 0.05, 0.1, … 0.8 s, then 1 s each.
@@ -74,6 +81,7 @@ def connect(
         job_deserializer=decode_payload,
         default_queue_name=QUEUE,
         expires_extra_ms=QUEUE_LIFE_MS,
+        replication=replication,
     )
 
 

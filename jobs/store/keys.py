@@ -23,6 +23,7 @@ KNOWN_PORTALS = f"{PREFIX}:known_portals"
 STOPPED = f"{PREFIX}:stopped"
 WEBHOOKS = f"{PREFIX}:webhooks"
 EVENTS_TOLD = f"{PREFIX}:events_told"
+REPLICATED = f"{PREFIX}:replicated"
 BUNDLES = f"{PREFIX}:bundles"
 
 JOB = f"{PREFIX}:job:"

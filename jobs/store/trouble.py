@@ -13,6 +13,7 @@ from redis import exceptions
 from config.masking import mask_text
 from jobs.store.bounds import RedisStalled, TlsUnknown, TlsWanted, untrusted_certificate
 from jobs.store.primary import NotPrimary
+from jobs.store.replication import NotReplicated
 
 
 class Reason(Enum):
@@ -82,6 +83,12 @@ class Reason(Enum):
         "no_replicas",
         "has too few replicas to accept writes (min-replicas-to-write)",
         "bring its replicas back",
+        True,
+    )
+    NOT_REPLICATED = (
+        "not_replicated",
+        "did what it was asked, but too few replicas have it (redis.min_replicas), so a fail-over could undo it",
+        "bring its replicas back; look at what was done before you ask again",
         True,
     )
     OUT_OF_MEMORY = (
@@ -158,6 +165,7 @@ def word_for(error: BaseException) -> str:
 #: redis-py removes the server's own word if it has a class for it.
 _BY_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...] = (
     (RedisStalled, Reason.STALLED),
+    (NotReplicated, Reason.NOT_REPLICATED),
     (NotPrimary, Reason.READ_ONLY),
     (TlsWanted, Reason.TLS_WANTED),
     (TlsUnknown, Reason.TLS_UNKNOWN),

@@ -17,6 +17,7 @@
 --               day, day_ends_ms      name of the day, and its end
 --               undo_required         whether every job keeps a bundle
 --               conditions            under which the lane would send what a plan says (jobs/plan/digest.py)
+--            19 number of this request: the lane's first, second, …
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, most, plan_digest, rechecks,
 --              canary_state, bundle_id, bundle_late, item, item, …}   the lane holds this batch; of a PUT it may send `most` contact IDs (-1: all)
 --                                and gives the others back; a step of a survey has no items
@@ -48,11 +49,15 @@ local has_turn = tonumber(ARGV[13]) == cuts and is_fresh(tonumber(ARGV[9]), cloc
 local retry_interval_us = pacing[6] and tonumber(ARGV[11]) * ceiling / tonumber(pacing[6]) or tonumber(ARGV[11])
 local budget = retry_budget(portal, clock_us, retry_interval_us, tonumber(pacing[3]) or 0)
 
--- A lane asks for a place whose last batch it has settled. If there is a claim, the reply that granted it was lost and
--- nothing was sent.
+-- A lane asks for a place whose last batch it has settled. If this very request has put a claim there, its reply was
+-- lost and nothing was sent. Any other claim has been settled, but a fail-over undid that: it was sent, so it is left to
+-- be rescued.
 local claim_key = token .. '/' .. place
 local held = read_claim(portal, claim_key)
-if held then
+if held and held.request ~= ARGV[19] then
+  redis.call('ZREM', portal .. LEASES, token)
+  return { 'lost' }
+elseif held then
   count_back(portal, held.day, held.counted or 0)
   return deliver(portal, claim_key, held, redis.call('HGET', JOB .. held[2], 'state'), now, batch_size, told)
 end
@@ -137,4 +142,5 @@ redis.call('HINCRBY', job, 'inflight', 1)
 redis.call('HSET', portal, 'turn', turn)
 redis.call('ZINCRBY', portal .. ACTIVE, stride, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, offered[1], unpack(item_ids) }
+claim.request = ARGV[19]
 return deliver(portal, claim_key, claim, state, now, batch_size, told, gate)
