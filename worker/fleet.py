@@ -28,6 +28,7 @@ from jobs.store import keys
 from jobs.store.connection import AWAY, connect, what_holds
 from jobs.store.job_lists import Indexer
 from jobs.store.portal_state import PortalState
+from jobs.store.replication import Replication
 from jobs.store.times import server_ms
 from jobs.store.trouble import trouble_of, word_for
 from jobs.webhooks.outbox import announce
@@ -59,7 +60,13 @@ RESCUE_SETTLE_S = 5.0
 
 def connect_patiently(settings: Settings) -> ArqRedis:
     """Return a client that survives an outage or a stalled server."""
-    return connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file)
+    return connect(
+        settings.redis.url,
+        patience_s=PATIENCE_S,
+        stall_s=STALL_S,
+        tls_ca_file=settings.redis.tls_ca_file,
+        replication=Replication(settings.redis.min_replicas, settings.redis.replica_timeout_s),
+    )
 
 
 _LONGEST_LOOK_UP = [MAX_CONTACT_ID] * 1000
@@ -125,10 +132,7 @@ class Fleet:
         Raises:
             BadProtectedList: a list of protected contact IDs cannot be read.
         """
-        fleet = cls(
-            settings,
-            connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file),
-        )
+        fleet = cls(settings, connect_patiently(settings))
         # Every task of this worker starts after this and inherits it.
         bind_contextvars(worker=fleet.name)
         for portal in settings.portals.values():
