@@ -59,7 +59,7 @@ RESCUE_SETTLE_S = 5.0
 
 def connect_patiently(settings: Settings) -> ArqRedis:
     """Return a client that survives an outage or a stalled server."""
-    return connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file)
+    return connect(settings.redis, patience_s=PATIENCE_S, stall_s=STALL_S)
 
 
 _LONGEST_LOOK_UP = [MAX_CONTACT_ID] * 1000
@@ -127,7 +127,7 @@ class Fleet:
         """
         fleet = cls(
             settings,
-            connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file),
+            connect(settings.redis, patience_s=PATIENCE_S, stall_s=STALL_S),
         )
         # Every task of this worker starts after this and inherits it.
         bind_contextvars(worker=fleet.name)
