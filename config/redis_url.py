@@ -16,7 +16,7 @@ _SENTINEL_SCHEMES = frozenset({"redis+sentinel", "rediss+sentinel"})
 _SENTINEL_PORT = 26379
 #: What Sentinel itself accepts as a name.
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,200}")
-_HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:]+))(?::(?P<port>[^:]*))?")
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[^:]*))?")
 
 
 class Endpoint(NamedTuple):

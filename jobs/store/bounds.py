@@ -7,6 +7,7 @@ still come, and must not be taken for the reply to another command.
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,6 +23,9 @@ from jobs.store.tls import Tls
 _TLS_DOUBT_S = 1.0
 #: Time limit for that question.
 _TLS_PROBE_S = 3.0
+
+#: What servers say of a client's certificate, as OpenSSL names it.
+_REFUSED = re.compile(r"ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
 class RedisStalled(RedisError):
@@ -40,13 +44,28 @@ def untrusted_certificate(error: BaseException | None) -> str | None:
     """Return why the certificate of Redis is not trusted, or None if something else went wrong.
 
     Args:
-        error: what redis-py raised; it rewords the error, but keeps its cause.
+        error: what redis-py raised.
     """
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message.partition(",")[0]
-        error = error.__cause__ or error.__context__
+    for one in causes(error):
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return one.verify_message.partition(",")[0]
     return None
+
+
+def refuses_client_certificate(error: BaseException | None) -> bool:
+    """Check whether Redis refused the certificate of this client, or wants one and got none.
+
+    Args:
+        error: what redis-py raised.
+    """
+    return any(isinstance(one, ssl.SSLError) and _REFUSED.search(one.reason or "") for one in causes(error))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came from: redis-py rewords errors, but keeps them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class Bounded(AbstractConnection):

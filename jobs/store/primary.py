@@ -22,8 +22,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs.store.bounds import Bounded, BoundedTcp, BoundedTls, BoundedUnix
+from jobs.store.bounds import Bounded, BoundedTcp, BoundedTls, BoundedUnix, RedisStalled
 from jobs.store.concurrent_pool import ConcurrentPool
 from jobs.store.sentinel import Named, Sentinels
 
@@ -55,6 +56,10 @@ def is_demotion(error: BaseException) -> bool:
         return False
     # redis-py puts the command before the server's own text.
     return bool(_WORDS.search(str(error).rpartition(" of pipeline caused error: ")[2].lstrip("('\"")))
+
+
+class _BrokeEarly(RedisError):
+    """The connection broke before it could be used; the cause says how."""
 
 
 class Generation:
@@ -95,6 +100,8 @@ class Watched(Bounded):
         self._named: Named | None = None
         self._born = generation.number
         self._asked_s = float("-inf")
+        #: Whether it is logging in and asking for the role, or broke while it did.
+        self.is_greeting = False
         #: Ends an attempt to connect.
         self._limit: asyncio.Timeout | None = None
 
@@ -113,8 +120,10 @@ class Watched(Bounded):
             NotPrimary: it is a replica.
         """
         self._asked_s = float("-inf")
+        self.is_greeting = True
         await super().on_connect()
         await self.ask_role()
+        self.is_greeting = False
 
     def abandon(self) -> None:
         """Break the connection, whoever is using or opening it, because the primary is another server."""
@@ -124,7 +133,7 @@ class Watched(Bounded):
         super().abandon()
 
     async def _connect(self) -> None:
-        self._is_abandoned = False
+        self._is_abandoned = self.is_greeting = False
         self._born = self._generation.number
         if self._sentinels is None:
             await super()._connect()  # type: ignore[no-untyped-call, safe-super]  # that of the transport, mixed in below
@@ -215,7 +224,9 @@ class PrimaryPool(ConcurrentPool):
         super().__init__(connection_class, generation=self.generation, **options)
         #: Why no caller gets a connection now: the address leads to a replica. None while it does not.
         self.refused: NotPrimary | None = None
-        self._until_primary = Retry(ExponentialBackoff(cap=1, base=0.05), retries, supported_errors=(NotPrimary,))
+        self._until_primary = Retry(
+            ExponentialBackoff(cap=1, base=0.05), retries, supported_errors=(NotPrimary, _BrokeEarly)
+        )
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
         """Return a connection to a server that is not known to be a replica.
@@ -223,7 +234,19 @@ class PrimaryPool(ConcurrentPool):
         Raises:
             NotPrimary: the address has led to a replica for longer than the patience lasts.
         """
-        return await self._until_primary.call_with_retry(self._get, _nothing)
+        try:
+            return await self._until_primary.call_with_retry(self._get, _nothing)
+        except _BrokeEarly as error:
+            raise error.__cause__ or error from None
+
+    async def ensure_connection(self, connection: Any) -> None:
+        """Connect, if need be. One that breaks while it logs in is opened again, within the patience."""
+        try:
+            await super().ensure_connection(connection)
+        except Exception as error:
+            if connection.is_greeting and _is_break(error, connection):
+                raise _BrokeEarly from error
+            raise
 
     async def _get(self) -> Any:
         try:
@@ -245,6 +268,13 @@ class PrimaryPool(ConcurrentPool):
             await connection.disconnect(nowait=True)
         self.refused = None
         return connection
+
+
+def _is_break(error: Exception, connection: Any) -> bool:
+    """Check whether an error says no more than that a connection broke, and is worth another try."""
+    # In redis-py, a wrong password and a server that loads its data are connection errors as well.
+    kinds = {RedisConnectionError, RedisTimeoutError, RedisStalled} & set(connection.retry_on_error)
+    return type(error) in kinds or isinstance(error, OSError)
 
 
 async def _nothing(_error: RedisError) -> None:

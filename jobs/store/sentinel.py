@@ -9,6 +9,7 @@ that is known stays so: it may be well, and its role is checked on each new conn
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config.redis_url import Endpoint
-from jobs.store.bounds import RedisStalled, TlsUnknown, TlsWanted
+from jobs.store.bounds import RedisStalled, TlsUnknown, TlsWanted, causes, untrusted_certificate
 
 #: How long a Sentinel may take to answer, seconds, connecting included.
 ANSWER_S = 1.5
@@ -224,7 +225,7 @@ class Sentinels:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
         if not answers:
-            return _why_none(failures)
+            return _why_none({sentinel.at: failures[sentinel.at] for sentinel in self.all})
         # Of two names with the same epoch, the one that is known, or the other one if that does not work.
         at = self.known.at if self.known is not None else None
         self._learn(max(answers, key=lambda named: (named.epoch, (named.at == at) is not self._is_doubted)))
@@ -258,13 +259,14 @@ def in_brief(error: BaseException) -> str:
     for kinds, brief in words.items():
         if isinstance(error, kinds):
             return brief
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-            return os.strerror(cause.errno).lower()
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
-        cause = cause.__cause__ or cause.__context__
+    if (why := untrusted_certificate(error)) is not None:
+        return f"has a certificate that is not trusted ({why})"
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return f"cannot be reached over TLS ({cause.reason})"
+        if isinstance(cause, OSError) and cause.errno is not None:
+            # Those of a name that cannot be resolved are negative.
+            return (os.strerror(cause.errno) if cause.errno > 0 else cause.strerror or "is unknown").lower()
     return "does not answer" if isinstance(error, RedisConnectionError) else "answers with an error"
 
 
@@ -282,7 +284,8 @@ def _why_none(failures: dict[Endpoint, RedisError | OSError]) -> RedisError:
         if any(isinstance(error, kind) for error in failures.values()):
             return raised(told)
     failure = NoSentinel(told)
-    failure.__cause__ = next(iter(failures.values()))
+    # Of a certificate, and what is wrong with it, the cause tells more.
+    failure.__cause__ = max(failures.values(), key=lambda error: untrusted_certificate(error) is not None)
     return failure
 
 

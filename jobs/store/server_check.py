@@ -7,13 +7,18 @@ from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
 
 from config.errors import CrmSweepError
+from jobs.store.replicas import check_replicas
 
 #: Settings of the server on which the ledger depends.
 SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync")
 
 
-async def check_server(redis: ArqRedis) -> list[str]:
+async def check_server(redis: ArqRedis, min_replicas: int = 0) -> list[str]:
     """Check whether the server can be trusted with the ledger.
+
+    Args:
+        redis: the connection.
+        min_replicas: how many replicas must have a claim before it counts.
 
     Returns:
         Warnings for a person, each with what to do.
@@ -45,7 +50,7 @@ async def check_server(redis: ArqRedis) -> list[str]:
             warnings.append(_LAST_SECOND)
         case _:
             warnings.append(_MEMORY_ONLY)
-    return warnings
+    return warnings + await check_replicas(redis, min_replicas)
 
 
 async def server_settings(redis: ArqRedis) -> dict[str, str]:
