@@ -64,7 +64,7 @@ async def redis_of(settings: Settings, *, patience_s: float = 3.0) -> AsyncItera
         settings: the configuration.
         patience_s: about how long a command is retried while Redis is away.
     """
-    redis = connect(settings.redis.url, patience_s=patience_s, tls_ca_file=settings.redis.tls_ca_file)
+    redis = connect(settings.redis, patience_s=patience_s)
     try:
         if settings.webhooks:
             # A Redis that refuses writes, such as one that is out of memory, can still be asked.

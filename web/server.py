@@ -89,7 +89,7 @@ async def serve(settings: Settings, host: str, port: int, on_listening: Callable
     """
     check_host(settings, host)
     log = get_logger()
-    redis = connect(settings.redis.url, patience_s=_REDIS_PATIENCE_S, tls_ca_file=settings.redis.tls_ca_file)
+    redis = connect(settings.redis, patience_s=_REDIS_PATIENCE_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

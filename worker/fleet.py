@@ -28,7 +28,6 @@ from jobs.store import keys
 from jobs.store.connection import AWAY, connect, what_holds
 from jobs.store.job_lists import Indexer
 from jobs.store.portal_state import PortalState
-from jobs.store.replication import Replication
 from jobs.store.times import server_ms
 from jobs.store.trouble import trouble_of, word_for
 from jobs.webhooks.outbox import announce
@@ -60,13 +59,7 @@ RESCUE_SETTLE_S = 5.0
 
 def connect_patiently(settings: Settings) -> ArqRedis:
     """Return a client that survives an outage or a stalled server."""
-    return connect(
-        settings.redis.url,
-        patience_s=PATIENCE_S,
-        stall_s=STALL_S,
-        tls_ca_file=settings.redis.tls_ca_file,
-        replication=Replication(settings.redis.min_replicas, settings.redis.replica_timeout_s),
-    )
+    return connect(settings.redis, patience_s=PATIENCE_S, stall_s=STALL_S)
 
 
 _LONGEST_LOOK_UP = [MAX_CONTACT_ID] * 1000

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from arq.connections import ArqRedis
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from jobs.store.replication import NO_REPLICAS, Replication
@@ -29,3 +30,8 @@ class DiscreetRedis(ArqRedis):
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Begin a pipeline."""
         return _DiscreetPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+def replication_of(redis: Redis) -> Replication:
+    """Return what a client demands of its server's replicas."""
+    return redis.replication if isinstance(redis, DiscreetRedis) else NO_REPLICAS

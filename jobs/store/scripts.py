@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from jobs.store.discreet_redis import DiscreetRedis
+from jobs.store.discreet_redis import replication_of
 from jobs.store.keys import REPLICATED
 from jobs.store.lua_constants import with_constants
-from jobs.store.replication import NO_REPLICAS, NotReplicated, Replication
+from jobs.store.replication import NotReplicated
 
 Argument: TypeAlias = bytes | str | int | float
 ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
@@ -91,7 +91,7 @@ async def run_and_wait(redis: Redis, calls: Sequence[ScriptCall]) -> tuple[list[
     Raises:
         redis.exceptions.ResponseError: see `run_together`.
     """
-    wanted = _replication_of(redis)
+    wanted = replication_of(redis)
     if not wanted.min_replicas:
         return await _run(redis, calls), True
     *replies, have = await _run(redis, calls, wanted.wait)
@@ -100,7 +100,7 @@ async def run_and_wait(redis: Redis, calls: Sequence[ScriptCall]) -> tuple[list[
 
 async def _run_replicated(redis: Redis, call: ScriptCall) -> Any:
     """Run a script until replicas have what it wrote. It may be run again: after a fail-over, it may never have run."""
-    wanted = _replication_of(redis)
+    wanted = replication_of(redis)
     if not wanted.min_replicas:
         return (await _run(redis, [call]))[0]
     have = 0
@@ -111,10 +111,6 @@ async def _run_replicated(redis: Redis, call: ScriptCall) -> Any:
         if have >= wanted.min_replicas:
             return reply
     raise NotReplicated(f"{have} of {wanted.min_replicas} replicas had it in time")
-
-
-def _replication_of(redis: Redis) -> Replication:
-    return redis.replication if isinstance(redis, DiscreetRedis) else NO_REPLICAS
 
 
 async def _run(redis: Redis, calls: Sequence[ScriptCall], *commands: Sequence[Argument]) -> list[Any]:

@@ -176,6 +176,17 @@ async def as_lanes_that_die(redis: ArqRedis) -> None:
     await lapse(redis, "dead")
 
 
+async def as_processes_that_wait_for_each_other(redis: ArqRedis) -> None:
+    """Wait for replicas to have a write, and for word from other processes."""
+    assert await redis.wait(0, 1) == 0
+    async with redis.pubsub() as listener:
+        await listener.subscribe("crm-sweep:rights")
+        await redis.publish("crm-sweep:rights", "here")
+        while (await listener.get_message(timeout=10))["type"] != "message":
+            pass
+        await listener.unsubscribe("crm-sweep:rights")
+
+
 async def as_workers_that_log_in(redis: ArqRedis) -> None:
     """Do what happens around a log-in that is refused, or that another worker does."""
     store = RedisTokenStore(redis, "spare")
@@ -228,6 +239,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
         await as_lanes_that_die(redis)
         await as_services_do(redis, settings)
         await as_workers_that_log_in(redis)
+        await as_processes_that_wait_for_each_other(redis)
         portal.faults.rules += [
             simulator.Fault(fault="throttle", next_calls=1, retry_after_s=0),
             simulator.Fault(fault="error", when="after", next_calls=1),
@@ -283,6 +295,9 @@ async def test_a_campaign_needs_these_rights_and_no_others(
         if right[0] == "+":
             await admin.execute_command("ACL", "SETUSER", "crm-sweep", f"-{right[1:]}")
             concerned = [words for words in commands if right[1:] in {words[0], "|".join(words[:2]).lower()}]
+        elif right[0] == "&":
+            await admin.execute_command("ACL", "SETUSER", "crm-sweep", "resetchannels")
+            concerned = commands
         else:
             await admin.execute_command("ACL", "SETUSER", "crm-sweep", "resetkeys", *set(PATTERNS) - {right})
             concerned = commands

@@ -19,7 +19,7 @@ from jobs.lanes.lease import rescue
 from jobs.ledger.items import Call
 from jobs.store import keys
 from jobs.store.connection import connect
-from jobs.store.replication import NotReplicated, Replication
+from jobs.store.replication import NotReplicated
 from jobs.store.scripts import Argument, run_together
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
@@ -35,7 +35,7 @@ from worker.main import working
 pytestmark = MARKS
 
 #: Long enough for a replica that is well, short enough for tests that wait for one that is not.
-_WANTED = Replication(min_replicas=1, timeout_s=0.3)
+_TIMEOUT_S = 0.3
 
 
 @pytest.fixture
@@ -46,13 +46,17 @@ async def group() -> AsyncIterator[SentinelGroup]:
 
 @pytest.fixture
 async def client(group: SentinelGroup) -> AsyncIterator[ArqRedis]:
-    redis = connect(RedisUrl(_url(group)), replication=_WANTED)
+    redis = connect(_wanting(_url(group)))
     yield redis
     await redis.aclose(close_connection_pool=True)
 
 
 def _url(group: SentinelGroup) -> str:
     return f"redis://127.0.0.1:{group.primary.port}/0"
+
+
+def _wanting(url: str) -> RedisConfig:
+    return RedisConfig(url=RedisUrl(url), min_replicas=1, replica_timeout_s=_TIMEOUT_S)
 
 
 @contextlib.contextmanager
@@ -80,7 +84,7 @@ async def test_a_lane_believes_only_in_renewals_that_replicas_have(client: ArqRe
         assert await lane.renew()
         await take(lane)
         lagging_s = lane.stale_in_s()
-        assert lagging_s < before_s - _WANTED.timeout_s
+        assert lagging_s < before_s - _TIMEOUT_S
     assert await lane.renew()
     assert lane.stale_in_s() > lagging_s
 
@@ -143,7 +147,7 @@ async def address() -> AsyncIterator[MovingAddress]:
 
 
 async def test_a_batch_whose_settlement_was_lost_is_not_sent_again_as_if_it_were_new(address: MovingAddress) -> None:
-    redis = connect(RedisUrl(address.url), replication=_WANTED)
+    redis = connect(_wanting(address.url))
     job_id = await accept(redis, range(1, 21))
     lane = await start_lane(redis)
     batch = await take(lane)
