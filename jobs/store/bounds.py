@@ -63,7 +63,9 @@ def refuses_client_certificate(error: BaseException | None) -> bool:
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and what it came from: redis-py rewords errors, but keeps them."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error that was raised twice can be its own cause
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 
@@ -91,9 +93,12 @@ class Bounded(AbstractConnection):
             await super().connect()  # type: ignore[no-untyped-call]  # redis-py leaves some of its methods untyped
         except RedisConnectionError as error:
             # redis-py turns every error while it connects into this very class, and would try again.
-            if type(error) is RedisConnectionError and isinstance(error.__cause__, RedisError):
-                raise error.__cause__ from None
-            raise
+            if type(error) is not RedisConnectionError or not isinstance(error.__cause__, RedisError):
+                raise
+            cause = error.__cause__
+        else:
+            return
+        raise cause  # not in the handler, where it would forget what it came from
 
     def abandon(self) -> None:
         """Break the connection, whoever is using it: to them it looks as if the server had closed it."""
@@ -147,9 +152,11 @@ class BoundedTcp(Bounded, Connection):
         """
         try:
             reply = await super().read_response(*args, **options)
-        except (RedisConnectionError, InvalidResponse):
-            # A TLS port hangs up on plain text, or answers with bytes that are not a reply.
-            is_new = not self._has_answered and not self._is_abandoned
+        except (RedisConnectionError, InvalidResponse) as error:
+            # A TLS port hangs up on plain text, or answers with bytes that are not a reply. In redis-py, a few replies,
+            # such as that of a wrong password, are kinds of connection errors.
+            is_reply = type(error) not in {RedisConnectionError, InvalidResponse}
+            is_new = not (self._has_answered or self._is_abandoned or is_reply)
             if is_new and await _speaks_tls(self.host, self.port):
                 raise TlsWanted("the server speaks TLS") from None
             raise

@@ -237,7 +237,8 @@ class PrimaryPool(ConcurrentPool):
         try:
             return await self._until_primary.call_with_retry(self._get, _nothing)
         except _BrokeEarly as error:
-            raise error.__cause__ or error from None
+            cause = error.__cause__ or error
+        raise cause  # not in the handler, where it would forget what it came from
 
     async def ensure_connection(self, connection: Any) -> None:
         """Connect, if need be. One that breaks while it logs in is opened again, within the patience."""
