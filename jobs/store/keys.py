@@ -24,6 +24,7 @@ STOPPED = f"{PREFIX}:stopped"
 WEBHOOKS = f"{PREFIX}:webhooks"
 EVENTS_TOLD = f"{PREFIX}:events_told"
 BUNDLES = f"{PREFIX}:bundles"
+CLOCK = f"{PREFIX}:clock"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
