@@ -1,5 +1,7 @@
 """The steady clock: how it goes, that all who read it agree, and what is measured on it."""
 
+from itertools import pairwise
+
 import pytest
 from arq.connections import ArqRedis
 from hypothesis import HealthCheck, given, settings
@@ -15,11 +17,14 @@ from jobs.store import keys
 from jobs.store.clock import LONGEST_TICK_S, Clocks, read_clocks, ticking
 from jobs.store.connection import connect
 from jobs.store.kept import LONGEST_TICK_MS
+from jobs.store.times import unix_s
+from jobs.view.history import read_history
 from jobs.view.job import read_job
 from jobs.words.reasons import StateReason
 from tests.support.clocks import jump, let_pass, tick
 from tests.support.lanes import PORTAL, accept, lose, start_lane, take, terms
 from tests.support.waiting import until
+from web.page.chart import plots
 from worker.token_store import LOCK_TTL_S, RedisTokenStore
 
 MINUTES_S = 300.0
@@ -228,3 +233,19 @@ def test_what_a_reader_makes_of_any_numbers(wall: int, steady: int, ticked: int,
     assert clocks.presence_ms >= clocks.steady_ms
     assert clocks.to_wall(clocks.steady_ms) == wall
     assert clocks.to_wall(clocks.steady_ms + 10) == wall + 10
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(times_ms=st.lists(st.integers(1_700_000_000_000, 1_700_000_100_000), max_size=12))
+async def test_the_times_of_a_history_ascend_up_to_the_newest(server: EmbeddedServer, times_ms: list[int]) -> None:
+    redis = connect(server.url)
+    await redis.flushall()
+    for decided, at_ms in enumerate(times_ms):
+        await redis.execute_command("RPUSH", keys.history("id"), f"{at_ms} {decided} 5 200")
+    history = await read_history(redis, "id")
+    times = [unix_s(sample.at) for sample in history]
+    assert all(before < after for before, after in pairwise(times))
+    assert [sample.decided for sample in history[-1:]] == [len(times_ms) - 1][: len(times_ms)]
+    for plot in plots(history):
+        assert "-" not in plot.line, "everything is drawn inside the box"
+    await redis.aclose(close_connection_pool=True)
