@@ -25,10 +25,10 @@ from jobs.ledger.retention import Forgetter
 from jobs.plan.digest import conditions_of
 from jobs.schedules.keeper import Keeper
 from jobs.store import keys
+from jobs.store.clock import Clocks, keep_ticking
 from jobs.store.connection import AWAY, connect, what_holds
 from jobs.store.job_lists import Indexer
 from jobs.store.portal_state import PortalState
-from jobs.store.times import server_ms
 from jobs.store.trouble import trouble_of, word_for
 from jobs.webhooks.outbox import announce
 from jobs.webhooks.wake import wake_couriers
@@ -110,6 +110,7 @@ class Fleet:
     _running: int = 0
     _heart: asyncio.Task[None] | None = None
     _clock: asyncio.Task[None] | None = None
+    _ticker: asyncio.Task[None] | None = None
     _destroying: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
@@ -130,13 +131,14 @@ class Fleet:
         bind_contextvars(worker=fleet.name)
         for portal in settings.portals.values():
             fleet._driven[portal.name] = fleet._prepare(portal)
+        fleet._ticker = asyncio.create_task(keep_ticking(fleet.redis))
         fleet._heart = asyncio.create_task(fleet._beat())
         fleet._clock = asyncio.create_task(fleet._keep_schedules())
         return fleet
 
     async def close(self) -> None:
         """Close all connections; lanes must have ended."""
-        for task in filter(None, (self._heart, self._clock, self._destroying)):
+        for task in filter(None, (self._heart, self._clock, self._ticker, self._destroying)):
             await cancel(task)
         for driven in self._driven.values():
             await driven.client.close()
@@ -216,9 +218,6 @@ class Fleet:
 
     async def look_after_portals(self) -> None:
         """Rescue the work of dead lanes, and wake lanes where there is work and room for them."""
-        if (await self.redis.info("server"))["uptime_in_seconds"] < self.settings.worker.lease_ttl_s + 5:
-            # The server was away, so every lease has lapsed. Living lanes are about to renew theirs: let them.
-            return
         for portal_name in self.settings.portals:
             await self._look_after(portal_name)
         for portal_name, idle_lanes in (await self._idle_lanes()).items():
@@ -239,16 +238,16 @@ class Fleet:
         """Return how many more lanes could work on each portal right now, in one round trip."""
         portals = self.settings.portals
         pipe = self.redis.pipeline(transaction=False)
-        pipe.time()
+        Clocks.ask(pipe)
         for portal_name in portals:
             PortalState.ask(pipe, portal_name)
             pipe.zrange(keys.waiting(portal_name), 0, 0, withscores=True)
-        time, *rest = await pipe.execute()
-        now_ms, replies = server_ms(time), iter(rest)
+        replies = iter(await pipe.execute())
+        clocks = Clocks.take(replies)
         idle = {}
         for portal_name, portal in portals.items():
-            state, soonest = PortalState.take(replies, now_ms), next(replies)
-            is_due = state.active_jobs or any(due_ms <= now_ms for _, due_ms in soonest)
+            state, soonest = PortalState.take(replies, clocks), next(replies)
+            is_due = state.active_jobs or any(due_ms <= clocks.steady_ms for _, due_ms in soonest)
             if is_due and not state.rest and not state.fault:
                 idle[portal_name] = state.concurrency(portal.max_concurrency) - state.lanes
         return idle

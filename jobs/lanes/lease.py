@@ -16,6 +16,7 @@ from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.store import keys
+from jobs.store.clock import LONGEST_TICK_S
 from jobs.store.scripts import Script, ScriptCall, run_and_wait, run_together
 from jobs.words.states import State
 
@@ -45,7 +46,8 @@ class LaneLedger:
         redis: the connection, shared by all lanes of the process.
         portal: the portal's name.
         token: this lane's name, never used again.
-        lease_ttl_s: how long a silent lane keeps its lease.
+        lease_ttl_s: how long a silent lane keeps its lease. The lane itself relies on it for `LONGEST_TICK_S` less: a
+            jump of the server's clock can shorten it by that.
         configuration: fingerprint of the configuration with which the lane reaches the portal: only faults of this
             configuration hold the lane.
     """
@@ -57,6 +59,7 @@ class LaneLedger:
         self._configuration = configuration
         self._leases = keys.leases(portal)
         self._ttl_s = lease_ttl_s
+        self._sure_s = lease_ttl_s - LONGEST_TICK_S
         self._ttl_ms = round(lease_ttl_s * 1000)
         self._held_until_s = 0.0
         self._turn = 0, 0
@@ -75,7 +78,7 @@ class LaneLedger:
         return self._ttl_s
 
     def stale_in_s(self) -> float:
-        """Return the seconds until the lease lapses if it is not renewed."""
+        """Return the seconds for which the lease is certainly held if it is not renewed."""
         return self._held_until_s - time.monotonic()
 
     async def acquire(self, max_concurrency: int) -> bool:
@@ -131,7 +134,7 @@ class LaneLedger:
         if not held:
             self._held_until_s = 0.0
         elif is_replicated:
-            self._held_until_s = asked_s + self._ttl_s
+            self._held_until_s = asked_s + self._sure_s
 
     def _settle_call(self, batch: Batch, settlement: Settlement) -> ScriptCall:
         return (

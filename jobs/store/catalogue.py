@@ -1,8 +1,9 @@
 """The catalogue of everything that this program keeps in Redis, and who writes it.
 
-`{id}` is a job's ID, `{name}` a portal's, `{n}` the number of a segment. Times are on the Redis server's clock. Nothing
-here holds a credential in the clear. What is said of writers is watched: tests/integration/test_who_writes.py compares
-it with what the server is told.
+`{id}` is a job's ID, `{name}` a portal's, `{n}` the number of a segment. Times are on the Redis server's clock; until
+when something lasts and when it is due, on the steady clock (jobs/store/clock.py). Nothing here holds a credential in
+the clear. What is said of writers is watched: tests/integration/test_who_writes.py compares it with what the server is
+told.
 """
 
 import re
@@ -101,13 +102,21 @@ CATALOGUE = (
         (),
         "retention",
     ),
-    Entry(keys.WORKERS, "ZSET", "`host:pid:…` → alive until (ms)", (), ("jobs.lanes.presence",), "3 heartbeats"),
+    Entry(
+        keys.CLOCK,
+        "HASH",
+        "the steady clock: steady_us, wall_us (jobs/store/clock.py)",
+        ("leave", "pace", "tick"),
+        (),
+        "for good",
+    ),
+    Entry(keys.WORKERS, "ZSET", "`host:pid:…` → alive until (ms)", ("beat", "leave"), (), "3 heartbeats"),
     Entry(
         keys.KNOWN_PORTALS,
         "ZSET",
         "portal of a worker alive → until (ms)",
+        ("beat",),
         (),
-        ("jobs.lanes.presence",),
         "3 heartbeats",
     ),
     Entry(
@@ -349,14 +358,14 @@ CATALOGUE = (
         "configuration → its fault (jobs/store/faults.py)",
         ("control", "create_job", "settle"),
         (),
-        "10 minutes",
+        "20 minutes",
     ),
     Entry(
         keys.configurations(_PORTAL),
         "ZSET",
         "`fingerprint/worker` → until (ms)",
+        ("beat", "leave"),
         (),
-        ("jobs.lanes.presence",),
         "3 heartbeats",
     ),
     Entry(
@@ -389,7 +398,7 @@ CATALOGUE = (
         "attempt that has not succeeded → when (ms)",
         ("count_login_attempt",),
         ("worker.token_store",),
-        "1 minute",
+        "1 hour",
     ),
     Entry(
         keys.login_refused(_PORTAL, "{fingerprint}"),

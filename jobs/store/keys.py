@@ -25,6 +25,7 @@ WEBHOOKS = f"{PREFIX}:webhooks"
 EVENTS_TOLD = f"{PREFIX}:events_told"
 REPLICATED = f"{PREFIX}:replicated"
 BUNDLES = f"{PREFIX}:bundles"
+CLOCK = f"{PREFIX}:clock"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"

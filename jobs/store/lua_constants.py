@@ -26,6 +26,7 @@ CONSTANTS: dict[str, float | str] = {
     **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL + keys.PARTS_OF_A_WEBHOOK},
     "BUNDLES": keys.BUNDLES,
     "WORKERS": keys.WORKERS,
+    "CLOCK": keys.CLOCK,
     # The bytes of an item.
     "PUT": item_layout.PUT,
     "LOOK_UP": item_layout.LOOK_UP,
@@ -50,7 +51,7 @@ CONSTANTS: dict[str, float | str] = {
     "EVERYONE": kept.EVERYONE,
     "MOST_KEEPING": kept.MOST_KEEPING,
     "FAULT_LASTS_MS": kept.FAULT_LASTS_MS,
-    "LONGEST_LEASE_MS": kept.LONGEST_LEASE_S * 1000,
+    "LONGEST_TICK_MS": kept.LONGEST_TICK_MS,
     "MOST_SCHEDULED_JOBS": kept.MOST_SCHEDULED_JOBS,
     "SCHEDULE_CLOCK_SLACK_MS": kept.SCHEDULE_CLOCK_SLACK_MS,
     "SURVEY_STRIDE": Priority.BACKGROUND.stride,

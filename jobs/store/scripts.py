@@ -26,6 +26,7 @@ Argument: TypeAlias = bytes | str | int | float
 ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
 
 _INCLUDE = "-- include:"
+_SHARED = "jobs.store.lua"
 #: How often scripts are loaded for one call: a server that loses them every time has another problem.
 _MOST_LOADS = 3
 #: How often replicas are waited for before a caller is told that they lack what was written.
@@ -143,5 +144,5 @@ def _read(package: str, name: str) -> str:
     body = resources.files(package).joinpath(f"{name}.lua").read_text("utf-8")
     first = body.split("\n", 1)[0]
     parts = first.removeprefix(_INCLUDE).split() if first.startswith(_INCLUDE) else []
-    shared = [resources.files(package).joinpath("includes", f"{part}.lua").read_text("utf-8") for part in parts]
+    shared = [resources.files(_SHARED).joinpath("includes", f"{part}.lua").read_text("utf-8") for part in parts]
     return with_constants("\n".join([*shared, body]))

@@ -34,7 +34,7 @@ async def test_each_risk_has_its_warning(group: SentinelGroup, redis: ArqRedis) 
     assert more.startswith("Redis has 2 connected replicas, but redis.min_replicas is 1: a fail-over could promote one")
     assert "set `min-replicas-to-write 1` and `min-replicas-max-lag 10`" in alone
     await redis.config_set("min-replicas-to-write", "1")
-    assert await check_server(redis, 2) == []
+    assert await check_replicas(redis, 2) == []
     [fewer] = await check_replicas(redis, 3)
     assert fewer.startswith("Redis has 2 connected replicas, but redis.min_replicas is 3: nothing is deleted")
     await redis.config_set("min-replicas-max-lag", "0")  # switches it off

@@ -40,6 +40,7 @@ from jobs.steering.steer import steer_job
 from jobs.steering.switch import Switch, switch
 from jobs.store import keys
 from jobs.store.catalogue import CATALOGUE
+from jobs.store.clock import ticking
 from jobs.store.job_lists import Indexer
 from jobs.store.kept import MOST_UNSENT
 from jobs.store.try_write import try_write
@@ -159,14 +160,12 @@ async def portals_push_back(redis: ArqRedis, server: EmbeddedServer, patch: pyte
 
 
 async def lanes_die(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
-    """Batches of dead lanes are taken back, of a job that pauses as well; a server's clock was set back meanwhile."""
+    """Batches of dead lanes are taken back, of a job that pauses as well."""
     going, pausing = await accept(redis, range(1, 41)), await accept(redis, range(1, 41))
     held = {(await take(await start_lane(redis, name))).job_id for name in ("first", "second")}
     assert held == {going, pausing}
     await control(redis, pausing, Event.PAUSE, by="me")
-    seconds, _ = await redis.time()
-    await meddle(redis, "ZADD", keys.leases(PORTAL), (seconds + 10**6) * 1000, "of another time")
-    await meddle(redis, "ZREM", keys.leases(PORTAL), "first", "second")
+    await meddle(redis, "ZADD", keys.leases(PORTAL), 1, "first", 1, "second")
     assert len(await rescue(redis, PORTAL, 0.0)) == 2
     assert (await read_job(redis, pausing)).state is State.PAUSED
     dead = await start_lane(redis, "third")
@@ -174,6 +173,13 @@ async def lanes_die(redis: ArqRedis, server: EmbeddedServer, patch: pytest.Monke
     assert len(await take_over(redis, PORTAL, 0.0)) == 1
     assert isinstance(await dead.next_batch(terms()), Lost)
     await dead.release()
+
+
+async def the_steady_clock_goes(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """A command calls the portal and waits for its turn, and no worker is there."""
+    async with ticking(redis):
+        await until(lambda: redis.exists(keys.CLOCK))
+    await reserve_turn(redis, PORTAL, terms())
 
 
 async def people_steer(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
@@ -309,6 +315,7 @@ async def contacts_are_restored(redis: ArqRedis, server: EmbeddedServer, patch: 
 
 
 SCENES: tuple[Scene, ...] = (
+    the_steady_clock_goes,
     lists_come_in,
     messages_are_taken_in,
     lanes_work,
@@ -373,18 +380,21 @@ async def test_every_writer_is_told_from_the_others(
         await meddle(redis, "SET", "by a test", 1)
         await redis.get("read")
         await redis.set("by a client", b'\x00"\\')
-        await presence.beat(redis, "worker", [])
-        assert await (await start_lane(redis)).renew()
+        await presence.beat(redis, "worker", ["main"])
+        lane = await start_lane(redis)
+        assert await lane.renew()
+        await lane.release()
     told = await watched.written(redis)
     assert {(MEDDLING, ("SET", "by a test", "1"))} <= watched.commands
     assert told == {
         ("by a client", ""),
-        (keys.KNOWN_PORTALS, ""),
-        (keys.WORKERS, ""),
+        (keys.KNOWN_PORTALS, "beat"),
+        (keys.WORKERS, "beat"),
+        (keys.leases(PORTAL), ""),
         (keys.leases(PORTAL), "acquire"),
         (keys.leases(PORTAL), "renew"),
     }
-    assert {name for _, name in await watched.written_by_modules(redis)} == {"jobs.lanes.presence"}
+    assert {name for _, name in await watched.written_by_modules(redis)} == {"jobs.lanes.lease"}
 
 
 def test_every_script_writes_something() -> None:
