@@ -25,6 +25,9 @@ WEBHOOKS = f"{PREFIX}:webhooks"
 EVENTS_TOLD = f"{PREFIX}:events_told"
 BUNDLES = f"{PREFIX}:bundles"
 
+#: A channel, not a key: workers that are idle listen to it (worker/nudge.py).
+NUDGE = f"{PREFIX}:nudge"
+
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
 PORTAL = f"{PREFIX}:portal:"
