@@ -149,7 +149,7 @@ async def as_services_do(redis: ArqRedis, settings: Settings) -> None:
             await done(api, "GET", path)
         async with api.client.get("/metrics") as answer:
             assert "crm_sweep_redis_up 1" in await answer.text()
-        for name, ids in (("by-arq", [401, 402]), ("steered", [403]), ("bad", ["x"])):
+        for name, ids in (("by-arq", [401, 402]), ("by-arq", [401, 402]), ("steered", [403]), ("bad", ["x"])):
             await redis.enqueue_job("delete_contacts", _job_id=name, portal="main", contact_ids=ids)
         assert (await done(api, "GET", "/v1/jobs/by-arq"))["state_reason"] == "no_worker"
         await done(api, "POST", "/v1/jobs/steered/cancel")
@@ -283,6 +283,9 @@ async def test_a_campaign_needs_these_rights_and_no_others(
         if right[0] == "+":
             await admin.execute_command("ACL", "SETUSER", "crm-sweep", f"-{right[1:]}")
             concerned = [words for words in commands if right[1:] in {words[0], "|".join(words[:2]).lower()}]
+        elif right[0] == "&":
+            await admin.execute_command("ACL", "SETUSER", "crm-sweep", "resetchannels")
+            concerned = commands
         else:
             await admin.execute_command("ACL", "SETUSER", "crm-sweep", "resetkeys", *set(PATTERNS) - {right})
             concerned = commands
