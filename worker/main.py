@@ -31,7 +31,7 @@ from worker.drain import cancel
 from worker.fleet import Fleet, connect_patiently
 from worker.functions import FLEET, STOPPING, delete_contacts, deliver_webhooks, drive_lane, is_news, lifeline
 from worker.messages import read_message
-from worker.nudge import Nudges, listen
+from worker.nudge import Nudges, listening
 from worker.polling import NudgedWorker
 
 #: Beyond its slice, a lane can wait for its turn, then for an answer, then for Redis; this is far more than that.
@@ -154,15 +154,13 @@ async def working(settings: Settings) -> AsyncIterator[Fleet]:
     fleet = Fleet.start(settings)
     try:
         await _warn_of_risks(fleet.redis)
-        nudges = Nudges()
-        listener = asyncio.create_task(listen(settings, fleet.name, nudges))
-        supervisor = asyncio.create_task(_supervise(settings, fleet, nudges))
-        try:
-            yield fleet
-        finally:
-            fleet.drain.begin()
-            await supervisor
-            await cancel(listener)
+        async with listening(settings, fleet.name) as nudges:
+            supervisor = asyncio.create_task(_supervise(settings, fleet, nudges))
+            try:
+                yield fleet
+            finally:
+                fleet.drain.begin()
+                await supervisor
     finally:
         await fleet.close()
 

@@ -8,7 +8,8 @@ publish to. So after a while of silence the listener publishes to itself, and su
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import PubSub
@@ -19,7 +20,8 @@ from config.logging import get_logger
 from config.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import AWAY, connect
-from jobs.store.trouble import word_for
+from jobs.store.trouble import trouble_of
+from worker.drain import cancel
 
 #: After this long without a message, the listener checks that it would hear one, and waits as long for that.
 SILENCE_S = 3.0
@@ -84,39 +86,52 @@ class Nudges:
             self._later.pop().cancel()
 
 
-async def listen(settings: Settings, worker: str, nudges: Nudges) -> None:
-    """Listen for nudges until cancelled, whatever happens to the server.
+@contextlib.asynccontextmanager
+async def listening(settings: Settings, worker: str) -> AsyncIterator[Nudges]:
+    """Listen for nudges while the block lasts, whatever happens to the server.
+
+    The nudges also come with each subscription, since some may have been missed before it.
 
     Args:
         settings: the configuration.
         worker: this worker's name, unique among all workers.
-        nudges: told of each nudge, and of each subscription, since nudges may have been missed before it.
     """
+    nudges = Nudges()
+    # With little patience: what takes patience is done here.
+    redis = connect(settings.redis.url, patience_s=0, stall_s=_STALL_S, tls_ca_file=settings.redis.tls_ca_file)
+    listener = asyncio.create_task(_listen(redis, f"{keys.NUDGE}:{worker}", nudges))
+    try:
+        yield nudges
+    finally:
+        await cancel(listener)
+        nudges.close()
+        # Not by the listener itself: it can be cancelled again while it cleans up.
+        await redis.aclose(close_connection_pool=True)
+
+
+async def _listen(redis: ArqRedis, own_channel: str, nudges: Nudges) -> None:
+    """Listen, and subscribe anew whenever a subscription breaks."""
     pause_s = _PAUSE_S
 
     def heard() -> None:
         nonlocal pause_s
         pause_s = _PAUSE_S
 
-    try:
-        while True:
-            # With little patience: what takes patience is done here.
-            redis = connect(settings.redis.url, patience_s=0, stall_s=_STALL_S, tls_ca_file=settings.redis.tls_ca_file)
-            try:
-                await _listen(redis, f"{keys.NUDGE}:{worker}", nudges, heard)
-            except (*AWAY, RedisError) as error:
-                # Once per outage; the connection for the ledger reports what is wrong with the server.
-                log = get_logger()
-                (log.info if pause_s == _PAUSE_S else log.debug)("nudges_lost", error=word_for(error))
-            finally:
-                await redis.aclose(close_connection_pool=True)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-    finally:
-        nudges.close()
+    while True:
+        try:
+            await _subscribe(redis, own_channel, nudges, heard)
+        except (*AWAY, RedisError) as error:
+            trouble = trouble_of(error)
+            if pause_s == _PAUSE_S:  # once per outage; the heartbeat goes on reporting it
+                get_logger().warning("nudges_lost", error=trouble.reason.word, detail=trouble.what)
+            # None is kept: a connection that is not used says nothing about where it leads.
+            with contextlib.suppress(*AWAY, RedisError):
+                await redis.connection_pool.disconnect()
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-async def _listen(redis: ArqRedis, own_channel: str, nudges: Nudges, heard: Callable[[], None]) -> None:
+async def _subscribe(redis: ArqRedis, own_channel: str, nudges: Nudges, heard: Callable[[], None]) -> None:
     """Listen on one subscription until it breaks.
 
     Raises:

@@ -4,8 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,8 @@ from simulator import World
 from tests.support.sweeping import EAGER, MARKS, accept, check_against_truth, ended, settings_of
 from tests.support.waiting import until
 from worker import nudge
-from worker.drain import cancel
 from worker.main import working
-from worker.nudge import Nudges, listen
+from worker.nudge import Nudges
 
 pytestmark = MARKS
 
@@ -141,15 +139,9 @@ async def test_a_closed_worker_leaves_no_subscription(redis: ArqRedis, server: E
         assert not await redis.execute_command("CLIENT", "LIST", "TYPE", "PUBSUB")
 
 
-@asynccontextmanager
-async def listening(url: RedisUrl) -> AsyncIterator[Nudges]:
+def listening(url: RedisUrl) -> AbstractAsyncContextManager[Nudges]:
     """Listen as a worker does, without one."""
-    nudges = Nudges()
-    task = asyncio.create_task(listen(Settings(redis=RedisConfig(url=url), portals={}), "worker", nudges))
-    try:
-        yield nudges
-    finally:
-        await cancel(task)
+    return nudge.listening(Settings(redis=RedisConfig(url=url), portals={}), "worker")
 
 
 async def is_nudged_by(redis: ArqRedis, nudges: Nudges) -> None:
