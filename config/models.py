@@ -205,10 +205,10 @@ class Api(Section):
 class WorkerConfig(Section):
     """How a worker process behaves."""
 
-    poll_delay_s: Annotated[float, Field(ge=0.005, le=5), Unit("s")] = 0.1
-    """Pause between an idle worker's checks of the queue."""
+    poll_delay_s: Annotated[float, Field(ge=0.005, le=5), Unit("s")] = 0.5
+    """Pause between an idle worker's checks of the queue if nothing nudges it."""
 
-    lease_ttl_s: Annotated[float, Field(ge=2, le=60), Unit("s")] = 5.0
+    lease_ttl_s: Annotated[float, Field(ge=2, le=60), Unit("s")] = 3.0
     """How long a portal stays taken after its worker has died."""
 
     slice_s: Annotated[float, Field(ge=1, le=300), Unit("s")] = 20.0

@@ -7,6 +7,7 @@ sent, so whatever happens to this process afterwards, another worker knows what 
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from array import array
@@ -135,18 +136,18 @@ class Lane:
         Raises:
             redis.exceptions.RedisError: Redis stayed away for longer than the connection's patience.
         """
-        if not await self.ledger.acquire(self.portal.max_concurrency):
+        grant = await self.ledger.acquire_and_next(self.portal.max_concurrency, self._terms_now())
+        if grant is None:
             return Farewell(Ending.BUSY)
         keeper = asyncio.create_task(self._keep_lease())
         try:
-            return await self._drive()
+            return await self._drive(grant)
         finally:
             await cancel(keeper)
 
-    async def _drive(self) -> Farewell:
+    async def _drive(self, grant: Grant) -> Farewell:
         until_s = time.monotonic() + self.slice_s
         recording: asyncio.Task[None] | None = None
-        grant: Grant = await self.ledger.next_batch(self._terms_now())
         has_turn = False
         try:
             while isinstance(grant, Turn | Batch | Outdated):
@@ -429,14 +430,12 @@ class Lane:
 
     async def _keep_lease(self) -> None:
         """Renew the lease during a call or the wait for a turn; asking for a batch renews it as well."""
-        ttl_s = self.ledger.ttl_s
+        every_s = self.ledger.ttl_s / 4
         while True:
-            await asyncio.sleep(ttl_s / 4)
-            if self.ledger.stale_in_s() < ttl_s * 0.7:
-                try:
+            await asyncio.sleep(max(every_s - self.ledger.since_renewal_s(), every_s / 8))
+            if self.ledger.since_renewal_s() >= every_s:
+                with contextlib.suppress(*AWAY, RedisError):
                     await self.ledger.renew()
-                except (*AWAY, RedisError):
-                    continue
 
     def _log(self, done: "_Done") -> None:
         if done.answer is None:

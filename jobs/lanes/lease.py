@@ -6,7 +6,7 @@ rules and the races are in the scripts in jobs/store/lua.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ SETTLE = Script("settle")
 RESCUE = Script("rescue")
 PACE = Script("pace")
 BOUND_REST = Script("bound_rest")
+LAPSES = Script("lapses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,20 @@ class Rescued:
     seq: int
     call: Call
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lapses:
+    """What has become of the leases of some portals.
+
+    Attributes:
+        portals: those at which a lane has fallen silent, and whether a place became free there just now. The other
+            places become free when what their lanes held is rescued.
+        soonest_s: seconds until the next lease lapses unless it is renewed; None if no lease is held.
+    """
+
+    portals: dict[str, bool]
+    soonest_s: float | None
 
 
 class LaneLedger:
@@ -77,13 +92,23 @@ class LaneLedger:
         """How long a silent lane keeps its lease."""
         return self._ttl_s
 
-    def stale_in_s(self) -> float:
-        """Return the seconds for which the lease is certainly held if it is not renewed."""
-        return self._held_until_s - time.monotonic()
+    def since_renewal_s(self) -> float:
+        """Return the seconds since the lease was last taken or renewed."""
+        return time.monotonic() - (self._held_until_s - self._sure_s)
 
     async def acquire(self, max_concurrency: int) -> bool:
         """Take a lease; return False if `max_concurrency` lanes already hold one."""
         return await self._leased(ACQUIRE, [self._token, self._ttl_ms, max_concurrency])
+
+    async def acquire_and_next(self, max_concurrency: int, terms: Terms) -> Grant | None:
+        """Take a lease and ask for a batch, in one round trip; return None if all leases are taken."""
+        asked_s = time.monotonic()
+        acquire: ScriptCall = ACQUIRE, self._keys, [self._token, self._ttl_ms, max_concurrency]
+        calls = [acquire, self._next_call(terms, has_turn=False)]
+        [_, reply], is_replicated = await run_and_wait(self._redis, calls)
+        # Not the first reply: if both calls had to be sent again, the lane's own lease was among those taken.
+        grant = self._grant(reply, asked_s, is_replicated=is_replicated)
+        return None if isinstance(grant, Lost) else grant
 
     async def renew(self) -> bool:
         """Renew the lease; return False if it has lapsed."""
@@ -198,6 +223,15 @@ class LaneLedger:
         return Surplus() if kind == b"surplus" else Lost()
 
 
+async def look_for_lapses(redis: Redis, portals: Sequence[str]) -> Lapses:
+    """Look at the leases of some portals, in one round trip. Leases that have lapsed are forgotten."""
+    soonest_ms, *lapsed = await LAPSES(redis, [keys.portal(portal) for portal in portals], [])
+    return Lapses(
+        portals={portals[index - 1]: bool(free) for index, free in lapsed},
+        soonest_s=None if soonest_ms < 0 else (soonest_ms + 1) / 1000,  # a lease lapses at the end of its millisecond
+    )
+
+
 async def rescue(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
     """Take back the batches of dead lanes; what was sent waits `settle_s` seconds and is then looked up."""
     replies = await RESCUE(redis, [keys.portal(portal)], [round(settle_s * 1000)])
@@ -213,9 +247,18 @@ async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]
     return await rescue(redis, portal, settle_s)
 
 
-async def bound_rest(redis: Redis, portal: str, longest_rest_s: float) -> None:
-    """Shorten a rest that was recorded under a longer limit, or none, to at most `longest_rest_s` seconds from now."""
-    await BOUND_REST(redis, [keys.portal(portal)], [round(longest_rest_s * 1000)])
+async def bound_rests(redis: Redis, longest_rests_s: Mapping[str, float]) -> None:
+    """Shorten rests that were recorded under longer limits, or none, in one round trip.
+
+    Args:
+        redis: the connection.
+        longest_rests_s: how long each portal may rest from now on, in seconds.
+    """
+    calls: list[ScriptCall] = [
+        (BOUND_REST, [keys.portal(portal)], [round(longest_s * 1000)]) for portal, longest_s in longest_rests_s.items()
+    ]
+    if calls:
+        await run_together(redis, calls)
 
 
 async def reserve_turn(redis: Redis, portal: str, terms: Terms) -> Turn | Later:

@@ -96,7 +96,7 @@ async def read_clocks(redis: Redis) -> Clocks:
     return Clocks.take(iter(await pipe.execute()))
 
 
-async def keep_ticking(redis: Redis) -> None:
+async def _keep_ticking(redis: Redis) -> None:
     """Keep the steady clock going until cancelled. While Redis is away, the clock stands still, which is all right."""
     while True:
         with contextlib.suppress(*AWAY, RedisError, TimeoutError):
@@ -108,7 +108,7 @@ async def keep_ticking(redis: Redis) -> None:
 @contextlib.asynccontextmanager
 async def ticking(redis: Redis) -> AsyncIterator[None]:
     """Keep the steady clock going for the duration of the block, in a process that is no worker."""
-    task = asyncio.create_task(keep_ticking(redis))
+    task = asyncio.create_task(_keep_ticking(redis))
     try:
         yield
     finally:

@@ -27,6 +27,9 @@ REPLICATED = f"{PREFIX}:replicated"
 BUNDLES = f"{PREFIX}:bundles"
 CLOCK = f"{PREFIX}:clock"
 
+#: A channel, not a key: workers that are idle listen to it (worker/nudge.py).
+NUDGE = f"{PREFIX}:nudge"
+
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
 PORTAL = f"{PREFIX}:portal:"

@@ -6,6 +6,8 @@ replaced by its value before the script is sent.
 
 import re
 
+from arq.constants import job_key_prefix
+
 from jobs.store import item_layout, kept, keys
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.outcomes import Code, Outcome
@@ -27,6 +29,8 @@ CONSTANTS: dict[str, float | str] = {
     "BUNDLES": keys.BUNDLES,
     "WORKERS": keys.WORKERS,
     "CLOCK": keys.CLOCK,
+    "MESSAGE": job_key_prefix,
+    "NUDGE": keys.NUDGE,
     # The bytes of an item.
     "PUT": item_layout.PUT,
     "LOOK_UP": item_layout.LOOK_UP,

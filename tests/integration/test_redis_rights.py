@@ -149,7 +149,7 @@ async def as_services_do(redis: ArqRedis, settings: Settings) -> None:
             await done(api, "GET", path)
         async with api.client.get("/metrics") as answer:
             assert "crm_sweep_redis_up 1" in await answer.text()
-        for name, ids in (("by-arq", [401, 402]), ("steered", [403]), ("bad", ["x"])):
+        for name, ids in (("by-arq", [401, 402]), ("by-arq", [401, 402]), ("steered", [403]), ("bad", ["x"])):
             await redis.enqueue_job("delete_contacts", _job_id=name, portal="main", contact_ids=ids)
         assert (await done(api, "GET", "/v1/jobs/by-arq"))["state_reason"] == "no_worker"
         await done(api, "POST", "/v1/jobs/steered/cancel")

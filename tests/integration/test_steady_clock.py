@@ -101,7 +101,6 @@ async def test_a_lease_outlasts_a_jump(redis: ArqRedis, by_s: float) -> None:
 async def test_a_lane_stops_relying_on_its_lease_before_a_jump_can_end_it(redis: ArqRedis) -> None:
     lane = await start_lane(redis, ttl_s=LONGEST_TICK_S + 5)
     assert lane.holds_lease
-    assert lane.stale_in_s() <= 5
     assert not (await start_lane(redis, "other", ttl_s=LONGEST_TICK_S)).holds_lease
 
 

@@ -26,7 +26,7 @@ from jobs.lanes import presence
 from jobs.lanes.call_report import CallReport
 from jobs.lanes.gates import Gates
 from jobs.lanes.grants import Batch, Idle, Lost
-from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn, take_over
+from jobs.lanes.lease import LaneLedger, bound_rests, look_for_lapses, rescue, reserve_turn, take_over
 from jobs.lanes.settlement import NewRest, Settlement
 from jobs.ledger.items import Call
 from jobs.ledger.records import Record
@@ -147,7 +147,7 @@ async def portals_push_back(redis: ArqRedis, server: EmbeddedServer, patch: pyte
     later = [(item, 600.0) for item in batch.items]
     rest = NewRest(3600.0, StateReason.PUSH_BACK, 7200.0)
     assert await lane.settle(batch, Settlement(items=later, sent=1, slow_down=True, batch_size=5, rest=rest))
-    await bound_rest(redis, PORTAL, 60.0)
+    await bound_rests(redis, {PORTAL: 60.0})
     await control(redis, job_id, Event.RESUME, by="me")
     other = await take(lane, terms(batch_size=100))
     fault = Settlement(items=[(item, 600.0) for item in other.items], stop=StateReason.PORTAL_AUTH, last_error="staged")
@@ -170,6 +170,8 @@ async def lanes_die(redis: ArqRedis, server: EmbeddedServer, patch: pytest.Monke
     assert (await read_job(redis, pausing)).state is State.PAUSED
     dead = await start_lane(redis, "third")
     await take(dead)
+    await meddle(redis, "ZADD", keys.leases(PORTAL), 1, "fourth")
+    assert (await look_for_lapses(redis, [PORTAL])).portals == {PORTAL: True}
     assert len(await take_over(redis, PORTAL, 0.0)) == 1
     assert isinstance(await dead.next_batch(terms()), Lost)
     await dead.release()
