@@ -66,14 +66,6 @@ async def test_a_batch_of_a_silent_lane_is_told_until_it_is_rescued(redis: ArqRe
     assert await living.renew()
 
 
-async def test_a_lease_from_before_the_clock_was_set_back_is_looked_at(redis: ArqRedis) -> None:
-    await accept(redis, range(1, 100))
-    await take(await start_lane(redis, "of tomorrow", 86_400.0))
-    assert (await look_for_lapses(redis, [PORTAL])).portals == {PORTAL: False}
-    assert not await rescue(redis, PORTAL, 0.0)
-    assert not (await look_for_lapses(redis, [PORTAL])).portals, "its end was brought forward"
-
-
 async def test_a_lapse_is_noticed_when_it_happens(redis: ArqRedis) -> None:
     """Sooner than the next regular look, again and again."""
     lapsed: asyncio.Queue[dict[str, bool]] = asyncio.Queue()
