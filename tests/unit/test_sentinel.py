@@ -15,36 +15,15 @@ from jobs.store.sentinel import (
     FRESH_S,
     Named,
     NoSentinel,
-    Sentinel,
     SentinelLogin,
     SentinelRights,
     Sentinels,
     UnknownToSentinels,
     _named,
 )
+from tests.support.told_sentinel import Answer, Told
 
 A, B = Endpoint("a", 6379), Endpoint("b", 6379)
-Answer = Named | RedisError | OSError
-
-
-class Told(Sentinel):
-    """A Sentinel that says what the test wants it to say."""
-
-    def __init__(self, number: int, answer: Answer) -> None:
-        self.at = Endpoint("sentinel", 26379 + number)
-        self.rests_until_s = float("-inf")
-        self.answer = answer
-        self.asked = 0
-
-    async def ask(self) -> Named:
-        self.asked += 1
-        await asyncio.sleep(0)
-        if isinstance(self.answer, Named):
-            return self.answer
-        raise self.answer
-
-    async def close(self) -> None:
-        pass
 
 
 class Scene:
