@@ -100,47 +100,39 @@ async def serve(settings: Settings, host: str, port: int, on_listening: Callable
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    knowing, stopping = asyncio.create_task(_until_known(redis)), asyncio.create_task(stop.wait())
     try:
-        is_known = await _knows_format(redis)
+        await asyncio.wait({knowing}, timeout=_ASK_EVERY_S / 2)
+        if knowing.done():
+            knowing.result()
         async with listening(make_app(settings, redis), host, port) as address:
             log.info("api_started", address=address, keys=len(settings.api.keys))
             on_listening(address)
-            if not is_known:
-                await _until_known(redis, stop)
-            await stop.wait()
+            await asyncio.wait({knowing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if knowing.done():
+                knowing.result()
+            await stopping
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)  # a second one ends the process immediately
         log.info("api_stopped")
     finally:
+        for task in (knowing, stopping):
+            task.cancel()
+        await asyncio.wait({knowing, stopping})
         await redis.aclose(close_connection_pool=True)
 
 
-async def _knows_format(redis: ArqRedis) -> bool:
-    """Check that this version knows the form of the data; False while Redis cannot be asked."""
-    try:
-        await check_format(redis)
-    except (*AWAY, RedisError):
-        return False
-    return True
+async def _until_known(redis: ArqRedis) -> None:
+    """Ask for the format number until Redis answers.
 
-
-async def _until_known(redis: ArqRedis, stop: asyncio.Event) -> None:
-    """Ask for the format number until Redis answers, or until the process has to stop."""
-
-    async def ask() -> None:
-        while True:
-            if await _knows_format(redis):
-                return
+    Raises:
+        UnsuitableServer: Redis holds data of a newer version.
+    """
+    while True:
+        try:
+            return await check_format(redis)
+        except (*AWAY, RedisError):
             await asyncio.sleep(_ASK_EVERY_S)
-
-    asking, stopping = asyncio.create_task(ask()), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if asking.done():
-            asking.result()
-    finally:
-        asking.cancel()
-        stopping.cancel()
 
 
 def _address(sock: socket.socket) -> str:
