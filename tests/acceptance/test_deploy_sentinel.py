@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Servers:
         here.mkdir(exist_ok=True)
         role, host, _, primary, _ = SERVICES[name]["command"]
         assert host == name
-        where = "127.0.0.1", str(self.ports[name]), "127.0.0.1", str(self.ports[primary])
+        where = "localhost", str(self.ports[name]), "localhost", str(self.ports[primary])
         with (here / "log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 ["/usr/bin/env", "sh", SCRIPT, role, *where],
@@ -111,16 +112,26 @@ class Servers:
         """Write something, and return how many replicas have it after a moment; 0 if it is refused."""
         with contextlib.closing(self.client(name)) as client, contextlib.suppress(sync_redis.ResponseError):
             client.set(key, "1")
-            return int(client.wait(2, 1000))
+            return int(client.execute_command("WAIT", 2, 1000))
         return 0
 
     def role(self, name: str) -> str:
         """Return `master`, `slave`, or an empty text while the server does not answer."""
-        return (self.ask(name, "ROLE") or [""])[0]
+        told = self.ask(name, "ROLE")
+        return str(told[0]) if told else ""
+
+    def is_up(self, name: str, role: str) -> bool:
+        """Check whether a server answers and has this role."""
+        return self.role(name) == role
+
+    def has(self, name: str, *keys: str) -> bool:
+        """Check whether a server has what was written under these keys."""
+        return bool(self.ask(name, "MGET", *keys) == ["1"] * len(keys))
 
     def primary(self, sentinel: str) -> str:
         """Return the server that a Sentinel takes for the primary."""
         address = self.ask(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "crm-sweep")
+        assert address is None or address[0] == "localhost", "Sentinel announces the name, not the address"
         return next((name for name, port in self.ports.items() if address and str(port) == address[1]), "")
 
     def promote(self, sentinel: str) -> bool:
@@ -141,7 +152,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     for name in SERVERS:
         servers.start(name)
         if name.startswith("redis-"):  # a Sentinel is started when they are healthy
-            until(lambda name=name: servers.role(name))
+            until(partial(servers.role, name))
     yield servers
     for process in servers.running.values():
         process.kill()
@@ -152,9 +163,9 @@ def test_the_servers_find_each_other_and_keep_their_roles_over_a_fail_over_and_a
     sentinels = [name for name in SERVERS if name.startswith("sentinel-")]
     for name in sentinels:
         # Sentinel looks at its servers every ten seconds; for a test, more often.
-        until(lambda name=name: servers.ask(name, "SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200"))
+        until(partial(servers.ask, name, "SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200"))
     for name in sentinels:
-        until(lambda name=name: servers.is_complete(name))
+        until(partial(servers.is_complete, name))
         assert servers.primary(name) == "redis-1"
     for name in ("redis-1", "redis-2", "redis-3"):
         told = servers.facts(name, "CONFIG", "GET", "*")
@@ -173,11 +184,11 @@ def test_the_servers_find_each_other_and_keep_their_roles_over_a_fail_over_and_a
     servers.use_password("second-password")
     for name in SERVERS:
         servers.start(name)
-    until(lambda: servers.role(now) == "master")
-    until(lambda: servers.ask(now, "MGET", "before", "after") == ["1", "1"])
+    until(partial(servers.is_up, now, "master"))
+    until(partial(servers.has, now, "before", "after"))
     for name in {"redis-1", "redis-2", "redis-3"} - {now}:
-        until(lambda name=name: servers.role(name) == "slave")
-        until(lambda name=name: servers.ask(name, "MGET", "before", "after") == ["1", "1"])
+        until(partial(servers.is_up, name, "slave"))
+        until(partial(servers.has, name, "before", "after"))
     until(lambda: {servers.primary(name) for name in sentinels} == {now})
     with contextlib.closing(servers.client(now, "first-password")) as late, pytest.raises(sync_redis.RedisError):
         late.ping()
