@@ -173,6 +173,12 @@ def test_everything_that_services_refer_to_is_defined() -> None:
     assert SERVICES["redis"].get("ports") is None
 
 
+def test_files_with_secrets_are_not_put_under_version_control() -> None:
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    for secret in COMPOSE["secrets"].values():
+        assert re.sub(r"\$\{\w+:-\./([^}]*)\}", r"\1", secret["file"]) in ignored
+
+
 def test_the_readme_names_services_and_a_token_file_that_exist() -> None:
     lines = [line for block in blocks(ROOT / "README.md") for line in block.lines]
     named = {match[1] for line in lines if (match := re.search(r"docker compose .*?run (?:--\S+ )*([\w-]+)", line))}
