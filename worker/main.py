@@ -23,6 +23,7 @@ from jobs.arq_messages.message import FUNCTION, KEEP_RESULT_S
 from jobs.lanes.wake import DRIVE_LANE
 from jobs.schedules.definition import wrong_schedules
 from jobs.store.connection import AWAY, encode_payload
+from jobs.store.format_number import check_format
 from jobs.store.keys import QUEUE
 from jobs.store.server_check import check_server
 from jobs.store.trouble import word_for
@@ -61,6 +62,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
 
     async def start(ctx: dict[str, Any]) -> None:
         if FLEET not in ctx:
+            await check_format(ctx["redis"])  # before anything is written
             ctx[FLEET] = Fleet.start(settings)
             ctx[STOPPING] = asyncio.create_task(_stop_with(ctx[FLEET], asyncio.current_task()))
             await _warn_of_risks(ctx[FLEET].redis)
@@ -97,6 +99,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
 
 async def _warn_of_risks(redis: ArqRedis) -> None:
     """Log what puts the ledger at risk on this server, or refuse the server."""
+    await check_format(redis)
     for warning in await check_server(redis):
         get_logger().warning("redis_not_safe", detail=warning)
 

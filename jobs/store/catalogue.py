@@ -66,6 +66,14 @@ CATALOGUE = (
         "until run",
     ),
     Entry(
+        keys.FORMAT,
+        "STRING",
+        "`1`, the format of what is kept here (jobs/store/format_number.py)",
+        (),
+        ("jobs.store.format_number",),
+        "for good",
+    ),
+    Entry(
         keys.JOBS,
         "ZSET",
         "`01JD…` → created (ms)",

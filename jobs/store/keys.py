@@ -15,6 +15,7 @@ from jobs.words.job_ids import is_possible
 
 PREFIX = "crm-sweep"
 QUEUE = PREFIX
+FORMAT = f"{PREFIX}:format"
 JOBS = f"{PREFIX}:jobs"
 JOBS_INDEXED = f"{PREFIX}:jobs_indexed"
 FINISHED = f"{PREFIX}:finished"

@@ -51,6 +51,7 @@ def test_a_key_of_one_kind_is_not_of_another() -> None:
     "key",
     [
         keys.QUEUE,
+        keys.FORMAT,
         keys.JOBS,
         keys.FINISHED,
         keys.WORKERS,
