@@ -16,6 +16,7 @@ from arq.connections import ArqRedis
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, RedisConfig, Settings
 from jobs.store.connection import connect
+from tests.support.order import in_slices
 
 if another := os.environ.get("TEST_REDIS_SERVER"):
     # For every server that a test starts in its own process; commands under test bring their own.
@@ -31,6 +32,13 @@ for _number in _SIGNALS:
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a parallel run begin with what takes longest."""
+    if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+        modules = [item.nodeid.partition("::")[0] for item in items]
+        items[:] = [items[position] for position in in_slices(modules, int(processes))]
 
 
 @pytest.fixture(scope="session")
