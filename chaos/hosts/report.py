@@ -18,6 +18,7 @@ def as_text(plan: HostsPlan, outcome: HostsOutcome, command: str) -> str:
     struck: Counter[str] = Counter()
     for rule in outcome.rules:
         struck[label(rule)] += rule["struck"]
+    faults = [(name, f"{times:,}") for name, times in struck.items() if times]
     misfortunes = [(name, f"{count:,}") for name, count in sorted(outcome.misfortunes.items())]
     contacts = [(name, f"{count:,}") for name, count in outcome.verdict.counts.items() if count]
     wrong = [*outcome.problems, *outcome.verdict.disagreements]
@@ -25,11 +26,7 @@ def as_text(plan: HostsPlan, outcome: HostsOutcome, command: str) -> str:
         f"`{command}`\n\nSeed {plan.seed}, {plan.workers} workers, `min_replicas = {plan.min_replicas}`, {machine()}",
         _promotions(outcome),
         table(("misfortune", "times"), misfortunes),
-        *(
-            [table(("fault of the portal", "times"), [(name, f"{n:,}") for name, n in struck.items()])]
-            if struck
-            else []
-        ),
+        *([table(("fault of the portal", "times"), faults)] if faults else []),
         table(("contacts", "count"), contacts),
         table(("the run", ""), _facts(outcome)),
         "The ledgers and the portal agree about every contact, and every promise stands."
