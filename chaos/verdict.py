@@ -150,7 +150,7 @@ def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
     not_found = of[Outcome.NOT_FOUND]
     verdict.refuse(f"{job_id}: not found, and still visible", not_found & visible)
     verdict.refuse(f"{job_id}: not found, and deleted by us", (not_found & deleted) - case.claimed_by_others())
-    verdict.counts["not found: deleted by another of our jobs"] += len(not_found & deleted)
+    verdict.counts["not found: deleted by another of our jobs"] += len(not_found & deleted & case.claimed_by_others())
 
     read_only, invoiced = ledger.by_code[Code.READ_ONLY], ledger.by_code[Code.HAS_INVOICE]
     not_read_only = read_only - (sets["read_only"] & visible)

@@ -56,7 +56,7 @@ class Asides:
         acts = anywhere | (parting if self.network.can_part else {})
         async with asyncio.TaskGroup() as group:
             while True:
-                await asyncio.sleep(self.chance.uniform(1.0, 6.0))
+                await asyncio.sleep(self.chance.uniform(2.0, 7.0))
                 [act] = self.chance.choices(list(acts), list(acts.values()))
                 group.create_task(act())
 

@@ -64,14 +64,18 @@ class Member:
         self.is_down = False
         """Whether it has been killed and not been started again."""
 
-    def client(self, timeout_s: float = 1.0) -> Redis:
-        """Return a plain client of this member alone."""
+    def client(self, timeout_s: float | None = 1.0) -> Redis:
+        """Return a plain client of this member alone.
+
+        Args:
+            timeout_s: how long an answer may take; None for as long as it takes.
+        """
         return Redis(
             host=self.address,
             port=self.port,
             decode_responses=True,
             socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
+            socket_connect_timeout=1.0,
         )
 
     async def start(self) -> None:

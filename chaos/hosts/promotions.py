@@ -50,6 +50,8 @@ class Promotions:
     during: str = "the start"
     """The misfortune that is going on."""
     by_epoch: dict[int, Promotion] = field(default_factory=dict)
+    _epoch: int = -1
+    _primary: str = ""
     _promoted_s: float | None = None
     _watching: dict[int, "asyncio.Task[None]"] = field(default_factory=dict)
 
@@ -75,28 +77,32 @@ class Promotions:
             await asyncio.sleep(_AGAIN_AFTER_S)
 
     async def _hear(self, sentinel: Member) -> None:
-        async with sentinel.client() as client, client.pubsub(ignore_subscribe_messages=True) as events:
+        async with (
+            sentinel.client() as client,
+            sentinel.client(timeout_s=None) as listener,
+            listener.pubsub() as events,
+        ):
             await events.subscribe("+promoted-slave", "+switch-master")
             while True:
+                # The first two messages are the subscriptions: what happened before them is looked up.
                 event = await events.get_message(timeout=None)
                 heard_s = time.time()
-                if event and event["channel"] == "+promoted-slave":
+                if event and event["type"] == "message" and event["channel"] == "+promoted-slave":
                     self._promoted_s = heard_s
-                elif event:
-                    await self._switched(event["data"].split(), heard_s, await client.sentinel_master(NAME))
+                else:
+                    self._look(heard_s, await client.sentinel_master(NAME))
 
-    async def _switched(self, words: list[str], heard_s: float, master: dict[str, Any]) -> None:
-        _, old, _, new, _ = words
-        epoch = master["config-epoch"]
-        if epoch in self.by_epoch or master["ip"] != new:  # another Sentinel was first, or this is no longer news
+    def _look(self, heard_s: float, master: dict[str, Any]) -> None:
+        """Note a fail-over, unless another Sentinel was first."""
+        epoch, new = master["config-epoch"], self.network.host_at(master["ip"])
+        if epoch <= self._epoch:
             return
+        old, self._epoch, self._primary = self._primary, epoch, new
         promoted_s, self._promoted_s = self._promoted_s, None
+        if epoch == 0:  # that is how it began
+            return
         self.by_epoch[epoch] = promotion = Promotion(
-            epoch=epoch,
-            old=self.network.host_at(old),
-            new=self.network.host_at(new),
-            promoted_s=min(promoted_s or heard_s, heard_s),
-            during=self.during,
+            epoch=epoch, old=old, new=new, promoted_s=min(promoted_s or heard_s, heard_s), during=self.during
         )
         self._watching[epoch] = asyncio.create_task(self._watch(promotion))
 

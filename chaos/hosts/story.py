@@ -216,6 +216,7 @@ class HostsStory:
                 "plans approved": sum(promise.approved_s is not None for promise in promises),
                 "jobs cancelled": sum(promise.cancelled_s is not None for promise in promises),
                 "approvals with a wrong digest, refused": clients.refused_approvals,
+                "claims that too few replicas had in time, so that nothing was sent": self._unreplicated_claims(),
                 "answers of the API": clients.answers,
                 "calls of the API without an answer, or with 503": clients.unanswered,
             },
@@ -278,6 +279,11 @@ class HostsStory:
         if self.network.can_part:  # on loopback all callers have the same address
             judge_resumption(found, arrivals, cast.promotions.all, cast.troubles, self.plan.worker_hosts)
         return found
+
+    def _unreplicated_claims(self) -> int:
+        """Return how many claims did not count, as the workers' logs say."""
+        logs = (self.directory / f"{host}.log" for host in self.plan.worker_hosts)
+        return sum(log.read_text().count("claim_not_replicated") for log in logs)
 
     def _note(self, what: str) -> None:
         sys.stderr.write(f"{time.monotonic() - self._started_s:7.1f} s  {what}\n")
