@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from chaos.hosts.clock import library
@@ -93,12 +93,12 @@ class Failovers:
             self.cluster.servers[primary].resume()
 
     async def kill_primary_whose_replicas_lag(self) -> None:
-        """Cut the primary off from its replicas alone, and kill it a moment later: they lack what it has answered."""
+        """Let the replicas lag behind and kill the primary a moment later: they lack what it has answered."""
         primary, replicas = await self.cluster.primary(), await self.cluster.replicas()
         with self._trouble("kill a primary whose replicas lag", primary):
             seen = self._seen()
-            async with self.network.cut(pairs([primary], replicas)):
-                await asyncio.sleep(self.chance.uniform(0.7, 1.3))
+            async with self._lagging(primary, replicas):
+                await asyncio.sleep(self.chance.uniform(0.7, 1.3))  # less than a server may be silent
                 await self.cluster.servers[primary].kill()
             await self._promoted(seen)
             await self.cluster.servers[primary].start()
@@ -183,6 +183,21 @@ class Failovers:
                 await self._promoted(seen)
                 await asyncio.sleep(self.chance.uniform(1.0, 8.0))
 
+    @contextlib.asynccontextmanager
+    async def _lagging(self, primary: str, replicas: Collection[str]) -> AsyncIterator[None]:
+        """Let replicas get nothing from the primary, until the context is left."""
+        if self.network.can_part:
+            async with self.network.cut(pairs([primary], replicas)):
+                yield
+            return
+        for replica in replicas:
+            self.cluster.servers[replica].freeze()
+        try:
+            yield
+        finally:
+            for replica in replicas:
+                self.cluster.servers[replica].resume()
+
     def _seen(self) -> int:
         """Return how many fail-overs there were so far."""
         return len(self.promotions.by_epoch)
@@ -204,7 +219,6 @@ def _named(*acts: Callable[[Failovers], Awaitable[None]]) -> dict[str, Callable[
 _PARTING = _named(
     Failovers.cut_off_primary,
     Failovers.cut_off_primary_with_a_worker,
-    Failovers.kill_primary_whose_replicas_lag,
     Failovers.cut_off_replica,
     Failovers.part_sentinels,
 )
@@ -216,6 +230,7 @@ ACTS = (
     | _CLOCK
     | _named(
         Failovers.kill_primary,
+        Failovers.kill_primary_whose_replicas_lag,
         Failovers.restart_primary,
         Failovers.freeze_primary,
         Failovers.promote_by_hand,
