@@ -175,6 +175,12 @@ class Cluster:
                     await client.execute_command(*words)
                     return
 
+    async def refuse_replicas(self, primary: str) -> None:
+        """Let a server turn its replicas away until it is started again."""
+        async with self.servers[primary].client() as client:
+            await client.execute_command("ACL", "SETUSER", "default", "-psync", "-sync")
+            await client.execute_command("CLIENT", "KILL", "TYPE", "REPLICA")
+
     async def connected_replicas(self, primary: str) -> int:
         """Return how many replicas a server has that keep up with it; 0 if it cannot be asked or is no primary."""
         with contextlib.suppress(*UNREACHABLE):

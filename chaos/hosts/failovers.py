@@ -189,14 +189,9 @@ class Failovers:
         if self.network.can_part:
             async with self.network.cut(pairs([primary], replicas)):
                 yield
-            return
-        for replica in replicas:
-            self.cluster.servers[replica].freeze()
-        try:
+        else:
+            await self.cluster.refuse_replicas(primary)
             yield
-        finally:
-            for replica in replicas:
-                self.cluster.servers[replica].resume()
 
     def _seen(self) -> int:
         """Return how many fail-overs there were so far."""

@@ -22,6 +22,7 @@ class Promise:
         approved_s: when it had answered that the job is approved.
         cancelled_s: when it had answered that the job is cancelled.
         asked_to_cancel: whether somebody tried to cancel it, also if no answer came.
+        is_lost: whether the API did not know the job any more.
         job: the job as the API last showed it.
         problems: promises that did not stand.
     """
@@ -31,6 +32,7 @@ class Promise:
     approved_s: float | None = None
     cancelled_s: float | None = None
     asked_to_cancel: bool = False
+    is_lost: bool = False
     job: Mapping[str, Any] | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -41,8 +43,8 @@ class Promise:
 
     @property
     def ended(self) -> bool:
-        """Whether the job was last seen at its end."""
-        return self.job is not None and self.job["state"] in TERMINAL
+        """Whether nothing more will become of the job: it was last seen at its end, or it is lost."""
+        return self.is_lost or (self.job is not None and self.job["state"] in TERMINAL)
 
     @property
     def pending(self) -> int:
@@ -58,8 +60,10 @@ class Promise:
         """
         if job is None:
             if _before(self.accepted_s, asked_s):
+                self.is_lost = True
                 self._broken("was accepted, and is unknown")
             return
+        self.is_lost = False
         if job["total"] != len(self.submission.ids):
             self._broken(f"has {job['total']} of its {len(self.submission.ids)} contacts")
         if sum(job["counts"].values()) != job["total"] or min(job["counts"].values()) < 0:
@@ -69,8 +73,9 @@ class Promise:
             self._broken(f"was approved, and is {state}")
         if _before(self.cancelled_s, asked_s) and state not in _CANCELLED:
             self._broken(f"was cancelled, and is {state}")
-        if self.ended and self.job is not None and (state, job["counts"]) != (self.job["state"], self.job["counts"]):
-            self._broken(f"had ended as {self.job['state']}, and is {state} with counts {job['counts']}")
+        before = self.job
+        if before and before["state"] in TERMINAL and (state, job["counts"]) != (before["state"], before["counts"]):
+            self._broken(f"had ended as {before['state']}, and is {state} with counts {job['counts']}")
         self.job = job
 
     def _broken(self, how: str) -> None:

@@ -255,6 +255,8 @@ class HostsStory:
         """Read every ledger over the API, and some from the command line as well."""
         found, problems = {}, []
         for number, promise in enumerate(cast.clients.promises.values()):
+            if promise.is_lost:  # a problem of its own
+                continue
             if promise.accepted_s is None or promise.job is None:
                 problems.append(f"job {promise.job_id} was never accepted, or never seen")
                 continue
