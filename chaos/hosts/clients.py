@@ -103,11 +103,11 @@ class Clients:
 
     async def look(self, promise: Promise) -> bool:
         """Look at a job; return whether there was an answer."""
-        asked_s, before = now_s(), promise.job
+        asked_s, before = now_s(), promise.progress
         answer = await self._call("GET", f"/v1/jobs/{promise.job_id}")
         if answer and answer[0] in (200, 404):
             promise.kept(asked_s, answer[1] if answer[0] == 200 else None)
-            if promise.job != before:
+            if promise.progress != before:
                 self.moved_s = time.monotonic()
         return answer is not None
 

@@ -51,6 +51,11 @@ class Promise:
         """Contacts that were not decided when the job was last seen; all of them before that."""
         return len(self.submission.ids) if self.job is None else int(self.job["counts"]["pending"])
 
+    @property
+    def progress(self) -> tuple[Any, ...]:
+        """What changes as long as anything becomes of the job."""
+        return () if self.job is None else (self.job["state"], self.job["counts"], self.job["requests"])
+
     def kept(self, asked_s: float, job: Mapping[str, Any] | None) -> None:
         """Compare an answer with what was promised before it was asked for.
 
