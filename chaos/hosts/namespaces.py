@@ -12,6 +12,9 @@ from collections.abc import Iterator, Sequence
 #: Set in the environment of the command that is inside.
 _INSIDE = "CHAOS_HOSTS_INSIDE"
 
+#: Where `ip` is, also for those who are not root.
+_SBIN = "/usr/sbin:/sbin"
+
 #: What the command does first once it is inside: names of network namespaces are kept in a directory of its own.
 _OWN_RUN = "mount -t tmpfs tmpfs /run"
 
@@ -43,7 +46,7 @@ def enter(command: Sequence[str]) -> None:
     """
     way_in = find_way_in()
     script = f'{_OWN_RUN} && exec "$@"'
-    os.environ[_INSIDE] = "1"
+    os.environ |= {_INSIDE: "1", "PATH": _path()}
     os.execvp(way_in[0], [*way_in, "sh", "-c", script, "sh", *command])  # noqa: S606 - our own command
 
 
@@ -57,7 +60,11 @@ def find_way_in() -> list[str]:
     for way_in in _ways_in() if sys.platform == "linux" else ():
         try:
             trial = subprocess.run(  # noqa: S603 - our own script
-                [*way_in, "sh", "-c", _TRIAL], capture_output=True, text=True, check=False
+                [*way_in, "sh", "-c", _TRIAL],
+                env={**os.environ, "PATH": _path()},
+                capture_output=True,
+                text=True,
+                check=False,
             )
         except FileNotFoundError as error:
             raise NoNamespaces(f"{error.filename} is not installed (Debian packages util-linux and iproute2)") from None
@@ -65,6 +72,10 @@ def find_way_in() -> list[str]:
             return way_in
         said = (trial.stderr.strip().splitlines() or ["not allowed"])[-1]
     raise NoNamespaces(said)
+
+
+def _path() -> str:
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), _SBIN])
 
 
 def _ways_in() -> Iterator[list[str]]:

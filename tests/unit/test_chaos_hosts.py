@@ -9,13 +9,14 @@ from pyroaring import BitMap
 
 from chaos.hosts.asides import CUT_OFF_FROM_REDIS
 from chaos.hosts.calls import Arrival, Calls, judge_resumption, judge_silence
-from chaos.hosts.failovers import CUT_OFF_WITH_PRIMARY
+from chaos.hosts.failovers import ACTS, CUT_OFF_WITH_PRIMARY
 from chaos.hosts.network import Pair, pairs
 from chaos.hosts.plan import HostsPlan, Submission
 from chaos.hosts.promises import Promise
 from chaos.hosts.promotions import Promotion
 from chaos.hosts.slow_path import LATE, link_address
 from chaos.hosts.troubles import Trouble, Troubles
+from tests.support.documents import ROOT, first_column
 
 
 def job(state: str = "running", **counts: int) -> dict[str, Any]:
@@ -125,6 +126,10 @@ def test_a_worker_in_trouble_is_excused_and_so_is_a_fail_over_that_another_one_f
     assert [one.worker for one in found.resumptions] == ["worker-1"]
     assert found.problems == []
     assert resumption(Troubles(), [promotion(1, 100.0, 102.0), promotion(2, 104.0, None)]).resumptions == []
+
+
+def test_every_misfortune_of_servers_is_described() -> None:
+    assert sorted(first_column(ROOT / "docs" / "reliability.md", "Misfortunes of servers")) == sorted(ACTS)
 
 
 def test_pairs_are_of_two_hosts_in_no_order() -> None:
