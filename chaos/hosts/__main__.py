@@ -30,7 +30,7 @@ def main() -> int:
         try:
             enter([sys.executable, "-m", "chaos.hosts", *sys.argv[1:]])
         except NoNamespaces as error:
-            parser.error(f"no hosts can be made here ({error}): run it as root, or with --loopback")
+            parser.error(f"no hosts can be made here: {error}. Run it as root, or with --loopback")
     plan = HostsPlan(
         minutes=given.minutes,
         failovers=given.failovers,

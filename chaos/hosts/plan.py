@@ -23,9 +23,10 @@ SENTINELS = ("sentinel-1", "sentinel-2", "sentinel-3")
 REQUESTS_PER_SECOND = 20.0
 _BURST = 2
 _BATCH_SIZE = 12
-#: Each worker has this many lanes, and the portal takes exactly as many calls as there are lanes: so every worker has
-#: something to do all the time, and is missed when it does nothing.
+#: Each worker has this many lanes, the portal takes exactly as many calls as there are lanes, and each call takes so
+#: long that all of them are needed: so every worker has something to do, and is missed when it does nothing.
 _LANES = 2
+_CALL_MS = 200
 LEASE_S = 5.0
 
 #: Contacts of one list.
@@ -144,7 +145,7 @@ class HostsPlan:
             "--invoiced": self.contacts // 100,
             "--missing": self.contacts // 50,
             "--seed": self.seed,
-            "--base-ms": 30,
+            "--base-ms": _CALL_MS,
             "--per-contact-ms": 1,
         }
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -58,12 +59,15 @@ async def result_of(*options: str) -> tuple[int | None, str]:
     return run.returncode, told.decode() + said.decode()
 
 
+def told_by(module: str) -> Any:
+    """Run a module of ours that tells something as JSON."""
+    trial = subprocess.run([sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(trial.stdout)
+
+
 @pytest.mark.usefixtures("namespaces")
 def test_hosts_are_cut_off_and_slowed_down_and_no_others_notice() -> None:
-    trial = subprocess.run(
-        [sys.executable, "-m", "tests.support.network_trial"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    took_s = json.loads(trial.stdout)
+    took_s = told_by("tests.support.network_trial")
     ways = {"a-b", "b-a", "a-c", "c-a", "b-c", "c-b"}
     silent = {phase: {way for way, seconds in told.items() if seconds is None} for phase, told in took_s.items()}
     assert silent == {
@@ -76,6 +80,11 @@ def test_hosts_are_cut_off_and_slowed_down_and_no_others_notice() -> None:
     late = {way for way, seconds in took_s["slowed"].items() if seconds > 2 * DELAY_MS / 1000}
     assert {"a-b", "b-a"} <= late
     assert min(took_s["slowed"][way] for way in ways - {"a-b", "b-a"}) < 2 * DELAY_MS / 1000
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_a_put_that_timed_out_in_a_broken_network_does_not_arrive_once_it_is_repaired() -> None:
+    assert told_by("tests.support.late_put") == [1, 3]
 
 
 def test_hosts_on_loopback_say_that_they_cannot_be_parted() -> None:
@@ -93,7 +102,7 @@ async def test_without_namespaces_it_says_what_to_do() -> None:
     )
     _, said = await run.communicate()
     assert run.returncode == 2
-    assert b"no hosts can be made here (unshare is not installed" in said
+    assert b"no hosts can be made here: unshare is not installed" in said
     assert b"--loopback" in said
 
 
