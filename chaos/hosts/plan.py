@@ -9,6 +9,7 @@ from typing import Any
 from pyroaring import BitMap
 
 from chaos.plan import LATEST_COMMIT_S, REQUEST_TIMEOUT_S, faults
+from config.settings import WorkerConfig
 from simulator.chance import seeded
 
 PORTAL = "chaos"
@@ -27,7 +28,7 @@ _BATCH_SIZE = 12
 #: long that all of them are needed: so every worker has something to do, and is missed when it does nothing.
 _LANES = 2
 _CALL_MS = 200
-LEASE_S = 5.0
+LEASE_S = WorkerConfig().lease_ttl_s
 
 #: Contacts of one list.
 _SIZES = (60, 600)
@@ -65,7 +66,6 @@ key_sha256 = "{key_sha256}"
 scopes = ["read", "submit", "control"]
 
 [worker]
-lease_ttl_s = {lease_s}
 slice_s = 5.0
 shutdown_grace_s = 6.0
 max_lanes = {lanes}
@@ -180,6 +180,5 @@ class HostsPlan:
             api=api_address,
             api_port=API_PORT,
             key_sha256=hashlib.sha256(API_KEY.encode()).hexdigest(),
-            lease_s=LEASE_S,
             lanes=_LANES,
         )

@@ -11,7 +11,7 @@ from chaos.hosts.asides import CUT_OFF_FROM_REDIS
 from chaos.hosts.calls import Arrival, Calls, judge_resumption, judge_silence
 from chaos.hosts.failovers import ACTS, CUT_OFF_WITH_PRIMARY
 from chaos.hosts.network import Pair, pairs
-from chaos.hosts.plan import HostsPlan, Submission
+from chaos.hosts.plan import LEASE_S, HostsPlan, Submission
 from chaos.hosts.promises import Promise
 from chaos.hosts.promotions import Promotion
 from chaos.hosts.slow_path import LATE, link_address
@@ -77,12 +77,12 @@ def silence(troubles: Troubles, *arrivals: Arrival) -> Calls:
 
 
 def test_a_worker_may_use_its_lease_up_after_it_was_cut_off() -> None:
-    found = silence(cut_off(), *(Arrival("delete", "worker-1", at_s) for at_s in (99.0, 102.0, 104.9, 120.5)))
+    found = silence(cut_off(), *(Arrival("delete", "worker-1", at_s) for at_s in (99.0, 101.0, 100.0 + LEASE_S, 120.5)))
     assert found.problems == []
     [one] = found.silences
     assert one.worker == "worker-1"
     assert one.cut_off_s == pytest.approx(20.0)
-    assert one.last_call_s == pytest.approx(4.9)
+    assert one.last_call_s == pytest.approx(LEASE_S)
 
 
 @pytest.mark.parametrize("kind", ["delete", "look_up"])
