@@ -16,9 +16,10 @@ from chaos.hosts.bridge import Bridge
 from chaos.hosts.failovers import ACTS, acts_possible_on
 from chaos.hosts.loopback import Loopback
 from chaos.hosts.namespaces import NoNamespaces, enter, is_inside
+from chaos.hosts.outcome import HostsOutcome
 from chaos.hosts.plan import HostsPlan
 from chaos.hosts.report import as_json, as_text
-from chaos.hosts.story import HostsOutcome, HostsStory
+from chaos.hosts.story import HostsStory
 
 
 def main() -> int:

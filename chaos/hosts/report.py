@@ -6,9 +6,9 @@ from statistics import median
 
 import msgspec
 
+from chaos.hosts.outcome import HostsOutcome
 from chaos.hosts.plan import HostsPlan
 from chaos.hosts.promotions import Promotion
-from chaos.hosts.story import HostsOutcome
 from chaos.plan import label
 from chaos.report import machine, table
 
