@@ -143,9 +143,7 @@ class Cluster:
             for member in (*self.servers.values(), *self.sentinels.values()):
                 stack.push_async_callback(member.process.stop)
                 await member.start()
-            for sentinel in self.sentinels.values():
-                async with sentinel.client() as client:
-                    await client.execute_command("SENTINEL", "DEBUG", *(x for pair in _PERIODS.items() for x in pair))
+            await self.set_periods()
             await self.whole()
             yield
 
@@ -174,6 +172,17 @@ class Cluster:
                 async with sentinel.client() as client:
                     await client.execute_command(*words)
                     return
+
+    async def set_periods(self, **periods_ms: int) -> None:
+        """Let Sentinels do things more or less often.
+
+        Args:
+            periods_ms: `info_period` and the like, in milliseconds, in place of what this run usually has.
+        """
+        periods = _PERIODS | {name.replace("_", "-"): period_ms for name, period_ms in periods_ms.items()}
+        for sentinel in self.sentinels.values():
+            async with sentinel.client() as client:
+                await client.execute_command("SENTINEL", "DEBUG", *(part for pair in periods.items() for part in pair))
 
     async def refuse_replicas(self, primary: str) -> None:
         """Let a server turn its replicas away until it is started again."""

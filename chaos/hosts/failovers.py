@@ -16,6 +16,8 @@ from chaos.hosts.troubles import Trouble, Troubles
 #: A replica is promoted within this time of the primary's end, or something is wrong with the Sentinels.
 _PROMOTED_WITHIN_S = 40.0
 _LOOK_EVERY_S = 0.05
+#: As often as by default.
+_SENTINEL_LOOKS_EVERY_MS = 10_000
 
 #: A name that the judge looks for.
 CUT_OFF_WITH_PRIMARY = "cut off the primary with a worker"
@@ -131,6 +133,22 @@ class Failovers:
             await self.cluster.promote(coordinated=True)
             await self._promoted(seen)
 
+    async def promote_while_a_replica_lags(self) -> None:
+        """Promote a replica while one of them gets nothing from the primary, which Sentinel has not noticed yet.
+
+        Sentinel promotes the one that had most when it last looked. It looks every 10 s, unless it is told otherwise.
+        """
+        primary, replica = await self.cluster.primary(), self.chance.choice(await self.cluster.replicas())
+        with self._trouble("promote while a replica lags"):
+            seen = self._seen()
+            await self.cluster.set_periods(info_period=_SENTINEL_LOOKS_EVERY_MS)
+            await asyncio.sleep(self.chance.uniform(2.0, 5.0))
+            async with self.network.cut(pairs([primary], [replica])):
+                await asyncio.sleep(self.chance.uniform(1.0, 2.0))
+                await self.cluster.promote()
+                await self._promoted(seen)
+            await self.cluster.set_periods()
+
     # --- replicas and Sentinels ------------------------------------------------------------------------------------
 
     async def kill_replica(self) -> None:
@@ -155,6 +173,7 @@ class Failovers:
             await self.cluster.sentinels[sentinel].kill()
             await asyncio.sleep(self.chance.uniform(0.5, 4.0))
             await self.cluster.sentinels[sentinel].start()
+            await self.cluster.set_periods()  # it has forgotten them
 
     async def part_sentinels(self) -> None:
         """Cut a Sentinel off from the others."""
@@ -214,6 +233,7 @@ def _named(*acts: Callable[[Failovers], Awaitable[None]]) -> dict[str, Callable[
 _PARTING = _named(
     Failovers.cut_off_primary,
     Failovers.cut_off_primary_with_a_worker,
+    Failovers.promote_while_a_replica_lags,
     Failovers.cut_off_replica,
     Failovers.part_sentinels,
 )
