@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
+from bench.process import ChildError
 from chaos.hosts.asides import Asides
 from chaos.hosts.clients import Clients, calling
 from chaos.hosts.cluster import Cluster
@@ -22,6 +24,7 @@ from simulator.client import SimulatorClient
 from simulator.client import connect as connect_to_simulator
 
 _STARTS_WITHIN_S = 60.0
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,7 @@ class Cast:
         troubles: records the misfortunes.
         failovers: stages those of servers and Sentinels.
         asides: stages all others.
+        processes: the API and the workers.
     """
 
     cluster: Cluster
@@ -49,6 +53,19 @@ class Cast:
     troubles: Troubles
     failovers: Failovers
     asides: Asides
+    processes: Sequence[Process]
+
+    async def watch(self) -> None:
+        """Watch the API and the workers, until one of them ends on its own.
+
+        Raises:
+            ChildError: it did; carries its name.
+        """
+        while True:
+            for process in self.processes:
+                if not process.lock.locked() and await process.ended(0):
+                    raise ChildError(f"{process.name} ended on its own; see its log")
+            await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def start(stack: contextlib.AsyncExitStack, plan: HostsPlan, network: Network, directory: Path) -> Cast:
@@ -118,6 +135,7 @@ async def start(stack: contextlib.AsyncExitStack, plan: HostsPlan, network: Netw
             api=api,
             troubles=troubles,
         ),
+        processes=[api, *workers.values()],
     )
 
 

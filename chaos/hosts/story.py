@@ -48,7 +48,8 @@ class HostsStory:
 
     async def _play(self, cast: Cast) -> Course:
         """Let things go wrong, then let all jobs end."""
-        helpers = [asyncio.create_task(work) for work in (cast.clients.run(), cast.promotions.run(), self._tell(cast))]
+        works = (cast.clients.run(), cast.promotions.run(), cast.watch(), self._tell(cast))
+        helpers = [asyncio.create_task(work) for work in works]
         started_s = time.time()
         try:
             await unless_failed(self._disturb(cast), helpers)
