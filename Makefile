@@ -15,7 +15,7 @@ STAMP   := $(VENV)/.installed-$(VERSION)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint format docs bench chaos clean
+.PHONY: help demo dev test lint format docs bench chaos chaos-hosts clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench: $(STAMP)-bench ## Measure speed, memory and storage side by side with pee
 
 chaos: $(STAMP) ## Kill, freeze and mislead everything for a few minutes, then check every contact
 	$(BIN)/python -m chaos $(ARGS)
+
+chaos-hosts: $(STAMP) ## The same on more than one machine: fail-overs, partitions, delays
+	$(BIN)/python -m chaos.hosts $(ARGS)
 
 clean: ## Remove everything that make created
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -31,6 +31,7 @@ class Attempt:
         asked, deleted, listed: contact IDs.
         clean: a complete and truthful answer was written to an open connection.
         turned_away: the portal did not look at the list: too many calls, or a fault of the account.
+        address: the caller's IP address.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Attempt:
     fault: str | None
     delivered: bool
     turned_away: bool = False
+    address: str = ""
 
 
 @dataclass(slots=True)
@@ -165,6 +167,7 @@ async def _attempts(portal: SimulatorClient, calls: list[dict[str, Any]], starte
             fault=whole["fault"],
             delivered=whole["delivered"],
             turned_away=whole["status"] in _TURNED_AWAY,
+            address=whole["address"],
         )
 
     return await asyncio.gather(*(read(call) for call in calls if call["kind"] in ("delete", "look_up")))

@@ -161,10 +161,11 @@ class Plan:
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the rules of the portal's misbehaviour that apply all the time."""
-        return list(_faults(self.fault_rate))
+        return list(faults(self.fault_rate))
 
 
-def _faults(rate: float) -> Iterator[dict[str, Any]]:
+def faults(rate: float) -> Iterator[dict[str, Any]]:
+    """Yield the rules of the portal's misbehaviour, each with about this probability, 0 to 1."""
     for when in ("before", "after"):
         yield {"fault": "reset", "when": when, "rate": rate}
         yield {"fault": "error", "status": 500, "when": when, "rate": rate}

@@ -21,11 +21,11 @@ def as_text(plan: Plan, outcome: Outcome, command: str) -> str:
     contacts = [(name, f"{count:,}") for name, count in outcome.verdict.counts.items() if count]
     wrong = [*outcome.problems, *outcome.verdict.disagreements]
     parts = [
-        f"`{command}` with seed {plan.seed}, {plan.workers} workers, on {_machine()}",
-        _table(("fault of the portal", "times"), faults),
-        _table(("misfortune", "times"), misfortunes),
-        _table(("contacts", "count"), contacts),
-        _table(("the run", ""), _facts(plan, outcome)),
+        f"`{command}` with seed {plan.seed}, {plan.workers} workers, on {machine()}",
+        table(("fault of the portal", "times"), faults),
+        table(("misfortune", "times"), misfortunes),
+        table(("contacts", "count"), contacts),
+        table(("the run", ""), _facts(plan, outcome)),
         "The ledger and the portal agree about every contact." if outcome.agreed else "THEY DO NOT AGREE:",
         *(f"- {what}" for what in wrong[:50]),
     ]
@@ -34,7 +34,7 @@ def as_text(plan: Plan, outcome: Outcome, command: str) -> str:
 
 def as_json(plan: Plan, outcome: Outcome, command: str) -> bytes:
     """Write the result as JSON."""
-    facts = {"command": command, "machine": _machine(), "agreed": outcome.agreed, "plan": plan, "outcome": outcome}
+    facts = {"command": command, "machine": machine(), "agreed": outcome.agreed, "plan": plan, "outcome": outcome}
     return msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
 
 
@@ -55,11 +55,13 @@ def _facts(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
     ]
 
 
-def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
+def table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
+    """Write a table as Markdown."""
     return "\n".join(f"| {first} | {second} |" for first, second in [head, ("---", "--:"), *rows])
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Describe where it ran."""
     return f"{platform.machine()} with {_cores()} cores, {platform.system()}, Python {platform.python_version()}"
 
 

@@ -132,13 +132,13 @@ class Story:
         helpers = [asyncio.create_task(work) for work in (watch.run(), mischief.heal(), self._tell(watch))]
         started_s = time.monotonic()
         try:
-            await _unless_failed(mischief.inject(self.plan.minutes * 60, lambda: watch.all_ended), helpers)
+            await unless_failed(mischief.inject(self.plan.minutes * 60, lambda: watch.all_ended), helpers)
             rules = await portal.clear_faults()
             people.is_calm = True
             await portal.behave(edits_per_s=0.0)
             calm_s = time.monotonic()
             self._note("nothing goes wrong any more")
-            problems = await _unless_failed(self._let_end(watch, redis), helpers)
+            problems = await unless_failed(self._let_end(watch, redis), helpers)
         finally:
             for helper in helpers:
                 await cancel(helper)
@@ -245,7 +245,7 @@ async def _connected(url: str) -> AsyncIterator[ArqRedis]:
         await redis.aclose(close_connection_pool=True)
 
 
-async def _unless_failed(work: Any, helpers: list["asyncio.Task[None]"]) -> Any:
+async def unless_failed(work: Any, helpers: Collection["asyncio.Task[None]"]) -> Any:
     """Do the work, unless a helper fails, which must not go unnoticed."""
     task = asyncio.ensure_future(work)
     try:

@@ -1,7 +1,7 @@
 """The ledger against the truth, contact by contact."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pyroaring import BitMap
@@ -61,8 +61,20 @@ class Verdict:
             self.disagreements.append(f"{what}: {len(contact_ids):,} contacts, such as {examples}")
 
 
-def judge(lists: Mapping[str, BitMap], ledgers: Mapping[str, Ledger], truth: Evidence) -> Verdict:
-    """Compare every job's ledger with the portal's truth."""
+def judge(
+    lists: Mapping[str, BitMap],
+    ledgers: Mapping[str, Ledger],
+    truth: Evidence,
+    cancelled: Collection[str] = ALL_CANCELLED,
+) -> Verdict:
+    """Compare every job's ledger with the portal's truth.
+
+    Args:
+        lists: the contacts of each job.
+        ledgers: the ledger of each job.
+        truth: what the portal knows.
+        cancelled: jobs that somebody has cancelled.
+    """
     verdict = Verdict()
     marked: Counter[int] = Counter()
     for ledger in ledgers.values():
@@ -71,7 +83,10 @@ def judge(lists: Mapping[str, BitMap], ledgers: Mapping[str, Ledger], truth: Evi
     for job_id, listed in lists.items():
         others = [other for other in lists if other != job_id]
         of_others, listed_by_others = [ledgers[other] for other in others], [lists[other] for other in others]
-        _judge_job(verdict, _Case(job_id, listed, ledgers[job_id], of_others, listed_by_others, unsent), truth)
+        case = _Case(
+            job_id, listed, ledgers[job_id], of_others, listed_by_others, unsent, was_cancelled=job_id in cancelled
+        )
+        _judge_job(verdict, case, truth)
     everybody = BitMap.union(BitMap(), *lists.values())
     deleted = truth.sets["deleted"]
     verdict.refuse("deleted although on no list", deleted - everybody)
@@ -96,6 +111,7 @@ class _Case:
     others_listed: list[BitMap]
     unsent: BitMap
     """Contacts with an attempt that some job has marked, but that never arrived at the portal."""
+    was_cancelled: bool
 
     def claimed_by_others(self) -> BitMap:
         """Return the contacts that, according to another job's ledger, that job deleted or may have deleted."""
@@ -134,7 +150,7 @@ def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
     not_found = of[Outcome.NOT_FOUND]
     verdict.refuse(f"{job_id}: not found, and still visible", not_found & visible)
     verdict.refuse(f"{job_id}: not found, and deleted by us", (not_found & deleted) - case.claimed_by_others())
-    verdict.counts["not found: deleted by another of our jobs"] += len(not_found & deleted)
+    verdict.counts["not found: deleted by another of our jobs"] += len(not_found & deleted & case.claimed_by_others())
 
     read_only, invoiced = ledger.by_code[Code.READ_ONLY], ledger.by_code[Code.HAS_INVOICE]
     not_read_only = read_only - (sets["read_only"] & visible)
@@ -144,9 +160,8 @@ def _judge_job(verdict: Verdict, case: _Case, truth: Evidence) -> None:
 
     skipped = of[Outcome.SKIPPED]
     verdict.refuse(f"{job_id}: skipped, and sent", (skipped & sets["sent"]) - others)
-    if job_id not in ALL_CANCELLED:
-        cancelled = ledger.by_code[Code.SKIPPED]
-        verdict.refuse(f"{job_id}: skipped, although the job was not cancelled", cancelled)
+    if not case.was_cancelled:
+        verdict.refuse(f"{job_id}: skipped, although the job was not cancelled", ledger.by_code[Code.SKIPPED])
     _judge_failed(verdict, case, truth)
 
 

@@ -27,7 +27,8 @@ async def serve(request: web.Request) -> web.StreamResponse:
     portal = request.app[PORTAL]
     route, path_values = find_route(request.method, request.path.removeprefix(_PREFIX))
     truth = portal.truth
-    call = truth.arrive(route.kind if route else "other", request.method, request.path)
+    address = request.headers.get("X-Forwarded-For") or request.remote or ""
+    call = truth.arrive(route.kind if route else "other", request.method, request.path, address)
     try:
         context = Context(
             portal=portal,
@@ -36,7 +37,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
             call=call,
             query=list(request.query.items()),
             body=await request.read(),
-            address=request.headers.get("X-Forwarded-For") or request.remote or "",
+            address=address,
             path_value=path_values[0],
             path_rest=path_values[1],
             content_type=request.headers.get("Content-Type"),

@@ -25,6 +25,8 @@ class RecordedCall:
     path: str
     arrived_s: float
     arrived_at: float
+    #: The caller's IP address.
+    address: str = ""
     #: How many contact IDs it carried, duplicates included.
     contact_count: int = 0
     asked: BitMap | None = None
@@ -103,9 +105,9 @@ class Truth:
 
     # --- recording -------------------------------------------------------------------------------------------------
 
-    def arrive(self, kind: str, method: str, path: str) -> RecordedCall:
-        """Record that a call came in."""
-        call = RecordedCall(len(self.calls) + 1, kind, method, path, time.monotonic(), time.time())
+    def arrive(self, kind: str, method: str, path: str, address: str = "") -> RecordedCall:
+        """Record that a call came in from an IP address."""
+        call = RecordedCall(len(self.calls) + 1, kind, method, path, time.monotonic(), time.time(), address)
         self.calls.append(call)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
@@ -240,6 +242,7 @@ class Truth:
             "kind": call.kind,
             "method": call.method,
             "path": call.path,
+            "address": call.address,
             "at_ms": self.at_ms(call.arrived_s),
             "monotonic_s": call.arrived_s,
             "at": call.arrived_at,

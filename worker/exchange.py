@@ -1,6 +1,7 @@
 """One request on the wire and its answer. Decides nothing about what the answer means to the API."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
+from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -178,7 +179,9 @@ class Exchange:
                 headers["Proxy-Authorization"] = self._proxy.authorization
         session = aiohttp.ClientSession(
             # The lanes' leases limit concurrency; a second limit here would only make calls time out while waiting.
-            connector=_Connector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=self._trusting()),
+            connector=_Connector(
+                limit=0, keepalive_timeout=KEEPALIVE_S, ssl=self._trusting(), socket_factory=self._socket
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             headers=headers,
@@ -188,6 +191,18 @@ class Exchange:
         session._retry_connection = False  # noqa: SLF001
         self._session = session
         return session
+
+    def _socket(self, address: AddrInfoType) -> socket.socket:
+        """Return a socket that sends nothing any more once its call has timed out.
+
+        By default the system goes on for many minutes with what was not acknowledged, even after the connection was
+        closed or the process has ended. After a broken network a PUT would arrive when nobody expects it any more.
+        """
+        family, kind, protocol, _, _ = address
+        opened = socket.socket(family, kind, protocol)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._timeout_s * 1000))
+        return opened
 
     def _trusting(self) -> ssl.SSLContext | bool:
         """Return the authorities to trust; True stands for the system's."""
