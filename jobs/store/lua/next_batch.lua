@@ -105,10 +105,10 @@ if pacing[8] and redis.call('HLEN', portal .. CLAIMS) > 0 then
   return { 'later', 1000000 }
 end
 
--- A push-back that came while the lane was waiting takes its turn away again.
+-- A turn that has not come yet is waited for again: the server was away or frozen while the lane waited. A push-back that
+-- came meanwhile takes the turn away again.
 local turn_us = tonumber(ARGV[9])
 if not pushed_back and turn_us > clock_us and tonumber(ARGV[13]) == cuts then
-  -- The server was away or frozen while the lane waited: its turn has not come yet.
   return { 'turn', turn_us - clock_us, turn_us, cuts }
 elseif not has_turn or pushed_back then
   local wait_us, away_us = reserve(portal, clock_us, ceiling, tonumber(ARGV[7]), tonumber(ARGV[8]))
