@@ -24,10 +24,10 @@ from jobs.store.trouble import trouble_of
 from worker.drain import cancel
 
 #: After this long without a message, the listener checks that it would hear one, and waits as long for that.
-SILENCE_S = 3.0
+SILENCE_S = 5.0
 
 #: How long a reply may take, seconds; longer than the silence, which is no fault of the server.
-_STALL_S = 4.0
+_STALL_S = 6.0
 
 #: Pauses before subscribing anew: the first, and the longest, to which they double.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
