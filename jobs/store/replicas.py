@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from arq.connections import ArqRedis
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from jobs.store.discreet_redis import replication_of
 from jobs.store.sentinel import Named, in_brief
 from jobs.store.sentinel_pool import SentinelPool
+
+#: Replicas report once a second; one that has not for longer than this, in seconds, does not keep up.
+_SILENT_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +24,17 @@ class Replicas:
     Attributes:
         connected: those that receive every write.
         behind: those that are still being brought up to date.
+        silent: those of the connected ones from which nothing has been heard for seconds.
         min_to_write: how many must be connected for it to accept writes; None if it does not tell.
     """
 
     connected: int
     behind: int
     min_to_write: int | None
+    silent: int = 0
 
 
-async def read_replicas(redis: ArqRedis) -> Replicas | None:
+async def read_replicas(redis: Redis) -> Replicas | None:
     """Ask the server for its replicas; None if it forbids that.
 
     Raises:
@@ -37,7 +44,9 @@ async def read_replicas(redis: ArqRedis) -> Replicas | None:
         told: dict[str, Any] = await redis.info("replication")
     except ResponseError:
         return None
-    states = [value["state"] for name, value in told.items() if _is_replica(name, value)]
+    known = [value for name, value in told.items() if _is_replica(name, value)]
+    states = [value["state"] for value in known]
+    silent = sum(value["state"] == "online" and int(value.get("lag", 0)) > _SILENT_S for value in known)
     config: Mapping[str, str] = {}
     with contextlib.suppress(ResponseError):
         config = await redis.config_get("min-replicas-*")
@@ -45,7 +54,7 @@ async def read_replicas(redis: ArqRedis) -> Replicas | None:
     if config.get("min-replicas-max-lag") == "0":  # switches it off
         min_to_write = "0"
     connected = states.count("online")
-    return Replicas(connected, len(states) - connected, None if min_to_write is None else int(min_to_write))
+    return Replicas(connected, len(states) - connected, None if min_to_write is None else int(min_to_write), silent)
 
 
 async def check_replicas(redis: ArqRedis, min_replicas: int) -> list[str]:
@@ -71,6 +80,22 @@ async def check_replicas(redis: ArqRedis, min_replicas: int) -> list[str]:
     elif replicas is not None and not replicas.connected:
         warnings.append("Redis has no connected replica, so Sentinel has none to promote; bring its replicas back")
     return warnings
+
+
+async def missing_replicas(redis: Redis) -> str | None:
+    """Return in words that fewer replicas keep up than the connection demands, so that nothing is sent; None if not.
+
+    Raises:
+        redis.exceptions.RedisError: the server cannot be reached.
+    """
+    wanted = replication_of(redis).min_replicas
+    replicas = await read_replicas(redis) if wanted else None
+    if replicas is None or replicas.connected - replicas.silent >= wanted:
+        return None
+    return (
+        f"Redis has {replicas_in_words(replicas)}, of which {replicas.silent} silent, but redis.min_replicas is "
+        f"{wanted}: nothing is sent until that many have the claims; bring them back"
+    )
 
 
 def replicas_in_words(replicas: Replicas) -> str:
@@ -127,8 +152,7 @@ def _doubts(replicas: Replicas, min_replicas: int) -> list[str]:
     elif replicas.connected + replicas.behind > min_replicas:
         doubts.append(
             f"Redis has {replicas_in_words(replicas)}, but redis.min_replicas is {min_replicas}: a fail-over could "
-            "promote one that lacks the last claims; raise redis.min_replicas, or set `replica-priority 0` on those "
-            "that must not be promoted"
+            f"promote one that lacks the last claims; set redis.min_replicas to {replicas.connected + replicas.behind}"
         )
     if replicas.min_to_write is None:
         doubts.append(
@@ -146,5 +170,5 @@ def _doubts(replicas: Replicas, min_replicas: int) -> list[str]:
 
 _MAY_LOSE_CLAIMS = (
     "a fail-over can lose the last claims (redis.min_replicas is 0): contacts that were deleted just before it can end "
-    "as not_found; set redis.min_replicas to the number of replicas that can be promoted"
+    "as not_found; set redis.min_replicas to the number of replicas"
 )

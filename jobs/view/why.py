@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from config.settings import Settings
 from jobs.store import keys
+from jobs.store.replicas import missing_replicas
 from jobs.store.times import clock, unix_s
 from jobs.view.history import Sample, read_history
 from jobs.view.job import Job, read_job
@@ -47,9 +48,9 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
     rate: the portal's ceiling. learned_rate: the portal pushed back, and is driven more gently than its ceiling.
     concurrency: calls in flight, all of which are waiting for the portal. lanes: fewer lanes drive the portal than
-    could. fair_share: other jobs of the portal. push_back: the portal asked for a rest. pause, approval, portal_fault,
-    canary, login_guard, no_worker, backoff, starting, stopped, cooling_off, outside_window, daily_cap, portal_changed:
-    as state_reason says.
+    could. fair_share: other jobs of the portal. replicas: too few replicas of Redis keep up (redis.min_replicas).
+    push_back: the portal asked for a rest. pause, approval, portal_fault, canary, login_guard, no_worker, backoff,
+    starting, stopped, cooling_off, outside_window, daily_cap, portal_changed: as state_reason says.
     """
     explanation: str
     """The same in plain words, with the numbers."""
@@ -80,6 +81,8 @@ async def explain(redis: Redis, settings: Settings, job_id: str) -> Why:
     portal = await read_portal(redis, configured) if configured else None
     share = None if job.ended else await _share(redis, job)
     bound = _what_binds(job, portal, share)
+    if is_moving(job.state_reason) and not job.ended and (missing := await missing_replicas(redis)):
+        bound = _Bound("replicas", missing)
     moves = job.state in {State.RUNNING, State.CANCELLING} and is_moving(job.state_reason)
     eta = eta_range(job.counts[Outcome.PENDING], job.contacts_per_second, await read_history(redis, job_id))
     return Why(

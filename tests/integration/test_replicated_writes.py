@@ -22,6 +22,7 @@ from jobs.store.connection import connect
 from jobs.store.replication import NotReplicated
 from jobs.store.scripts import Argument, run_together
 from jobs.view.job import read_job
+from jobs.view.why import Why, explain
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import Behaviour, World
@@ -98,6 +99,19 @@ async def test_nothing_is_answered_as_done_that_a_fail_over_could_undo(client: A
     # Both were done; whoever asks again learns so.
     assert (await read_job(client, job_id)).state is State.QUEUED
     assert not (await submit(client, submission)).created
+
+
+async def test_why_says_that_replicas_are_missing(client: ArqRedis, group: SentinelGroup) -> None:
+    job_id = await accept(client, range(1, 11))
+    assert (await explain(client, Settings(), job_id)).constraint != "replicas"
+    with _frozen(group.replicas[0]):
+
+        async def is_told() -> Why | None:
+            told = await explain(client, Settings(), job_id)
+            return told if told.constraint == "replicas" else None
+
+        told = await until(is_told)
+    assert "1 connected replica, of which 1 silent, but redis.min_replicas is 1: nothing is sent" in told.explanation
 
 
 async def test_what_another_connection_has_written_is_waited_for_as_well(
