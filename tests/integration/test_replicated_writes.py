@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from arq.connections import ArqRedis
+from pydantic import SecretStr
 from pyroaring import BitMap
 from structlog.testing import capture_logs
 
@@ -12,8 +13,9 @@ import simulator
 from bench.moving_address import MovingAddress, moving_address
 from bench.sentinels import SentinelGroup, Server, sentinel_group
 from config.redis_url import RedisUrl
-from config.settings import RedisConfig, Settings, WorkerConfig
+from config.settings import Portal, RedisConfig, Settings, WorkerConfig
 from jobs.accept.submit import CREATE_JOB, submit
+from jobs.lanes import presence
 from jobs.lanes.grants import Lost
 from jobs.lanes.lease import rescue
 from jobs.ledger.items import Call
@@ -102,12 +104,15 @@ async def test_nothing_is_answered_as_done_that_a_fail_over_could_undo(client: A
 
 
 async def test_why_says_that_replicas_are_missing(client: ArqRedis, group: SentinelGroup) -> None:
+    main = Portal(name=PORTAL, url="http://127.0.0.1:1", token=SecretStr("t"))
+    settings = Settings(portals={PORTAL: main})
     job_id = await accept(client, range(1, 11))
-    assert (await explain(client, Settings(), job_id)).constraint != "replicas"
+    await presence.beat(client, "worker", [PORTAL])
+    assert (await explain(client, settings, job_id)).constraint != "replicas"
     with _frozen(group.replicas[0]):
 
         async def is_told() -> Why | None:
-            told = await explain(client, Settings(), job_id)
+            told = await explain(client, settings, job_id)
             return told if told.constraint == "replicas" else None
 
         told = await until(is_told)
