@@ -160,6 +160,13 @@ class Cluster:
         primary = await self.primary()
         return [host for host in self.servers if host != primary]
 
+    async def favourite(self) -> str:
+        """Return the host of the replica that the first Sentinel would promote now."""
+        async with next(iter(self.sentinels.values())).client() as client:
+            replicas = await client.sentinel_slaves(NAME)
+        best = min(replicas, key=lambda one: (-int(one["slave-repl-offset"]), one["runid"]))
+        return self._network.host_at(best["ip"])
+
     async def promote(self, *, coordinated: bool = False) -> None:
         """Have Sentinel promote a replica while all is well, as a person would.
 

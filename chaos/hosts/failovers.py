@@ -134,15 +134,16 @@ class Failovers:
             await self._promoted(seen)
 
     async def promote_while_a_replica_lags(self) -> None:
-        """Promote a replica while one of them gets nothing from the primary, which Sentinel has not noticed yet.
+        """Promote a replica while the one that Sentinel prefers gets nothing from the primary.
 
-        Sentinel promotes the one that had most when it last looked. It looks every 10 s, unless it is told otherwise.
+        Sentinel promotes the replica that had most when it last looked. It looks every 10 s by default.
         """
-        primary, replica = await self.cluster.primary(), self.chance.choice(await self.cluster.replicas())
+        primary = await self.cluster.primary()
         with self._trouble("promote while a replica lags"):
             seen = self._seen()
             await self.cluster.set_periods(info_period=_SENTINEL_LOOKS_EVERY_MS)
             await asyncio.sleep(self.chance.uniform(2.0, 5.0))
+            replica = await self.cluster.favourite()
             async with self.network.cut(pairs([primary], [replica])):
                 await asyncio.sleep(self.chance.uniform(1.0, 2.0))
                 await self.cluster.promote()
