@@ -6,8 +6,8 @@ from statistics import median
 
 import msgspec
 
-from chaos.hosts.outcome import HostsOutcome
 from chaos.hosts.calls import GOES_ON_WITHIN_S
+from chaos.hosts.outcome import HostsOutcome
 from chaos.hosts.plan import HostsPlan
 from chaos.hosts.promotions import Promotion
 from chaos.plan import label
