@@ -59,6 +59,18 @@ class MovingAddress:
             await primary.execute_command("CLIENT", "UNPAUSE")
         return taken_s
 
+    @contextlib.asynccontextmanager
+    async def losing_what_follows(self) -> AsyncIterator[None]:
+        """Make the replica a primary of its own, and move the address to it at the end: what was written meanwhile is
+        lost, as in a fail-over of a primary that was cut off.
+        """
+        old, new = self.servers
+        async with _client(old) as primary, _client(new) as replica:
+            await replica.execute_command("REPLICAOF", "NO", "ONE")
+            yield
+            self.servers = [new, old]
+            await primary.execute_command("REPLICAOF", "127.0.0.1", str(new))
+
 
 @contextlib.asynccontextmanager
 async def moving_address() -> AsyncIterator[MovingAddress]:

@@ -30,6 +30,7 @@ from jobs.intake.protected import BadProtectedList, read_protected
 from jobs.lanes.wake import CROWDED
 from jobs.receipts.signing import public_key_of, signing_key
 from jobs.schedules.definition import filter_of
+from jobs.store.replicas import check_sentinels, read_replicas, replicas_in_words
 from jobs.store.server_check import SETTINGS, UnsuitableServer, check_server, server_settings
 from jobs.store.trouble import trouble_of
 from jobs.store.try_write import try_write
@@ -114,7 +115,10 @@ def _configuration(settings: Settings, path: Path | None) -> Finding:
 
 def _blanks(settings: Settings) -> Iterator[Finding]:
     """Find passwords that may hold more than they should: a blank can be part of one, but seldom is."""
-    passwords = {"redis.password": settings.redis.password}
+    passwords = {
+        "redis.password": settings.redis.password,
+        "redis.sentinel_password": settings.redis.sentinel_password,
+    }
     for portal in settings.portals.values():
         passwords[f"portals.{portal.name}.password"] = portal.password
         passwords[f"portals.{portal.name}.proxy_password"] = portal.proxy_password
@@ -178,6 +182,9 @@ async def _redis(settings: Settings) -> AsyncIterator[Finding]:
             warnings = await check_server(redis)
             await try_write(redis)
             yield Finding("redis", "ok", f"{settings.redis.redacted}: {await _facts(redis)}")
+            if (told := await check_sentinels(redis)) is not None:
+                yield Finding("redis", "ok", told[0])
+                warnings += told[1]
             backlog = await read_backlog(redis)
             stops = await read_stops(redis)
     except UnsuitableServer as error:
@@ -226,6 +233,9 @@ async def _facts(redis: ArqRedis) -> str:
     settings = await server_settings(redis)
     facts = [settings.get("server", "it does not tell its version")]
     facts += [f"{name} {settings[name]}" for name in SETTINGS if name in settings]
+    replicas = await read_replicas(redis)
+    if replicas is not None and replicas.connected + replicas.behind:
+        facts.append(replicas_in_words(replicas))
     return ", ".join(facts)
 
 

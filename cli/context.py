@@ -16,6 +16,7 @@ from config.tracing import TRACEPARENT, continue_trace
 from config.tracing_setup import start_tracing
 from jobs.schedules.definition import wrong_schedules
 from jobs.store.connection import connect
+from jobs.store.format_number import check_format
 from jobs.webhooks.outbox import announce
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's ID.", show_default=False)]
@@ -55,7 +56,7 @@ def begin_tracing(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def redis_of(settings: Settings, *, patience_s: float = 3.0) -> AsyncIterator[ArqRedis]:
+async def redis_of(settings: Settings, *, patience_s: float = 3.0, must_answer: bool = True) -> AsyncIterator[ArqRedis]:
     """Connect to the configured Redis for the duration of the block.
 
     Webhooks are announced first, so that they are told of what the block does even if no worker has run yet.
@@ -63,9 +64,16 @@ async def redis_of(settings: Settings, *, patience_s: float = 3.0) -> AsyncItera
     Args:
         settings: the configuration.
         patience_s: about how long a command is retried while Redis is away.
+        must_answer: False for a block that can do without Redis; it has to call `check_format` itself.
+
+    Raises:
+        UnsuitableServer: Redis holds data of a newer version.
+        redis.exceptions.RedisError: Redis is away, or refuses.
     """
-    redis = connect(settings.redis.url, patience_s=patience_s, tls_ca_file=settings.redis.tls_ca_file)
+    redis = connect(settings.redis, patience_s=patience_s)
     try:
+        if must_answer:
+            await check_format(redis)
         if settings.webhooks:
             # A Redis that refuses writes, such as one that is out of memory, can still be asked.
             with contextlib.suppress(ResponseError):

@@ -102,7 +102,10 @@ def _options(
 
 
 def _app(argv: Sequence[str]) -> typer.Typer:
-    """Build the app with the commands that the command line names, or all: importing them takes most of the time."""
+    """Build the app with the commands that the command line needs: importing them takes most of the time.
+
+    These are the commands that it names, or all, for the help; none for the version.
+    """
     app = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="rich",
@@ -110,7 +113,8 @@ def _app(argv: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback(help=_reflowed(_HELP))(_options)
-    for name in [name for name in _COMMANDS if name in argv] or _COMMANDS:
+    named = [name for name in _COMMANDS if name in argv]
+    for name in named or ([] if list(argv) == ["--version"] else _COMMANDS):
         panel, place = _COMMANDS[name]
         module, _, function = place.partition(":")
         command = getattr(import_module(module), function)

@@ -40,6 +40,7 @@ from cli.summary import duration
 from config.settings import Portal, Settings
 from jobs.intake.protected import load_protected
 from jobs.store.connection import AWAY
+from jobs.store.format_number import check_format
 from jobs.words.filters import Filter
 from jobs.words.verdicts import Verdict
 from worker.portal_client import PortalClient
@@ -167,12 +168,12 @@ async def _select(settings: Settings, portal: Portal, selection: Filter, target:
 @contextlib.asynccontextmanager
 async def _listing(settings: Settings, portal: Portal, selection: Filter) -> AsyncIterator[Listing]:
     """Prepare a pass that shares turns and log-ins with the workers if Redis answers, and does without if not."""
-    async with redis_of(settings, patience_s=_PATIENCE_S) as redis:
+    async with redis_of(settings, patience_s=_PATIENCE_S, must_answer=False) as redis:
         pace = Pace(portal, redis)
         tokens: RedisTokenStore | LocalTokenStore = RedisTokenStore(redis, portal.name)
         try:
             async with asyncio.timeout(_STUCK_S):  # a server that is stuck takes the command, and never answers
-                await redis.ping()
+                await check_format(redis)
         except (*AWAY, RedisError) as error:
             pace.alone(error)
             tokens = LocalTokenStore()

@@ -25,7 +25,11 @@ class Unit:
 
 
 class Section(BaseModel):
-    """A frozen table of settings that refuses unknown keys, wrong types, infinities and NaN."""
+    """A frozen table of settings that refuses unknown keys, wrong types, infinities and NaN.
+
+    The text under a setting goes into the documentation, and is read from the source when that is made. Pydantic would
+    read it at every start of the program, which takes longer than everything else about the settings.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -33,7 +37,6 @@ class Section(BaseModel):
         extra="forbid",
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )
 
 

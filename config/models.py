@@ -1,13 +1,15 @@
 """The tables of the configuration as models: every setting with its type, range, default and unit."""
 
 import hashlib
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, SerializerFunctionWrapHandler, ValidationInfo, field_serializer, field_validator
 
+from config.client_certificate import BadCertificate, load_client_certificate
 from config.errors import UnknownPortal, UnknownWebhook
 from config.fields import NAME_PATTERN, FilePath, Section, Unit, file_of_authorities, plain, refuse, secret_or_file
 from config.portal import Portal
@@ -20,6 +22,8 @@ from config.webhooks import Webhook
 #: SHA-256 of an empty text.
 _OF_NOTHING = hashlib.sha256().hexdigest()
 
+T = TypeVar("T")
+
 
 class RedisConfig(Section):
     """Where the ledger is kept."""
@@ -31,26 +35,65 @@ class RedisConfig(Section):
     """Password of Redis, if it is not part of `url`."""
 
     url: Annotated[RedisUrl, Field(validate_default=True)] = RedisUrl("redis://127.0.0.1:6379/0")
-    """Address of Redis: `redis://`, `rediss://` (TLS) or `unix://` (socket)."""
+    """Address of Redis: `redis://`, `rediss://` (TLS), `unix://` (socket), or `redis+sentinel://` or
+    `rediss+sentinel://` for a primary that Sentinels know (docs/high-availability.md)."""
+
+    sentinel_username: str | None = None
+    """User name of the Sentinels, if it is not the default one; that of the servers is in `url`."""
+
+    sentinel_password_file: FilePath | None = None
+    """File that holds the password of the Sentinels; read once at startup, trailing line ends ignored."""
+
+    sentinel_password: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    """Password of the Sentinels, if they want one; that of the servers is `password`."""
 
     tls_ca_file: FilePath | None = None
     """PEM file of the authorities trusted to issue the server's certificate, in place of the system's."""
+
+    tls_cert_file: FilePath | None = None
+    """PEM file of the certificate that is shown to servers and Sentinels that want to see one."""
+
+    tls_key_file: Annotated[FilePath | None, Field(validate_default=True)] = None
+    """PEM file of the private key of `tls_cert_file`, without a pass phrase."""
+
+    min_replicas: Annotated[int, Field(ge=0, le=10)] = 0
+    """Replicas that must have a claim before its PUT is sent, and a submission, an approval or a control action before
+    it is answered; 0 for a single server. Set it to the number of replicas that could be promoted."""
+
+    replica_timeout_s: Annotated[float, Field(ge=0.01, le=3), Unit("s")] = 1.0
+    """How long to wait for them. A PUT whose claim they lack by then is not sent."""
 
     @property
     def redacted(self) -> str:
         """The address without its password, for messages."""
         return self.url.redacted
 
-    @field_validator("password", mode="before")
+    @field_validator("password", "sentinel_password", mode="before")
     @classmethod
     def _read_password(cls, value: object, info: ValidationInfo) -> object:
-        return secret_or_file(value, "password", info.data)
+        return secret_or_file(value, info.field_name or "", info.data)
 
-    @field_validator("password")
+    @field_validator("password", "sentinel_password")
     @classmethod
     def _password_is_not_empty(cls, password: SecretStr | None) -> SecretStr | None:
         if plain(password) == "":
             refuse("a password that is not empty", given="an empty string")
+        return password
+
+    @field_validator("sentinel_username", "sentinel_password")
+    @classmethod
+    def _sentinels_are_named(cls, value: T, info: ValidationInfo) -> T:
+        if value is None or "url" not in info.data:  # if the url is wrong, it has already been reported
+            return value
+        if not info.data["url"].address.sentinels:
+            refuse(f"{info.field_name} only with a url that begins with redis+sentinel:// or rediss+sentinel://")
+        return value
+
+    @field_validator("sentinel_password")
+    @classmethod
+    def _sentinel_login_is_complete(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if password is None and info.data.get("sentinel_username") and "sentinel_password_file" in info.data:
+            refuse("sentinel_password or sentinel_password_file to go with sentinel_username", given="nothing")
         return password
 
     @field_validator("url")
@@ -73,9 +116,37 @@ class RedisConfig(Section):
     def _authorities_are_readable(cls, file: Path | None, info: ValidationInfo) -> Path | None:
         if file is None:
             return None
-        if "url" in info.data and not info.data["url"].address.tls:
-            refuse("tls_ca_file only with a url that begins with rediss://", given=str(file))
+        _with_tls(file, info)
         return file_of_authorities(file)
+
+    @field_validator("tls_cert_file")
+    @classmethod
+    def _certificate_is_for_tls(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is not None:
+            _with_tls(file, info)
+        return file
+
+    @field_validator("tls_key_file")
+    @classmethod
+    def _certificate_has_its_key(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "tls_cert_file" not in info.data:  # it has already been reported
+            return key
+        certificate: Path | None = info.data["tls_cert_file"]
+        if (certificate is None) != (key is None):
+            refuse("tls_cert_file and tls_key_file together, or neither", given="only one of them")
+        if certificate is not None and key is not None:
+            try:
+                load_client_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key)
+            except BadCertificate as error:
+                field = "tls_cert_file" if error.file == certificate != key else None
+                refuse(str(error), given=str(error.file), field=field)
+        return key
+
+
+def _with_tls(file: Path, info: ValidationInfo) -> None:
+    """Refuse a file that serves TLS if the address does not ask for it."""
+    if "url" in info.data and not info.data["url"].address.tls:
+        refuse(f"{info.field_name} only with a url that begins with rediss:// or rediss+sentinel://", given=str(file))
 
 
 class ApiKey(Section):
@@ -134,10 +205,10 @@ class Api(Section):
 class WorkerConfig(Section):
     """How a worker process behaves."""
 
-    poll_delay_s: Annotated[float, Field(ge=0.005, le=5), Unit("s")] = 0.1
-    """Pause between an idle worker's checks of the queue."""
+    poll_delay_s: Annotated[float, Field(ge=0.005, le=5), Unit("s")] = 0.5
+    """Pause between an idle worker's checks of the queue if nothing nudges it."""
 
-    lease_ttl_s: Annotated[float, Field(ge=2, le=60), Unit("s")] = 5.0
+    lease_ttl_s: Annotated[float, Field(ge=2, le=60), Unit("s")] = 3.0
     """How long a portal stays taken after its worker has died."""
 
     slice_s: Annotated[float, Field(ge=1, le=300), Unit("s")] = 20.0

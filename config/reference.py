@@ -60,8 +60,8 @@ class Setting:
     default: str
     required: bool
     unit: str
-    #: One sentence.
-    description: str
+    #: The table that it stands in; the text under it is one sentence about it.
+    section: type[Section]
     #: Whether it is a list of tables, each with settings of its own.
     holds_tables: bool = False
 
@@ -165,7 +165,7 @@ def _walk(model: type[Section], prefix: tuple[str, ...]) -> Iterator[Setting]:
         elif get_origin(kind) is Mapping:
             yield from _walk(arguments[1], (*path, ANY_NAME))
         else:
-            leaf = _leaf(path, kind, field)
+            leaf = _leaf(model, path, kind, field)
             yield leaf
             if leaf.holds_tables:
                 yield from _walk(arguments[0], (*path, ANY_ITEM))
@@ -177,7 +177,7 @@ def _own_first(model: type[Section]) -> list[tuple[str, FieldInfo]]:
     return sorted(model.model_fields.items(), key=lambda pair: pair[0] not in own)
 
 
-def _leaf(path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
+def _leaf(section: type[Section], path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
     is_list = get_origin(annotation) is tuple
     inner = get_args(annotation)[0] if is_list else annotation
     choices = get_args(inner) if get_origin(inner) is Literal else ()
@@ -207,7 +207,7 @@ def _leaf(path: tuple[str, ...], annotation: Any, field: FieldInfo) -> Setting:
         default=_default_text(field.default),
         required=field.is_required(),
         unit=unit,
-        description=" ".join((field.description or "").split()),
+        section=section,
         holds_tables=is_list and isinstance(inner, type) and issubclass(inner, Section),
     )
 

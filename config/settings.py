@@ -77,7 +77,8 @@ def load_settings(
 def _secrets(settings: Settings) -> list[str]:
     """Return every secret in the settings."""
     portals = settings.portals.values()
-    found = [settings.redis.url.address.password, plain(settings.redis.password)]
+    redis = settings.redis
+    found = [redis.url.address.password, plain(redis.password), plain(redis.sentinel_password)]
     for portal in portals:
         found += [plain(secret) for secret in (portal.token, portal.password)]
         if proxy := portal.proxy_on_the_way():

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from config.portal import Portal
 from jobs.lanes.grants import Terms
 from jobs.store import keys
+from jobs.store.clock import Clocks
 from jobs.store.portal_state import PortalState
 from jobs.store.scripts import Script
-from jobs.store.times import server_ms
 from jobs.view.stops import Stop, stop_of
 from jobs.words.reasons import remedy_without_job
 from restore.errors import LeaseLost, PortalRefuses, RestoreStopped
@@ -189,10 +189,11 @@ class Caller:
 async def read_state(redis: Redis, portal: str) -> PortalState:
     """Read what drives and holds a portal."""
     pipe = redis.pipeline(transaction=False)
-    pipe.time()
+    Clocks.ask(pipe)
     PortalState.ask(pipe, portal)
-    time_now, *replies = await pipe.execute()
-    return PortalState.take(iter(replies), server_ms(time_now))
+    replies = iter(await pipe.execute())
+    clocks = Clocks.take(replies)
+    return PortalState.take(replies, clocks)
 
 
 def _stop_in(state: PortalState, portal: str) -> Stop | None:

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from jobs.store import keys
+from jobs.store.clock import LONGEST_TICK_S, ticking
 from jobs.store.connection import AWAY
 from jobs.store.scripts import Argument, Script
 from jobs.store.times import clock, iso
@@ -23,8 +24,8 @@ from jobs.words.errors import UnknownJob
 from restore.entry import ENTRY_SIZE, Entry
 from restore.errors import AlreadyRestoring, LeaseLost
 
-HOLD = Script("restore_hold")
-WRITE = Script("restore_write")
+HOLD = Script("restore_hold", replicated=True)
+WRITE = Script("restore_write", replicated=True)
 LEAVE = Script("restore_leave")
 
 #: How often a process that waits for a lease looks at it, per TTL; one that is alive renews it four times.
@@ -51,7 +52,7 @@ class RestoreLedger:
             the other one has just created for their own.
         token: this process's name, never used again.
         by: who restores, for others who try as well.
-        ttl_s: how long the lease of a silent process lasts.
+        ttl_s: how long the lease of a silent process lasts. The process itself relies on it for `LONGEST_TICK_S` less.
     """
 
     def __init__(self, redis: Redis, job_id: str, portal: str, token: str, by: str, *, ttl_s: float) -> None:
@@ -66,15 +67,15 @@ class RestoreLedger:
         self.watermark: int | None = None
         """The highest contact ID on the portal before anything was restored; None before that is known."""
         self.sent_ms: int = 0
-        """When a creating call was last about to be sent, on the Redis server's clock; 0 for never."""
+        """When a creating call was last about to be sent, on the steady clock; 0 for never."""
         self.before_ms: int = 0
-        """When a process before this one last renewed its lease, on the Redis server's clock; 0 for never."""
+        """When a process before this one last renewed its lease, on the steady clock; 0 for never."""
         self.finished = False
         """Whether a restore went through to its last check, and nothing was created since."""
         self.twins: dict[int, int] = {}
         """The other contact of those that may exist twice, by old ID."""
         self.now_ms: int = 0
-        """The Redis server's clock when the ledger was opened."""
+        """The steady clock when the ledger was opened."""
 
     @property
     def holds_lease(self) -> bool:
@@ -92,6 +93,11 @@ class RestoreLedger:
             AlreadyRestoring: another process is at work.
             UnknownJob: no such job.
         """
+        async with ticking(self._redis), self._held():
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _held(self) -> AsyncIterator[None]:
         await self._take()
         heart = asyncio.create_task(self._beat())
         try:
@@ -187,7 +193,7 @@ class RestoreLedger:
         if not held:
             job_id, by, since_ms, until_ms = holder
             return _Holder(job_id.decode(), by.decode(), int(since_ms), int(until_ms))
-        self._held_until_s = asked_s + self.ttl_s
+        self._held_until_s = asked_s + self.ttl_s - LONGEST_TICK_S
         return None
 
     async def _beat(self) -> None:

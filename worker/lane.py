@@ -7,6 +7,7 @@ sent, so whatever happens to this process afterwards, another worker knows what 
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from array import array
@@ -55,6 +56,10 @@ INTERRUPTED = Failure(
 )
 
 
+#: A lane that may not send its batch because replicas lag behind gives way for this time, in seconds.
+_REPLICAS_LAG_S = 1.0
+
+
 class Ending(StrEnum):
     """Why a lane ended."""
 
@@ -70,6 +75,8 @@ class Ending(StrEnum):
     """The worker is about to stop."""
     LOST = "lost"
     """Its lease has lapsed."""
+    NOT_REPLICATED = "not_replicated"
+    """Too few replicas had its claim in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +136,18 @@ class Lane:
         Raises:
             redis.exceptions.RedisError: Redis stayed away for longer than the connection's patience.
         """
-        if not await self.ledger.acquire(self.portal.max_concurrency):
+        grant = await self.ledger.acquire_and_next(self.portal.max_concurrency, self._terms_now())
+        if grant is None:
             return Farewell(Ending.BUSY)
         keeper = asyncio.create_task(self._keep_lease())
         try:
-            return await self._drive()
+            return await self._drive(grant)
         finally:
             await cancel(keeper)
 
-    async def _drive(self) -> Farewell:
+    async def _drive(self, grant: Grant) -> Farewell:
         until_s = time.monotonic() + self.slice_s
         recording: asyncio.Task[None] | None = None
-        grant: Grant = await self.ledger.next_batch(self._terms_now())
         has_turn = False
         try:
             while isinstance(grant, Turn | Batch | Outdated):
@@ -164,9 +171,9 @@ class Lane:
                 if recording:
                     await recording
                     recording = None
-                if self.drain.wanted or time.monotonic() >= until_s:
+                if ending := self._ending(grant, until_s):
                     await self._record(done)
-                    return await self._let_go(Ending.DRAINED if self.drain.wanted else Ending.SLICE_OVER)
+                    return await self._let_go(ending)
                 if done.recordable_later():
                     recording = asyncio.create_task(self._record(done))
                     grant = await self.ledger.next_batch(self._terms_now())
@@ -194,12 +201,23 @@ class Lane:
         await self.ledger.settle(done.batch, done.settlement)
         self._log(done)
 
+    def _ending(self, batch: Batch, until_s: float) -> Ending | None:
+        """Return why the lane ends with this batch; None if it goes on."""
+        if self.drain.wanted:
+            return Ending.DRAINED
+        if not batch.is_replicated:
+            return Ending.NOT_REPLICATED
+        return Ending.SLICE_OVER if time.monotonic() >= until_s else None
+
     async def _let_go(self, ending: Ending) -> Farewell:
         await self.ledger.release()
-        return Farewell(ending, 0.0)
+        return Farewell(ending, _REPLICAS_LAG_S if ending is Ending.NOT_REPLICATED else 0.0)
 
     async def _work(self, batch: Batch, until_s: float = math.inf) -> "_Done":
         """Send one batch and decide what becomes of it; the slice is over at `until_s`."""
+        if not batch.is_replicated:
+            self.log.warning("claim_not_replicated", seq=batch.seq, size=batch.size)
+            return _Done(batch, _given_back(batch))
         if batch.call is Call.SURVEY:
             return await self._survey(batch, until_s)
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
@@ -334,7 +352,7 @@ class Lane:
         except asyncio.CancelledError:
             # The grace period is over; the step is given back as if it had not been taken.
             self.drain.begin()
-            return _Done(batch, Settlement(survey=SurveyStep()))
+            return _Done(batch, _given_back(batch))
         took_s = time.monotonic() - started_s
         answer = stepped.answer
         if answer is None:
@@ -353,9 +371,8 @@ class Lane:
 
     def _not_as_approved(self, batch: Batch) -> Settlement:
         """Give a PUT back unsent, and pause its job: what is stored is not what a person has approved."""
-        return Settlement(
-            items=[(item, 0.0) for item in batch.items],
-            unsent=batch.size,
+        return replace(
+            _given_back(batch),
             stop=StateReason.PLAN_CHANGED,
             last_error="the stored plan is not the one that was approved, or conditions have changed since",
         )
@@ -413,14 +430,12 @@ class Lane:
 
     async def _keep_lease(self) -> None:
         """Renew the lease during a call or the wait for a turn; asking for a batch renews it as well."""
-        ttl_s = self.ledger.ttl_s
+        every_s = self.ledger.ttl_s / 4
         while True:
-            await asyncio.sleep(ttl_s / 4)
-            if self.ledger.stale_in_s() < ttl_s * 0.7:
-                try:
+            await asyncio.sleep(max(every_s - self.ledger.since_renewal_s(), every_s / 8))
+            if self.ledger.since_renewal_s() >= every_s:
+                with contextlib.suppress(*AWAY, RedisError):
                     await self.ledger.renew()
-                except (*AWAY, RedisError):
-                    continue
 
     def _log(self, done: "_Done") -> None:
         if done.answer is None:
@@ -467,6 +482,13 @@ class _Done:
     def recordable_later(self) -> bool:
         """Check whether the next batch can be taken before this one is recorded: only if nothing follows from it."""
         return self.took_s > _LONG_CALL_S and isinstance(self.answer, Deleted) and not self.settlement.items
+
+
+def _given_back(batch: Batch) -> Settlement:
+    """Give a batch back as if it had never been handed out: nothing of it was sent."""
+    if batch.call is Call.SURVEY:
+        return Settlement(survey=SurveyStep())
+    return Settlement(items=[(item, 0.0) for item in batch.items], unsent=batch.size)
 
 
 def _part(batch: Batch, places: Sequence[int]) -> Batch:

@@ -13,7 +13,7 @@ from typing import Any
 
 from arq.connections import ArqRedis
 from arq.cron import cron
-from arq.worker import Function, Worker, func
+from arq.worker import Function, func
 from redis.exceptions import RedisError
 
 from config.logging import configure_logging, get_logger
@@ -23,6 +23,7 @@ from jobs.arq_messages.message import FUNCTION, KEEP_RESULT_S
 from jobs.lanes.wake import DRIVE_LANE
 from jobs.schedules.definition import wrong_schedules
 from jobs.store.connection import AWAY, encode_payload
+from jobs.store.format_number import check_format
 from jobs.store.keys import QUEUE
 from jobs.store.server_check import check_server
 from jobs.store.trouble import word_for
@@ -31,6 +32,8 @@ from worker.drain import cancel
 from worker.fleet import Fleet, connect_patiently
 from worker.functions import FLEET, STOPPING, delete_contacts, deliver_webhooks, drive_lane, is_news, lifeline
 from worker.messages import read_message
+from worker.nudge import Nudges, listening
+from worker.polling import NudgedWorker
 
 #: Beyond its slice, a lane can wait for its turn, then for an answer, then for Redis; this is far more than that.
 _LANE_TIMEOUT_S = 3600
@@ -59,6 +62,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
 
     async def start(ctx: dict[str, Any]) -> None:
         if FLEET not in ctx:
+            await check_format(ctx["redis"])  # before anything is written
             ctx[FLEET] = Fleet.start(settings)
             ctx[STOPPING] = asyncio.create_task(_stop_with(ctx[FLEET], asyncio.current_task()))
             await _warn_of_risks(ctx[FLEET].redis)
@@ -95,6 +99,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
 
 async def _warn_of_risks(redis: ArqRedis) -> None:
     """Log what puts the ledger at risk on this server, or refuse the server."""
+    await check_format(redis)
     for warning in await check_server(redis):
         get_logger().warning("redis_not_safe", detail=warning)
 
@@ -152,26 +157,27 @@ async def working(settings: Settings) -> AsyncIterator[Fleet]:
     fleet = Fleet.start(settings)
     try:
         await _warn_of_risks(fleet.redis)
-        supervisor = asyncio.create_task(_supervise(settings, fleet))
-        try:
-            yield fleet
-        finally:
-            fleet.drain.begin()
-            await supervisor
+        async with listening(settings, fleet.name) as nudges:
+            supervisor = asyncio.create_task(_supervise(settings, fleet, nudges))
+            try:
+                yield fleet
+            finally:
+                fleet.drain.begin()
+                await supervisor
     finally:
         await fleet.close()
 
 
-async def _supervise(settings: Settings, fleet: Fleet) -> None:
+async def _supervise(settings: Settings, fleet: Fleet, nudges: Nudges) -> None:
     """Keep an arq worker running: its main loop dies if a connection breaks at the wrong moment.
 
     Its lanes do not die with it. They finish their slices while the next arq worker takes over; the old one is closed
     as soon as none of its tasks runs any more.
     """
-    workers: list[Worker] = []
+    workers: list[NudgedWorker] = []
     try:
         while not fleet.drain.wanted:
-            workers.append(Worker(**worker_options(settings, fleet), handle_signals=False))
+            workers.append(NudgedWorker(nudges, **worker_options(settings, fleet), handle_signals=False))
             try:
                 await _run(workers[-1], fleet)
             except Exception as error:  # noqa: BLE001 - whatever it dies of, jobs must not wait for a worker that is alive
@@ -197,7 +203,7 @@ async def _drop_garbage(redis: ArqRedis) -> None:
                 get_logger().warning("queue_garbage_dropped", size=len(member))
 
 
-async def _run(worker: Worker, fleet: Fleet) -> None:
+async def _run(worker: NudgedWorker, fleet: Fleet) -> None:
     """Run an arq worker's main loop until it dies or this process has to stop."""
     main = asyncio.create_task(worker.async_run())
     stop = asyncio.create_task(fleet.drain.begun())
@@ -210,7 +216,7 @@ async def _run(worker: Worker, fleet: Fleet) -> None:
         main.result()
 
 
-async def _end(worker: Worker) -> None:
+async def _end(worker: NudgedWorker) -> None:
     """Cancel what runs in an arq worker (lanes take that as a request to finish), and close its connection.
 
     arq itself stops waiting at the first message that was cancelled before its function ran, while lanes are still

@@ -16,8 +16,8 @@ from jobs.plan.facts import PLANNING_FACTS, Findings
 from jobs.plan.summary import BLAST_RADIUS, PlanWarning
 from jobs.plan.verdicts import as_verdicts, count, unpack
 from jobs.store import keys
+from jobs.store.clock import Clocks
 from jobs.store.portal_state import PortalState
-from jobs.store.times import server_ms
 from jobs.words.filters import Filter
 from jobs.words.states import Event
 from jobs.words.verdicts import Verdict, VerdictCode
@@ -148,10 +148,11 @@ class PlanReport:
 
     async def _pace(self) -> Pace:
         pipe = self.redis.pipeline(transaction=False)
-        pipe.time()
+        Clocks.ask(pipe)
         PortalState.ask(pipe, self.portal.name)
-        time, *rest = await pipe.execute()
-        state = PortalState.take(iter(rest), server_ms(time))
+        replies = iter(await pipe.execute())
+        clocks = Clocks.take(replies)
+        state = PortalState.take(replies, clocks)
         return Pace(
             requests_per_second=state.learned_rate(self.portal.requests_per_second),
             max_concurrency=state.concurrency(self.portal.max_concurrency),

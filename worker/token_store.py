@@ -94,6 +94,9 @@ class RedisTokenStore:
         """Take the turn to log in."""
         if await self._redis.set(self._lock_key, owner, nx=True, px=_ms(LOCK_TTL_S)):
             return True
+        if await self._redis.pttl(self._lock_key) > _ms(LOCK_TTL_S):
+            # The server's clock was set back; the turn of a worker that has died must not last until it has caught up.
+            await self._redis.pexpire(self._lock_key, _ms(LOCK_TTL_S))
         # The turn may be this owner's: the reply that said so was lost, and the connection sent the command again.
         return bool(await self._redis.get(self._lock_key) == owner)
 

@@ -88,6 +88,12 @@ class TracedLaneLedger(LaneLedger):
         self._traces = Traces(redis, calls_per_job)
         self._open: dict[int, Span] = {}
 
+    async def acquire_and_next(self, max_concurrency: int, terms: Terms) -> Grant | None:
+        """Take a lease and ask for a batch, and open its span; see `LaneLedger.acquire_and_next`."""
+        leave()
+        grant = await super().acquire_and_next(max_concurrency, terms)
+        return None if grant is None else await self._entered(grant)
+
     async def next_batch(self, terms: Terms, *, has_turn: bool = False) -> Grant:
         """Ask for a batch, and open its span; see `LaneLedger.next_batch`."""
         leave()

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from jobs.lanes.grants import Later, Terms
 from jobs.lanes.lease import reserve_turn
+from jobs.store.clock import TICK_S, ticking
 
 
 async def turn_of_fleet(redis: Redis, portal: str, terms: Terms, *, on_wait: Callable[[float], None]) -> None:
@@ -21,6 +22,10 @@ async def turn_of_fleet(redis: Redis, portal: str, terms: Terms, *, on_wait: Cal
     while True:
         turn = await reserve_turn(redis, portal, terms)
         on_wait(turn.wait_s)
-        await asyncio.sleep(turn.wait_s)
+        if turn.wait_s > TICK_S:
+            async with ticking(redis):  # perhaps no worker does
+                await asyncio.sleep(turn.wait_s)
+        else:
+            await asyncio.sleep(turn.wait_s)
         if not isinstance(turn, Later):
             return

@@ -13,7 +13,7 @@ from jobs.store.scripts import Script
 from jobs.words.priority import Priority
 from jobs.words.reasons import StateReason
 
-REJECT_JOB = Script("reject_job")
+REJECT_JOB = Script("reject_job", replicated=True)
 
 #: Longest `last_error`, characters.
 _MAX_ERROR = 1000

@@ -17,7 +17,7 @@ from jobs.store import keys
 from jobs.store.scripts import Script
 from jobs.store.times import server_ms
 
-DESTROY_BUNDLE = Script("destroy_bundle")
+DESTROY_BUNDLE = Script("destroy_bundle", replicated=True)
 
 _AT_A_TIME = 20
 #: A bundle of a job that has not ended is looked at again after this time.

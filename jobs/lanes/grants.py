@@ -31,6 +31,8 @@ class Batch:
         bundle_late: whether something of the job had been sent before its bundle was begun.
         most: contact IDs of a PUT that may be sent, because of the portal's gates; the others are given back. None for
             all.
+        is_replicated: whether enough replicas have the claim. If not, a fail-over could undo it, so nothing of it may
+            be sent.
     """
 
     seq: int
@@ -49,6 +51,7 @@ class Batch:
     bundle: str = ""
     bundle_late: bool = False
     most: int | None = None
+    is_replicated: bool = True
 
     @property
     def size(self) -> int:

@@ -6,7 +6,7 @@ rules and the races are in the scripts in jobs/store/lua.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.items import Call, Item
 from jobs.store import keys
-from jobs.store.scripts import Script, ScriptCall, run_together
+from jobs.store.clock import LONGEST_TICK_S
+from jobs.store.scripts import Script, ScriptCall, run_and_wait, run_together
 from jobs.words.states import State
 
 ACQUIRE = Script("acquire")
@@ -26,6 +27,7 @@ SETTLE = Script("settle")
 RESCUE = Script("rescue")
 PACE = Script("pace")
 BOUND_REST = Script("bound_rest")
+LAPSES = Script("lapses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,20 @@ class Rescued:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lapses:
+    """What has become of the leases of some portals.
+
+    Attributes:
+        portals: those at which a lane has fallen silent, and whether a place became free there just now. The other
+            places become free when what their lanes held is rescued.
+        soonest_s: seconds until the next lease lapses unless it is renewed; None if no lease is held.
+    """
+
+    portals: dict[str, bool]
+    soonest_s: float | None
+
+
 class LaneLedger:
     """One lane's view of the ledger of one portal.
 
@@ -45,7 +61,8 @@ class LaneLedger:
         redis: the connection, shared by all lanes of the process.
         portal: the portal's name.
         token: this lane's name, never used again.
-        lease_ttl_s: how long a silent lane keeps its lease.
+        lease_ttl_s: how long a silent lane keeps its lease. The lane itself relies on it for `LONGEST_TICK_S` less: a
+            jump of the server's clock can shorten it by that.
         configuration: fingerprint of the configuration with which the lane reaches the portal: only faults of this
             configuration hold the lane.
     """
@@ -57,10 +74,12 @@ class LaneLedger:
         self._configuration = configuration
         self._leases = keys.leases(portal)
         self._ttl_s = lease_ttl_s
+        self._sure_s = lease_ttl_s - LONGEST_TICK_S
         self._ttl_ms = round(lease_ttl_s * 1000)
         self._held_until_s = 0.0
         self._turn = 0, 0
         self._free_place = 0
+        self._request = 0
         self._terms: Terms  # of the last `next_batch`
 
     @property
@@ -73,13 +92,23 @@ class LaneLedger:
         """How long a silent lane keeps its lease."""
         return self._ttl_s
 
-    def stale_in_s(self) -> float:
-        """Return the seconds until the lease lapses if it is not renewed."""
-        return self._held_until_s - time.monotonic()
+    def since_renewal_s(self) -> float:
+        """Return the seconds since the lease was last taken or renewed."""
+        return time.monotonic() - (self._held_until_s - self._sure_s)
 
     async def acquire(self, max_concurrency: int) -> bool:
         """Take a lease; return False if `max_concurrency` lanes already hold one."""
         return await self._leased(ACQUIRE, [self._token, self._ttl_ms, max_concurrency])
+
+    async def acquire_and_next(self, max_concurrency: int, terms: Terms) -> Grant | None:
+        """Take a lease and ask for a batch, in one round trip; return None if all leases are taken."""
+        asked_s = time.monotonic()
+        acquire: ScriptCall = ACQUIRE, self._keys, [self._token, self._ttl_ms, max_concurrency]
+        calls = [acquire, self._next_call(terms, has_turn=False)]
+        [_, reply], is_replicated = await run_and_wait(self._redis, calls)
+        # Not the first reply: if both calls had to be sent again, the lane's own lease was among those taken.
+        grant = self._grant(reply, asked_s, is_replicated=is_replicated)
+        return None if isinstance(grant, Lost) else grant
 
     async def renew(self) -> bool:
         """Renew the lease; return False if it has lapsed."""
@@ -99,8 +128,8 @@ class LaneLedger:
                 another one.
         """
         asked_s = time.monotonic()
-        [reply] = await run_together(self._redis, [self._next_call(terms, has_turn=has_turn)])
-        return self._grant(reply, asked_s)
+        [reply], is_replicated = await run_and_wait(self._redis, [self._next_call(terms, has_turn=has_turn)])
+        return self._grant(reply, asked_s, is_replicated=is_replicated)
 
     async def settle(self, batch: Batch, settlement: Settlement) -> bool:
         """Record what became of a batch, under the terms of the last `next_batch`.
@@ -114,16 +143,23 @@ class LaneLedger:
     async def settle_and_next(self, batch: Batch, settlement: Settlement, terms: Terms) -> tuple[bool, Grant]:
         """Record a batch and ask for the next one, in one round trip."""
         asked_s = time.monotonic()
-        settled, reply = await run_together(
+        [settled, reply], is_replicated = await run_and_wait(
             self._redis, [self._settle_call(batch, settlement), self._next_call(terms, has_turn=False)]
         )
-        return settled[0] == b"ok", self._grant(reply, asked_s)
+        return settled[0] == b"ok", self._grant(reply, asked_s, is_replicated=is_replicated)
 
     async def _leased(self, script: Script, arguments: Sequence[str | int]) -> bool:
         asked_s = time.monotonic()
-        held = bool(await script(self._redis, self._keys, arguments))
-        self._held_until_s = asked_s + self._ttl_s if held else 0.0
-        return held
+        [held], is_replicated = await run_and_wait(self._redis, [(script, self._keys, arguments)])
+        self._note_lease(asked_s, held=bool(held), is_replicated=is_replicated)
+        return bool(held)
+
+    def _note_lease(self, asked_s: float, *, held: bool, is_replicated: bool) -> None:
+        """Note until when the lease is held. A renewal that a fail-over could undo does not count."""
+        if not held:
+            self._held_until_s = 0.0
+        elif is_replicated:
+            self._held_until_s = asked_s + self._sure_s
 
     def _settle_call(self, batch: Batch, settlement: Settlement) -> ScriptCall:
         return (
@@ -134,6 +170,7 @@ class LaneLedger:
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
         self._terms = terms
+        self._request += 1
         turn_us, cuts = self._turn if has_turn else (0, 0)
         arguments = [
             self._token,
@@ -145,15 +182,14 @@ class LaneLedger:
             self._configuration,
             round(terms.longest_rest_s * 1000),
             *terms.gates.arguments(terms.conditions),
+            self._request,
         ]
         return NEXT_BATCH, self._keys, arguments
 
-    def _grant(self, reply: list[Any], asked_s: float) -> Grant:
+    def _grant(self, reply: list[Any], asked_s: float, *, is_replicated: bool) -> Grant:
         kind = reply[0]
-        if kind in {b"batch", b"turn", b"outdated"}:
-            self._held_until_s = asked_s + self._ttl_s
-        else:
-            self._held_until_s = 0.0
+        held = kind in {b"batch", b"turn", b"outdated"}
+        self._note_lease(asked_s, held=held, is_replicated=is_replicated)
         if kind == b"batch":
             place, self._free_place = self._free_place, 1 - self._free_place
             return Batch(
@@ -173,6 +209,7 @@ class LaneLedger:
                 in_canary=reply[11] in {b"running", b"cancelled"},
                 bundle=reply[12].decode(),
                 bundle_late=reply[13] == b"1",
+                is_replicated=is_replicated,
             )
         if kind == b"turn":
             self._turn = reply[2], reply[3]
@@ -184,6 +221,15 @@ class LaneLedger:
         if kind == b"idle":
             return Idle(None if reply[1] < 0 else reply[1] / 1000)
         return Surplus() if kind == b"surplus" else Lost()
+
+
+async def look_for_lapses(redis: Redis, portals: Sequence[str]) -> Lapses:
+    """Look at the leases of some portals, in one round trip. Leases that have lapsed are forgotten."""
+    soonest_ms, *lapsed = await LAPSES(redis, [keys.portal(portal) for portal in portals], [])
+    return Lapses(
+        portals={portals[index - 1]: bool(free) for index, free in lapsed},
+        soonest_s=None if soonest_ms < 0 else (soonest_ms + 1) / 1000,  # a lease lapses at the end of its millisecond
+    )
 
 
 async def rescue(redis: Redis, portal: str, settle_s: float) -> list[Rescued]:
@@ -201,9 +247,18 @@ async def take_over(redis: Redis, portal: str, settle_s: float) -> list[Rescued]
     return await rescue(redis, portal, settle_s)
 
 
-async def bound_rest(redis: Redis, portal: str, longest_rest_s: float) -> None:
-    """Shorten a rest that was recorded under a longer limit, or none, to at most `longest_rest_s` seconds from now."""
-    await BOUND_REST(redis, [keys.portal(portal)], [round(longest_rest_s * 1000)])
+async def bound_rests(redis: Redis, longest_rests_s: Mapping[str, float]) -> None:
+    """Shorten rests that were recorded under longer limits, or none, in one round trip.
+
+    Args:
+        redis: the connection.
+        longest_rests_s: how long each portal may rest from now on, in seconds.
+    """
+    calls: list[ScriptCall] = [
+        (BOUND_REST, [keys.portal(portal)], [round(longest_s * 1000)]) for portal, longest_s in longest_rests_s.items()
+    ]
+    if calls:
+        await run_together(redis, calls)
 
 
 async def reserve_turn(redis: Redis, portal: str, terms: Terms) -> Turn | Later:

@@ -1,6 +1,7 @@
 """Which workers are alive, and which portals they know, with which configuration.
 
-Lets a job report that no worker is available, or that none of those available can work on it.
+Lets a job report that no worker is available, or that none of those available can work on it. All of it is on the
+steady clock (jobs/store/clock.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,9 +9,14 @@ from collections.abc import Iterable, Mapping
 from redis.asyncio import Redis
 
 from jobs.store import keys
+from jobs.store.clock import LEAVE, Clocks
+from jobs.store.scripts import Script
+
+BEAT = Script("beat")
 
 #: A worker reports that it is alive this often, in seconds, and counts as gone after three missed beats.
 BEAT_S = 5.0
+_LASTS_S, _REMEMBERED_S = 3 * BEAT_S, 3600.0
 
 
 async def beat(
@@ -24,36 +30,25 @@ async def beat(
         portals: the portals in its configuration.
         configurations: fingerprints of the configurations with which it reaches them, by portal, where known.
     """
-    seconds, _ = await redis.time()
-    until_ms, long_ago_ms = round((seconds + 3 * BEAT_S) * 1000), (seconds - 3600) * 1000
-    pipe = redis.pipeline(transaction=False)
-    # Portals first: a worker that is seen has already reported what it knows.
-    pipe.zremrangebyscore(keys.KNOWN_PORTALS, "-inf", long_ago_ms)
-    if known := dict.fromkeys(portals, until_ms):
-        pipe.zadd(keys.KNOWN_PORTALS, known)
-    for portal, fingerprint in (configurations or {}).items():
-        key = keys.configurations(portal)
-        pipe.zremrangebyscore(key, "-inf", seconds * 1000)
-        pipe.zadd(key, {f"{fingerprint}/{worker}": until_ms})
-        pipe.expire(key, 3600)  # for a portal that is no longer in any configuration
-    pipe.zremrangebyscore(keys.WORKERS, "-inf", long_ago_ms)
-    pipe.zadd(keys.WORKERS, {worker: until_ms})
-    await pipe.execute()
+    known, fingerprints = list(portals), configurations or {}
+    await BEAT(
+        redis,
+        [keys.WORKERS, keys.KNOWN_PORTALS, *map(keys.configurations, fingerprints)],
+        [worker, round(_LASTS_S * 1000), round(_REMEMBERED_S * 1000), len(known), *known, *fingerprints.values()],
+    )
 
 
 async def leave(redis: Redis, worker: str, configurations: Mapping[str, str] | None = None) -> None:
     """Report that a worker has ended; the arguments are those of `beat`."""
-    pipe = redis.pipeline(transaction=False)
-    pipe.zrem(keys.WORKERS, worker)
-    for portal, fingerprint in (configurations or {}).items():
-        pipe.zrem(keys.configurations(portal), f"{fingerprint}/{worker}")
-    await pipe.execute()
+    fingerprints = configurations or {}
+    await LEAVE(redis, [keys.WORKERS, *map(keys.configurations, fingerprints)], [worker, *fingerprints.values()])
 
 
 async def is_anybody_there(redis: Redis) -> bool:
     """Check whether any worker is alive."""
     pipe = redis.pipeline(transaction=False)
-    pipe.time()
+    Clocks.ask(pipe)
     pipe.zrange(keys.WORKERS, -1, -1, withscores=True)
-    (seconds, _), last = await pipe.execute()
-    return bool(last) and last[0][1] > seconds * 1000
+    replies = iter(await pipe.execute())
+    clocks, last = Clocks.take(replies), next(replies)
+    return bool(last) and last[0][1] > clocks.presence_ms

@@ -30,7 +30,7 @@ from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import TERMINAL, State
 
-KEEP_RECEIPT = Script("keep_receipt")
+KEEP_RECEIPT = Script("keep_receipt", replicated=True)
 
 #: Called with how many lines have been read.
 Show = Callable[[int], None]

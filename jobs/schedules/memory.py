@@ -13,7 +13,7 @@ from jobs.store import keys
 from jobs.store.scripts import Script, run_together
 
 SEE_SCHEDULE = Script("see_schedule")
-CLAIM_SCHEDULE = Script("claim_schedule")
+CLAIM_SCHEDULE = Script("claim_schedule", replicated=True)
 
 #: A worker that has not looked for this long no longer decides by whose settings a schedule goes.
 LAPSES_MS = 60_000

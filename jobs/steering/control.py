@@ -23,7 +23,7 @@ from jobs.words.errors import (
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State, refused
 
-CONTROL = Script("control")
+CONTROL = Script("control", replicated=True)
 
 
 @dataclass(frozen=True, slots=True)

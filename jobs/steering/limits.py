@@ -11,7 +11,7 @@ from jobs.store.scripts import Script
 from jobs.store.times import clock, iso, server_ms
 from jobs.view.portal import read_portal
 
-SET_LIMITS = Script("set_limits")
+SET_LIMITS = Script("set_limits", replicated=True)
 
 #: Passed to `set_limits` to return to the configured value.
 CONFIGURED = "default"

@@ -9,7 +9,7 @@ from jobs.words.errors import JobHasEnded, UnknownJob
 from jobs.words.priority import Priority
 from jobs.words.states import State
 
-SET_PRIORITY = Script("set_priority")
+SET_PRIORITY = Script("set_priority", replicated=True)
 
 
 async def set_priority(redis: Redis, job_id: str, priority: Priority, *, by: str) -> None:

@@ -16,7 +16,7 @@ from jobs.words.errors import UnknownJob
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event, State, move, refused
 
-RETRY_FAILED = Script("retry_failed")
+RETRY_FAILED = Script("retry_failed", replicated=True)
 
 #: Contact IDs per item. They failed together with others before, so they are retried in small groups.
 _TOGETHER = 100

@@ -15,7 +15,7 @@ from jobs.store.scripts import Script
 from jobs.view.portal import read_portals
 from jobs.view.stops import Stop, read_stops
 
-SWITCH = Script("switch")
+SWITCH = Script("switch", replicated=True)
 
 
 class Switch(StrEnum):

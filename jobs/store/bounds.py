@@ -7,19 +7,25 @@ still come, and must not be taken for the reply to another command.
 
 import asyncio
 import contextlib
+import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 
+from jobs.store.tls import Tls
+
 #: A server on the same network answers in milliseconds. One that has not even begun the TLS handshake after this time
 #: is asked whether it speaks plain Redis: it may be waiting for the end of what it takes for a line.
 _TLS_DOUBT_S = 1.0
 #: Time limit for that question.
 _TLS_PROBE_S = 3.0
+
+#: What servers say of a client's certificate, as OpenSSL names it.
+_REFUSED = re.compile(r"ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
 class RedisStalled(RedisError):
@@ -38,16 +44,33 @@ def untrusted_certificate(error: BaseException | None) -> str | None:
     """Return why the certificate of Redis is not trusted, or None if something else went wrong.
 
     Args:
-        error: what redis-py raised; it rewords the error, but keeps its cause.
+        error: what redis-py raised.
     """
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message.partition(",")[0]
-        error = error.__cause__ or error.__context__
+    for one in causes(error):
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return one.verify_message.partition(",")[0]
     return None
 
 
-class _Bounded(AbstractConnection):
+def refuses_client_certificate(error: BaseException | None) -> bool:
+    """Check whether Redis refused the certificate of this client, or wants one and got none.
+
+    Args:
+        error: what redis-py raised.
+    """
+    return any(isinstance(one, ssl.SSLError) and _REFUSED.search(one.reason or "") for one in causes(error))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came from: redis-py rewords errors, but keeps them."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error that was raised twice can be its own cause
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+class Bounded(AbstractConnection):
     """A connection with a time limit on every read and write.
 
     Args:
@@ -57,21 +80,31 @@ class _Bounded(AbstractConnection):
     def __init__(self, *, stall_s: float, **options: Any) -> None:
         super().__init__(**options)
         self._stall_s = stall_s
+        #: Whether the owner has given it up while it was in use.
+        self._is_abandoned = False
 
     async def connect(self) -> None:
         """Connect.
 
         Raises:
-            RedisStalled: the server did not answer in time.
-            TlsUnknown: the server does not speak TLS.
+            redis.exceptions.RedisError: the server did not answer in time, does not speak TLS, …
         """
         try:
             await super().connect()  # type: ignore[no-untyped-call]  # redis-py leaves some of its methods untyped
         except RedisConnectionError as error:
-            # redis-py turns every error while it connects into this one, and would try again.
-            if isinstance(error.__cause__, RedisStalled | TlsUnknown):
-                raise error.__cause__ from None
-            raise
+            # redis-py turns every error while it connects into this very class, and would try again.
+            if type(error) is not RedisConnectionError or not isinstance(error.__cause__, RedisError):
+                raise
+            cause = error.__cause__
+        else:
+            return
+        raise cause  # not in the handler, where it would forget what it came from
+
+    def abandon(self) -> None:
+        """Break the connection, whoever is using it: to them it looks as if the server had closed it."""
+        self._is_abandoned = True
+        if self._writer is not None:
+            self._writer.transport.abort()
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Read one reply.
@@ -104,7 +137,7 @@ class _Bounded(AbstractConnection):
             raise RedisStalled(f"no answer within {self._stall_s:g} s") from None
 
 
-class BoundedTcp(_Bounded, Connection):
+class BoundedTcp(Bounded, Connection):
     """A bounded connection in plain text, which detects that the server wants TLS."""
 
     def __init__(self, **options: Any) -> None:
@@ -119,17 +152,31 @@ class BoundedTcp(_Bounded, Connection):
         """
         try:
             reply = await super().read_response(*args, **options)
-        except (RedisConnectionError, InvalidResponse):
-            # A TLS port hangs up on plain text, or answers with bytes that are not a reply.
-            if not self._has_answered and await _speaks_tls(self.host, self.port):
+        except (RedisConnectionError, InvalidResponse) as error:
+            # A TLS port hangs up on plain text, or answers with bytes that are not a reply. In redis-py, a few replies,
+            # such as that of a wrong password, are kinds of connection errors.
+            is_reply = type(error) not in {RedisConnectionError, InvalidResponse}
+            is_new = not (self._has_answered or self._is_abandoned or is_reply)
+            if is_new and await _speaks_tls(self.host, self.port):
                 raise TlsWanted("the server speaks TLS") from None
             raise
         self._has_answered = True
         return reply
 
 
-class BoundedTls(_Bounded, SSLConnection):
-    """A bounded connection over TLS, which detects that the server does not speak it."""
+class BoundedTls(Bounded, SSLConnection):
+    """A bounded connection over TLS, which detects that the server does not speak it.
+
+    Args:
+        tls: whom it trusts, and what it shows of itself; the server's certificate has to match the host.
+    """
+
+    def __init__(self, *, tls: Tls, **options: Any) -> None:
+        super().__init__(**options)
+        self._tls = tls
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {"host": self.host, "port": self.port, "ssl": self._tls.context()}
 
     async def _connect(self) -> None:
         connecting = asyncio.ensure_future(super()._connect())  # type: ignore[no-untyped-call]
@@ -144,8 +191,13 @@ class BoundedTls(_Bounded, SSLConnection):
                 await connecting
 
 
-class BoundedUnix(_Bounded, UnixDomainSocketConnection):
+class BoundedUnix(Bounded, UnixDomainSocketConnection):
     """A bounded connection over a Unix socket."""
+
+    async def _connect(self) -> None:
+        # redis-py would already log in here, and then once more.
+        async with asyncio.timeout(self.socket_connect_timeout):
+            self._reader, self._writer = await asyncio.open_unix_connection(self.path)
 
 
 def _is_no_tls(connecting: "asyncio.Future[None]") -> bool:

@@ -1,8 +1,9 @@
 """The catalogue of everything that this program keeps in Redis, and who writes it.
 
-`{id}` is a job's ID, `{name}` a portal's, `{n}` the number of a segment. Times are on the Redis server's clock. Nothing
-here holds a credential in the clear. What is said of writers is watched: tests/integration/test_who_writes.py compares
-it with what the server is told.
+`{id}` is a job's ID, `{name}` a portal's, `{n}` the number of a segment. Times are on the Redis server's clock; until
+when something lasts and when it is due, on the steady clock (jobs/store/clock.py). Nothing here holds a credential in
+the clear. What is said of writers is watched: tests/integration/test_who_writes.py compares it with what the server is
+told.
 """
 
 import re
@@ -60,9 +61,17 @@ CATALOGUE = (
         keys.QUEUE,
         "ZSET",
         "arq's queue: arq job ID → due time (ms)",
-        ("try_write",),
+        ("try_write", "wake"),
         (ARQ, "jobs.arq_messages.message", "worker.main"),
         "until run",
+    ),
+    Entry(
+        keys.FORMAT,
+        "STRING",
+        "`1`, the format of what is kept here (jobs/store/format_number.py)",
+        (),
+        ("jobs.store.format_number",),
+        "for good",
     ),
     Entry(
         keys.JOBS,
@@ -101,13 +110,21 @@ CATALOGUE = (
         (),
         "retention",
     ),
-    Entry(keys.WORKERS, "ZSET", "`host:pid:…` → alive until (ms)", (), ("jobs.lanes.presence",), "3 heartbeats"),
+    Entry(
+        keys.CLOCK,
+        "HASH",
+        "the steady clock: steady_us, wall_us (jobs/store/clock.py)",
+        ("leave", "pace", "tick"),
+        (),
+        "for good",
+    ),
+    Entry(keys.WORKERS, "ZSET", "`host:pid:…` → alive until (ms)", ("beat", "leave"), (), "3 heartbeats"),
     Entry(
         keys.KNOWN_PORTALS,
         "ZSET",
         "portal of a worker alive → until (ms)",
+        ("beat",),
         (),
-        ("jobs.lanes.presence",),
         "3 heartbeats",
     ),
     Entry(
@@ -314,7 +331,7 @@ CATALOGUE = (
         keys.leases(_PORTAL),
         "ZSET",
         "lane token → lapses at (ms)",
-        ("acquire", "next_batch", "renew", "rescue"),
+        ("acquire", "lapses", "next_batch", "renew", "rescue"),
         ("jobs.lanes.lease",),
         "lease TTL",
     ),
@@ -349,14 +366,14 @@ CATALOGUE = (
         "configuration → its fault (jobs/store/faults.py)",
         ("control", "create_job", "settle"),
         (),
-        "10 minutes",
+        "20 minutes",
     ),
     Entry(
         keys.configurations(_PORTAL),
         "ZSET",
         "`fingerprint/worker` → until (ms)",
+        ("beat", "leave"),
         (),
-        ("jobs.lanes.presence",),
         "3 heartbeats",
     ),
     Entry(
@@ -389,7 +406,7 @@ CATALOGUE = (
         "attempt that has not succeeded → when (ms)",
         ("count_login_attempt",),
         ("worker.token_store",),
-        "1 minute",
+        "1 hour",
     ),
     Entry(
         keys.login_refused(_PORTAL, "{fingerprint}"),
@@ -400,6 +417,14 @@ CATALOGUE = (
         "the cool-down",
     ),
     Entry(keys.WEBHOOKS, "HASH", "webhook → until when, and what it wants, JSON", ("announce_webhooks",), (), "1 day"),
+    Entry(
+        keys.REPLICATED,
+        "STRING",
+        "how often replicas were waited for (jobs/store/scripts.py)",
+        (),
+        ("jobs.store.scripts",),
+        "for good",
+    ),
     Entry(keys.EVENTS_TOLD, "STRING", "how many events there have been, for their IDs", _TELLING, (), "for good"),
     Entry(
         keys.webhook("{webhook}"),
@@ -453,7 +478,7 @@ CATALOGUE = (
         job_key_prefix + "{id}",
         "STRING",
         "a message of arq: a wake-up, or a request of another service",
-        ("try_write",),
+        ("try_write", "wake"),
         (ARQ, "jobs.arq_messages.message"),
         "until run",
     ),

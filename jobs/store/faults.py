@@ -9,6 +9,7 @@ jobs/store/lua/includes/faults.lua.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from jobs.store.clock import Clocks
 from jobs.store.kept import EVERYONE
 from jobs.store.times import still_ahead
 
@@ -31,19 +32,19 @@ class Fault:
 
 
 def fault_that_holds(
-    faults: Mapping[bytes, bytes], configurations: Iterable[tuple[bytes, float]], now_ms: int
+    faults: Mapping[bytes, bytes], configurations: Iterable[tuple[bytes, float]], clocks: Clocks
 ) -> Fault | None:
     """Return the fault that holds all of a portal's jobs; None while any living worker can go on.
 
     Args:
         faults: the faults by fingerprint, as kept in Redis.
-        configurations: `fingerprint/worker`, and until when each is alive, Unix milliseconds.
-        now_ms: the Redis server's clock.
+        configurations: `fingerprint/worker`, and until when each is alive, on the steady clock.
+        clocks: the clocks now.
     """
-    lasting = {of: fault for of, text in faults.items() if (fault := _read(text)).until_ms > now_ms}
+    lasting = {of: fault for of, text in faults.items() if (fault := _read(text, clocks)).until_ms > clocks.wall_ms}
     if _EVERYONE in lasting:
         return lasting[_EVERYONE]
-    alive = {member.partition(b"/")[0] for member in still_ahead(configurations, now_ms)}
+    alive = {member.partition(b"/")[0] for member in still_ahead(configurations, clocks.presence_ms)}
     if not lasting or alive - lasting.keys():
         return None
     # With no worker alive, the last fault still says what has to be fixed.
@@ -51,6 +52,6 @@ def fault_that_holds(
     return min(held, key=lambda fault: fault.until_ms)
 
 
-def _read(text: bytes) -> Fault:
+def _read(text: bytes, clocks: Clocks) -> Fault:
     until_ms, reason, message = text.decode().split(" ", 2)
-    return Fault(reason, message, int(until_ms))
+    return Fault(reason, message, clocks.to_wall(int(until_ms)))

@@ -30,8 +30,8 @@ LAST_DELIVERIES = 20
 MOST_UNSENT = 100_000
 """How many events wait for one webhook at most; further ones are given up right away."""
 
-LONGEST_LEASE_S = 60
-"""Upper bound of `lease_ttl_s`; a lease that lasts longer was taken before the server's clock was set back."""
+LONGEST_TICK_MS = 1000
+"""The steady clock moves on by this much at most, however much time the server's own clock says has passed."""
 
 MOST_KEEPING = 24
 """How many bundles of one portal are made at the same time; each worker has room in memory for as many."""

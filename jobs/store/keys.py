@@ -15,6 +15,7 @@ from jobs.words.job_ids import is_possible
 
 PREFIX = "crm-sweep"
 QUEUE = PREFIX
+FORMAT = f"{PREFIX}:format"
 JOBS = f"{PREFIX}:jobs"
 JOBS_INDEXED = f"{PREFIX}:jobs_indexed"
 FINISHED = f"{PREFIX}:finished"
@@ -23,7 +24,12 @@ KNOWN_PORTALS = f"{PREFIX}:known_portals"
 STOPPED = f"{PREFIX}:stopped"
 WEBHOOKS = f"{PREFIX}:webhooks"
 EVENTS_TOLD = f"{PREFIX}:events_told"
+REPLICATED = f"{PREFIX}:replicated"
 BUNDLES = f"{PREFIX}:bundles"
+CLOCK = f"{PREFIX}:clock"
+
+#: A channel, not a key: workers that are idle listen to it (worker/nudge.py).
+NUDGE = f"{PREFIX}:nudge"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"

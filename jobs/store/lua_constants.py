@@ -6,6 +6,8 @@ replaced by its value before the script is sent.
 
 import re
 
+from arq.constants import job_key_prefix
+
 from jobs.store import item_layout, kept, keys
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.outcomes import Code, Outcome
@@ -26,6 +28,9 @@ CONSTANTS: dict[str, float | str] = {
     **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL + keys.PARTS_OF_A_WEBHOOK},
     "BUNDLES": keys.BUNDLES,
     "WORKERS": keys.WORKERS,
+    "CLOCK": keys.CLOCK,
+    "MESSAGE": job_key_prefix,
+    "NUDGE": keys.NUDGE,
     # The bytes of an item.
     "PUT": item_layout.PUT,
     "LOOK_UP": item_layout.LOOK_UP,
@@ -50,7 +55,7 @@ CONSTANTS: dict[str, float | str] = {
     "EVERYONE": kept.EVERYONE,
     "MOST_KEEPING": kept.MOST_KEEPING,
     "FAULT_LASTS_MS": kept.FAULT_LASTS_MS,
-    "LONGEST_LEASE_MS": kept.LONGEST_LEASE_S * 1000,
+    "LONGEST_TICK_MS": kept.LONGEST_TICK_MS,
     "MOST_SCHEDULED_JOBS": kept.MOST_SCHEDULED_JOBS,
     "SCHEDULE_CLOCK_SLACK_MS": kept.SCHEDULE_CLOCK_SLACK_MS,
     "SURVEY_STRIDE": Priority.BACKGROUND.stride,

@@ -1,6 +1,7 @@
 """The state of a portal in Redis: how hard it is driven, what holds it, and who works on it.
 
-The only reader of a portal's hash. The scripts in jobs/store/lua write it; includes/pace.lua explains its fields.
+The only reader of a portal's hash. The scripts in jobs/store/lua write it; includes/pace.lua explains its fields. What
+is kept there on the steady clock is told on the wall clock, as people read it.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any, Self
 from redis.asyncio.client import Pipeline
 
 from jobs.store import keys
+from jobs.store.clock import Clocks
 from jobs.store.faults import Fault, fault_that_holds
 from jobs.store.kept import EVERYONE
 from jobs.store.times import still_ahead
@@ -127,13 +129,14 @@ class PortalState:
         pipe.execute_command("HMGET", keys.STOPPED, portal, EVERYONE)
 
     @classmethod
-    def take(cls, replies: Iterator[Any], now_ms: int) -> Self:
+    def take(cls, replies: Iterator[Any], clocks: Clocks) -> Self:
         """Take the replies to `ask` from those of a round trip.
 
         Args:
             replies: the replies that have not been taken yet; the caller takes those to its own commands.
-            now_ms: the Redis server's clock.
+            clocks: the clocks, read in the same round trip.
         """
+        now_ms = clocks.wall_ms
         values, leases, active, faults, configurations, stops = (next(replies) for _ in range(6))
         facts: dict[str, bytes] = {
             name: value
@@ -142,11 +145,11 @@ class PortalState:
         }
         return cls(
             now_ms=now_ms,
-            lanes=len(still_ahead(leases, now_ms)),
+            lanes=len(still_ahead(leases, clocks.presence_ms)),
             active_jobs=active,
-            rest=_rest(facts, now_ms),
-            fault=fault_that_holds(faults, configurations, now_ms),
-            next_turn_ms=round(float(facts.get("tat_us", 0)) / 1000),
+            rest=_rest(facts, clocks),
+            fault=fault_that_holds(faults, configurations, clocks),
+            next_turn_ms=clocks.to_wall(float(facts["tat_us"]) / 1000) if "tat_us" in facts else 0,
             rate=_number(facts.get("rate")),
             has_learned="rate_best" in facts,
             configured_rate=_number(facts.get("configured_rate")),
@@ -201,13 +204,13 @@ class PortalState:
         return min(self.learned_batch_size or start, most)
 
 
-def _rest(facts: dict[str, bytes], now_ms: int) -> Rest | None:
+def _rest(facts: dict[str, bytes], clocks: Clocks) -> Rest | None:
     until_ms = int(float(facts.get("push_back_until_ms", 0)))
-    if until_ms <= now_ms:
+    if until_ms <= clocks.steady_ms:
         return None
     asked_ms = int(float(facts.get("asked_until_ms", 0)))
     reason = facts.get("push_back_reason", b"push_back").decode()
-    return Rest(until_ms, reason, asked_ms if asked_ms > until_ms else None)
+    return Rest(clocks.to_wall(until_ms), reason, clocks.to_wall(asked_ms) if asked_ms > until_ms else None)
 
 
 def _hold(facts: dict[str, bytes], now_ms: int) -> Hold | None:

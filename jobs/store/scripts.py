@@ -4,6 +4,9 @@ A script can name shared files in its first line (`-- include: job item`); they 
 that it shares with Python are written into it (jobs/store/lua_constants.py). Scripts are called by their hash. If a
 server does not know them, because it was restarted, they are loaded, and the call is made again: nothing was executed
 in that case, so this is always safe.
+
+The answer of a script that is *replicated* counts only when enough replicas have what it wrote; how many is a matter of
+the connection (jobs/store/replication.py).
 """
 
 import hashlib
@@ -14,14 +17,20 @@ from typing import Any, TypeAlias
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from jobs.store.discreet_redis import replication_of
+from jobs.store.keys import REPLICATED
 from jobs.store.lua_constants import with_constants
+from jobs.store.replication import NotReplicated
 
 Argument: TypeAlias = bytes | str | int | float
 ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
 
 _INCLUDE = "-- include:"
+_SHARED = "jobs.store.lua"
 #: How often scripts are loaded for one call: a server that loses them every time has another problem.
 _MOST_LOADS = 3
+#: How often replicas are waited for before a caller is told that they lack what was written.
+_MOST_WAITS = 3
 
 
 class Script:
@@ -30,10 +39,12 @@ class Script:
     Args:
         name: name of its file in `package`, without `.lua`.
         package: the package that holds the file.
+        replicated: whether its answer counts only when enough replicas have what it wrote.
     """
 
-    def __init__(self, name: str, package: str = "jobs.store.lua") -> None:
+    def __init__(self, name: str, package: str = "jobs.store.lua", *, replicated: bool = False) -> None:
         self.name = name
+        self.replicated = replicated
         self.source = _read(package, name)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -50,8 +61,12 @@ class Script:
 
         Raises:
             redis.exceptions.ResponseError: the script refused; its header lists the reasons.
+            NotReplicated: it is a replicated script, and what it wrote could be lost in a fail-over.
         """
-        [reply] = await run_together(redis, [(self, keys, args)])
+        call = self, keys, args
+        if self.replicated:
+            return await _run_replicated(redis, call)
+        [reply] = await run_together(redis, [call])
         return reply
 
 
@@ -62,7 +77,46 @@ async def run_together(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
         redis.exceptions.ResponseError: the error of the first script that refused; the other scripts, before and after
             it, have taken effect.
     """
-    replies = await _send(redis, calls)
+    return await _run(redis, calls)
+
+
+async def run_and_wait(redis: Redis, calls: Sequence[ScriptCall]) -> tuple[list[Any], bool]:
+    """Run several scripts like `run_together`, and wait for the replicas in the same round trip.
+
+    The last script must write something, also if it is run for the second time because a connection broke: replicas are
+    only asked for what this connection has written.
+
+    Returns:
+        The replies, and whether as many replicas as the connection demands have what was written.
+
+    Raises:
+        redis.exceptions.ResponseError: see `run_together`.
+    """
+    wanted = replication_of(redis)
+    if not wanted.min_replicas:
+        return await _run(redis, calls), True
+    *replies, have = await _run(redis, calls, wanted.wait)
+    return replies, have >= wanted.min_replicas
+
+
+async def _run_replicated(redis: Redis, call: ScriptCall) -> Any:
+    """Run a script until replicas have what it wrote. It may be run again: after a fail-over, it may never have run."""
+    wanted = replication_of(redis)
+    if not wanted.min_replicas:
+        return (await _run(redis, [call]))[0]
+    have = 0
+    for _ in range(_MOST_WAITS):
+        # A script that is repeated may have nothing left to write, while replicas still lack what was written over
+        # another connection. So something is written in any case.
+        reply, _, have = await _run(redis, [call], ("INCR", REPLICATED), wanted.wait)
+        if have >= wanted.min_replicas:
+            return reply
+    raise NotReplicated(f"{have} of {wanted.min_replicas} replicas had it in time")
+
+
+async def _run(redis: Redis, calls: Sequence[ScriptCall], *commands: Sequence[Argument]) -> list[Any]:
+    """Run scripts, then commands, in one round trip; return all replies."""
+    replies = await _send(redis, calls, commands)
     for _ in range(_MOST_LOADS):
         if not any(isinstance(reply, NoScriptError) for reply in replies):
             break
@@ -70,17 +124,19 @@ async def run_together(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
         # did know is harmless: each guards itself.
         for script, _, _ in calls:
             await redis.script_load(script.source)
-        replies = await _send(redis, calls)
+        replies = await _send(redis, calls, commands)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
     return replies
 
 
-async def _send(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+async def _send(redis: Redis, calls: Sequence[ScriptCall], commands: Sequence[Sequence[Argument]]) -> list[Any]:
     pipe = redis.pipeline(transaction=False)
     for script, keys, args in calls:
         pipe.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+    for command in commands:
+        pipe.execute_command(*command)
     return list(await pipe.execute(raise_on_error=False))
 
 
@@ -88,5 +144,5 @@ def _read(package: str, name: str) -> str:
     body = resources.files(package).joinpath(f"{name}.lua").read_text("utf-8")
     first = body.split("\n", 1)[0]
     parts = first.removeprefix(_INCLUDE).split() if first.startswith(_INCLUDE) else []
-    shared = [resources.files(package).joinpath("includes", f"{part}.lua").read_text("utf-8") for part in parts]
+    shared = [resources.files(_SHARED).joinpath("includes", f"{part}.lua").read_text("utf-8") for part in parts]
     return with_constants("\n".join([*shared, body]))

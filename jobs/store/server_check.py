@@ -7,13 +7,15 @@ from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
 
 from config.errors import CrmSweepError
+from jobs.store.discreet_redis import replication_of
+from jobs.store.replicas import check_replicas
 
 #: Settings of the server on which the ledger depends.
 SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync")
 
 
 async def check_server(redis: ArqRedis) -> list[str]:
-    """Check whether the server can be trusted with the ledger.
+    """Check whether the server, and the replicas that the connection demands, can be trusted with the ledger.
 
     Returns:
         Warnings for a person, each with what to do.
@@ -45,7 +47,7 @@ async def check_server(redis: ArqRedis) -> list[str]:
             warnings.append(_LAST_SECOND)
         case _:
             warnings.append(_MEMORY_ONLY)
-    return warnings
+    return warnings + await check_replicas(redis, replication_of(redis).min_replicas)
 
 
 async def server_settings(redis: ArqRedis) -> dict[str, str]:

@@ -38,7 +38,7 @@ def still_ahead(members: Iterable[tuple[bytes, float]], now_ms: int) -> list[byt
     """Return the members of a sorted set whose time has not come yet: workers alive, leases that have not lapsed.
 
     Args:
-        members: each with its time as Unix milliseconds.
-        now_ms: the Redis server's clock.
+        members: each with its time in milliseconds.
+        now_ms: the time now, on the same clock.
     """
     return [member for member, at_ms in members if at_ms > now_ms]

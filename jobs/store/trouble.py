@@ -5,14 +5,23 @@ text: it may contain the command that failed, and with it a piece of a user's li
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from redis import exceptions
 
 from config.masking import mask_text
-from jobs.store.bounds import RedisStalled, TlsUnknown, TlsWanted, untrusted_certificate
+from jobs.store.bounds import (
+    RedisStalled,
+    TlsUnknown,
+    TlsWanted,
+    refuses_client_certificate,
+    untrusted_certificate,
+)
 from jobs.store.primary import NotPrimary
+from jobs.store.replication import NotReplicated
+from jobs.store.sentinel import NoSentinel, SentinelLogin, SentinelRights, UnknownToSentinels
 
 
 class Reason(Enum):
@@ -21,6 +30,30 @@ class Reason(Enum):
     The second part completes a sentence that begins with "Redis".
     """
 
+    NO_SENTINEL = (
+        "no_sentinel",
+        "cannot be found, because no Sentinel names it",
+        "check that the Sentinels in redis.url are running and can be reached",
+        True,
+    )
+    UNKNOWN_TO_SENTINELS = (
+        "unknown_to_sentinels",
+        "has a name in redis.url that its Sentinels do not know",
+        "write the name that `sentinel monitor` gives it in their configuration",
+        False,
+    )
+    SENTINEL_PASSWORD = (
+        "sentinel_password",
+        "has Sentinels that do not accept the user name or password",
+        "correct redis.sentinel_password and redis.sentinel_username",
+        False,
+    )
+    SENTINEL_PERMISSION = (
+        "sentinel_permission",
+        "has Sentinels that do not let this user ask for the primary",
+        "grant the rights that docs/high-availability.md lists",
+        False,
+    )
     UNREACHABLE = ("unreachable", "cannot be reached", "check that it is running, and that redis.url is right", True)
     STALLED = ("stalled", "does not answer in time", "check whether its machine is overloaded or frozen", True)
     TLS_WANTED = ("tls_wanted", "speaks TLS, but redis.url does not", "write rediss:// instead of redis://", False)
@@ -34,6 +67,12 @@ class Reason(Enum):
         "untrusted",
         "has a certificate that is not trusted",
         "renew it, or name its authority in redis.tls_ca_file",
+        False,
+    )
+    CLIENT_CERTIFICATE = (
+        "client_certificate",
+        "does not accept the certificate of this client, or wants one and gets none",
+        "name the right one in redis.tls_cert_file and redis.tls_key_file",
         False,
     )
     TLS = ("tls", "cannot be reached over TLS", "check rediss:// or redis:// in redis.url, and the certificates", False)
@@ -82,6 +121,12 @@ class Reason(Enum):
         "no_replicas",
         "has too few replicas to accept writes (min-replicas-to-write)",
         "bring its replicas back",
+        True,
+    )
+    NOT_REPLICATED = (
+        "not_replicated",
+        "did what it was asked, but too few replicas have it (redis.min_replicas), so a fail-over could undo it",
+        "bring its replicas back; look at what was done before you ask again",
         True,
     )
     OUT_OF_MEMORY = (
@@ -138,6 +183,8 @@ def trouble_of(error: BaseException) -> Trouble:
     text = text.rpartition(" of pipeline caused error: ")[2].lstrip("('\"")
     if (why := untrusted_certificate(error)) is not None:
         return Trouble(Reason.UNTRUSTED, why)
+    if refuses_client_certificate(error):
+        return Trouble(Reason.CLIENT_CERTIFICATE)
     for kinds, reason in _BY_CLASS:
         if isinstance(error, kinds):
             return Trouble(reason, _DETAILS.get(reason, _nothing)(text))
@@ -157,7 +204,12 @@ def word_for(error: BaseException) -> str:
 
 #: redis-py removes the server's own word if it has a class for it.
 _BY_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...] = (
+    (NoSentinel, Reason.NO_SENTINEL),
+    (UnknownToSentinels, Reason.UNKNOWN_TO_SENTINELS),
+    (SentinelLogin, Reason.SENTINEL_PASSWORD),
+    (SentinelRights, Reason.SENTINEL_PERMISSION),
     (RedisStalled, Reason.STALLED),
+    (NotReplicated, Reason.NOT_REPLICATED),
     (NotPrimary, Reason.READ_ONLY),
     (TlsWanted, Reason.TLS_WANTED),
     (TlsUnknown, Reason.TLS_UNKNOWN),
@@ -229,7 +281,15 @@ def _unknown(text: str) -> str:
     return command[1].upper() if command else ""
 
 
-_DETAILS = {Reason.NO_PERMISSION: _right, Reason.UNKNOWN_COMMAND: _unknown}
+_DETAILS: dict[Reason, Callable[[str], str]] = {
+    Reason.NO_PERMISSION: _right,
+    Reason.UNKNOWN_COMMAND: _unknown,
+    # Our own words: what each Sentinel did.
+    Reason.NO_SENTINEL: str,
+    Reason.UNKNOWN_TO_SENTINELS: str,
+    Reason.SENTINEL_PASSWORD: str,
+    Reason.SENTINEL_PERMISSION: str,
+}
 
 
 def _opening(text: str) -> str:

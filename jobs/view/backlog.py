@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 
 from jobs.plan.facts import read_plan, read_planning
 from jobs.store import keys
-from jobs.store.times import server_ms, still_ahead
+from jobs.store.clock import Clocks
+from jobs.store.times import still_ahead
 from jobs.words.states import TERMINAL, State
 from jobs.words.verdicts import Verdict
 
@@ -103,13 +104,14 @@ class Backlog:
 async def read_backlog(redis: Redis) -> Backlog:
     """Read the backlog. Ended jobs are filtered out by ID alone: 10 ms on the server for 100,000 of them."""
     pipe = redis.pipeline(transaction=False)
-    pipe.time()
+    Clocks.ask(pipe)
     pipe.execute_command("ZDIFF", 2, keys.JOBS, keys.FINISHED)
     pipe.zcard(keys.FINISHED)
     pipe.zcard(keys.QUEUE)
     pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
-    time, unfinished, ended, queue, workers = await pipe.execute()
-    now_ms = server_ms(time)
+    replies = iter(await pipe.execute())
+    clocks = Clocks.take(replies)
+    unfinished, ended, queue, workers = replies
     portals: dict[str, PortalBacklog] = {}
     for start in range(0, len(unfinished), _AT_ONCE):
         pipe = redis.pipeline(transaction=False)
@@ -118,5 +120,5 @@ async def read_backlog(redis: Redis) -> Backlog:
         for values in await pipe.execute():
             facts = {name: value.decode() for name, value in zip(_FIELDS, values, strict=True) if value is not None}
             if facts.get("state", State.COMPLETED) not in TERMINAL:  # else it ended, or was forgotten, a moment ago
-                portals.setdefault(facts["portal"], PortalBacklog()).add(facts, now_ms)
-    return Backlog(now_ms, portals, ended, queue, workers=len(still_ahead(workers, now_ms)))
+                portals.setdefault(facts["portal"], PortalBacklog()).add(facts, clocks.wall_ms)
+    return Backlog(clocks.wall_ms, portals, ended, queue, workers=len(still_ahead(workers, clocks.presence_ms)))

@@ -1,5 +1,7 @@
 """The progress of a job over time: enough samples to draw it, however long it took."""
 
+import math
+
 import msgspec
 from redis.asyncio import Redis
 
@@ -21,9 +23,16 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 async def read_history(redis: Redis, job_id: str) -> list[Sample]:
-    """Read a job's samples, oldest first: at most 240, a second apart at first and further apart in long jobs."""
-    samples = []
-    for kept in await redis.execute_command("LRANGE", keys.history(job_id), 0, -1):
+    """Read a job's samples, oldest first: at most 240, a second apart at first and further apart in long jobs.
+
+    Their times ascend. Where the server's clock was set back, samples from before that which are later than those after
+    it are left out.
+    """
+    samples: list[Sample] = []
+    earliest_ms = math.inf
+    for kept in reversed(await redis.execute_command("LRANGE", keys.history(job_id), 0, -1)):
         at_ms, decided, rate, batch_size = kept.split()
-        samples.append(Sample(iso(int(at_ms)), int(decided), round(float(rate), 2), int(batch_size)))
-    return samples
+        if int(at_ms) < earliest_ms:
+            earliest_ms = int(at_ms)
+            samples.append(Sample(iso(int(at_ms)), int(decided), round(float(rate), 2), int(batch_size)))
+    return samples[::-1]

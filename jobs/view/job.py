@@ -15,9 +15,10 @@ from jobs.intake.report import IntakeReport
 from jobs.plan.facts import read_plan, read_planning, read_sample, read_selection
 from jobs.plan.summary import Plan, Planning, Selection
 from jobs.store import keys
+from jobs.store.clock import Clocks
 from jobs.store.job_lists import Place, list_for, newest_first
 from jobs.store.portal_state import PortalState
-from jobs.store.times import iso, iso_or_none, server_ms, still_ahead
+from jobs.store.times import iso, iso_or_none, still_ahead
 from jobs.view.actions import Action, read_actions
 from jobs.view.canary import CanaryView, read_canary
 from jobs.view.waiting import Situation, hold_on, why_waiting
@@ -212,17 +213,17 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
         jobs[index] = facts
     portals = sorted({facts["portal"] for facts in jobs if facts})
     pipe = redis.pipeline(transaction=False)
-    pipe.time()
+    Clocks.ask(pipe)
     pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
     pipe.zrange(keys.KNOWN_PORTALS, 0, -1, withscores=True)
     for portal in portals:
         PortalState.ask(pipe, portal)
-    time, workers, known, *rest = await pipe.execute()
-    now_ms, replies = server_ms(time), iter(rest)
-    alive = len(still_ahead(workers, now_ms))
-    served = {portal.decode() for portal in still_ahead(known, now_ms)}
+    replies = iter(await pipe.execute())
+    clocks = Clocks.take(replies)
+    alive = len(still_ahead(next(replies), clocks.presence_ms))
+    served = {portal.decode() for portal in still_ahead(next(replies), clocks.presence_ms)}
     around = {
-        portal: _Surroundings(PortalState.take(replies, now_ms), workers=alive, is_known=portal in served)
+        portal: _Surroundings(PortalState.take(replies, clocks), workers=alive, is_known=portal in served)
         for portal in portals
     }
     return [

@@ -9,8 +9,9 @@ from config.days import day_at
 from config.settings import Portal
 from jobs.lanes.call_report import LastAnswer, read_answer
 from jobs.store import keys
+from jobs.store.clock import Clocks
 from jobs.store.portal_state import PortalState
-from jobs.store.times import iso, iso_or_none, server_ms
+from jobs.store.times import iso, iso_or_none
 from jobs.view.actions import Action, read_actions
 from jobs.view.stops import Stop, stop_of
 
@@ -73,16 +74,16 @@ async def read_portals(redis: Redis, portals: Iterable[Portal]) -> list[PortalVi
     """
     portals = list(portals)
     pipe = redis.pipeline(transaction=False)
-    pipe.time()
+    Clocks.ask(pipe)
     for portal in portals:
         PortalState.ask(pipe, portal.name, with_actions=True)
         pipe.execute_command("HKEYS", keys.claims(portal.name))
         pipe.zcard(keys.waiting(portal.name))
         pipe.execute_command("LRANGE", keys.answers(portal.name), 0, -1)
-    time, *rest = await pipe.execute()
-    now_ms, replies = server_ms(time), iter(rest)
+    replies = iter(await pipe.execute())
+    clocks = Clocks.take(replies)
     return [
-        _view(portal, PortalState.take(replies, now_ms), next(replies), next(replies), next(replies))
+        _view(portal, PortalState.take(replies, clocks), next(replies), next(replies), next(replies))
         for portal in portals
     ]
 

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 from config.settings import Webhook
 from jobs.store import keys
+from jobs.store.clock import Clocks
 from jobs.store.scripts import Script
-from jobs.store.times import server_ms
 from jobs.webhooks.events import Event, decode_event
 
 ANNOUNCE = Script("announce_webhooks")
@@ -108,12 +108,12 @@ async def announce(redis: Redis, webhooks: Iterable[Webhook]) -> list[str]:
 async def due_webhooks(redis: Redis, names: Sequence[str]) -> list[str]:
     """Return which of the webhooks have events that are due now."""
     pipe = redis.pipeline(transaction=False)
-    pipe.time()
+    Clocks.ask(pipe)
     for name in names:
         pipe.zrange(keys.due_events(name), 0, 0, withscores=True)
-    time, *soonest = await pipe.execute()
-    now_ms = server_ms(time)
-    return [name for name, first in zip(names, soonest, strict=True) if first and first[0][1] <= now_ms]
+    replies = iter(await pipe.execute())
+    now_ms = Clocks.take(replies).steady_ms
+    return [name for name, first in zip(names, replies, strict=True) if first and first[0][1] <= now_ms]
 
 
 async def is_busy(redis: Redis, names: Sequence[str]) -> bool:
@@ -134,7 +134,7 @@ async def count_waiting(redis: Redis, names: Sequence[str]) -> int:
 
 async def claim(redis: Redis, name: str) -> list[Claimed]:
     """Take events of a webhook to send them, no more than may be sent to it at a time."""
-    args = [MOST_AT_ONCE, round(CLAIM_TTL_S * 1000), round(LONGEST_WAIT_S * 1000)]
+    args = [MOST_AT_ONCE, round(CLAIM_TTL_S * 1000)]
     now_ms, *claimed = await CLAIM(redis, [keys.webhook(name)], args)
     return [_claimed(now_ms, *one) for one in claimed]
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from arq.connections import ArqRedis
 
-from jobs.lanes.wake import CROWDED
-from jobs.store.keys import QUEUE
+from jobs.lanes.wake import wake
 from jobs.webhooks.outbox import due_webhooks
 
 DELIVER = "deliver_webhooks"
@@ -19,9 +18,5 @@ async def wake_couriers(redis: ArqRedis, names: Sequence[str]) -> None:
         redis: the connection.
         names: the configured webhooks.
     """
-    if not names:
-        return
-    due = await due_webhooks(redis, names)
-    if due and await redis.zcard(QUEUE) <= CROWDED:
-        for name in due:
-            await redis.enqueue_job(DELIVER, name)
+    for name in await due_webhooks(redis, names) if names else ():
+        await wake(redis, DELIVER, name)

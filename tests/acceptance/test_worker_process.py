@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from jobs.words.outcomes import Outcome
 from jobs.words.states import State
 from simulator import Behaviour, World
 from tests.support.sweeping import accept, by_outcome, check_against_truth, ended
+from tests.support.waiting import until
 from tests.support.worker_process import COMMANDS, process
 
 
@@ -61,6 +63,39 @@ async def test_killed_in_the_middle_it_costs_a_lease_and_no_contact(
     # Besides the calls in flight, answers may have been on their way to Redis.
     assert len(found[Outcome.PRESUMED_DELETED]) <= 2 * in_flight
     assert len(found[Outcome.DELETED] | found[Outcome.PRESUMED_DELETED]) == 2970
+
+
+async def test_the_only_driving_worker_is_killed_and_an_idle_one_goes_on(
+    own_redis: ArqRedis, own_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """With the lease that operators have by default, and a lifeline that is far too late."""
+    usual = {"CRM_SWEEP_WORKER__LEASE_TTL_S": "3", "CRM_SWEEP_WORKER__LIFELINE_S": "30"}
+    async with simulator.running(World(1000, read_only=30), Behaviour(base_ms=60_000)) as portal:
+        truth = portal.truth
+        async with process("crm-sweep", own_server, portal, tmp_path, usual) as driving:
+            await has_listeners(own_redis, 1)
+            job_id = await accept(own_redis, range(1, 1001), lanes=2)
+            await truth.until(lambda: truth.in_flight == 2, 30)
+            async with process("crm-sweep", own_server, portal, tmp_path, usual):
+                await has_listeners(own_redis, 2)
+                driving.kill()
+                await driving.wait()
+                killed_s, calls = time.monotonic(), len(truth.calls)
+                portal.behaviour.change({"base_ms": 0})
+                await truth.until(lambda: len(truth.calls) > calls, 30)
+                assert time.monotonic() - killed_s < 15, "long before the lifeline"
+                assert (await ended(own_redis, job_id)).state is State.COMPLETED
+        found = await check_against_truth(own_redis, portal, job_id)
+    assert len(found[Outcome.DELETED] | found[Outcome.PRESUMED_DELETED]) == 970
+
+
+async def has_listeners(redis: ArqRedis, count: int) -> None:
+    """Wait until so many workers listen for new work."""
+
+    async def listening() -> bool:
+        return int((await redis.pubsub_numsub(keys.NUDGE))[0][1]) == count
+
+    await until(listening, 30)
 
 
 async def test_redis_killed_and_started_again_under_a_running_job(

@@ -16,6 +16,7 @@ from jobs.lanes.lease import LaneLedger, reserve_turn
 from jobs.lanes.settlement import Settlement
 from jobs.store import keys
 from jobs.store.connection import connect
+from tests.support.clocks import let_pass, tick
 from tests.support.lanes import PORTAL, accept, start_lane, terms
 
 T = TypeVar("T")
@@ -40,8 +41,14 @@ async def forget_the_last_turn(redis: ArqRedis) -> None:
     await redis.execute_command("HSET", keys.portal(PORTAL), "tat_us", "0")
 
 
+async def come_to(redis: ArqRedis, turn: Turn) -> None:
+    """Let the time until a turn pass."""
+    await tick(redis)
+    await let_pass(redis, turn.wait_s + 0.001)
+
+
 class Driver:
-    """Drives a portal at its learned rate, without waiting for the turns."""
+    """Drives a portal at its learned rate, without really waiting for the turns."""
 
     def __init__(self, redis: ArqRedis, ceiling: float) -> None:
         self.redis = redis
@@ -69,6 +76,7 @@ class Driver:
     async def take(self) -> Batch:
         grant = await self.ledger.next_batch(self.limits)
         if isinstance(grant, Turn):
+            await come_to(self.redis, grant)
             grant = await self.ledger.next_batch(self.limits, has_turn=True)
         assert isinstance(grant, Batch)
         return grant
@@ -182,6 +190,7 @@ async def test_calls_that_were_under_way_together_are_one_push_back(redis: ArqRe
     held = [await driver.take()]
     grant = await other.next_batch(driver.limits)
     if isinstance(grant, Turn):
+        await come_to(redis, grant)
         grant = await other.next_batch(driver.limits, has_turn=True)
     assert isinstance(grant, Batch)
     await driver.settle_pushed_back(driver.ledger, held[0])
@@ -223,4 +232,5 @@ async def test_turns_that_were_given_before_a_cut_are_not_used_after_it(redis: A
     await driver.settle_pushed_back(driver.ledger, batch)
     grant = await waiting.next_batch(driver.limits, has_turn=True)
     assert isinstance(grant, Turn)
+    await come_to(redis, grant)
     assert isinstance(await waiting.next_batch(driver.limits, has_turn=True), Batch)

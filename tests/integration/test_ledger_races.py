@@ -14,7 +14,7 @@ import worker.main
 from cli import embedded
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
-from jobs.lanes.lease import LaneLedger, rescue
+from jobs.lanes.lease import LaneLedger
 from jobs.ledger.retention import forget_old_jobs
 from jobs.store import keys
 from jobs.view.job import read_job
@@ -242,14 +242,6 @@ async def test_a_worker_goes_on_when_arq_has_given_up_a_lane_that_took_too_long(
         async with working(settings_of(server, portal, batch_size_start=5, batch_size_max=5)):
             job = await ended(redis, job_id, timeout_s=20)
     assert job.counts[Outcome.DELETED] == 20
-
-
-async def test_a_clock_set_back_does_not_keep_the_place_of_a_dead_lane(redis: ArqRedis) -> None:
-    await accept(redis, range(1, 11))
-    await take(await start_lane(redis, ttl_s=3600.0))  # what the lease of a dead lane looks like an hour before
-    assert not await rescue(redis, PORTAL, 0.0)
-    seconds, _ = await redis.time()
-    assert 55_000 < await redis.zscore(keys.leases(PORTAL), "lane") - seconds * 1000 < 65_000
 
 
 def test_a_server_left_behind_that_does_not_listen_is_ended_before_another_one_starts(

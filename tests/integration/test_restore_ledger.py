@@ -70,9 +70,9 @@ async def test_sending_again_makes_a_finished_restore_unfinished(redis: ArqRedis
 async def test_a_second_process_is_told_who_is_at_it_as_soon_as_the_lease_is_renewed(
     redis: ArqRedis, job_id: str
 ) -> None:
-    async with ledger(redis, ttl_s=0.8).held():
+    async with ledger(redis, ttl_s=1.8).held():
         with pytest.raises(AlreadyRestoring, match=r"job gone is being restored by first@host since \d{4}-"):
-            async with ledger(redis, "second", ttl_s=0.8).held():
+            async with ledger(redis, "second", ttl_s=1.8).held():
                 pass
 
 
@@ -93,7 +93,7 @@ async def test_a_process_that_is_silent_for_longer_than_its_lease_is_replaced_an
 
 
 async def test_the_lease_is_renewed_for_as_long_as_it_is_held(redis: ArqRedis, job_id: str) -> None:
-    held = ledger(redis, ttl_s=0.4)
+    held = ledger(redis, ttl_s=1.4)
     async with held.held():
 
         async def renewed() -> bool:

@@ -38,9 +38,10 @@ async def test_every_script_compiles_under_the_hash_that_is_sent(redis: ArqRedis
 
 def test_every_script_is_loaded_and_every_one_that_is_loaded_is_there() -> None:
     found: list[tuple[str, str]] = []
+    call = re.compile(r"= Script\(\"(\w+)\"(?:, \"([\w.]+)\")?(?:, replicated=True)?\)")
     for package in ("jobs", "worker", "web", "restore", "cli"):
         for source in (ROOT / package).rglob("*.py"):
-            for name, where in re.findall(r"= Script\(\"(\w+)\"(?:, \"([\w.]+)\")?\)", source.read_text()):
+            for name, where in call.findall(source.read_text()):
                 found.append((where or "jobs.store.lua", name))
     assert sorted(found) == FILES
 

@@ -338,15 +338,6 @@ async def test_an_event_of_a_dead_worker_is_sent_again_after_a_while(redis: ArqR
         assert receiver.types == BUT_STARTED
 
 
-async def test_a_clock_that_was_set_back_does_not_hold_events_up(redis: ArqRedis) -> None:
-    async with receiving() as receiver, courier_for(redis, webhook(receiver.url)) as sender:
-        await two_events(redis, "one")
-        assert await claim(redis, "hook")
-        await let_time_pass(redis, -90_000)
-        await sender.deliver("hook")
-        assert receiver.types == BUT_STARTED
-
-
 async def test_started_is_told_with_the_first_put(redis: ArqRedis) -> None:
     await announce(redis, [webhook("http://127.0.0.1:1/")])
     await accept(redis, range(1, 31), job_id="one")

@@ -26,7 +26,7 @@ from jobs.lanes import presence
 from jobs.lanes.call_report import CallReport
 from jobs.lanes.gates import Gates
 from jobs.lanes.grants import Batch, Idle, Lost
-from jobs.lanes.lease import LaneLedger, bound_rest, rescue, reserve_turn, take_over
+from jobs.lanes.lease import LaneLedger, bound_rests, look_for_lapses, rescue, reserve_turn, take_over
 from jobs.lanes.settlement import NewRest, Settlement
 from jobs.ledger.items import Call
 from jobs.ledger.records import Record
@@ -40,6 +40,7 @@ from jobs.steering.steer import steer_job
 from jobs.steering.switch import Switch, switch
 from jobs.store import keys
 from jobs.store.catalogue import CATALOGUE
+from jobs.store.clock import ticking
 from jobs.store.job_lists import Indexer
 from jobs.store.kept import MOST_UNSENT
 from jobs.store.try_write import try_write
@@ -146,7 +147,7 @@ async def portals_push_back(redis: ArqRedis, server: EmbeddedServer, patch: pyte
     later = [(item, 600.0) for item in batch.items]
     rest = NewRest(3600.0, StateReason.PUSH_BACK, 7200.0)
     assert await lane.settle(batch, Settlement(items=later, sent=1, slow_down=True, batch_size=5, rest=rest))
-    await bound_rest(redis, PORTAL, 60.0)
+    await bound_rests(redis, {PORTAL: 60.0})
     await control(redis, job_id, Event.RESUME, by="me")
     other = await take(lane, terms(batch_size=100))
     fault = Settlement(items=[(item, 600.0) for item in other.items], stop=StateReason.PORTAL_AUTH, last_error="staged")
@@ -159,21 +160,28 @@ async def portals_push_back(redis: ArqRedis, server: EmbeddedServer, patch: pyte
 
 
 async def lanes_die(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
-    """Batches of dead lanes are taken back, of a job that pauses as well; a server's clock was set back meanwhile."""
+    """Batches of dead lanes are taken back, of a job that pauses as well."""
     going, pausing = await accept(redis, range(1, 41)), await accept(redis, range(1, 41))
     held = {(await take(await start_lane(redis, name))).job_id for name in ("first", "second")}
     assert held == {going, pausing}
     await control(redis, pausing, Event.PAUSE, by="me")
-    seconds, _ = await redis.time()
-    await meddle(redis, "ZADD", keys.leases(PORTAL), (seconds + 10**6) * 1000, "of another time")
-    await meddle(redis, "ZREM", keys.leases(PORTAL), "first", "second")
+    await meddle(redis, "ZADD", keys.leases(PORTAL), 1, "first", 1, "second")
     assert len(await rescue(redis, PORTAL, 0.0)) == 2
     assert (await read_job(redis, pausing)).state is State.PAUSED
     dead = await start_lane(redis, "third")
     await take(dead)
+    await meddle(redis, "ZADD", keys.leases(PORTAL), 1, "fourth")
+    assert (await look_for_lapses(redis, [PORTAL])).portals == {PORTAL: True}
     assert len(await take_over(redis, PORTAL, 0.0)) == 1
     assert isinstance(await dead.next_batch(terms()), Lost)
     await dead.release()
+
+
+async def the_steady_clock_goes(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """A command calls the portal and waits for its turn, and no worker is there."""
+    async with ticking(redis):
+        await until(lambda: redis.exists(keys.CLOCK))
+    await reserve_turn(redis, PORTAL, terms())
 
 
 async def people_steer(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
@@ -309,6 +317,7 @@ async def contacts_are_restored(redis: ArqRedis, server: EmbeddedServer, patch: 
 
 
 SCENES: tuple[Scene, ...] = (
+    the_steady_clock_goes,
     lists_come_in,
     messages_are_taken_in,
     lanes_work,
@@ -373,18 +382,21 @@ async def test_every_writer_is_told_from_the_others(
         await meddle(redis, "SET", "by a test", 1)
         await redis.get("read")
         await redis.set("by a client", b'\x00"\\')
-        await presence.beat(redis, "worker", [])
-        assert await (await start_lane(redis)).renew()
+        await presence.beat(redis, "worker", ["main"])
+        lane = await start_lane(redis)
+        assert await lane.renew()
+        await lane.release()
     told = await watched.written(redis)
     assert {(MEDDLING, ("SET", "by a test", "1"))} <= watched.commands
     assert told == {
         ("by a client", ""),
-        (keys.KNOWN_PORTALS, ""),
-        (keys.WORKERS, ""),
+        (keys.KNOWN_PORTALS, "beat"),
+        (keys.WORKERS, "beat"),
+        (keys.leases(PORTAL), ""),
         (keys.leases(PORTAL), "acquire"),
         (keys.leases(PORTAL), "renew"),
     }
-    assert {name for _, name in await watched.written_by_modules(redis)} == {"jobs.lanes.presence"}
+    assert {name for _, name in await watched.written_by_modules(redis)} == {"jobs.lanes.lease"}
 
 
 def test_every_script_writes_something() -> None:

@@ -41,10 +41,17 @@ class Authority:
         self.der = certificate.public_bytes(serialization.Encoding.DER)
         self.key_file, self.certificate_file = self._server_files(directory / name)
 
-    def server(self) -> ssl.SSLContext:
-        """Return the TLS settings of its server."""
+    def server(self, clients: "Authority | None" = None) -> ssl.SSLContext:
+        """Return the TLS settings of its server.
+
+        Args:
+            clients: whose certificates clients must show; None asks for none.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate_file, self.key_file)
+        if clients is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients.file)
         return context
 
     def _server_files(self, stem: Path) -> tuple[Path, Path]:

@@ -48,6 +48,7 @@ from jobs.words.errors import IllegalMove, JobHasEnded
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.priority import Priority
 from jobs.words.states import MOVES, CanaryState, Event, State
+from tests.support.clocks import jump, tick
 from tests.support.portal_model import ModelClient, PortalModel, Process
 from tests.support.steering import control
 from tests.support.submitting import request
@@ -113,6 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.redis: ArqRedis = connect(self.server.url)
         self.do(self.redis.flushdb())
+        self.do(tick(self.redis))
         for configuration in CONFIGURATIONS:
             self.do(presence.beat(self.redis, f"worker-{configuration}", [PORTAL], {PORTAL: configuration}))
         self.processes = {configuration: Process.start(self.redis) for configuration in CONFIGURATIONS}
@@ -236,6 +238,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def ask(self, lane: Lane) -> Grant:
         """Ask for a batch."""
+        self.do(tick(self.redis))
         return self.do(lane.ledger.next_batch(lane.terms))
 
     @rule(
@@ -322,6 +325,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.do(rescue(self.redis, PORTAL, 0.0))
         if lane.done is not None and with_word:
             assert not self.do(lane.ledger.settle(*lane.done))
+
+    @rule(seconds=st.sampled_from([-300.0, 300.0]))
+    def the_clock_jumps(self, seconds: float) -> None:
+        """Set the server's clock; nobody loses a lease by that."""
+        self.do(tick(self.redis))  # or whatever was done since the last one would be a little ahead, for a moment
+        self.do(jump(self.redis, seconds))
+        self.do(tick(self.redis))
+        assert not self.do(rescue(self.redis, PORTAL, 0.0))
 
     @rule()
     def a_deletion_comes_late(self) -> None:

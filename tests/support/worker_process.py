@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 
 import simulator
-from cli.embedded import EmbeddedServer
+from config.redis_url import RedisUrl
 
 BIN = Path(sys.executable).parent
 COMMANDS = {
@@ -18,7 +19,14 @@ COMMANDS = {
 }
 
 
-def environment(server: EmbeddedServer, portal: simulator.Portal) -> dict[str, str]:
+class HasUrl(Protocol):
+    """A Redis, or several: whatever has an address."""
+
+    @property
+    def url(self) -> RedisUrl: ...
+
+
+def environment(server: HasUrl, portal: simulator.Portal) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CRM_SWEEP_")}
     return clean | {
         "CRM_SWEEP_REDIS__URL": server.url.get_secret_value(),
@@ -36,7 +44,7 @@ def environment(server: EmbeddedServer, portal: simulator.Portal) -> dict[str, s
 @asynccontextmanager
 async def process(
     command: str,
-    server: EmbeddedServer,
+    server: HasUrl,
     portal: simulator.Portal,
     folder: Path,
     variables: Mapping[str, str] = MappingProxyType({}),

@@ -24,7 +24,7 @@ def job(state: str = "running", **counts: int) -> dict[str, Any]:
     return {"state": state, "total": sum(counts.values()), "counts": counts}
 
 
-def promise(**answers: float) -> Promise:
+def promise(**answers: Any) -> Promise:
     return Promise(Submission("job-1", BitMap([1, 2, 3]), planned=True, cancelled=True), **answers)
 
 

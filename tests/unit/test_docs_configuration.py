@@ -6,14 +6,16 @@ import pytest
 
 from config.reference import Setting, all_settings
 from config.settings import ConfigError, load_settings
+from tools.setting_texts import text_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 @pytest.mark.parametrize("setting", all_settings().values(), ids=lambda setting: setting.name)
 def test_a_setting_is_one_sentence_without_what_would_break_the_table(setting: Setting) -> None:
-    assert setting.description.endswith(".")
-    assert "|" not in setting.description
+    text = text_of(setting)
+    assert text.endswith(".")
+    assert "|" not in text
 
 
 def test_the_example_of_an_error_is_what_the_program_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

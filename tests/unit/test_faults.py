@@ -2,6 +2,7 @@
 
 import pytest
 
+from jobs.store.clock import Clocks
 from jobs.store.faults import fault_that_holds
 from jobs.store.kept import EVERYONE
 
@@ -34,14 +35,14 @@ def test_it_holds_as_long_as_nobody_who_is_alive_can_go_on(
 ) -> None:
     configurations = [(f"{one}/worker-{at}".encode(), float(NOW_MS + 1)) for at, one in enumerate(alive)]
     configurations.append((b"gone/worker", float(NOW_MS)))
-    found = fault_that_holds(faults, configurations, NOW_MS)
+    found = fault_that_holds(faults, configurations, Clocks.together(NOW_MS))
     assert (found.reason if found else None) == reason
 
 
 def test_its_message_comes_back_whole() -> None:
-    found = fault_that_holds({b"": fault(message="")}, [], NOW_MS)
+    found = fault_that_holds({b"": fault(message="")}, [], Clocks.together(NOW_MS))
     assert found is not None
     assert found.message == ""
-    found = fault_that_holds({b"": fault(message="many words; ä, one after another")}, [], NOW_MS)
+    found = fault_that_holds({b"": fault(message="many words; ä, one after another")}, [], Clocks.together(NOW_MS))
     assert found is not None
     assert (found.message, found.until_ms) == ("many words; ä, one after another", LATER_MS)

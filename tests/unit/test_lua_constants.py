@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from config.models import WorkerConfig
 from jobs.store import keys
 from jobs.store.item_layout import DOUBTFUL, HOLES, LIST, MOST_COUNTED, RUN
-from jobs.store.kept import FIRST_SAMPLE_EVERY_MS, LONGEST_LEASE_S, MOST_ACTIONS, MOST_SCHEDULED_JOBS
+from jobs.store.kept import FIRST_SAMPLE_EVERY_MS, MOST_ACTIONS, MOST_SCHEDULED_JOBS
 from jobs.store.lua_constants import CONSTANTS, with_constants
 from jobs.store.scripts import Script
 from jobs.words.reasons import StateReason
@@ -84,8 +83,3 @@ def test_names_become_values_but_in_texts_and_comments() -> None:
     assert written == f"return KEYS[1] .. '{keys.LEASES}' .. 'CLAIMS' -- not CLAIMS\n"
     assert with_constants("return MOST_COUNTED\n") == f"return {MOST_COUNTED}\n"
     assert with_constants("return MOVES[1]\n") == lua_table() + "return MOVES[1]\n"
-
-
-def test_no_lease_may_be_configured_that_would_be_taken_for_one_of_another_time() -> None:
-    [bounds] = [field for name, field in WorkerConfig.model_fields.items() if name == "lease_ttl_s"]
-    assert [bound.le for bound in bounds.metadata if hasattr(bound, "le")] == [LONGEST_LEASE_S]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from jobs.store.clock import Clocks
 from jobs.store.portal_state import Hold, PortalState, Rest
 
 NOW_MS = 1_000_000
@@ -29,7 +30,7 @@ def state_of(
     assert facts.keys() <= set(fields)
     values = [str(facts[name]).encode() if name in facts else None for name in fields]
     replies = iter([values, list((leases or {}).items()), active, faults or {}, [], [stop, None], "of another command"])
-    state = PortalState.take(replies, NOW_MS)
+    state = PortalState.take(replies, Clocks.together(NOW_MS))
     assert next(replies) == "of another command"
     assert len(commands) == 6
     return state

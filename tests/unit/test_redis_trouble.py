@@ -1,5 +1,7 @@
 """Every way in which Redis fails has its own word, and no error repeats what was sent."""
 
+import ssl
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from redis import exceptions
 from redis._parsers.base import BaseParser
 
 from config.masking import mask_text
+from jobs.store.sentinel import NoSentinel, SentinelLogin, SentinelRights, UnknownToSentinels
 from jobs.store.trouble import Reason, trouble_of, word_for
 from tests.support.documents import ROOT
 
@@ -92,6 +95,10 @@ def test_a_missing_right_is_named(line: str, right: str) -> None:
             Reason.TLS,
         ),
         (exceptions.InvalidResponse('Protocol error, got "H" as reply type byte'), Reason.NOT_REDIS),
+        (NoSentinel("10.0.0.1:26379 connection refused"), Reason.NO_SENTINEL),
+        (UnknownToSentinels("10.0.0.1:26379 does not know the name"), Reason.UNKNOWN_TO_SENTINELS),
+        (SentinelLogin("10.0.0.1:26379 does not accept the user name or password"), Reason.SENTINEL_PASSWORD),
+        (SentinelRights("10.0.0.1:26379 does not let this user ask"), Reason.SENTINEL_PERMISSION),
     ],
     ids=repr,
 )
@@ -99,6 +106,33 @@ def test_what_keeps_a_connection_from_working_has_its_word(error: Exception, rea
     trouble = trouble_of(error)
     assert trouble.reason is reason
     assert word_for(error) == reason.word
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", Reason.CLIENT_CERTIFICATE),
+        ("TLSV1_ALERT_UNKNOWN_CA", Reason.CLIENT_CERTIFICATE),
+        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", Reason.CLIENT_CERTIFICATE),
+        ("WRONG_VERSION_NUMBER", Reason.TLS),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", Reason.TLS),
+    ],
+)
+def test_a_server_that_refuses_the_clients_certificate_is_told_from_other_trouble_with_tls(
+    word: str, reason: Reason
+) -> None:
+    cause = ssl.SSLError(1, f"[SSL: {word}] (_ssl.c:1)")
+    cause.reason = word
+    error = exceptions.ConnectionError(f"Error while reading from h:6379 : {cause.args}")
+    error.__context__ = cause
+    assert trouble_of(error).reason is reason
+
+
+def test_an_error_that_is_its_own_cause_has_its_word_as_well() -> None:
+    error = exceptions.ConnectionError("Connection closed by server.")
+    error.__context__ = outer = exceptions.ConnectionError("again")
+    outer.__cause__ = error
+    assert trouble_of(error).reason is Reason.UNREACHABLE
 
 
 def test_only_what_cannot_be_reached_is_said_to_be_out_of_reach() -> None:

@@ -254,6 +254,7 @@ def test_the_lines_commented_out_in_the_example_are_valid_settings() -> None:
         "password",
         "proxy_password",
         "schedules",
+        "sentinel_password",
         "secret",
         "webhooks",
     }  # tables of a list are shown as [[api.keys]] and [[webhooks]]; a password is better kept in a file

@@ -11,8 +11,9 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
 from jobs.store import keys
+from jobs.store.clock import read_clocks
+from jobs.store.format_number import check_format
 from jobs.store.server_check import UnsuitableServer, check_server
-from jobs.store.times import server_ms
 from jobs.store.trouble import Trouble, trouble_of
 from jobs.store.try_write import try_write
 from web.http.as_json import as_json
@@ -81,6 +82,7 @@ class Probe:
     async def _look_now(self) -> list[Condition]:
         try:
             async with asyncio.timeout(_PATIENCE_S):
+                await check_format(self._redis)
                 warnings = await check_server(self._redis)
                 await self._try_write()
                 workers = await _workers(self._redis)
@@ -139,4 +141,4 @@ def _trouble(trouble: Trouble) -> Condition:
 
 
 async def _workers(redis: ArqRedis) -> int:
-    return int(await redis.zcount(keys.WORKERS, f"({server_ms(await redis.time())}", "+inf"))
+    return int(await redis.zcount(keys.WORKERS, f"({(await read_clocks(redis)).presence_ms}", "+inf"))

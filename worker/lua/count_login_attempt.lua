@@ -1,12 +1,12 @@
+-- include: clock
 -- Count one log-in attempt for the whole fleet, unless too many have failed recently. As at the portal, an attempt
--- counts from its beginning, and is given back (ZREM) when it succeeds. A sliding window on the server's clock: a fixed
+-- counts from its beginning, and is given back (ZREM) when it succeeds. A sliding window on the steady clock: a fixed
 -- one would let twice the limit through around its edge.
 --   KEYS[1]  sorted set of the attempts that have not succeeded: name -> time (ms)
 --   ARGV     1 limit   2 window_ms   3 name of this attempt, unique: if the same call is repeated, it counts once
 --   returns  0: counted, go ahead   n: not counted, ask again after n ms
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = steady_ms()
 if redis.call('ZSCORE', KEYS[1], ARGV[3]) then
   return 0
 end
@@ -17,5 +17,5 @@ if oldest then
   return math.max(tonumber(oldest) + window - now, 1)
 end
 redis.call('ZADD', KEYS[1], now, ARGV[3])
-redis.call('PEXPIRE', KEYS[1], window)
+redis.call('PEXPIRE', KEYS[1], window * 60)  -- longer than needed, as the server's clock may jump
 return 0

@@ -1,10 +1,10 @@
--- include: job
+-- include: clock
 -- Say which webhooks are configured: from now on, events are kept for them. Forget those that nobody has named for long,
 -- with everything that waits for them.
 --   KEYS     1 webhooks hash
 --   ARGV     1 lasts_ms: how long they count as configured   2… name, JSON {events, portals}; for each webhook
 --   returns  the names that were forgotten
-local now, forgotten = now_ms(), {}
+local now, forgotten = steady_ms(), {}
 for index = 2, #ARGV, 2 do
   local told = cjson.decode(ARGV[index + 1])
   told.until_ms = now + tonumber(ARGV[1])

@@ -1,4 +1,4 @@
--- include: events job item canary actions faults pace plan steer
+-- include: clock events job item canary actions faults pace plan steer
 -- Carry out what a person asked of a job, if its state allows it now.
 --   KEYS     1 job hash   2 portal hash
 --   ARGV     1 job ID   2 event: pause, resume, cancel or approve   3 state_reason of a pause

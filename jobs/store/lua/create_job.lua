@@ -1,4 +1,4 @@
--- include: events job item canary actions faults pace plan steer
+-- include: clock events job item canary actions faults pace plan steer
 -- Accept a job, all or nothing: its list has been staged, and becomes visible in this one step.
 --   KEYS     1 job hash   2 staged segments   3 portal hash   4 index of jobs
 --   ARGV     1 job ID   2 digest of portal and list   3 first state   4 state_reason or ''

@@ -1,4 +1,4 @@
--- include: events job item canary lease claim faults pace retry_budget survey plan gates keeping choice hand_out
+-- include: clock events job item canary lease claim faults pace retry_budget survey plan gates keeping choice hand_out
 -- Give a lane its next batch: renew its lease, choose a job fairly, keep the portal's rate, and mark the batch as sent.
 -- The mark is the claim: it is in Redis before the call leaves, so that after a crash it tells which contact IDs may
 -- have been deleted by a call whose answer no one read.
@@ -17,6 +17,7 @@
 --               day, day_ends_ms      name of the day, and its end
 --               undo_required         whether every job keeps a bundle
 --               conditions            under which the lane would send what a plan says (jobs/plan/digest.py)
+--            19 number of this request: the lane's first, second, …
 --   returns  {'batch', seq, job_id, state, now_ms, call, batch_size, digest, most, plan_digest, rechecks,
 --              canary_state, bundle_id, bundle_late, item, item, …}   the lane holds this batch; of a PUT it may send `most` contact IDs (-1: all)
 --                                and gives the others back; a step of a survey has no items
@@ -28,14 +29,14 @@
 --            {'lost'}             the lease has lapsed
 local portal, token, place = KEYS[1], ARGV[1], ARGV[12]
 local ceiling, fingerprint = tonumber(ARGV[6]), ARGV[15]
-local clock_us = now_us()
-local now = math.floor(clock_us / 1000)
+local clock_us, wall_us = steady_us()
+local now, wall = math.floor(clock_us / 1000), math.floor(wall_us / 1000)
 if not keep_lease(portal, token, now, tonumber(ARGV[2])) then
   return { 'lost' }
 end
 local told = cmsgpack.unpack(ARGV[18])
-if now < told.from_ms or now >= told.until_ms then
-  return { 'outdated', now }
+if wall < told.from_ms or wall >= told.until_ms then
+  return { 'outdated', wall }
 end
 
 local pacing = redis.call('HMGET', portal, 'batch_size', 'push_back_until_ms', 'retry_tat_us', 'rate', 'rate_cuts',
@@ -48,13 +49,17 @@ local has_turn = tonumber(ARGV[13]) == cuts and is_fresh(tonumber(ARGV[9]), cloc
 local retry_interval_us = pacing[6] and tonumber(ARGV[11]) * ceiling / tonumber(pacing[6]) or tonumber(ARGV[11])
 local budget = retry_budget(portal, clock_us, retry_interval_us, tonumber(pacing[3]) or 0)
 
--- A lane asks for a place whose last batch it has settled. If there is a claim, the reply that granted it was lost and
--- nothing was sent.
+-- A lane asks for a place whose last batch it has settled. If this very request has put a claim there, its reply was
+-- lost and nothing was sent. Any other claim has been settled, but a fail-over undid that: it was sent, so it is left to
+-- be rescued.
 local claim_key = token .. '/' .. place
 local held = read_claim(portal, claim_key)
-if held then
+if held and held.request ~= ARGV[19] then
+  redis.call('ZREM', portal .. LEASES, token)
+  return { 'lost' }
+elseif held then
   count_back(portal, held.day, held.counted or 0)
-  return deliver(portal, claim_key, held, redis.call('HGET', JOB .. held[2], 'state'), now, batch_size, told)
+  return deliver(portal, claim_key, held, redis.call('HGET', JOB .. held[2], 'state'), wall, batch_size, told)
 end
 
 if are_too_many(portal, now, tonumber(pacing[7]) or tonumber(ARGV[14])) then
@@ -73,9 +78,10 @@ if fault_until > now then
   return { 'idle', fault_until - now }
 end
 
-local gate = portal_gate(portal, now, told)
+local gate = portal_gate(portal, wall, told)
 local offered, job_id, turn = choose(portal, {
   now = now,
+  wall = wall,
   clock_us = clock_us,
   look_up_size = tonumber(ARGV[4]),
   linger = tonumber(ARGV[5]),
@@ -100,7 +106,11 @@ if pacing[8] and redis.call('HLEN', portal .. CLAIMS) > 0 then
 end
 
 -- A push-back that came while the lane was waiting takes its turn away again.
-if not has_turn or pushed_back then
+local turn_us = tonumber(ARGV[9])
+if not pushed_back and turn_us > clock_us and tonumber(ARGV[13]) == cuts then
+  -- The server was away or frozen while the lane waited: its turn has not come yet.
+  return { 'turn', turn_us - clock_us, turn_us, cuts }
+elseif not has_turn or pushed_back then
   local wait_us, away_us = reserve(portal, clock_us, ceiling, tonumber(ARGV[7]), tonumber(ARGV[8]))
   if not wait_us then
     let_go(portal, token, place)
@@ -128,8 +138,8 @@ else
   item_ids = take(job, offered, state == 'cancelling' and batch_size or math.min(batch_size, gate.left))
   if before == 'queued' then
     redis.call('HDEL', job, 'state_reason')
-    if redis.call('HSETNX', job, 'started_ms', now) == 1 then
-      tell_of_job(job, 'job.started', now)
+    if redis.call('HSETNX', job, 'started_ms', wall) == 1 then
+      tell_of_job(job, 'job.started', wall)
     end
   end
 end
@@ -137,4 +147,5 @@ redis.call('HINCRBY', job, 'inflight', 1)
 redis.call('HSET', portal, 'turn', turn)
 redis.call('ZINCRBY', portal .. ACTIVE, stride, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, offered[1], unpack(item_ids) }
-return deliver(portal, claim_key, claim, state, now, batch_size, told, gate)
+claim.request = ARGV[19]
+return deliver(portal, claim_key, claim, state, wall, batch_size, told, gate)

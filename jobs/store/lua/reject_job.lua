@@ -1,4 +1,4 @@
--- include: events job actions
+-- include: clock events job actions
 -- Keep a request that cannot be accepted as a failed job, so that its sender finds out what was wrong. Nothing is ever
 -- sent for it, and it is forgotten like other jobs.
 --   KEYS     1 job hash   2 index of jobs

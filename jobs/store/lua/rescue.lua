@@ -1,18 +1,12 @@
--- include: events job item lease survey
+-- include: clock events job item lease survey
 -- Take back the batches of dead lanes: their leases have lapsed, so their results will never be recorded. What was
 -- marked as sent may have been deleted, so it is looked up before anything else happens to it.
 --   KEYS[1]  portal hash
 --   ARGV     1 settle_ms: how long the portal may still be working on a call whose caller has died
 --   returns  {{job_id, seq, call, contact IDs}, …}
-local portal, now = KEYS[1], now_ms()
+local portal = KEYS[1]
+local now, wall = steady_ms()
 local leases, claims = portal .. LEASES, portal .. CLAIMS
--- No lease is longer than this; one that seems to be means that this server's clock was set back. A dead lane must not
--- keep its place until the clock has caught up. A lane that is alive renews its lease within seconds.
-local longest = now + LONGEST_LEASE_MS
-for _, token in ipairs(redis.call('ZRANGE', leases, '(' .. longest, '+inf', 'BYSCORE')) do
-  redis.call('ZADD', leases, longest, token)
-end
-
 local held = redis.call('HGETALL', claims)
 local rescued = {}
 for index = 1, #held, 2 do
@@ -40,8 +34,10 @@ for index = 1, #held, 2 do
     if state == 'running' or state == 'cancelling' or call == SURVEY and (state == 'planning' or state == 'queued') then
       activate(portal, job_id)
     end
-    after_change(portal, job, job_id, now)
+    after_change(portal, job, job_id, wall)
     rescued[#rescued + 1] = { job_id, seq, call, size }
   end
 end
+-- A lease that has lapsed is gone, or a lane could revive it after its batch was taken away.
+redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
 return rescued

@@ -1,4 +1,4 @@
--- include: job item actions
+-- include: clock job item actions
 -- Try the failed contact IDs of a completed job again, all or none: their outcome is taken back and they wait for a
 -- PUT.
 --   KEYS     1 job hash   2 portal hash
@@ -21,7 +21,7 @@ elseif tonumber(facts[2] or 0) ~= tonumber(ARGV[3]) or (facts[3] or '') ~= ARGV[
   -- The number alone is not enough: contact IDs other than those that the caller read may have failed since.
   return { 'changed' }
 end
-local now = now_ms()
+local now, wall = steady_ms()
 for at = 6, #ARGV, 4 do
   local item_id = redis.call('HINCRBY', job, 'next_item', 1) .. ':' .. ARGV[at + 1]
   redis.call('RPUSH', job .. LEDGER .. ARGV[at], ARGV[at + 2])
@@ -38,5 +38,5 @@ redis.call('HDEL', job, 'finished_ms')
 redis.call('ZREM', FINISHED, job_id)
 local state = move(job, 'retry_failed')
 activate(portal, job_id)
-note_action(job, ARGV[5], 'retry-failed', ARGV[3] .. ' contacts', now)
+note_action(job, ARGV[5], 'retry-failed', ARGV[3] .. ' contacts', wall)
 return { 'ok', state }

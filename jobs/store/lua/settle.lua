@@ -1,4 +1,4 @@
--- include: events job item claim record stats pace faults push_back gates worked history judge stop survey
+-- include: clock events job item claim record stats pace faults push_back gates worked history judge stop survey
 -- Record what became of a batch, exactly once: the claim is the permission, and recording uses it up.
 --   KEYS[1]  portal hash
 --   ARGV     1 key of the claim: lane token/place   2 seq of the claim
@@ -30,7 +30,7 @@
 --            {'lost'}        the claim is no longer ours: rescued, or recorded by an earlier try of this same call
 --   raises   UNBALANCED: decided and undecided IDs are not those of the batch; nothing was changed
 local portal, claim_key, seq, fingerprint = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local now = now_ms()
+local now, wall = steady_ms()
 local claim = read_claim(portal, claim_key)
 if not claim or claim[1] ~= seq then
   return { 'lost' }
@@ -46,7 +46,7 @@ end
 
 redis.call('HDEL', portal .. CLAIMS, claim_key)
 if batch.survey then
-  settle_step(portal, job, job_id, batch.survey, 5, now)
+  settle_step(portal, job, job_id, batch.survey, 5, now, wall)
 else
   record(job, claim, batch, decided, 5, now)
 end
@@ -66,12 +66,12 @@ end
 
 if batch.survey then
   if batch.stop then
-    stop_job(portal, job, job_id, fingerprint, batch.stop, batch, now)
+    stop_job(portal, job, job_id, fingerprint, batch.stop, batch, now, wall)
   end
   if batch.stop == UNDO_STORE then
     redis.call('HINCRBY', portal .. STATS, 'undo_failures', 1)
   end
-  return { 'ok', after_change(portal, job, job_id, now) }
+  return { 'ok', after_change(portal, job, job_id, wall) }
 end
 
 local total, pending, skipped, failed, before, history_due_ms, judged_done, judged_failed, worked_ms, worked_until_ms,
@@ -80,11 +80,11 @@ local total, pending, skipped, failed, before, history_due_ms, judged_done, judg
   'canary_state'))
 local done = tonumber(total) - tonumber(pending)
 local took_ms = batch.answer and batch.answer[4] or 0
-note_worked(portal, job, took_ms, done, now, worked_ms, worked_until_ms or started_ms, mark_worked_ms)
+note_worked(portal, job, took_ms, done, wall, worked_ms, worked_until_ms or started_ms, mark_worked_ms)
 -- Contacts that a cancellation skipped were no work: they would be drawn as a burst of it.
 local worked = done - (tonumber(skipped) or 0)
 if now >= (tonumber(history_due_ms) or 0) then
-  note_history(portal, job, worked, now)
+  note_history(portal, job, worked, now, wall)
 end
 
 if #batch.items > 0 and (before == 'running' or before == 'cancelling') then
@@ -101,10 +101,10 @@ if canary_state == 'running' and canary_stops(portal, job, job_id) then
   stop = CANARY
 end
 if stop then
-  stop_job(portal, job, job_id, fingerprint, stop, batch, now)
+  stop_job(portal, job, job_id, fingerprint, stop, batch, now, wall)
 end
-local state = after_change(portal, job, job_id, now)
+local state = after_change(portal, job, job_id, wall)
 if state == 'completed' or state == 'cancelled' then
-  note_history(portal, job, worked, now)
+  note_history(portal, job, worked, now, wall)
 end
 return { 'ok', state }

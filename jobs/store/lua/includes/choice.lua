@@ -2,7 +2,7 @@
 -- of {portal}:active has the next one. A job that has nothing to offer now moves to {portal}:waiting until it has work
 -- due.
 --
--- What the lane can take is the same for all jobs: {now, clock_us, look_up_size, linger, retry_turn_us, address,
+-- What the lane can take is the same for all jobs: {now and clock_us on the steady clock, wall (ms), look_up_size, linger, retry_turn_us, address,
 -- puts_held_until, conditions, undo_required, worker}. With puts_held_until, no PUT of the portal may leave (gates.lua).
 -- What a plan allows may leave only under the conditions under which the plan was made (plan.lua), and nothing leaves
 -- before what has to be kept is kept (keeping.lua).
@@ -24,8 +24,8 @@ end
 
 -- Returns when the job's next work is due; nil if everything that is left is in flight. PUTs that a gate holds are due
 -- when it opens.
-local function due(job, held_until, now)
-  local soonest = held_until and look_again_ms(held_until, now) or nil
+local function due(job, held_until, lane)
+  local soonest = held_until and look_again_ms(held_until, lane) or nil
   for call, key in pairs(DUE) do
     local first = not (held_until and call == PUT) and redis.call('ZRANGE', job .. key, 0, 0, 'WITHSCORES') or {}
     if first[2] and (not soonest or tonumber(first[2]) < soonest) then
@@ -38,18 +38,18 @@ end
 -- Send nothing of a job that was made for another address. A job that is being cancelled cannot pause: it waits until
 -- the address is right again. A plan of another portal would say nothing: there can be none. Returns when it is looked at
 -- again, or nil.
-local function keep_away(portal, job, job_id, state, now)
+local function keep_away(portal, job, job_id, state, lane)
   if state == 'planning' then
     move(job, 'cannot_plan')
     redis.call('HSET', job, 'state_reason', PORTAL_CHANGED)
-    end_planning(portal, job, job_id, 'cannot_plan', now)
+    end_planning(portal, job, job_id, 'cannot_plan', lane.wall)
     return nil
   elseif state ~= 'cancelling' then
-    pause(portal, job, job_id, PORTAL_CHANGED, now)
+    pause(portal, job, job_id, PORTAL_CHANGED, lane.wall)
     return nil
   end
   redis.call('HSET', job, 'state_reason', PORTAL_CHANGED)
-  return look_again_ms(0, now)
+  return look_again_ms(0, lane)
 end
 
 -- Returns what the job offers now: {call, item IDs}; for contact IDs ahead of the cursors {call, nil, cursor, total,
@@ -65,13 +65,13 @@ local function offer(portal, job_id, lane)
   if state ~= 'queued' and state ~= 'running' and state ~= 'cancelling' and state ~= 'planning' then
     return nil
   elseif is_elsewhere(address, lane) then
-    return nil, keep_away(portal, job, job_id, state, now)
+    return nil, keep_away(portal, job, job_id, state, lane)
   elseif state == 'planning' then
     return not surveying and { SURVEY } or nil
   elseif state == 'cancelling' and reason == PORTAL_CHANGED then
     redis.call('HDEL', job, 'state_reason')
   elseif state ~= 'cancelling' and not is_as_approved(plan, approved, conditions, lane.conditions) then
-    pause(portal, job, job_id, PLAN_CHANGED, now)
+    pause(portal, job, job_id, PLAN_CHANGED, lane.wall)
     return nil
   end
   cursor, total = tonumber(cursor), tonumber(total)
@@ -91,7 +91,7 @@ local function offer(portal, job_id, lane)
   local held_until = wants_put and put_held_until(state, not_before_ms, lane) or nil
   -- Looked at again right before something is sent, not while a gate holds it: until it opens, more may change.
   local keeps = wants_put and not held_until and needs_bundle(undo, bundle, state, lane)
-  local surveys_first = keeps or (wants_put and not held_until and needs_survey(state, survey_due_ms, now))
+  local surveys_first = keeps or (wants_put and not held_until and needs_survey(state, survey_due_ms, lane.wall))
   local has_put = wants_put and not held_until and not surveys_first
   if #look_ups > 0 then
     local chosen, size = join(look_ups, lane.look_up_size)
@@ -106,9 +106,9 @@ local function offer(portal, job_id, lane)
   elseif surveys_first and not surveying then
     return { SURVEY, keeps = keeps }
   elseif not has_put then
-    return nil, due(job, surveys_first and 0 or held_until, now)
+    return nil, due(job, surveys_first and 0 or held_until, lane)
   elseif bundle == 'kept' and state ~= 'cancelling' and not is_kept(job, put, cursor, total, canary, handed_out) then
-    pause_unkept(portal, job, job_id, now)
+    pause_unkept(portal, job, job_id, lane.wall)
     return nil
   elseif put then
     return { PUT, { put }, is_retry = is_retry }

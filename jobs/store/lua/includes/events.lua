@@ -1,12 +1,12 @@
 -- Shared by the scripts: events for webhooks. An event is put into the outbox of every webhook that wants it, in the
--- step that makes it true. Without webhooks, nothing is kept.
+-- step that makes it true. Without webhooks, nothing is kept. Needs clock.
 --
---   WEBHOOKS                    hash: name -> JSON {until_ms, events, portals}: until when it counts as configured, and
+--   WEBHOOKS                    hash: name -> JSON {until_ms, events, portals}: until when (steady) it counts as configured, and
 --                               what it wants; without a list, everything
 --   {webhook}                   hash: counters, and tries:STREAM, how often the first event of a stream was sent
 --   {webhook}:events:{stream}   list: the events that wait, oldest first, JSON {id, type, at_ms, …}
---   {webhook}:due               zset: stream -> when its first event is sent, or sent again (ms)
---   {webhook}:sending           zset: stream -> until when a worker has it (ms)
+--   {webhook}:due               zset: stream -> when its first event is sent, or sent again (ms, steady)
+--   {webhook}:sending           zset: stream -> until when a worker has it (ms, steady)
 --   {webhook}:unsent            zset: ID of an event that waits -> when it happened (ms)
 --
 -- A stream is a job, or a portal for its faults: its events are sent one after another.
@@ -24,28 +24,29 @@ local function is_wanted(list, word)
 end
 
 -- Put an event into the outbox of one webhook. A full one takes no more: its receiver has been away for long.
-local function put_out(webhook, stream, event, now)
+local function put_out(webhook, stream, event, now, due_ms)
   if redis.call('ZCARD', webhook .. UNSENT) >= MOST_UNSENT then
     redis.call('HINCRBY', webhook, 'given_up', 1)
     return
   end
   redis.call('RPUSH', webhook .. EVENTS .. stream, cjson.encode(event))
   redis.call('ZADD', webhook .. UNSENT, now, event.id)
-  redis.call('ZADD', webhook .. DUE_EVENTS, 'NX', now, stream)
+  redis.call('ZADD', webhook .. DUE_EVENTS, 'NX', due_ms, stream)
 end
 
 -- Tell all webhooks that want it. `facts_of` returns what the event says, and is only called if there is one.
 local function tell(stream, type, portal, facts_of, now)
   local webhooks, event = redis.call('HGETALL', WEBHOOKS), nil
+  local steady = webhooks[1] and steady_ms()
   for index = 1, #webhooks, 2 do
     local told = cjson.decode(webhooks[index + 1])
-    if told.until_ms > now and is_wanted(told.events, type) and is_wanted(told.portals, portal) then
+    if told.until_ms > steady and is_wanted(told.events, type) and is_wanted(told.portals, portal) then
       if not event then
         event = facts_of()
         event.id = string.format('evt_%.0f_%.0f', now, redis.call('INCRBY', EVENTS_TOLD, 1))
         event.type, event.at_ms = type, now
       end
-      put_out(WEBHOOK .. webhooks[index], stream, event, now)
+      put_out(WEBHOOK .. webhooks[index], stream, event, now, steady)
     end
   end
 end

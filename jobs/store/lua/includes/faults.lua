@@ -1,6 +1,7 @@
 -- Shared by the scripts: faults of a portal, kept per configuration. A fault of credentials, payment, rights or address
 -- belongs to the configuration that met it, and does not hold workers with another one. The same goes for a wait of our
--- own, for a portal that cannot be reached or before a log-in, while another configuration may get through.
+-- own, for a portal that cannot be reached or before a log-in, while another configuration may get through. Times are on
+-- the steady clock.
 --
 --   {portal}:faults          hash: fingerprint of a configuration -> "until_ms reason message"
 --                            EVERYONE in place of a fingerprint: the portal itself is at fault, and no worker calls it
@@ -34,7 +35,7 @@ end
 local function note_fault(portal, configuration, reason, message, now, wait_ms)
   local faults, lasts_ms = portal .. FAULTS, math.min(wait_ms or FAULT_LASTS_MS, FAULT_LASTS_MS)
   redis.call('HSET', faults, configuration, string.format('%.0f %s %s', now + lasts_ms, reason, message))
-  redis.call('PEXPIRE', faults, FAULT_LASTS_MS)
+  redis.call('PEXPIRE', faults, 2 * FAULT_LASTS_MS)  -- longer, as the server's clock may jump
 end
 
 -- Tell webhooks of a fault that needs a person, once: if it lapses and is met again, it is still the same fault.

@@ -4,6 +4,7 @@
 --   STOPPED        hash: portal's name, or EVERYONE for all -> who stopped it and when, JSON
 --   portal hash    open_until_ms: until then PUTs may leave although the windows are closed
 --                  day, day_sent: a day, and how many contact IDs its PUTs have held so far
+--                  day_before, day_before_sent: likewise, of the day before: the clock may go back over midnight
 --                  hold: "reason until_ms", what holds the portal's PUTs now (0: not known until when)
 --   job hash       address: fingerprint of the portal's address for which the job was made
 --                  not_before_ms: end of its cooling off
@@ -15,11 +16,17 @@
 -- A held job is looked at again after this time at the latest: its gate may open without any announcement.
 local LOOK_AGAIN_MS = 30000
 
--- Returns {held_until, sent, left}: until when the portal's PUTs are held (0: not known; nil: they are not), and how
--- many contact IDs have been sent today and may still be sent.
+-- Returns {held_until, sent, left, before, before_sent}: until when the portal's PUTs are held (0: not known; nil: they
+-- are not), how many contact IDs have been sent today and may still be sent, and, if this day is not the last one that was
+-- counted, which one that was, with its count.
 local function portal_gate(portal, now, told)
-  local facts = redis.call('HMGET', portal, 'open_until_ms', 'day', 'day_sent', 'hold')
-  local sent = facts[2] == told.day and tonumber(facts[3]) or 0
+  local facts = redis.call('HMGET', portal, 'open_until_ms', 'day', 'day_sent', 'hold', 'day_before', 'day_before_sent')
+  local sent, before, before_sent = 0, nil, nil
+  if facts[2] == told.day then
+    sent = tonumber(facts[3])
+  elseif facts[2] then
+    sent, before, before_sent = facts[5] == told.day and tonumber(facts[6]) or 0, facts[2], facts[3]
+  end
   local left = told.most_per_day > 0 and math.max(told.most_per_day - sent, 0) or math.huge
   local stops = redis.call('HMGET', STOPPED, EVERYONE, string.sub(portal, #PORTAL + 1))
   local reason, held_until
@@ -36,7 +43,7 @@ local function portal_gate(portal, now, told)
   elseif facts[4] and not hold then
     redis.call('HDEL', portal, 'hold')
   end
-  return { held_until = held_until, sent = sent, left = left }
+  return { held_until = held_until, sent = sent, left = left, before = before, before_sent = before_sent }
 end
 
 -- Returns until when the PUTs of a job are held (0: not known), by its portal or by its own cooling off; nil if they are
@@ -48,13 +55,13 @@ local function put_held_until(state, not_before_ms, lane)
     return lane.puts_held_until
   end
   local not_before = tonumber(not_before_ms)
-  return not_before and not_before > lane.now and not_before or nil
+  return not_before and not_before > lane.wall and not_before or nil
 end
 
--- Returns when a job whose PUTs are held is looked at again.
-local function look_again_ms(held_until, now)
-  local latest = now + LOOK_AGAIN_MS
-  return held_until > now and math.min(held_until, latest) or latest
+-- Returns when a job whose PUTs are held is looked at again, on the steady clock.
+local function look_again_ms(held_until, lane)
+  local ahead_ms = held_until - lane.wall
+  return lane.now + (ahead_ms > 0 and math.min(ahead_ms, LOOK_AGAIN_MS) or LOOK_AGAIN_MS)
 end
 
 -- Returns whether the job was made for another address than the lane's. Nothing of it may be sent there, not even a
@@ -76,12 +83,14 @@ local function count_back(portal, day, contacts)
   if contacts == 0 then
     return
   end
-  local facts = redis.call('HMGET', portal, 'day', 'hold')
+  local facts = redis.call('HMGET', portal, 'day', 'hold', 'day_before')
   if facts[1] == day then
     redis.call('HINCRBY', portal, 'day_sent', -contacts)
     if facts[2] and string.find(facts[2], HELD_BY_CAP, 1, true) then
       look_again_now(portal)
     end
+  elseif facts[3] == day then
+    redis.call('HINCRBY', portal, 'day_before_sent', -contacts)
   end
 end
 
@@ -89,6 +98,9 @@ end
 local function count_put(portal, claim, contacts, gate, told)
   local most = gate.held_until and 0 or math.min(contacts, gate.left)
   claim.day, claim.counted = told.day, most
+  if gate.before then
+    redis.call('HSET', portal, 'day_before', gate.before, 'day_before_sent', gate.before_sent)
+  end
   redis.call('HSET', portal, 'day', told.day, 'day_sent', gate.sent + most)
   return most
 end

@@ -2,10 +2,11 @@
 -- oldest first (jobs/view/history.py). When the list is full, every second sample is dropped, and from then on samples
 -- are taken half as often, so that it is never longer than a few hundred, and weeks can be drawn as well as seconds.
 
-local function note_history(portal, job, done, now)
+-- `now` is on the steady clock.
+local function note_history(portal, job, done, now, wall)
   local key, every = job .. HISTORY, tonumber(redis.call('HGET', job, 'history_every_ms') or FIRST_SAMPLE_EVERY_MS)
   local pacing = redis.call('HMGET', portal, 'rate', 'batch_size')
-  local sample = string.format('%.0f %.0f %s %s', now, done, pacing[1] or 0, pacing[2] or 0)
+  local sample = string.format('%.0f %.0f %s %s', wall, done, pacing[1] or 0, pacing[2] or 0)
   if redis.call('RPUSH', key, sample) >= MOST_SAMPLES then
     local samples = redis.call('LRANGE', key, 0, -1)
     redis.call('DEL', key)

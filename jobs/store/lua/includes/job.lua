@@ -1,6 +1,6 @@
--- Shared by the scripts: the clock, and moving a job from state to state. Python puts the table MOVES before it, and
+-- Shared by the scripts: the server's clock, and moving a job from state to state. Python puts the table MOVES before it, and
 -- the values of the constants, whose names are in capitals, into it (jobs/store/lua_constants.py). What ends or pauses a job needs events. All times are
--- milliseconds on this server's clock, unless a name ends in _us.
+-- milliseconds on this server's clock unless a name ends in _us, or it is said that they are on the steady clock (clock.lua).
 
 local function now_us()
   local time = redis.call('TIME')

@@ -7,9 +7,9 @@
 --   bundle_late       '1' if something of the job had been sent before the bundle was begun
 --   bundle_…          what it holds (jobs/bundles/facts.py)
 --   keeper            the worker that holds in memory what it has read since the last object was written
---   keeper_until_ms   until when the steps of this bundle are left to it, while it is alive
+--   keeper_until_ms   until when, on the steady clock, the steps of this bundle are left to it, while it is alive
 --
---   {portal}:keeping  zset: jobs whose bundles are being made -> until when that counts (ms). A worker has only so many in
+--   {portal}:keeping  zset: jobs whose bundles are being made -> until when that counts (ms, steady). A worker has only so many in
 --                     memory: with more of them taking turns, each would make it forget what it has read for another.
 --   {job}:kept        hash: segment -> which of its contacts have a record (jobs/bundles/kept.py), once it is complete
 

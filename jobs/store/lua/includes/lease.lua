@@ -1,5 +1,5 @@
--- Shared by the scripts: leases. A lease is the right to have one call in flight at the portal; it lapses if its lane
--- falls silent. A lapsed lease is not revived: another lane may have its batch.
+-- Shared by the scripts: leases, on the steady clock. A lease is the right to have one call in flight at the portal; it
+-- lapses if its lane falls silent. A lapsed lease is not revived: another lane may have its batch.
 --
 --   {portal}:leases   zset: lane token -> lapses at (ms)
 --   {portal}:claims   hash: "token/place" -> its batch. A lane has two places for a claim, so that it can send the next

@@ -1,6 +1,6 @@
 -- Shared by the scripts: when each lane has its turn, and how fast the portal can be driven.
 --
--- Turns. GCRA by reservation on this server's clock: a caller is told once when its turn is, and the turn is reserved
+-- Turns. GCRA by reservation on the steady clock: a caller is told once when its turn is, and the turn is reserved
 -- in the same step, so that callers on any number of machines keep exactly to the rate. Portal hash: tat_us
 -- (theoretical arrival time of the next call), push_back_until_ms (no worker calls before).
 --
@@ -22,8 +22,8 @@
 -- asked for, if it said so), careful (the last claim before the rest; kept until a later call has been answered well:
 -- while it is there, no call goes out while another one is in flight).
 
--- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate or from
--- a clock that jumped, and would hold the portal up for nothing.
+-- More turns than this are never outstanding (lanes, log-ins); a later tat_us is left over from a slower rate, and would hold
+-- the portal up for nothing.
 local MOST_RESERVED = 80
 
 -- From a cut to the flat part of the curve: this many calls, or this many seconds of work if that is sooner.
@@ -122,9 +122,10 @@ local function bound_rest(portal, now, longest_ms)
 end
 
 -- End the portal's rest early, because a person asked for it. A wait of our own before a log-in is not ended: it keeps
--- the account from being locked. Returns whether there was a rest, and until when the portal had asked for it; nil if
--- the rest was our own.
-local function lift_rest(portal, now)
+-- the account from being locked. Returns whether there was a rest, and until when the portal had asked for it, on this
+-- server's clock; nil if the rest was our own.
+local function lift_rest(portal)
+  local now, wall = steady_ms()
   local facts = redis.call('HMGET', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')
   local until_ms = tonumber(facts[1]) or 0
   if until_ms <= now or facts[2] == LOGIN_GUARD then
@@ -132,5 +133,6 @@ local function lift_rest(portal, now)
   end
   redis.call('HDEL', portal, 'push_back_until_ms', 'push_back_reason', 'asked_until_ms')
   take_care(portal)
-  return true, tonumber(facts[3])
+  local asked_ms = tonumber(facts[3])
+  return true, asked_ms and asked_ms - now + wall
 end

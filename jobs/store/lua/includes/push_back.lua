@@ -1,4 +1,4 @@
--- Shared by the scripts: what an answer says about when the portal can be called again. Portal hash: push_back_until_ms
+-- Shared by the scripts: what an answer says about when the portal can be called again, on the steady clock. Portal hash: push_back_until_ms
 -- (no worker calls before), push_back_reason, asked_until_ms (what the portal asked for, if it said so).
 
 -- After a long rest one call goes alone (see pace.lua); this handles its result, or that of an even later call.

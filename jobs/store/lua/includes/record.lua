@@ -16,6 +16,7 @@ local function balance_of(claim, batch)
 end
 
 -- Records and items are binary, so they are arguments of the script: ARGV from `first` on, records, then items.
+-- `now` is on the steady clock.
 local function record(job, claim, batch, decided, first, now)
   redis.call('HDEL', job .. ITEMS, unpack(claim, 4))
   redis.call('HINCRBY', job, 'inflight', -1)

@@ -1,5 +1,5 @@
 -- Shared by the scripts: the retry budget. The retries of all jobs together have a rate of their own, a small part of
--- the portal's, so that they never become the main load. A few may go together. Portal hash: retry_tat_us (theoretical
+-- the portal's, so that they never become the main load. A few may go together. Times are on the steady clock. Portal hash: retry_tat_us (theoretical
 -- arrival time of the next retry).
 
 local RETRY_BURST = 10
@@ -8,7 +8,7 @@ local RETRY_BURST = 10
 -- may go.
 local function retry_budget(portal, clock_us, interval_us, tat_us)
   if tat_us > clock_us + RETRY_BURST * interval_us then
-    -- Further ahead than the burst: left over from a lower rate, or from a clock that jumped.
+    -- Further ahead than the burst: left over from a lower rate.
     tat_us = clock_us + RETRY_BURST * interval_us
     redis.call('HSET', portal, 'retry_tat_us', tat_us)
   end

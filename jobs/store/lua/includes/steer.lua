@@ -1,5 +1,5 @@
 -- Shared by the scripts that carry out what a person asks of a job: one that is in the ledger (control), or one that is
--- accepted in the same step (create_job). Needs job, canary, actions, faults, pace and plan.
+-- accepted in the same step (create_job). Needs job, clock, canary, actions, faults, pace and plan.
 
 -- A job that waits because of a push-back, or because another one has met a fault, is not paused; a resume lets it go
 -- on nevertheless.
@@ -52,7 +52,7 @@ local function steer(portal, job, job_id, event, reason, by, token, terms, now)
   end
   local rested, rest_ms
   if event == 'resume' and (to or STANDS_BY[state]) then
-    rested, rest_ms = lift_rest(portal, now)
+    rested, rest_ms = lift_rest(portal)
     if rested or redis.call('EXISTS', portal .. FAULTS) == 1 then
       to = to or state
     end

@@ -18,12 +18,12 @@ local function fails_too_often(batch, done, failed, seen_done, seen_failed)
 end
 
 -- Hold all workers that would meet this fault too. Returns whether a worker with another configuration can go on.
-local function hold_portal(portal, fingerprint, reason, batch, now)
+local function hold_portal(portal, fingerprint, reason, batch, now, wall)
   -- The fault concerns not only this job: the others wait too, until a user resumes or cancels a job of the portal. If
   -- no one does, one of them tries again later.
   local configuration = batch.everyone and EVERYONE or fingerprint
   note_fault(portal, configuration, reason, batch.last_error or '', now)
-  tell_of_new_fault(portal, configuration, reason, now)
+  tell_of_new_fault(portal, configuration, reason, wall)
   if configuration == EVERYONE then
     take_care(portal)  -- when it lapses, or a user resumes a job, one call finds out
     return false
@@ -31,8 +31,9 @@ local function hold_portal(portal, fingerprint, reason, batch, now)
   return others_can(portal, configuration, now)
 end
 
-local function stop_job(portal, job, job_id, fingerprint, reason, batch, now)
-  if not is_one_of(FAULT_REASONS, reason) or not hold_portal(portal, fingerprint, reason, batch, now) then
-    pause(portal, job, job_id, reason, now)
+-- `now` is on the steady clock.
+local function stop_job(portal, job, job_id, fingerprint, reason, batch, now, wall)
+  if not is_one_of(FAULT_REASONS, reason) or not hold_portal(portal, fingerprint, reason, batch, now, wall) then
+    pause(portal, job, job_id, reason, wall)
   end
 end

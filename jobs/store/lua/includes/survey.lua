@@ -71,17 +71,18 @@ end
 local TAKES_STEPS = { planning = true, queued = true, running = true, pausing = true, paused = true }
 
 -- Settle a step: record what it found, unless the job has been cancelled or has ended meanwhile, and see to the next one.
-local function settle_step(portal, job, job_id, step, first, now)
+-- `now` is on the steady clock.
+local function settle_step(portal, job, job_id, step, first, now, wall)
   local turn = give_step_back(job)
   redis.call('HINCRBY', job, 'inflight', -1)
   local event = step.event
   local moved = event and move(job, event)
   local state = redis.call('HGET', job, 'state')
   if moved or (not event and TAKES_STEPS[state]) then
-    record_step(portal, job, job_id, step, first, now)
+    record_step(portal, job, job_id, step, first, wall)
   end
   if moved then
-    end_planning(portal, job, job_id, event, now)
+    end_planning(portal, job, job_id, event, wall)
   elseif state == 'planning' or state == 'queued' or state == 'running' then
     deactivate(portal, job_id)
     if step.delay_ms > 0 then

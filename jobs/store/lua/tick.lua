@@ -1,0 +1,7 @@
+-- include: clock
+-- Move the steady clock on, and wake it if it is asleep. Whoever relies on it calls this about twice a second.
+--   returns  1
+local steady, wall = steady_us()
+tick(steady, wall)
+redis.call('HDEL', CLOCK, 'asleep')
+return 1

@@ -1,0 +1,150 @@
+"""Checks whether replicas, and Sentinels that could promote one, keep what the ledger was promised."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from arq.connections import ArqRedis
+from redis.exceptions import ResponseError
+
+from jobs.store.sentinel import Named, in_brief
+from jobs.store.sentinel_pool import SentinelPool
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The replicas of a primary, as it reports them.
+
+    Attributes:
+        connected: those that receive every write.
+        behind: those that are still being brought up to date.
+        min_to_write: how many must be connected for it to accept writes; None if it does not tell.
+    """
+
+    connected: int
+    behind: int
+    min_to_write: int | None
+
+
+async def read_replicas(redis: ArqRedis) -> Replicas | None:
+    """Ask the server for its replicas; None if it forbids that.
+
+    Raises:
+        redis.exceptions.RedisError: the server cannot be reached.
+    """
+    try:
+        told: dict[str, Any] = await redis.info("replication")
+    except ResponseError:
+        return None
+    states = [value["state"] for name, value in told.items() if _is_replica(name, value)]
+    config: Mapping[str, str] = {}
+    with contextlib.suppress(ResponseError):
+        config = await redis.config_get("min-replicas-*")
+    min_to_write = config.get("min-replicas-to-write")
+    if config.get("min-replicas-max-lag") == "0":  # switches it off
+        min_to_write = "0"
+    connected = states.count("online")
+    return Replicas(connected, len(states) - connected, None if min_to_write is None else int(min_to_write))
+
+
+async def check_replicas(redis: ArqRedis, min_replicas: int) -> list[str]:
+    """Check whether a fail-over could lose what was promised.
+
+    Args:
+        redis: the connection.
+        min_replicas: how many replicas must have a claim before it counts (`redis.min_replicas`).
+
+    Returns:
+        Warnings for a person, each with what to do.
+
+    Raises:
+        redis.exceptions.RedisError: the server cannot be reached.
+    """
+    has_sentinels = isinstance(redis.connection_pool, SentinelPool)
+    if not has_sentinels and not min_replicas:
+        return []
+    warnings = [_MAY_LOSE_CLAIMS] if has_sentinels and not min_replicas else []
+    replicas = await read_replicas(redis)
+    if replicas is not None and min_replicas:
+        warnings += _doubts(replicas, min_replicas)
+    elif replicas is not None and not replicas.connected:
+        warnings.append("Redis has no connected replica, so Sentinel has none to promote; bring its replicas back")
+    return warnings
+
+
+def replicas_in_words(replicas: Replicas) -> str:
+    """Return how many replicas there are, as part of a line."""
+    connected = f"{replicas.connected} connected replica{'' if replicas.connected == 1 else 's'}"
+    return f"{connected}, {replicas.behind} being brought up to date" if replicas.behind else connected
+
+
+async def check_sentinels(redis: ArqRedis) -> tuple[str, list[str]] | None:
+    """Ask every Sentinel for the primary.
+
+    Returns:
+        What they say, in one line, and warnings for a person; None if the address names no Sentinels.
+
+    Raises:
+        redis.exceptions.RedisError: the primary cannot be found.
+    """
+    pool = redis.connection_pool
+    if not isinstance(pool, SentinelPool):
+        return None
+    primary = await pool.sentinels.primary()
+    warnings = []
+    agreeing = 0
+    for sentinel, answer in zip(pool.sentinels.all, await pool.sentinels.survey(), strict=True):
+        if not isinstance(answer, Named):
+            warnings.append(f"Sentinel {sentinel.at} {in_brief(answer)}; bring it back, or take it out of redis.url")
+        elif (answer.at, answer.epoch) != (primary.at, primary.epoch):
+            warnings.append(
+                f"Sentinel {sentinel.at} names {answer.at} (configuration {answer.epoch}) as the primary, not "
+                f"{primary.at} ({primary.epoch}); if that lasts, check whether the Sentinels can reach each other"
+            )
+        else:
+            agreeing += 1
+    if len(pool.sentinels.all) == 1:
+        warnings.append(
+            "redis.url names one Sentinel only: if it is away, nothing can start; name all of them, with commas between"
+        )
+    sentinels = len(pool.sentinels.all)
+    told = f"{agreeing} of {sentinels} Sentinels name {primary.at} as the primary (configuration {primary.epoch})"
+    return told, warnings
+
+
+def _is_replica(name: str, value: object) -> bool:
+    return name.startswith("slave") and name[5:].isdigit() and isinstance(value, dict) and "state" in value
+
+
+def _doubts(replicas: Replicas, min_replicas: int) -> list[str]:
+    doubts = []
+    if replicas.connected < min_replicas:
+        doubts.append(
+            f"Redis has {replicas_in_words(replicas)}, but redis.min_replicas is {min_replicas}: nothing is deleted "
+            "until there are as many; bring them back"
+        )
+    elif replicas.connected + replicas.behind > min_replicas:
+        doubts.append(
+            f"Redis has {replicas_in_words(replicas)}, but redis.min_replicas is {min_replicas}: a fail-over could "
+            "promote one that lacks the last claims; raise redis.min_replicas, or set `replica-priority 0` on those "
+            "that must not be promoted"
+        )
+    if replicas.min_to_write is None:
+        doubts.append(
+            "Redis does not report whether it accepts writes without replicas; make sure that it has "
+            f"`min-replicas-to-write {min_replicas}`"
+        )
+    elif replicas.min_to_write < 1:
+        doubts.append(
+            "Redis accepts writes even without any replica (min-replicas-to-write 0): a primary that was cut off would "
+            f"go on taking what is lost when it comes back; set `min-replicas-to-write {min_replicas}` and "
+            "`min-replicas-max-lag 10`"
+        )
+    return doubts
+
+
+_MAY_LOSE_CLAIMS = (
+    "a fail-over can lose the last claims (redis.min_replicas is 0): contacts that were deleted just before it can end "
+    "as not_found; set redis.min_replicas to the number of replicas that can be promoted"
+)

@@ -1,0 +1,207 @@
+"""What counts only when replicas have it: claims, renewals of leases, submissions, approvals and control actions."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from arq.connections import ArqRedis
+from pyroaring import BitMap
+from structlog.testing import capture_logs
+
+import simulator
+from bench.moving_address import MovingAddress, moving_address
+from bench.sentinels import SentinelGroup, Server, sentinel_group
+from config.redis_url import RedisUrl
+from config.settings import RedisConfig, Settings, WorkerConfig
+from jobs.accept.submit import CREATE_JOB, submit
+from jobs.lanes.grants import Lost
+from jobs.lanes.lease import rescue
+from jobs.ledger.items import Call
+from jobs.store import keys
+from jobs.store.connection import connect
+from jobs.store.replication import NotReplicated
+from jobs.store.scripts import Argument, run_together
+from jobs.view.job import read_job
+from jobs.words.outcomes import Outcome
+from jobs.words.states import Event, State
+from simulator import Behaviour, World
+from tests.support.lanes import PORTAL, accept, answer, ids_of, read_items, start_lane, take, terms
+from tests.support.steering import control
+from tests.support.submitting import request
+from tests.support.sweeping import EAGER, MARKS, check_against_truth, ended, portal_settings
+from tests.support.waiting import until
+from worker.main import working
+
+pytestmark = MARKS
+
+#: Long enough for a replica that is well, short enough for tests that wait for one that is not.
+_TIMEOUT_S = 0.3
+
+
+@pytest.fixture
+async def group() -> AsyncIterator[SentinelGroup]:
+    async with sentinel_group(replicas=1, sentinels=1, down_after_ms=60_000) as group:
+        yield group
+
+
+@pytest.fixture
+async def client(group: SentinelGroup) -> AsyncIterator[ArqRedis]:
+    redis = connect(_wanting(_url(group)))
+    yield redis
+    await redis.aclose(close_connection_pool=True)
+
+
+def _url(group: SentinelGroup) -> str:
+    return f"redis://127.0.0.1:{group.primary.port}/0"
+
+
+def _wanting(url: str) -> RedisConfig:
+    return RedisConfig(url=RedisUrl(url), min_replicas=1, replica_timeout_s=_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def _frozen(server: Server) -> Iterator[None]:
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+async def test_a_batch_says_whether_replicas_have_its_claim(client: ArqRedis, group: SentinelGroup) -> None:
+    await accept(client, range(1, 41))
+    lane = await start_lane(client)
+    assert (await take(lane)).is_replicated
+    with _frozen(group.replicas[0]):
+        assert not (await take(lane)).is_replicated
+
+
+async def test_a_lane_believes_only_in_renewals_that_replicas_have(client: ArqRedis, group: SentinelGroup) -> None:
+    await accept(client, range(1, 11))
+    lane = await start_lane(client, ttl_s=60.0)
+    with _frozen(group.replicas[0]):
+        assert await lane.renew()
+        await take(lane)
+        assert lane.since_renewal_s() > 2 * _TIMEOUT_S
+    assert await lane.renew()
+    assert lane.since_renewal_s() < _TIMEOUT_S
+
+
+async def test_nothing_is_answered_as_done_that_a_fail_over_could_undo(client: ArqRedis, group: SentinelGroup) -> None:
+    job_id = await accept(client, range(1, 11), needs_approval=True)
+    submission = request(portal=PORTAL, ids=BitMap([1]), job_id="again", lanes=0)
+    with _frozen(group.replicas[0]):
+        with pytest.raises(NotReplicated, match="0 of 1 replicas"):
+            await control(client, job_id, Event.APPROVE, by="Ada")
+        with pytest.raises(NotReplicated):
+            await submit(client, submission)
+    # Both were done; whoever asks again learns so.
+    assert (await read_job(client, job_id)).state is State.QUEUED
+    assert not (await submit(client, submission)).created
+
+
+async def test_what_another_connection_has_written_is_waited_for_as_well(
+    client: ArqRedis, group: SentinelGroup
+) -> None:
+    await client.execute_command("HSET", "staged", "0", BitMap([1]).serialize())
+    call_keys = [keys.job("one"), "staged", keys.portal(PORTAL), keys.JOBS]
+    arguments: list[Argument] = [
+        "one",
+        "digest",
+        "queued",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "{}",
+        "portal",
+        PORTAL,
+        "total",
+        1,
+        "stride",
+        1,
+    ]
+    with _frozen(group.replicas[0]):
+        # The reply is lost with its connection, and the script runs again on another one, with nothing left to do.
+        await run_together(client, [(CREATE_JOB, call_keys, arguments)])
+        await client.connection_pool.disconnect()
+        with pytest.raises(NotReplicated):
+            await CREATE_JOB(client, call_keys, arguments)
+    assert await CREATE_JOB(client, call_keys, arguments) == [b"created", b"queued"]
+
+
+async def test_a_single_server_is_not_asked_for_replicas(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 11))
+    assert (await take(await start_lane(redis))).is_replicated
+    assert not await redis.exists(keys.REPLICATED)
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[MovingAddress]:
+    async with moving_address() as address:
+        yield address
+
+
+async def test_a_batch_whose_settlement_was_lost_is_not_sent_again_as_if_it_were_new(address: MovingAddress) -> None:
+    redis = connect(_wanting(address.url))
+    job_id = await accept(redis, range(1, 21))
+    lane = await start_lane(redis)
+    batch = await take(lane)
+    assert batch.is_replicated
+    sent = (await ids_of(redis, batch))[0]
+
+    async with address.losing_what_follows():
+        await answer(redis, lane, batch)
+        unsafe = await take(lane)
+        assert not unsafe.is_replicated
+        await answer(redis, lane, unsafe)  # so that the lane asks for the place of its first batch again
+
+    assert isinstance(await lane.next_batch(terms()), Lost)
+    [rescued] = await rescue(redis, PORTAL, 0.0)
+    assert (rescued.call, rescued.size) == (Call.PUT, len(sent))
+    assert all(item.doubtful for item in await read_items(redis, job_id))
+    after = await start_lane(redis, "after")
+    look_up = await take(after)
+    assert look_up.call is Call.LOOK_UP
+    assert await ids_of(redis, look_up) == [sent]
+    await answer(redis, after, look_up)
+    assert (await read_job(redis, job_id)).counts[Outcome.PRESUMED_DELETED] == len(sent)
+    await redis.aclose(close_connection_pool=True)
+
+
+async def test_a_request_whose_reply_was_lost_gets_the_same_batch_again(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 41))
+    lane = await start_lane(redis)
+    call = lane._next_call(terms(), has_turn=False)
+    first, again = await run_together(redis, [call, call])
+    assert first[:3] == again[:3]
+    assert first[14:] == again[14:]
+
+
+async def test_workers_send_nothing_while_replicas_lag_and_go_on_when_they_are_back(group: SentinelGroup) -> None:
+    async with simulator.running(World(2000), Behaviour(base_ms=20)) as portal:
+        main = portal_settings(portal, batch_size_max=50, max_concurrency=3)
+        settings = Settings(
+            redis=RedisConfig(url=RedisUrl(_url(group)), min_replicas=1, replica_timeout_s=0.2),
+            portals={"main": main},
+            worker=WorkerConfig(**EAGER),
+        )
+        with capture_logs() as logs:
+            async with working(settings) as fleet:
+                job_id = await accept(fleet.redis, range(1, 2001))
+                await portal.truth.until(lambda: len(portal.truth.deleted) > 300, 30)
+                with _frozen(group.replicas[0]):
+                    sent = len(portal.truth.deleted)
+
+                    async def nothing_was_sent() -> bool:
+                        return [entry["event"] for entry in logs].count("claim_not_replicated") >= 5
+
+                    assert await until(nothing_was_sent)
+                    # What was in flight, and what had been claimed by then.
+                    most = 2 * main.max_concurrency * main.batch_size_max
+                    assert sent <= len(portal.truth.deleted) <= sent + most < 2000
+                job = await ended(fleet.redis, job_id)
+                await check_against_truth(fleet.redis, portal, job_id)
+        assert job.counts[Outcome.DELETED] == 2000

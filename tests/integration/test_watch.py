@@ -1,0 +1,177 @@
+"""The watch: what a dead lane held is rescued at the moment its lease lapses, and a living lane's never is."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from arq.connections import ArqRedis
+
+import simulator
+from cli.embedded import EmbeddedServer
+from config.settings import WorkerConfig
+from jobs.lanes.grants import Batch
+from jobs.lanes.lease import LaneLedger, Lapses, look_for_lapses, rescue
+from jobs.store import keys
+from jobs.words.states import State
+from simulator import World
+from tests.support.lanes import PORTAL, accept, lane, lapse, start_lane, take, terms
+from tests.support.sweeping import MARKS, check_against_truth, ended, settings_of
+from worker import fleet
+from worker.drain import cancel
+from worker.main import working
+from worker.watch import watch
+
+pytestmark = MARKS
+
+#: Far more than anything here takes, also on a busy machine.
+SOON_S = 20.0
+
+
+async def test_where_nobody_drives_nothing_can_lapse(redis: ArqRedis) -> None:
+    assert await look_for_lapses(redis, []) == Lapses({}, None)
+    assert await look_for_lapses(redis, ["main", "other"]) == Lapses({}, None)
+
+
+async def test_the_soonest_lease_of_all_portals_says_when_to_look_again(redis: ArqRedis) -> None:
+    await start_lane(redis, "late", 50.0)
+    await lane(redis, "soon", 20.0, portal="other").acquire(1)
+    lapses = await look_for_lapses(redis, ["main", "other", "third"])
+    assert not lapses.portals
+    assert lapses.soonest_s is not None
+    assert 10 < lapses.soonest_s <= 20.001
+
+
+async def test_the_place_of_a_silent_lane_without_a_batch_is_free_at_once(redis: ArqRedis) -> None:
+    await start_lane(redis, "silent")
+    await lapse(redis, "silent")
+    assert await look_for_lapses(redis, ["other", PORTAL]) == Lapses({PORTAL: True}, None)
+    assert not await redis.exists(keys.leases(PORTAL))
+    assert await look_for_lapses(redis, ["other", PORTAL]) == Lapses({}, None), "it is told once"
+
+
+async def test_a_batch_of_a_silent_lane_is_told_until_it_is_rescued(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 100))
+    await take(await start_lane(redis, "silent"))
+    living = await start_lane(redis, "living", 50.0)
+    await take(living)
+    await lapse(redis, "silent")
+    assert (await look_for_lapses(redis, [PORTAL])).portals == {PORTAL: True}
+    assert (await look_for_lapses(redis, [PORTAL])).portals == {PORTAL: False}
+    assert len(await rescue(redis, PORTAL, 0.0)) == 1
+    lapses = await look_for_lapses(redis, [PORTAL])
+    assert not lapses.portals
+    assert lapses.soonest_s is not None
+    assert await living.renew()
+
+
+async def test_a_lapse_is_noticed_when_it_happens(redis: ArqRedis) -> None:
+    """Sooner than the next regular look, again and again."""
+    lapsed: asyncio.Queue[dict[str, bool]] = asyncio.Queue()
+    async with watching(redis, lapsed.put):
+        for number in range(3):
+            await start_lane(redis, f"silent {number}", 1.3)
+            async with asyncio.timeout(SOON_S):
+                assert await lapsed.get() == {PORTAL: True}
+            assert not await redis.exists(keys.leases(PORTAL))
+
+
+async def test_a_bug_in_a_rescue_does_not_end_the_watch(redis: ArqRedis) -> None:
+    seen = asyncio.Semaphore(0)
+
+    async def fail(_lapsed: dict[str, bool]) -> None:
+        seen.release()
+        raise ValueError("a bug")
+
+    await accept(redis, range(1, 100))
+    await take(await start_lane(redis, "silent"))
+    await lapse(redis, "silent")
+    async with watching(redis, fail), asyncio.timeout(SOON_S):
+        await seen.acquire()
+        await seen.acquire()
+
+
+@asynccontextmanager
+async def watching(
+    redis: ArqRedis, act: Callable[[dict[str, bool]], Awaitable[None]], watchers: int = 1
+) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(watch(redis, ["other", PORTAL], act)) for _ in range(watchers)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            await cancel(task)
+
+
+async def keep(ledger: LaneLedger) -> None:
+    """Renew a lease as a lane does."""
+    while True:
+        await asyncio.sleep(ledger.ttl_s / 4)
+        await ledger.renew()
+
+
+async def test_several_watchers_rescue_the_dead_once_and_never_the_living(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 10_000))
+    living = [await start_lane(redis, f"living {number}", 2.0) for number in range(10)]
+    dead = [await start_lane(redis, f"dead {number}", 2.0) for number in range(5)]
+    held: dict[int, LaneLedger] = {}
+    for ledger in (*living, *dead):
+        for _ in range(2):
+            held[(await take(ledger)).seq] = ledger
+    keepers = [asyncio.create_task(keep(ledger)) for ledger in living]
+    rescued: list[int] = []
+    complete = asyncio.Event()
+
+    async def save(lapsed: dict[str, bool]) -> None:
+        for portal_name in lapsed:
+            for batch in await rescue(redis, portal_name, 0.0):
+                rescued.append(batch.seq)
+                # A lane that is rescued knows that it no longer holds its lease.
+                assert not held[batch.seq].holds_lease
+        if len(rescued) >= 10:
+            complete.set()
+
+    started_s = time.monotonic()
+    async with watching(redis, save, watchers=5):
+        async with asyncio.timeout(SOON_S):
+            await complete.wait()
+        assert time.monotonic() - started_s > 1.0
+        await asyncio.sleep(0.5)
+    for keeper in keepers:
+        await cancel(keeper)
+    assert len(rescued) == len(set(rescued)), "each batch is rescued once"
+    assert {seq for seq, ledger in held.items() if ledger in dead} <= set(rescued)
+
+
+async def test_a_lane_takes_its_lease_and_its_first_batch_in_one_round_trip(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 100))
+    first, second = lane(redis, "first"), lane(redis, "second")
+    grant = await first.acquire_and_next(1, terms())
+    assert isinstance(grant, Batch)
+    assert first.holds_lease
+    assert await second.acquire_and_next(1, terms()) is None
+    assert not second.holds_lease
+    assert await redis.zrange(keys.leases(PORTAL), 0, -1) == [b"first"]
+
+
+async def test_a_lane_whose_first_reply_was_lost_gets_the_same_batch_again(redis: ArqRedis) -> None:
+    await accept(redis, range(1, 100))
+    grants = [await lane(redis, "one").acquire_and_next(1, terms()) for _ in range(2)]
+    assert all(isinstance(grant, Batch) for grant in grants)
+    assert len({grant.seq for grant in grants if isinstance(grant, Batch)}) == 1
+    assert len(await redis.execute_command("HKEYS", keys.claims(PORTAL))) == 1
+
+
+async def test_a_worker_rescues_and_goes_on_long_before_the_lifeline(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "RESCUE_SETTLE_S", 0.1)  # the lane that dies has made no call
+    async with simulator.running(World(100)) as portal:
+        settings = settings_of(server, portal, max_concurrency=1)
+        rare = settings.model_copy(update={"worker": WorkerConfig(lifeline_s=30)})
+        job_id = await accept(redis, range(1, 101))
+        await take(await start_lane(redis, "silent", 2.0), terms(batch_size=5))
+        async with working(rare):
+            assert (await ended(redis, job_id, SOON_S)).state is State.COMPLETED
+        await check_against_truth(redis, portal, job_id)
