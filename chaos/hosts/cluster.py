@@ -141,7 +141,7 @@ class Cluster:
         """
         async with contextlib.AsyncExitStack() as stack:
             for member in (*self.servers.values(), *self.sentinels.values()):
-                stack.push_async_callback(member.process.stop)
+                stack.push_async_callback(member.process.kill)
                 await member.start()
             await self.set_periods()
             await self.whole()
