@@ -298,8 +298,8 @@ class Scenario:
 
 
 SCENARIOS = {
-    "kill": Scenario(kill, "SIGKILL, an idle worker beside it", "10 / 6"),
-    "replace": Scenario(replace, "SIGKILL, a new worker started immediately", "10 / 6"),
+    "kill": Scenario(kill, "SIGKILL, an idle worker beside it", "5"),
+    "replace": Scenario(replace, "SIGKILL, a new worker started immediately", "5"),
     "terminate": Scenario(terminate, "SIGTERM, an idle worker beside it", "-"),
     "redis": Scenario(redis, "Redis SIGKILL and restart, from when the server is back", "5 / 2"),
 }
@@ -345,13 +345,13 @@ def _idle_rows(idle: Idle) -> list[list[str]]:
     p95 = in_order[min(len(in_order) - 1, round(0.95 * len(in_order)))]
     percent = idle.worker_percent + idle.server_percent
     return [
-        [f"submit() to first PUT, p50 of {len(in_order)}", f"{statistics.median(in_order):.0f} ms", "<= 70 ms"],
+        [f"submit() to first PUT, p50 of {len(in_order)}", f"{statistics.median(in_order):.0f} ms", "<= 15 ms"],
         ["submit() to first PUT, p95 / max", f"{p95:.0f} / {in_order[-1]:.0f} ms", "-"],
         ["of which submit() itself, p50", f"{statistics.median(idle.submit_ms):.0f} ms", "-"],
         [
             "idle CPU, worker + server",
             f"{idle.worker_percent:.2f} + {idle.server_percent:.2f} = {percent:.2f} %",
-            "<= 1 %",
+            "<= 0.5 %",
         ],
     ]
 

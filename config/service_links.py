@@ -31,7 +31,8 @@ _BY_NAME = re.compile(
 #: A misspelt setting could have such a name, so the value has to be one that a platform writes.
 _BY_VALUE = (
     (re.compile(rf"{_SERVICE}_PORT"), re.compile(r"(?:tcp|udp|sctp)://\S+:\d{1,5}")),
-    (re.compile(rf"{_SERVICE}_NAME"), re.compile(r"/[^/\s]+/[^/\s]+")),
+    # Not `CRM_SWEEP_TRACING__SERVICE_NAME`, which is a setting.
+    (re.compile(rf"(?!.*__){_SERVICE}_NAME"), re.compile(r"/[^/\s]+/[^/\s]+")),
 )
 #: Any word can follow, so there has to be a `_NAME` as well, which Docker always sets.
 _COPIED = re.compile(rf"{_SERVICE}_ENV_.+")

@@ -5,6 +5,7 @@ import os
 import random
 import secrets
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -58,6 +59,9 @@ STALL_S = 10.0
 #: How long a portal may still be working on the call of a worker that died, before its contact IDs are looked up.
 RESCUE_SETTLE_S = 5.0
 
+#: How often a worker that has nothing to forget looks for old jobs and bundles.
+FORGET_EVERY_S = 10.0
+
 
 def connect_patiently(settings: Settings) -> ArqRedis:
     """Return a client that survives an outage or a stalled server."""
@@ -110,6 +114,7 @@ class Fleet:
     _forecasts: Forecasts = field(init=False)
     _kept: KeptRecords = field(init=False)
     _running: int = 0
+    _forgets_again_s: float = 0.0
     _heart: asyncio.Task[None] | None = None
     _clock: asyncio.Task[None] | None = None
     _watch: asyncio.Task[None] | None = None
@@ -198,6 +203,17 @@ class Fleet:
             await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)
         return farewell
 
+    async def forget_what_is_old(self) -> None:
+        """Forget old jobs and bundles; what has nothing to forget rests for a while."""
+        if time.monotonic() < self._forgets_again_s:
+            return
+        self.look_after_bundles()
+        forgotten = await self.forgetter.advance(self.redis, self.settings.retention_days)
+        for job_id in forgotten:
+            get_logger().info("job_forgotten", job_id=job_id)
+        if not forgotten:
+            self._forgets_again_s = time.monotonic() + FORGET_EVERY_S
+
     def look_after_bundles(self) -> None:
         """Have expired bundles destroyed in the background: a store can take its time."""
         if self._destroying is None or self._destroying.done():
@@ -231,11 +247,11 @@ class Fleet:
                 get_logger(portal=portal_name).warning(
                     "batch_rescued", job_id=batch.job_id, seq=batch.seq, call=batch.call.name.lower(), size=batch.size
                 )
-        await self._wake_idle(free)
+        if free:
+            await self._wake_idle(free)
 
     async def look_after_portals(self) -> None:
         """Wake lanes where there is work and room for them."""
-        await bound_rests(self.redis, {name: driven.terms.longest_rest_s for name, driven in self._driven.items()})
         await self._wake_idle(self.settings.portals)
 
     async def _wake_idle(self, portal_names: Iterable[str]) -> None:
@@ -247,7 +263,7 @@ class Fleet:
         await wake_couriers(self.redis, [webhook.name for webhook in self.settings.webhooks])
 
     async def _idle_lanes(self, portal_names: Iterable[str]) -> dict[str, int]:
-        """Return how many more lanes could work on each of these portals right now, in one round trip."""
+        """Return how many more lanes could work on each of these portals now. Rests that are too long are shortened."""
         portals = {name: self.settings.portals[name] for name in portal_names}
         pipe = self.redis.pipeline(transaction=False)
         Clocks.ask(pipe)
@@ -256,12 +272,15 @@ class Fleet:
             pipe.zrange(keys.waiting(portal_name), 0, 0, withscores=True)
         replies = iter(await pipe.execute())
         clocks = Clocks.take(replies)
-        idle = {}
+        idle, resting = {}, {}
         for portal_name, portal in portals.items():
             state, soonest = PortalState.take(replies, clocks), next(replies)
+            if state.rest:
+                resting[portal_name] = self._driven[portal_name].terms.longest_rest_s
             is_due = state.active_jobs or any(due_ms <= clocks.steady_ms for _, due_ms in soonest)
             if is_due and not state.rest and not state.fault:
                 idle[portal_name] = state.concurrency(portal.max_concurrency) - state.lanes
+        await bound_rests(self.redis, resting)
         return idle
 
     async def _configurations(self) -> dict[str, str]:

@@ -91,14 +91,12 @@ async def deliver_webhooks(ctx: dict[str, Any], name: str) -> str:
 
 
 async def lifeline(ctx: dict[str, Any]) -> None:
-    """Rescue what dead lanes held, wake whoever has work, forget old jobs and bundles, keep lists right."""
+    """Wake whoever has work, forget old jobs and bundles, keep lists right."""
     fleet: Fleet = ctx[FLEET]
     try:
         await fleet.look_after_portals()
         await fleet.look_after_webhooks()
-        fleet.look_after_bundles()
-        for job_id in await fleet.forgetter.advance(fleet.redis, fleet.settings.retention_days):
-            get_logger().info("job_forgotten", job_id=job_id)
+        await fleet.forget_what_is_old()
         await fleet.indexer.advance(fleet.redis)
     except (*AWAY, RedisError) as error:
         _told(error)

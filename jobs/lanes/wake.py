@@ -4,6 +4,7 @@ A wake-up is a message in arq's queue, and a nudge: a publication that makes idl
 (worker/nudge.py). If a nudge is lost, they read it when they look next.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from uuid import uuid4
@@ -22,6 +23,9 @@ WAKE = Script("wake")
 #: With more unread messages than this, no more wake-ups are sent: they would wake no worker.
 CROWDED = 1000
 
+#: Alarms are rounded up to this many seconds; those for the next second to a tenth of it.
+_GRAIN_S = 0.1
+
 #: A wake-up for now is due since this long ago: a worker whose clock is behind the sender's takes it at once as well.
 _CLOCK_SLACK_MS = 60_000
 
@@ -38,9 +42,11 @@ async def wake_lanes(redis: ArqRedis, portal: str, lanes: int, *, delay_s: float
     if lanes < 1:
         return
     if delay_s > 0:
-        # Lanes that let go at the same time ask for the same moment, and one alarm is enough for all of them.
-        alarm = f"wake:{portal}:{time.time() + delay_s:.1f}"
-        await wake(redis, DRIVE_LANE, portal, ids=[alarm], delay_s=delay_s)
+        # Lanes that let go at the same time ask for the same moment, and one alarm is enough for all of them. It is
+        # rounded up, and due then: an alarm that is being answered is never taken for one that is still to come.
+        now_s, grain_s = time.time(), _GRAIN_S if delay_s >= 10 * _GRAIN_S else _GRAIN_S / 10
+        due_s = math.ceil((now_s + delay_s) / grain_s) * grain_s
+        await wake(redis, DRIVE_LANE, portal, ids=[f"wake:{portal}:{due_s:.2f}"], delay_s=due_s - now_s)
     else:
         await wake(redis, DRIVE_LANE, portal, ids=[uuid4().hex for _ in range(lanes)])
 

@@ -121,8 +121,12 @@ class Watched(Bounded):
         """
         self._asked_s = float("-inf")
         self.is_greeting = True
-        await super().on_connect()
-        await self.ask_role()
+        try:
+            await super().on_connect()
+            await self.ask_role()
+        except RedisError:
+            self._doubt()
+            raise
         self.is_greeting = False
 
     def abandon(self) -> None:
@@ -133,22 +137,21 @@ class Watched(Bounded):
         super().abandon()
 
     async def _connect(self) -> None:
-        self._is_abandoned = self.is_greeting = False
+        self.is_greeting = False
+        if self._sentinels is not None:
+            self._named = await self._sentinels.primary()
+            self.host, self.port = self._named.at
+        self._is_abandoned = False
         self._born = self._generation.number
-        if self._sentinels is None:
-            await super()._connect()  # type: ignore[no-untyped-call, safe-super]  # that of the transport, mixed in below
-            return
-        self._named = await self._sentinels.primary()
-        self.host, self.port = self._named.at
         try:
             async with asyncio.timeout(None) as self._limit:
-                await super()._connect()  # type: ignore[no-untyped-call, safe-super]
+                await super()._connect()  # type: ignore[no-untyped-call, safe-super]  # of the transport, mixed in below
         except OSError:
             self._doubt()
             raise
         finally:
             self._limit = None
-        if self._born != self._generation.number:
+        if self._is_abandoned:  # in the very moment in which it was connected
             await self.disconnect(nowait=True)
             raise RedisConnectionError("another server has become the primary")
 

@@ -28,6 +28,6 @@ def log() -> Iterator[io.StringIO]:
 
 @pytest.fixture(scope="module")
 def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """Start a server whose settings a module may change. No work is rescued in the first seconds of a server's life."""
+    """Start a server whose settings a module may change."""
     with EmbeddedServer(tmp_path_factory.mktemp("private"), fsync="no") as server:
         yield server

@@ -87,7 +87,7 @@ async def test_a_promotion_by_hand_is_noticed_by_a_client_that_only_reads(group:
         assert await until(answers(redis, new), GOES_ON_S)
 
 
-async def test_a_subscription_and_a_blocked_command_move_with_the_primary(group: SentinelGroup) -> None:
+async def test_a_subscription_moves_with_the_primary(group: SentinelGroup) -> None:
     async with client_of(group) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe("crm-sweep:news")
         assert (await pubsub.get_message(timeout=10))["type"] == "subscribe"

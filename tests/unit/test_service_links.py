@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config.reference import Setting, all_settings
@@ -134,6 +134,7 @@ def test_a_name_that_is_like_no_setting_gets_no_hint(name: str) -> None:
 
 
 @settings(deadline=None)
+@example(all_settings()["tracing", "service_name"], "a")
 @given(
     st.sampled_from([setting for setting in all_settings().values() if setting.env]), st.from_regex(r"[a-z0-9_]{1,9}")
 )

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.store.connection import encode_payload
+from worker import messages
 from worker.functions import is_news
 from worker.messages import Message, read_message
 
@@ -38,6 +39,38 @@ def test_a_request_stays_as_it_is_and_is_short_in_log_and_result() -> None:
     assert (function, kwargs, enqueued_ms) == ("delete_contacts", {}, 5)
     assert message.data == data
     assert len(encode_payload([message])) < 40
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps(WAKE_UP | {"f": "delete_contacts", "k": {"contact_ids": list(range(1, 10_000))}}).encode(),
+        encode_payload(WAKE_UP | {"f": "delete_contacts", "k": {"contact_ids": [1]}}),
+        encode_payload(WAKE_UP),
+        json.dumps({"a": [], "k": {}, "f": "delete_contacts", "et": 5}).encode(),
+        json.dumps(WAKE_UP | {"f": "delete_contacts", "et": 10**18}).encode(),
+        json.dumps(WAKE_UP | {"f": "delete_contacts", "et": "soon"}).encode(),
+        b'{"f": "delete_contacts", and then garbage',
+        pickle.dumps(WAKE_UP),
+    ],
+    ids=lambda data: repr(data[:60]),
+)
+def test_a_large_request_is_not_opened_and_read_as_if_it_were(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parts(read: Any) -> Any:
+        function, args, kwargs, enqueued_ms = read
+        return function, [one.data if isinstance(one, Message) else one for one in args], kwargs, enqueued_ms
+
+    opened = parts(read(data))
+    monkeypatch.setattr(messages, "_LARGE", 10)
+    assert parts(read(data)) == opened
+
+
+def test_a_large_request_is_handed_on_unopened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_LARGE", 10)
+    monkeypatch.setattr(messages, "open_envelope", None)
+    data = encode_payload(WAKE_UP | {"f": "delete_contacts"})
+    function, [message], _, enqueued_ms = read(data)
+    assert (function, message.data, enqueued_ms) == ("delete_contacts", data, 5)
 
 
 @pytest.mark.parametrize(

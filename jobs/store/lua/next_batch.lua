@@ -28,7 +28,7 @@
 --            {'surplus'}          more lanes hold leases than calls may be in flight; this lease is given back
 --            {'lost'}             the lease has lapsed
 local portal, token, place = KEYS[1], ARGV[1], ARGV[12]
-local ceiling, fingerprint = tonumber(ARGV[6]), ARGV[15]
+local ceiling, fingerprint, request = tonumber(ARGV[6]), ARGV[15], ARGV[#ARGV]
 local clock_us, wall_us = steady_us()
 local now, wall = math.floor(clock_us / 1000), math.floor(wall_us / 1000)
 if not keep_lease(portal, token, now, tonumber(ARGV[2])) then
@@ -54,7 +54,7 @@ local budget = retry_budget(portal, clock_us, retry_interval_us, tonumber(pacing
 -- be rescued.
 local claim_key = token .. '/' .. place
 local held = read_claim(portal, claim_key)
-if held and held.request ~= ARGV[19] then
+if held and held.request ~= request then
   redis.call('ZREM', portal .. LEASES, token)
   return { 'lost' }
 elseif held then
@@ -105,10 +105,10 @@ if pacing[8] and redis.call('HLEN', portal .. CLAIMS) > 0 then
   return { 'later', 1000000 }
 end
 
--- A push-back that came while the lane was waiting takes its turn away again.
+-- A turn that has not come yet is waited for again: the server was away or frozen while the lane waited. A push-back that
+-- came meanwhile takes the turn away again.
 local turn_us = tonumber(ARGV[9])
 if not pushed_back and turn_us > clock_us and tonumber(ARGV[13]) == cuts then
-  -- The server was away or frozen while the lane waited: its turn has not come yet.
   return { 'turn', turn_us - clock_us, turn_us, cuts }
 elseif not has_turn or pushed_back then
   local wait_us, away_us = reserve(portal, clock_us, ceiling, tonumber(ARGV[7]), tonumber(ARGV[8]))
@@ -147,5 +147,5 @@ redis.call('HINCRBY', job, 'inflight', 1)
 redis.call('HSET', portal, 'turn', turn)
 redis.call('ZINCRBY', portal .. ACTIVE, stride, job_id)
 local claim = { redis.call('HINCRBY', portal, 'seq', 1), job_id, offered[1], unpack(item_ids) }
-claim.request = ARGV[19]
+claim.request = request
 return deliver(portal, claim_key, claim, state, wall, batch_size, told, gate)
