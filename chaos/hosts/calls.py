@@ -9,8 +9,10 @@ from chaos.hosts.plan import LEASE_S
 from chaos.hosts.promotions import Promotion
 from chaos.hosts.troubles import Trouble, Troubles
 
-#: Workers go on within this time of a promotion.
+#: Work goes on within this time of a promotion.
 GOES_ON_WITHIN_S = 5.0
+#: Every single worker takes part in it again within this time, also on a machine with too much to do.
+ALL_GO_ON_WITHIN_S = 10.0
 #: What a call may take from the last look at the lease to its arrival, on a machine with too much to do.
 _ON_ITS_WAY_S = 1.0
 
@@ -124,9 +126,10 @@ def judge_resumption(
     for number, promotion in enumerate(promotions):
         if promotion.able_s is None:
             continue
-        until_s = promotion.able_s + GOES_ON_WITHIN_S
+        until_s = promotion.able_s + ALL_GO_ON_WITHIN_S
         if number + 1 < len(promotions) and promotions[number + 1].promoted_s < until_s:
             continue
+        of_epoch = []
         for worker in workers:
             if troubles.touched(worker, promotion.promoted_s - LEASE_S, until_s):
                 continue
@@ -134,9 +137,17 @@ def judge_resumption(
                 one.at_s - promotion.able_s for one in arrivals if one.at_s >= promotion.able_s and one.host == worker
             )
             after_s = min(after, default=None)
-            found.resumptions.append(Resumption(epoch=promotion.epoch, worker=worker, after_s=after_s))
-            if after_s is None or after_s > GOES_ON_WITHIN_S:
-                found.problems.append(
-                    f"{worker} made no call within {GOES_ON_WITHIN_S:.0f} s of fail-over {promotion.epoch} "
-                    f"({promotion.during}), although claims were possible"
-                )
+            of_epoch.append(Resumption(epoch=promotion.epoch, worker=worker, after_s=after_s))
+        found.resumptions += of_epoch
+        what = f"fail-over {promotion.epoch} ({promotion.during}), although claims were possible"
+        if of_epoch and not any(_within(one, GOES_ON_WITHIN_S) for one in of_epoch):
+            found.problems.append(f"nobody made a call within {GOES_ON_WITHIN_S:.0f} s of {what}")
+        found.problems += [
+            f"{one.worker} made no call within {ALL_GO_ON_WITHIN_S:.0f} s of {what}"
+            for one in of_epoch
+            if not _within(one, ALL_GO_ON_WITHIN_S)
+        ]
+
+
+def _within(one: Resumption, limit_s: float) -> bool:
+    return one.after_s is not None and one.after_s <= limit_s

@@ -86,7 +86,7 @@ async def start(stack: contextlib.AsyncExitStack, plan: HostsPlan, network: Netw
         return Process(host, command, directory / f"{host}.log", ready)
 
     async def started(one: Process) -> Process:
-        stack.push_async_callback(one.stop)
+        stack.push_async_callback(one.kill)  # nothing is left to be done in order
         await one.start()
         return one
 

@@ -15,7 +15,7 @@ from chaos.hosts.plan import API_KEY, PORTAL, Submission
 from chaos.hosts.promises import Promise, now_s
 
 #: There is always this much to do, contacts.
-_BACKLOG = 1500
+_BACKLOG = 800
 _LOOK_EVERY_S = 0.3
 _AGAIN_AFTER_S = 0.3
 _ANSWERS_WITHIN_S = 6.0
@@ -118,13 +118,22 @@ class Clients:
             return
         if job["state"] == "awaiting_approval":
             await self._approve(promise, job["plan"]["digest"])
-        elif job["state"] == "paused":
-            await self._call("POST", f"/v1/jobs/{promise.job_id}/resume", b"{}")
+        elif job["state"] in {"paused", "pausing"}:
+            await self._steer(promise, "resume")
+        elif (job["state_reason"] or "").startswith("portal_") and job["state_reason"] != "portal_unreachable":
+            # One of the portal's faults has stopped it, and a person has to say that all is well again.
+            await self._steer(promise, *(["cancel"] if job["state"] == "cancelling" else ["pause", "resume"]))
         elif promise.submission.cancelled and promise.cancelled_s is None and job["progress"] > 0:
             promise.asked_to_cancel = True
-            answer = await self._call("POST", f"/v1/jobs/{promise.job_id}/cancel", b"{}")
-            if answer and answer[0] == 200:
+            if await self._steer(promise, "cancel") == 200:
                 promise.cancelled_s = now_s()
+
+    async def _steer(self, promise: Promise, *moves: str) -> int | None:
+        """Move a job; return the status of the last answer, or None if there was none."""
+        answer = None
+        for move in moves:
+            answer = await self._call("POST", f"/v1/jobs/{promise.job_id}/{move}", b"{}")
+        return answer and answer[0]
 
     async def _approve(self, promise: Promise, digest: str) -> None:
         is_wrong = self._chance.random() < 0.2

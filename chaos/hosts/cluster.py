@@ -141,7 +141,7 @@ class Cluster:
         """
         async with contextlib.AsyncExitStack() as stack:
             for member in (*self.servers.values(), *self.sentinels.values()):
-                stack.push_async_callback(member.process.stop)
+                stack.push_async_callback(member.process.kill)
                 await member.start()
             await self.set_periods()
             await self.whole()
@@ -159,6 +159,13 @@ class Cluster:
         """Return the hosts of all servers but the primary."""
         primary = await self.primary()
         return [host for host in self.servers if host != primary]
+
+    async def favourite(self) -> str:
+        """Return the host of the replica that the first Sentinel would promote now."""
+        async with next(iter(self.sentinels.values())).client() as client:
+            replicas = await client.sentinel_slaves(NAME)
+        best = min(replicas, key=lambda one: (-int(one["slave-repl-offset"]), one["runid"]))
+        return self._network.host_at(best["ip"])
 
     async def promote(self, *, coordinated: bool = False) -> None:
         """Have Sentinel promote a replica while all is well, as a person would.

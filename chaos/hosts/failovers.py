@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from chaos.hosts.clock import library
@@ -114,10 +114,13 @@ class Failovers:
     async def cut_off_primary_with_a_worker(self) -> None:
         """Cut the primary and one worker off from all servers, Sentinels and workers: both think that all is well."""
         primary, worker = await self.cluster.primary(), self.chance.choice(list(self.workers))
-        here = [primary, worker]
-        there = [*self.cluster.servers, *self.cluster.sentinels, *self.workers, API_HOST]
-        with self._trouble(CUT_OFF_WITH_PRIMARY, *here) as trouble:
-            await self._part_until_promoted(trouble, pairs(here, there) - pairs(here, here))
+        await self._divide(CUT_OFF_WITH_PRIMARY, [primary, worker])
+
+    async def cut_off_primary_with_a_replica(self) -> None:
+        """Cut the primary, one worker and one replica off from all others: that one has all claims, and is no use."""
+        primary, worker = await self.cluster.primary(), self.chance.choice(list(self.workers))
+        replica = self.chance.choice(await self.cluster.replicas())
+        await self._divide("cut off the primary with a replica", [primary, worker, replica])
 
     async def promote_by_hand(self) -> None:
         """Promote a replica while all is well (SENTINEL FAILOVER)."""
@@ -134,15 +137,17 @@ class Failovers:
             await self._promoted(seen)
 
     async def promote_while_a_replica_lags(self) -> None:
-        """Promote a replica while one of them gets nothing from the primary, which Sentinel has not noticed yet.
+        """Promote a replica while the one that Sentinel prefers gets nothing from the primary.
 
-        Sentinel promotes the one that had most when it last looked. It looks every 10 s, unless it is told otherwise.
+        Sentinel promotes the replica that had most when it last looked. It looks every 10 s by default.
         """
-        primary, replica = await self.cluster.primary(), self.chance.choice(await self.cluster.replicas())
-        with self._trouble("promote while a replica lags"):
+        primary = await self.cluster.primary()
+        with self._trouble("promote while a replica lags") as trouble:
             seen = self._seen()
             await self.cluster.set_periods(info_period=_SENTINEL_LOOKS_EVERY_MS)
             await asyncio.sleep(self.chance.uniform(2.0, 5.0))
+            replica = await self.cluster.favourite()
+            trouble.hosts = frozenset({replica})
             async with self.network.cut(pairs([primary], [replica])):
                 await asyncio.sleep(self.chance.uniform(1.0, 2.0))
                 await self.cluster.promote()
@@ -195,6 +200,12 @@ class Failovers:
     def _trouble(self, name: str, *hosts: str) -> contextlib.AbstractContextManager[Trouble]:
         return self.troubles.of(name, hosts)
 
+    async def _divide(self, name: str, here: Sequence[str]) -> None:
+        """Let these hosts reach each other and the portal alone, until another primary was promoted elsewhere."""
+        there = [*self.cluster.servers, *self.cluster.sentinels, *self.workers, API_HOST]
+        with self._trouble(name, *here) as trouble:
+            await self._part_until_promoted(trouble, pairs(here, there) - pairs(here, here))
+
     async def _part_until_promoted(self, trouble: Trouble, parted: set[Pair]) -> None:
         seen = self._seen()
         async with self.network.cut(parted):
@@ -233,6 +244,7 @@ def _named(*acts: Callable[[Failovers], Awaitable[None]]) -> dict[str, Callable[
 _PARTING = _named(
     Failovers.cut_off_primary,
     Failovers.cut_off_primary_with_a_worker,
+    Failovers.cut_off_primary_with_a_replica,
     Failovers.promote_while_a_replica_lags,
     Failovers.cut_off_replica,
     Failovers.part_sentinels,

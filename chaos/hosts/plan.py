@@ -31,7 +31,7 @@ _CALL_MS = 200
 LEASE_S = WorkerConfig().lease_ttl_s
 
 #: Contacts of one list.
-_SIZES = (60, 600)
+_SIZES = (40, 300)
 #: Of this many lists, one is planned first, and one is cancelled.
 _ONE_PLANNED_OF, _ONE_CANCELLED_OF = 3, 8
 

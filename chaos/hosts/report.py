@@ -6,6 +6,7 @@ from statistics import median
 
 import msgspec
 
+from chaos.hosts.calls import GOES_ON_WITHIN_S
 from chaos.hosts.outcome import HostsOutcome
 from chaos.hosts.plan import HostsPlan
 from chaos.hosts.promotions import Promotion
@@ -68,7 +69,10 @@ def _facts(outcome: HostsOutcome) -> list[tuple[str, str]]:
         ("fail-overs", f"{len(outcome.promotions)}"),
         ("seconds from a promotion until claims were possible: median, most", _spread(able)),
         ("seconds from then to the first call of each undisturbed worker: median, most", _spread(after)),
-        ("times that an undisturbed worker was looked at after a fail-over", f"{len(outcome.calls.resumptions)}"),
+        (
+            f"times that an undisturbed worker was looked at; later than {GOES_ON_WITHIN_S:.0f} s",
+            f"{len(outcome.calls.resumptions)}; {sum(after_s > GOES_ON_WITHIN_S for after_s in after)}",
+        ),
         ("times that a worker was cut off from Redis, or with a primary without replicas", f"{len(silences)}"),
         ("seconds from the cut to its last call: median, most", _spread(last)),
         ("calls of such a worker after its leases had lapsed", f"{sum(one.calls_too_late for one in silences)}"),

@@ -116,8 +116,14 @@ def test_both_workers_have_to_go_on() -> None:
     found = resumption(Troubles(), *both)
     assert [one.after_s for one in found.resumptions] == pytest.approx([1.0, 2.5])
     assert found.problems == []
-    assert resumption(Troubles(), *both[:2]).problems
-    assert resumption(Troubles(), *both[:2], Arrival("delete", "worker-2", 107.5)).problems
+    assert "worker-2 made no call within 10 s" in resumption(Troubles(), *both[:2]).problems[0]
+    assert resumption(Troubles(), *both[:2], Arrival("delete", "worker-2", 112.5)).problems
+    assert resumption(Troubles(), *both[:2], Arrival("delete", "worker-2", 111.5)).problems == []
+
+
+def test_one_of_them_has_to_go_on_at_once() -> None:
+    late = (Arrival("delete", worker, 107.5) for worker in ("worker-1", "worker-2"))
+    assert "nobody made a call within 5 s" in resumption(Troubles(), [promotion(1, 100.0, 102.0)], *late).problems[0]
 
 
 def test_a_worker_in_trouble_is_excused_and_so_is_a_fail_over_that_another_one_follows() -> None:
