@@ -81,7 +81,8 @@ async def explain(redis: Redis, settings: Settings, job_id: str) -> Why:
     portal = await read_portal(redis, configured) if configured else None
     share = None if job.ended else await _share(redis, job)
     bound = _what_binds(job, portal, share)
-    if is_moving(job.state_reason) and not job.ended and (missing := await missing_replicas(redis)):
+    waits = is_moving(job.state_reason) or job.state_reason == StateReason.STARTING
+    if waits and not job.ended and (missing := await missing_replicas(redis)):
         bound = _Bound("replicas", missing)
     moves = job.state in {State.RUNNING, State.CANCELLING} and is_moving(job.state_reason)
     eta = eta_range(job.counts[Outcome.PENDING], job.contacts_per_second, await read_history(redis, job_id))
