@@ -114,7 +114,7 @@ CATALOGUE = (
         keys.CLOCK,
         "HASH",
         "the steady clock: steady_us, wall_us (jobs/store/clock.py)",
-        ("leave", "pace", "tick"),
+        ("lapses", "leave", "pace", "tick"),
         (),
         "for good",
     ),

@@ -26,7 +26,7 @@ from jobs.view.why import explain
 from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from tests.support.browsing import settings_with
-from tests.support.lanes import PORTAL, accept, answer, field, lose, start_lane, take, terms
+from tests.support.lanes import PORTAL, accept, answer, field, forget_reply, lose, start_lane, take, terms
 
 MAIN = Portal(name=PORTAL, url="http://127.0.0.1:1", token=SecretStr("t"))
 HOUR_MS = 3_600_000
@@ -117,7 +117,7 @@ async def test_a_batch_whose_grant_was_lost_is_not_sent_after_a_stop(redis: ArqR
     ledger = await start_lane(redis)
     lost = await take(ledger, capped(1000))
     # Its reply did not arrive: the same lane asks for the same place again.
-    ledger._free_place = lost.place
+    forget_reply(ledger, lost)
     await stop(redis)
     again = await take(ledger, capped(1000))
     assert (again.seq, again.size, again.most) == (lost.seq, 10, 0)

@@ -68,6 +68,12 @@ async def take(ledger: LaneLedger, limits: Terms | None = None) -> Batch:
     return grant
 
 
+def forget_reply(ledger: LaneLedger, batch: Batch) -> None:
+    """Let a lane ask for its last batch again, as if the reply had been lost."""
+    ledger._free_place = batch.place
+    ledger._request -= 1
+
+
 async def ids_of(redis: ArqRedis, batch: Batch) -> list[list[int]]:
     lists = []
     for item in batch.items:
