@@ -43,6 +43,7 @@ from jobs.store.catalogue import CATALOGUE
 from jobs.store.clock import ticking
 from jobs.store.job_lists import Indexer
 from jobs.store.kept import MOST_UNSENT
+from jobs.store.replication import NotReplicated, Replication
 from jobs.store.try_write import try_write
 from jobs.view.job import read_job
 from jobs.webhooks import outbox
@@ -196,6 +197,14 @@ async def people_steer(redis: ArqRedis, server: EmbeddedServer, patch: pytest.Mo
     await Indexer().advance(redis)
 
 
+async def replicas_are_waited_for(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
+    """They do not come, so a list is accepted without anybody being told so."""
+    with patch.context() as demanding:
+        demanding.setattr(redis, "replication", Replication(min_replicas=1, timeout_s=0.01))
+        with pytest.raises(NotReplicated):
+            await accept(redis, [1])
+
+
 async def gates_close(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
     """A stop holds a job until it is lifted; closed windows do until they are opened once."""
     main = portal(PORTAL)
@@ -324,6 +333,7 @@ SCENES: tuple[Scene, ...] = (
     portals_push_back,
     lanes_die,
     people_steer,
+    replicas_are_waited_for,
     gates_close,
     workers_log_in,
     the_page_is_used,
