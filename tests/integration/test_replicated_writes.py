@@ -1,5 +1,6 @@
 """What counts only when replicas have it: claims, renewals of leases, submissions, approvals and control actions."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
@@ -205,3 +206,22 @@ async def test_workers_send_nothing_while_replicas_lag_and_go_on_when_they_are_b
                 job = await ended(fleet.redis, job_id)
                 await check_against_truth(fleet.redis, portal, job_id)
         assert job.counts[Outcome.DELETED] == 2000
+
+
+async def test_a_batch_is_recorded_once_the_server_has_enough_replicas_again(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 11))
+    lane = await start_lane(redis)
+    batch = await take(lane)
+    await redis.config_set("min-replicas-to-write", 1)  # and there is none
+    try:
+        recording = asyncio.create_task(answer(redis, lane, batch))
+
+        async def is_refused() -> bool:
+            return bool((await redis.info("errorstats")).get("errorstat_NOREPLICAS"))
+
+        assert await until(is_refused)
+        assert not recording.done()
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
+    await recording
+    assert (await read_job(redis, job_id)).counts[Outcome.DELETED] == 10
