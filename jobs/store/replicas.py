@@ -127,8 +127,8 @@ def _doubts(replicas: Replicas, min_replicas: int) -> list[str]:
     elif replicas.connected + replicas.behind > min_replicas:
         doubts.append(
             f"Redis has {replicas_in_words(replicas)}, but redis.min_replicas is {min_replicas}: a fail-over could "
-            "promote one that lacks the last claims; raise redis.min_replicas, or set `replica-priority 0` on those "
-            "that must not be promoted"
+            "promote one that lacks the last claims; raise redis.min_replicas to the number of all replicas (one with "
+            "`replica-priority 0`, which is never promoted, counts as well)"
         )
     if replicas.min_to_write is None:
         doubts.append(
@@ -146,5 +146,5 @@ def _doubts(replicas: Replicas, min_replicas: int) -> list[str]:
 
 _MAY_LOSE_CLAIMS = (
     "a fail-over can lose the last claims (redis.min_replicas is 0): contacts that were deleted just before it can end "
-    "as not_found; set redis.min_replicas to the number of replicas that can be promoted"
+    "as not_found; set redis.min_replicas to the number of replicas"
 )

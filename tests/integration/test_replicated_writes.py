@@ -77,6 +77,21 @@ async def test_a_batch_says_whether_replicas_have_its_claim(client: ArqRedis, gr
         assert not (await take(lane)).is_replicated
 
 
+async def test_a_replica_that_is_never_promoted_can_be_the_one_that_has_a_claim() -> None:
+    """That is why all replicas have to be counted."""
+    async with sentinel_group(replicas=2, sentinels=1, down_after_ms=60_000) as group:
+        backup, other = group.replicas
+        async with backup.client() as server:
+            await server.config_set("replica-priority", 0)
+        for min_replicas, is_replicated in ((1, True), (2, False)):
+            redis = connect(RedisConfig(url=RedisUrl(_url(group)), min_replicas=min_replicas, replica_timeout_s=0.3))
+            await accept(redis, range(1, 11))
+            lane = await start_lane(redis, f"lane {min_replicas}")
+            with _frozen(other):
+                assert (await take(lane)).is_replicated is is_replicated
+            await redis.aclose(close_connection_pool=True)
+
+
 async def test_a_lane_believes_only_in_renewals_that_replicas_have(client: ArqRedis, group: SentinelGroup) -> None:
     await accept(client, range(1, 11))
     lane = await start_lane(client, ttl_s=60.0)
