@@ -103,6 +103,18 @@ async def test_a_lane_believes_only_in_renewals_that_replicas_have(client: ArqRe
     assert lane.since_renewal_s() < _TIMEOUT_S
 
 
+async def test_a_renewal_that_changes_nothing_is_believed_only_if_replicas_have_the_one_before(
+    client: ArqRedis, group: SentinelGroup
+) -> None:
+    lane = await start_lane(client, ttl_s=60.0)
+    await client.execute_command("HINCRBY", keys.CLOCK, "wall_us", -60_000_000)  # nobody ticks: the clock stands still
+    with _frozen(group.replicas[0]):
+        assert await lane.renew()
+        await client.connection_pool.disconnect()
+        assert await lane.renew()  # over a connection that has written nothing before
+        assert lane.since_renewal_s() > 2 * _TIMEOUT_S
+
+
 async def test_nothing_is_answered_as_done_that_a_fail_over_could_undo(client: ArqRedis, group: SentinelGroup) -> None:
     job_id = await accept(client, range(1, 11), needs_approval=True)
     submission = request(portal=PORTAL, ids=BitMap([1]), job_id="again", lanes=0)
