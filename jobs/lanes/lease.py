@@ -224,7 +224,8 @@ class LaneLedger:
                 is_replicated=is_replicated,
             )
         if kind == b"turn":
-            self._turn = reply[2], reply[3]
+            # One that a fail-over could undo may be given to another lane as well.
+            self._turn = (reply[2], reply[3]) if is_replicated else (0, 0)
             return Turn(reply[1] / 1_000_000)
         if kind == b"outdated":
             return Outdated(reply[1])

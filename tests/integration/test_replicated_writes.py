@@ -15,7 +15,7 @@ from bench.sentinels import SentinelGroup, Server, sentinel_group
 from config.redis_url import RedisUrl
 from config.settings import RedisConfig, Settings, WorkerConfig
 from jobs.accept.submit import CREATE_JOB, submit
-from jobs.lanes.grants import Lost
+from jobs.lanes.grants import Batch, Lost, Turn
 from jobs.lanes.lease import rescue
 from jobs.ledger.items import Call
 from jobs.store import keys
@@ -26,6 +26,7 @@ from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import Behaviour, World
+from tests.support.clocks import let_pass
 from tests.support.lanes import PORTAL, accept, answer, ids_of, read_items, start_lane, take, terms
 from tests.support.steering import control
 from tests.support.submitting import request
@@ -196,6 +197,21 @@ async def test_a_batch_whose_settlement_was_lost_is_not_sent_again_as_if_it_were
     assert await ids_of(redis, look_up) == [sent]
     await answer(redis, after, look_up)
     assert (await read_job(redis, job_id)).counts[Outcome.PRESUMED_DELETED] == len(sent)
+    await redis.aclose(close_connection_pool=True)
+
+
+async def test_a_turn_that_was_lost_is_not_taken_by_two_lanes(address: MovingAddress) -> None:
+    redis, slowly = connect(_wanting(address.url)), terms(requests_per_second=0.05, burst=1)
+    await accept(redis, range(1, 41))
+    first, early, late = [await start_lane(redis, name) for name in ("first", "early", "late")]
+    assert (await take(first, slowly)).is_replicated
+    async with address.losing_what_follows():
+        assert isinstance(await early.next_batch(slowly), Turn)
+    again = await late.next_batch(slowly)
+    assert isinstance(again, Turn)
+    await let_pass(redis, again.wait_s + 0.01)
+    assert isinstance(await late.next_batch(slowly, has_turn=True), Batch)
+    assert isinstance(await early.next_batch(slowly, has_turn=True), Turn)
     await redis.aclose(close_connection_pool=True)
 
 
