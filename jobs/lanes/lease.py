@@ -20,6 +20,7 @@ from jobs.ledger.items import Call, Item
 from jobs.store import keys
 from jobs.store.clock import LONGEST_TICK_S
 from jobs.store.scripts import Script, ScriptCall, run_and_wait, run_together
+from jobs.store.times import since_boot_s
 from jobs.store.trouble import Reason, trouble_of
 from jobs.words.states import State
 
@@ -96,7 +97,7 @@ class LaneLedger:
     @property
     def holds_lease(self) -> bool:
         """Whether the lease is certainly still held, by this process's clock, counted from before it was renewed."""
-        return time.monotonic() < self._held_until_s
+        return since_boot_s() < self._held_until_s
 
     @property
     def ttl_s(self) -> float:
@@ -105,7 +106,7 @@ class LaneLedger:
 
     def since_renewal_s(self) -> float:
         """Return the seconds since the lease was last taken or renewed."""
-        return time.monotonic() - (self._held_until_s - self._sure_s)
+        return since_boot_s() - (self._held_until_s - self._sure_s)
 
     async def acquire(self, max_concurrency: int) -> bool:
         """Take a lease; return False if `max_concurrency` lanes already hold one."""
@@ -113,7 +114,7 @@ class LaneLedger:
 
     async def acquire_and_next(self, max_concurrency: int, terms: Terms) -> Grant | None:
         """Take a lease and ask for a batch, in one round trip; return None if all leases are taken."""
-        asked_s = time.monotonic()
+        asked_s = since_boot_s()
         acquire: ScriptCall = ACQUIRE, self._keys, [self._token, self._ttl_ms, max_concurrency]
         calls = [acquire, self._next_call(terms, has_turn=False)]
         [_, reply], is_replicated = await _patiently(lambda: run_and_wait(self._redis, calls))
@@ -138,7 +139,7 @@ class LaneLedger:
             has_turn: whether the lane has waited for the turn that it was given. If it is much too late, it gets
                 another one.
         """
-        asked_s = time.monotonic()
+        asked_s = since_boot_s()
         calls = [self._next_call(terms, has_turn=has_turn)]
         [reply], is_replicated = await _patiently(lambda: run_and_wait(self._redis, calls))
         return self._grant(reply, asked_s, is_replicated=is_replicated)
@@ -155,13 +156,13 @@ class LaneLedger:
 
     async def settle_and_next(self, batch: Batch, settlement: Settlement, terms: Terms) -> tuple[bool, Grant]:
         """Record a batch and ask for the next one, in one round trip."""
-        asked_s = time.monotonic()
+        asked_s = since_boot_s()
         calls = [self._settle_call(batch, settlement), self._next_call(terms, has_turn=False)]
         [settled, reply], is_replicated = await _patiently(lambda: run_and_wait(self._redis, calls))
         return settled[0] == b"ok", self._grant(reply, asked_s, is_replicated=is_replicated)
 
     async def _leased(self, script: Script, arguments: Sequence[str | int]) -> bool:
-        asked_s = time.monotonic()
+        asked_s = since_boot_s()
         [held], is_replicated = await run_and_wait(self._redis, [(script, self._keys, arguments)])
         self._note_lease(asked_s, held=bool(held), is_replicated=is_replicated)
         return bool(held)

@@ -1,9 +1,7 @@
 """A PUT leaves while its lane still has the batch, or not at all: its contacts may be looked up soon after."""
 
 import asyncio
-import ctypes
 import socket
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from bench.forwarder import forwarding, listening
 from config.portal import Portal
 from tests.support.authority import Authority
+from tests.support.cut_off import cut_off, needs_filters, reconnect
 from tests.support.raw_portal import delete_all, raw_portal
 from worker import exchange
 from worker.fleet import RESCUE_SETTLE_S
@@ -54,29 +53,7 @@ async def test_a_lane_that_loses_its_batch_while_it_connects_sends_nothing(tmp_p
         assert [request.body for request in portal.requests] == [b'{"contactids":[3]}']
 
 
-class _Filter(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32))
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("len", ctypes.c_uint16), ("filter", ctypes.POINTER(_Filter)))
-
-
-_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
-
-
-def cut_off(server_side: socket.socket) -> None:
-    """Let the kernel drop whatever arrives at a socket, so that the other side gets no acknowledgement either."""
-    drop_all = _Filter(0x06, 0, 0, 0)
-    program = _Program(1, ctypes.pointer(drop_all))
-    server_side.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
-
-
-def reconnect(server_side: socket.socket) -> None:
-    server_side.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs TCP_USER_TIMEOUT and socket filters")
+@needs_filters
 async def test_a_put_that_the_network_held_back_does_not_arrive_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "UNACKNOWLEDGED_S", 0.5)
     heard, accepted = asyncio.Queue[bytes](), asyncio.Queue[socket.socket]()
