@@ -58,7 +58,7 @@ class RedisConfig(Section):
 
     min_replicas: Annotated[int, Field(ge=0, le=10)] = 0
     """Replicas that must have a claim before its PUT is sent, and a submission, an approval or a control action before
-    it is answered; 0 for a single server. Set it to the number of replicas (docs/high-availability.md)."""
+    it is answered; 0 for a single server. Set it to the number of all replicas, with those that are never promoted."""
 
     replica_timeout_s: Annotated[float, Field(ge=0.01, le=3), Unit("s")] = 1.0
     """How long to wait for them. A PUT whose claim they lack by then is not sent."""

@@ -7,7 +7,6 @@ wakes up. It holds numbers alone, lives as long as the job, and a restore that w
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from jobs.store import keys
 from jobs.store.clock import LONGEST_TICK_S, ticking
 from jobs.store.connection import AWAY
 from jobs.store.scripts import Argument, Script
-from jobs.store.times import clock, iso
+from jobs.store.times import clock, iso, since_boot_s
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.errors import UnknownJob
 from restore.entry import ENTRY_SIZE, Entry
@@ -80,7 +79,7 @@ class RestoreLedger:
     @property
     def holds_lease(self) -> bool:
         """Whether the lease is certainly still held, by this process's clock, counted from before it was renewed."""
-        return time.monotonic() < self._held_until_s
+        return since_boot_s() < self._held_until_s
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -185,7 +184,7 @@ class RestoreLedger:
 
     async def _hold(self) -> _Holder | None:
         """Take or renew the lease; return who holds it if that is another process."""
-        asked_s = time.monotonic()
+        asked_s = since_boot_s()
         arguments: list[Argument] = [self._token, round(self.ttl_s * 1000), self._by]
         held, *holder = await HOLD(self._redis, self._keys, arguments)
         if held < 0:

@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -26,6 +27,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_CONNECT_S = 10.0
 #: nginx closes an idle connection after 65 s; dropping it well before avoids sending into a closing one.
 KEEPALIVE_S = 30.0
+#: A portal whose system does not even acknowledge a request for this long is out of reach.
+UNACKNOWLEDGED_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,19 @@ class RawAnswer:
     read_by_proxy: bool = False
 
 
+class MayNotSend(Exception):
+    """The caller must no longer make the call; nothing was sent."""
+
+
+def always() -> bool:
+    """Let a call be sent at any time."""
+    return True
+
+
+#: Asked once the connection is there, which can be long after the call began.
+_may_send: ContextVar[Callable[[], bool]] = ContextVar("may_send", default=always)
+
+
 class _NotConnectedError(Exception):
     """Something went wrong before the call was sent; `cause` says what."""
 
@@ -52,10 +68,12 @@ class _NotConnectedError(Exception):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A connector that marks the errors that occur before a call is sent.
+    """A connector that marks the errors that occur before a call is sent, and asks whether it may be sent at all.
 
     Their classes alone do not tell: a proxy that closes the connection while it opens a tunnel causes the same error as
     a portal that closes it during a call.
+
+    To open a connection takes seconds if packets are lost. So the question comes last: what follows is the request.
     """
 
     async def connect(
@@ -66,11 +84,15 @@ class _Connector(aiohttp.TCPConnector):
     ) -> Connection:
         """Get a connection from the pool, or open one."""
         try:
-            return await super().connect(req, traces, timeout)
+            connection = await super().connect(req, traces, timeout)
         except TimeoutError:
             raise  # the session turns it into an error of its own
         except CAUGHT as error:
             raise _NotConnectedError(error) from None
+        if not _may_send.get()():
+            connection.close()
+            raise MayNotSend
+        return connection
 
 
 class Exchange:
@@ -102,6 +124,7 @@ class Exchange:
         body: bytes | None = None,
         deleting: bool = False,
         timeout_s: float | None = None,
+        may_send: Callable[[], bool] = always,
     ) -> RawAnswer | Failure:
         """Send one request and read the whole answer.
 
@@ -112,8 +135,13 @@ class Exchange:
             body: body of the request.
             deleting: whether the portal may delete something when it receives this.
             timeout_s: timeout of this call, if it must be shorter than usual.
+            may_send: asked right before the request leaves, when the connection is there.
+
+        Raises:
+            MayNotSend: it said no; nothing was sent.
         """
         session = self._session or self._open()
+        _may_send.set(may_send)
         started = asyncio.get_running_loop().time()
         status: int | None = None
         try:
@@ -193,15 +221,17 @@ class Exchange:
         return session
 
     def _socket(self, address: AddrInfoType) -> socket.socket:
-        """Return a socket that sends nothing any more once its call has timed out.
+        """Return a socket that soon gives up sending what the other side does not acknowledge.
 
-        By default the system goes on for many minutes with what was not acknowledged, even after the connection was
-        closed or the process has ended. After a broken network a PUT would arrive when nobody expects it any more.
+        By default the system goes on for many minutes, even after the connection was closed or the process has ended.
+        After a broken network a PUT would arrive when its contacts have been looked up and decided. How long the portal
+        takes for an answer does not matter here.
         """
         family, kind, protocol, _, _ = address
         opened = socket.socket(family, kind, protocol)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._timeout_s * 1000))
+            patience_s = min(UNACKNOWLEDGED_S, self._timeout_s)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience_s * 1000))
         return opened
 
     def _trusting(self) -> ssl.SSLContext | bool:

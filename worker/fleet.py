@@ -37,6 +37,7 @@ from jobs.webhooks.wake import wake_couriers
 from jobs.words.contact_ids import MAX_CONTACT_ID
 from worker.decide import Decider
 from worker.drain import Drain, cancel
+from worker.exchange import UNACKNOWLEDGED_S
 from worker.fingerprint import fingerprint_of
 from worker.forecast import Forecasts
 from worker.gatekeeper import Gatekeeper
@@ -56,8 +57,9 @@ PATIENCE_S = 150.0
 #: After this many seconds a reply is given up: the command is sent again on a new connection.
 STALL_S = 10.0
 
-#: How long a portal may still be working on the call of a worker that died, before its contact IDs are looked up.
-RESCUE_SETTLE_S = 5.0
+#: How long the call of a worker that died may be on its way, and the portal may then be working on it, before its
+#: contact IDs are looked up.
+RESCUE_SETTLE_S = UNACKNOWLEDGED_S + 5.0
 
 #: How often a worker that has nothing to forget looks for old jobs and bundles.
 FORGET_EVERY_S = 10.0

@@ -36,6 +36,7 @@ from worker import batch_size
 from worker.decide import Decider
 from worker.departures import with_departures
 from worker.drain import Drain, cancel
+from worker.exchange import UNACKNOWLEDGED_S
 from worker.forecast import Forecasts, Parts
 from worker.gatekeeper import Gatekeeper
 from worker.kept import KeptRecords
@@ -52,7 +53,7 @@ INTERRUPTED = Failure(
     reason="timeout",
     http_status=None,
     message="the worker was stopped before the portal had answered",
-    settle_s=5.0,
+    settle_s=UNACKNOWLEDGED_S + 5.0,
 )
 
 

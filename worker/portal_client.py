@@ -15,7 +15,7 @@ from jobs.words.filters import Filter
 from jobs.words.reasons import StateReason
 from worker import wire
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
-from worker.exchange import RawAnswer
+from worker.exchange import MayNotSend, RawAnswer, always
 from worker.failure_table import Body, Flaw
 from worker.failures import decide_flaw, decide_status
 from worker.first_cut import first_cut
@@ -61,14 +61,6 @@ NOT_SENT = Failure(
 )
 
 
-class _MayNotSend(Exception):
-    """The caller must no longer make the call."""
-
-
-def _always() -> bool:
-    return True
-
-
 class PortalClient:
     """One portal's API as a worker needs it; can make any number of calls at a time.
 
@@ -94,7 +86,7 @@ class PortalClient:
         self._bulk_look_up = True
         self._strange_answers = 0
 
-    async def delete(self, contact_ids: Sequence[int], *, may_send: Callable[[], bool] = _always) -> Deleted | Failure:
+    async def delete(self, contact_ids: Sequence[int], *, may_send: Callable[[], bool] = always) -> Deleted | Failure:
         """Ask the portal to delete these contacts, with one PUT.
 
         Args:
@@ -126,9 +118,7 @@ class PortalClient:
         complete = listing.complete and len(listed) == len(listing.ids)
         return Deleted(listed, unlisted_doubtful=not complete, http_status=200)
 
-    async def look_up(
-        self, contact_ids: Sequence[int], *, may_send: Callable[[], bool] = _always
-    ) -> LookedUp | Failure:
+    async def look_up(self, contact_ids: Sequence[int], *, may_send: Callable[[], bool] = always) -> LookedUp | Failure:
         """Ask which of these contacts the account can see, and what it may do with them.
 
         Args:
@@ -158,7 +148,7 @@ class PortalClient:
         return LookedUp(rights.visible, asked, answer.status)
 
     async def read_details(
-        self, contact_id: int, *, may_send: Callable[[], bool] = _always, with_record: bool = False
+        self, contact_id: int, *, may_send: Callable[[], bool] = always, with_record: bool = False
     ) -> Details | Failure:
         """Read the record of one contact, without its tags.
 
@@ -181,7 +171,7 @@ class PortalClient:
                 pass
         return self._failed(answer, deleting=False, error=error)
 
-    async def read_tags(self, contact_id: int, *, may_send: Callable[[], bool] = _always) -> Tags | Failure:
+    async def read_tags(self, contact_id: int, *, may_send: Callable[[], bool] = always) -> Tags | Failure:
         """Read the tags of one contact; arguments are those of `read_details`."""
         answer = await self._call("GET", self._format.tags_target(contact_id), may_send=may_send)
         if isinstance(answer, Failure):
@@ -203,7 +193,7 @@ class PortalClient:
         count: int,
         *,
         contact_id: int | None = None,
-        may_send: Callable[[], bool] = _always,
+        may_send: Callable[[], bool] = always,
     ) -> LinkPage | Failure:
         """Ask for one page of the opportunities or cases, with the contacts that take part in them.
 
@@ -238,7 +228,7 @@ class PortalClient:
         count: int,
         selection: Filter,
         *,
-        may_send: Callable[[], bool] = _always,
+        may_send: Callable[[], bool] = always,
         with_records: bool = False,
     ) -> Page | Failure:
         """Ask for one page of the listing, in ascending order of contact ID.
@@ -313,14 +303,14 @@ class PortalClient:
     ) -> RawAnswer | Failure:
         async def send(authorization: str) -> RawAnswer | Failure:
             if not may_send():
-                raise _MayNotSend
-            return await self._send(method, target, body, authorization, deleting=deleting)
+                raise MayNotSend
+            return await self._send(method, target, body, authorization, may_send=may_send, deleting=deleting)
 
         try:
             return await self._authenticated(send)
         except NoTurn:
             return _NO_TURN
-        except _MayNotSend:
+        except MayNotSend:
             return NOT_SENT
 
     async def _authenticated(self, send: Callable[[str], Awaitable[RawAnswer | Failure]]) -> RawAnswer | Failure:
@@ -347,12 +337,19 @@ class PortalClient:
         return answer
 
     async def _send(
-        self, method: str, target: str, body: bytes | None, authorization: str, *, deleting: bool
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        authorization: str,
+        *,
+        may_send: Callable[[], bool],
+        deleting: bool,
     ) -> RawAnswer | Failure:
         headers = {"Authorization": authorization}
         if body is not None:
             headers["Content-Type"] = self._format.content_type
-        return await self._exchange.send(method, target, headers, body=body, deleting=deleting)
+        return await self._exchange.send(method, target, headers, body=body, deleting=deleting, may_send=may_send)
 
     async def _post_login(self, body: bytes) -> RawAnswer | Failure:
         headers = {"Content-Type": wire.JSON}

@@ -4,11 +4,12 @@ A span tells the method, the portal's name and the status. Unlike what OpenTelem
 the address nor the URL: the one is nobody's business, the other holds contact IDs and words of a filter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from config.portal import Portal
 from config.tracing import SpanKind, fail, is_on, is_recorded, span
-from worker.exchange import Exchange, RawAnswer
+from worker.exchange import Exchange, RawAnswer, always
 from worker.portal_answers import Failure
 
 
@@ -33,13 +34,15 @@ class TracedExchange(Exchange):
         body: bytes | None = None,
         deleting: bool = False,
         timeout_s: float | None = None,
+        may_send: Callable[[], bool] = always,
     ) -> RawAnswer | Failure:
         """Send one request and read the whole answer; see `Exchange.send`."""
+        send = partial(super().send, body=body, deleting=deleting, timeout_s=timeout_s, may_send=may_send)
         if not is_recorded():
-            return await super().send(method, target, headers, body=body, deleting=deleting, timeout_s=timeout_s)
+            return await send(method, target, headers)
         about = {"http.request.method": method, "crm_sweep.portal": self._portal}
         with span(method, kind=SpanKind.CLIENT, attributes=about) as current:
-            answer = await super().send(method, target, headers, body=body, deleting=deleting, timeout_s=timeout_s)
+            answer = await send(method, target, headers)
             status = answer.http_status if isinstance(answer, Failure) else answer.status
             if status is not None:
                 current.set_attribute("http.response.status_code", status)

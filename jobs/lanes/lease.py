@@ -5,12 +5,14 @@ being recorded, and the next one, which is already in flight. Every method is on
 rules and the races are in the scripts in jobs/store/lua.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from jobs.lanes.grants import Batch, Grant, Idle, Later, Lost, Outdated, Surplus, Terms, Turn
 from jobs.lanes.settlement import Settlement
@@ -18,6 +20,8 @@ from jobs.ledger.items import Call, Item
 from jobs.store import keys
 from jobs.store.clock import LONGEST_TICK_S
 from jobs.store.scripts import Script, ScriptCall, run_and_wait, run_together
+from jobs.store.times import since_boot_s
+from jobs.store.trouble import Reason, trouble_of
 from jobs.words.states import State
 
 ACQUIRE = Script("acquire")
@@ -28,6 +32,14 @@ RESCUE = Script("rescue")
 PACE = Script("pace")
 BOUND_REST = Script("bound_rest")
 LAPSES = Script("lapses")
+
+#: A lane waits at least this long, in seconds, for a server that accepts no writes because replicas are away
+#: (min-replicas-to-write). The steady clock stands still meanwhile, so no lease lapses.
+_REPLICAS_PATIENCE_S = 150.0
+#: Pause before it asks again.
+_REPLICAS_PAUSE_S = 0.5
+
+_Replies = TypeVar("_Replies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,7 @@ class LaneLedger:
     @property
     def holds_lease(self) -> bool:
         """Whether the lease is certainly still held, by this process's clock, counted from before it was renewed."""
-        return time.monotonic() < self._held_until_s
+        return since_boot_s() < self._held_until_s
 
     @property
     def ttl_s(self) -> float:
@@ -94,7 +106,7 @@ class LaneLedger:
 
     def since_renewal_s(self) -> float:
         """Return the seconds since the lease was last taken or renewed."""
-        return time.monotonic() - (self._held_until_s - self._sure_s)
+        return since_boot_s() - (self._held_until_s - self._sure_s)
 
     async def acquire(self, max_concurrency: int) -> bool:
         """Take a lease; return False if `max_concurrency` lanes already hold one."""
@@ -102,10 +114,10 @@ class LaneLedger:
 
     async def acquire_and_next(self, max_concurrency: int, terms: Terms) -> Grant | None:
         """Take a lease and ask for a batch, in one round trip; return None if all leases are taken."""
-        asked_s = time.monotonic()
+        asked_s = since_boot_s()
         acquire: ScriptCall = ACQUIRE, self._keys, [self._token, self._ttl_ms, max_concurrency]
         calls = [acquire, self._next_call(terms, has_turn=False)]
-        [_, reply], is_replicated = await run_and_wait(self._redis, calls)
+        [_, reply], is_replicated = await _patiently(lambda: run_and_wait(self._redis, calls))
         # Not the first reply: if both calls had to be sent again, the lane's own lease was among those taken.
         grant = self._grant(reply, asked_s, is_replicated=is_replicated)
         return None if isinstance(grant, Lost) else grant
@@ -127,8 +139,9 @@ class LaneLedger:
             has_turn: whether the lane has waited for the turn that it was given. If it is much too late, it gets
                 another one.
         """
-        asked_s = time.monotonic()
-        [reply], is_replicated = await run_and_wait(self._redis, [self._next_call(terms, has_turn=has_turn)])
+        asked_s = since_boot_s()
+        calls = [self._next_call(terms, has_turn=has_turn)]
+        [reply], is_replicated = await _patiently(lambda: run_and_wait(self._redis, calls))
         return self._grant(reply, asked_s, is_replicated=is_replicated)
 
     async def settle(self, batch: Batch, settlement: Settlement) -> bool:
@@ -137,19 +150,19 @@ class LaneLedger:
         Returns:
             False if the batch no longer belongs to the lane; then nothing was recorded.
         """
-        [reply] = await run_together(self._redis, [self._settle_call(batch, settlement)])
+        calls = [self._settle_call(batch, settlement)]
+        [reply] = await _patiently(lambda: run_together(self._redis, calls))
         return bool(reply[0] == b"ok")
 
     async def settle_and_next(self, batch: Batch, settlement: Settlement, terms: Terms) -> tuple[bool, Grant]:
         """Record a batch and ask for the next one, in one round trip."""
-        asked_s = time.monotonic()
-        [settled, reply], is_replicated = await run_and_wait(
-            self._redis, [self._settle_call(batch, settlement), self._next_call(terms, has_turn=False)]
-        )
+        asked_s = since_boot_s()
+        calls = [self._settle_call(batch, settlement), self._next_call(terms, has_turn=False)]
+        [settled, reply], is_replicated = await _patiently(lambda: run_and_wait(self._redis, calls))
         return settled[0] == b"ok", self._grant(reply, asked_s, is_replicated=is_replicated)
 
     async def _leased(self, script: Script, arguments: Sequence[str | int]) -> bool:
-        asked_s = time.monotonic()
+        asked_s = since_boot_s()
         [held], is_replicated = await run_and_wait(self._redis, [(script, self._keys, arguments)])
         self._note_lease(asked_s, held=bool(held), is_replicated=is_replicated)
         return bool(held)
@@ -212,7 +225,8 @@ class LaneLedger:
                 is_replicated=is_replicated,
             )
         if kind == b"turn":
-            self._turn = reply[2], reply[3]
+            # One that a fail-over could undo may be given to another lane as well.
+            self._turn = (reply[2], reply[3]) if is_replicated else (0, 0)
             return Turn(reply[1] / 1_000_000)
         if kind == b"outdated":
             return Outdated(reply[1])
@@ -266,3 +280,15 @@ async def reserve_turn(redis: Redis, portal: str, terms: Terms) -> Turn | Later:
     limits = [terms.requests_per_second, terms.burst, round(terms.max_wait_s * 1_000_000)]
     reserved, wait_us, *interval_us = await PACE(redis, [keys.portal(portal)], limits)
     return Turn(wait_us / 1_000_000) if reserved else Later(wait_us / 1_000_000, interval_us[0] / 1_000_000)
+
+
+async def _patiently(ask: Callable[[], Awaitable[_Replies]]) -> _Replies:
+    """Ask again while the server refuses writes because replicas are away: a batch is not doubtful for that."""
+    until_s = time.monotonic() + _REPLICAS_PATIENCE_S
+    while True:
+        try:
+            return await ask()
+        except ResponseError as error:
+            if trouble_of(error).reason is not Reason.NO_REPLICAS or time.monotonic() > until_s:
+                raise
+        await asyncio.sleep(_REPLICAS_PAUSE_S)

@@ -42,8 +42,8 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
     """
     key, token = known_key(job_id), str(ULID())
     while True:
-        facts = await redis.execute_command("HMGET", key, "portal", "state", "n:failed", "retry_token")
-        portal, state, failed, before = facts
+        facts = await redis.execute_command("HMGET", key, "portal", "state", "n:failed", "retry_token", "finished_ms")
+        portal, state, failed, before, finished_ms = facts
         if portal is None:
             raise UnknownJob(job_id)
         move(State(state.decode()), Event.RETRY_FAILED)
@@ -57,7 +57,9 @@ async def retry_failed(redis: ArqRedis, job_id: str, *, by: str, lanes: int = 1)
                 groups += [segment, len(item.positions), _taken_back(item).encode(), item.encode()]
             segment += 1
         job_keys = [key, keys.portal(portal.decode())]
-        reply = await RETRY_FAILED(redis, job_keys, [job_id, token, count, before or "", by, *groups])
+        reply = await RETRY_FAILED(
+            redis, job_keys, [job_id, token, count, before or "", by, finished_ms or "", *groups]
+        )
         match reply[0]:
             case b"ok":
                 await wake_lanes(redis, portal.decode(), lanes)

@@ -8,7 +8,9 @@ still come, and must not be taken for the reply to another command.
 import asyncio
 import contextlib
 import re
+import socket
 import ssl
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -97,8 +99,19 @@ class Bounded(AbstractConnection):
                 raise
             cause = error.__cause__
         else:
+            self._send_nothing_once_closed()
             return
         raise cause  # not in the handler, where it would forget what it came from
+
+    def _send_nothing_once_closed(self) -> None:
+        """Have the system drop what the server has not received when the connection is closed.
+
+        A command is sent again over another connection. By default, the first one could still arrive after that, and
+        after whatever followed on it: a portal that was stopped by then would be started again.
+        """
+        opened = self._writer.get_extra_info("socket") if self._writer else None
+        if opened is not None and opened.family != socket.AF_UNIX:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def abandon(self) -> None:
         """Break the connection, whoever is using it: to them it looks as if the server had closed it."""

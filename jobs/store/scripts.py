@@ -29,6 +29,9 @@ _INCLUDE = "-- include:"
 _SHARED = "jobs.store.lua"
 #: How often scripts are loaded for one call: a server that loses them every time has another problem.
 _MOST_LOADS = 3
+#: Sent before the question whether replicas have what was written, which is only about what this very connection has
+#: written: a script that is repeated, or renews what is still the same, may have nothing left to write.
+_WRITE = "INCR", REPLICATED
 #: How often replicas are waited for before a caller is told that they lack what was written.
 _MOST_WAITS = 3
 
@@ -83,9 +86,6 @@ async def run_together(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
 async def run_and_wait(redis: Redis, calls: Sequence[ScriptCall]) -> tuple[list[Any], bool]:
     """Run several scripts like `run_together`, and wait for the replicas in the same round trip.
 
-    The last script must write something, also if it is run for the second time because a connection broke: replicas are
-    only asked for what this connection has written.
-
     Returns:
         The replies, and whether as many replicas as the connection demands have what was written.
 
@@ -95,7 +95,7 @@ async def run_and_wait(redis: Redis, calls: Sequence[ScriptCall]) -> tuple[list[
     wanted = replication_of(redis)
     if not wanted.min_replicas:
         return await _run(redis, calls), True
-    *replies, have = await _run(redis, calls, wanted.wait)
+    *replies, _, have = await _run(redis, calls, _WRITE, wanted.wait)
     return replies, have >= wanted.min_replicas
 
 
@@ -106,9 +106,7 @@ async def _run_replicated(redis: Redis, call: ScriptCall) -> Any:
         return (await _run(redis, [call]))[0]
     have = 0
     for _ in range(_MOST_WAITS):
-        # A script that is repeated may have nothing left to write, while replicas still lack what was written over
-        # another connection. So something is written in any case.
-        reply, _, have = await _run(redis, [call], ("INCR", REPLICATED), wanted.wait)
+        reply, _, have = await _run(redis, [call], _WRITE, wanted.wait)
         if have >= wanted.min_replicas:
             return reply
     raise NotReplicated(f"{have} of {wanted.min_replicas} replicas had it in time")

@@ -1,7 +1,16 @@
 """Times as people read them, ISO 8601 in UTC with milliseconds, and as the program computes with them."""
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+
+#: Linux stops its monotonic clock while the machine is suspended; elsewhere there is no other name for such a clock.
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def since_boot_s() -> float:
+    """Return seconds on a clock that only goes forward, and also while the machine is suspended: as others see it."""
+    return time.clock_gettime(_SINCE_BOOT)
 
 
 def iso(time_ms: int) -> str:

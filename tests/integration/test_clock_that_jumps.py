@@ -17,11 +17,13 @@ from pydantic import SecretStr
 
 import simulator
 from config.settings import Portal
+from jobs.lanes import presence
 from jobs.lanes.grants import Batch, Idle, Outdated
+from jobs.lanes.lease import look_for_lapses
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.retention import forget_old_jobs
 from jobs.store import keys
-from jobs.store.clock import read_clocks
+from jobs.store.clock import TICK, read_clocks
 from jobs.store.connection import connect
 from jobs.store.times import server_ms, unix_s
 from jobs.view.portal import read_portal
@@ -30,8 +32,8 @@ from simulator import Behaviour, World
 from simulator.faults import Fault
 from tests.support.clocks import let_pass, tick
 from tests.support.keeping import keeping_settings, kept_of
+from tests.support.lanes import PORTAL, answer, start_lane, take, terms
 from tests.support.lanes import accept as accept_quietly
-from tests.support.lanes import answer, start_lane, take, terms
 from tests.support.planning import plan_of_filter, planned
 from tests.support.shifted_server import ShiftedServer
 from tests.support.sweeping import MARKS, accept, check_against_truth, ended, settings_of
@@ -89,6 +91,29 @@ async def test_the_living_are_not_rescued(
         await check_against_truth(redis, portal, job_id)
         assert len(portal.truth.of_kind("delete")) == 4, "nothing was sent a second time"
     assert "batch_rescued" not in log.getvalue()
+
+
+@pytest.mark.parametrize("before", ["never ticked", "asleep"])
+async def test_a_lease_keeps_the_clock_from_jumping_before_any_worker_has_ticked(
+    redis: ArqRedis, shifted: ShiftedServer, before: str
+) -> None:
+    if before == "asleep":
+        await TICK(redis, [keys.CLOCK], [])
+        await presence.leave(redis, "the last worker")
+    lane = await start_lane(redis, ttl_s=60.0)
+    await set_clock(redis, shifted, MINUTES_S)
+    assert (await look_for_lapses(redis, [PORTAL])).portals == {}
+    assert await lane.renew()
+
+
+async def test_a_lease_wakes_a_clock_that_a_leaving_worker_has_put_to_sleep(
+    redis: ArqRedis, shifted: ShiftedServer
+) -> None:
+    lane = await start_lane(redis, ttl_s=60.0)
+    await presence.leave(redis, "a worker that did not see ours yet")
+    assert await lane.renew()
+    await set_clock(redis, shifted, MINUTES_S)
+    assert await lane.renew()
 
 
 async def test_the_living_outlast_a_restart_that_takes_longer_than_a_lease(tmp_path: Path, log: io.StringIO) -> None:

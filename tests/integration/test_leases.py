@@ -1,7 +1,9 @@
 """Leases and claims: how many lanes drive a portal, and what becomes of the batches of lanes that die."""
 
 import asyncio
+import time
 
+import pytest
 from arq.connections import ArqRedis
 
 from jobs.lanes.grants import Batch, Idle, Lost
@@ -259,3 +261,18 @@ async def test_a_caller_that_knows_that_all_lanes_are_dead_takes_over_immediatel
     batch = await take(newcomer)
     assert batch.call is Call.LOOK_UP
     assert all(item.doubtful for item in batch.items)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux has this clock")
+async def test_a_lane_whose_machine_was_suspended_does_not_rely_on_its_lease(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = await start_lane(redis, ttl_s=60.0)
+    assert lane.holds_lease
+    clock_gettime = time.clock_gettime
+
+    def after_a_suspension(clock: int) -> float:
+        return clock_gettime(clock) + (300.0 if clock == time.CLOCK_BOOTTIME else 0.0)
+
+    monkeypatch.setattr(time, "clock_gettime", after_a_suspension)
+    assert not lane.holds_lease

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from bench.forwarder import forwarding
+from bench.forwarder import exchange, forwarding, listening
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, explain
 from config.redis_url import RedisUrl
@@ -19,6 +20,7 @@ from jobs.store import primary
 from jobs.store.bounds import RedisStalled
 from jobs.store.connection import connect
 from tests.conftest import settings_for
+from tests.support.cut_off import cut_off, needs_filters, reconnect
 from tests.support.serving import Api, serving
 from web.http.limits import Limits
 
@@ -147,3 +149,27 @@ async def test_a_list_whose_staging_meets_a_standstill_is_refused_in_time(tmp_pa
                 os.kill(server.pid, signal.SIGCONT)
             assert arrived.is_set()
             assert (await api.json("GET", "/v1/jobs"))["jobs"] == []
+
+
+@needs_filters
+async def test_a_command_that_was_sent_again_does_not_arrive_once_more_later(server: EmbeddedServer) -> None:
+    path = server.url.address.socket_path
+    assert path is not None
+    sockets: list[socket.socket] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sockets.append(writer.get_extra_info("socket"))
+        await exchange(reader, writer, *await asyncio.open_unix_connection(path))
+
+    async with listening(serve) as port:
+        redis = connect(RedisUrl(f"redis://127.0.0.1:{port}/0"), patience_s=5, stall_s=0.3)
+        await redis.delete("counted")
+        first = sockets[0]
+        cut_off(first)
+        assert await redis.incr("counted") == 1
+        assert len(sockets) == 2
+        reconnect(first)
+        # The system would send it again before long: it waits twice as long each time, from 0.2 s on.
+        await asyncio.sleep(1.5)
+        assert await redis.get("counted") == b"1"
+        await redis.aclose(close_connection_pool=True)

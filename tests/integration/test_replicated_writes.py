@@ -1,5 +1,6 @@
 """What counts only when replicas have it: claims, renewals of leases, submissions, approvals and control actions."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,7 +17,7 @@ from config.redis_url import RedisUrl
 from config.settings import Portal, RedisConfig, Settings, WorkerConfig
 from jobs.accept.submit import CREATE_JOB, submit
 from jobs.lanes import presence
-from jobs.lanes.grants import Lost
+from jobs.lanes.grants import Batch, Lost, Turn
 from jobs.lanes.lease import rescue
 from jobs.ledger.items import Call
 from jobs.store import keys
@@ -28,6 +29,7 @@ from jobs.view.why import Why, explain
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import Behaviour, World
+from tests.support.clocks import let_pass
 from tests.support.lanes import PORTAL, accept, answer, ids_of, read_items, start_lane, take, terms
 from tests.support.steering import control
 from tests.support.submitting import request
@@ -79,6 +81,21 @@ async def test_a_batch_says_whether_replicas_have_its_claim(client: ArqRedis, gr
         assert not (await take(lane)).is_replicated
 
 
+async def test_a_replica_that_is_never_promoted_can_be_the_one_that_has_a_claim() -> None:
+    """That is why all replicas have to be counted."""
+    async with sentinel_group(replicas=2, sentinels=1, down_after_ms=60_000) as group:
+        backup, other = group.replicas
+        async with backup.client() as server:
+            await server.config_set("replica-priority", 0)
+        for min_replicas, is_replicated in ((1, True), (2, False)):
+            redis = connect(RedisConfig(url=RedisUrl(_url(group)), min_replicas=min_replicas, replica_timeout_s=0.3))
+            await accept(redis, range(1, 11))
+            lane = await start_lane(redis, f"lane {min_replicas}")
+            with _frozen(other):
+                assert (await take(lane)).is_replicated is is_replicated
+            await redis.aclose(close_connection_pool=True)
+
+
 async def test_a_lane_believes_only_in_renewals_that_replicas_have(client: ArqRedis, group: SentinelGroup) -> None:
     await accept(client, range(1, 11))
     lane = await start_lane(client, ttl_s=60.0)
@@ -88,6 +105,18 @@ async def test_a_lane_believes_only_in_renewals_that_replicas_have(client: ArqRe
         assert lane.since_renewal_s() > 2 * _TIMEOUT_S
     assert await lane.renew()
     assert lane.since_renewal_s() < _TIMEOUT_S
+
+
+async def test_a_renewal_that_changes_nothing_is_believed_only_if_replicas_have_the_one_before(
+    client: ArqRedis, group: SentinelGroup
+) -> None:
+    lane = await start_lane(client, ttl_s=60.0)
+    await client.execute_command("HINCRBY", keys.CLOCK, "wall_us", -60_000_000)  # nobody ticks: the clock stands still
+    with _frozen(group.replicas[0]):
+        assert await lane.renew()
+        await client.connection_pool.disconnect()
+        assert await lane.renew()  # over a connection that has written nothing before
+        assert lane.since_renewal_s() > 2 * _TIMEOUT_S
 
 
 async def test_nothing_is_answered_as_done_that_a_fail_over_could_undo(client: ArqRedis, group: SentinelGroup) -> None:
@@ -190,6 +219,21 @@ async def test_a_batch_whose_settlement_was_lost_is_not_sent_again_as_if_it_were
     await redis.aclose(close_connection_pool=True)
 
 
+async def test_a_turn_that_was_lost_is_not_taken_by_two_lanes(address: MovingAddress) -> None:
+    redis, slowly = connect(_wanting(address.url)), terms(requests_per_second=0.05, burst=1)
+    await accept(redis, range(1, 41))
+    first, early, late = [await start_lane(redis, name) for name in ("first", "early", "late")]
+    assert (await take(first, slowly)).is_replicated
+    async with address.losing_what_follows():
+        assert isinstance(await early.next_batch(slowly), Turn)
+    again = await late.next_batch(slowly)
+    assert isinstance(again, Turn)
+    await let_pass(redis, again.wait_s + 0.01)
+    assert isinstance(await late.next_batch(slowly, has_turn=True), Batch)
+    assert isinstance(await early.next_batch(slowly, has_turn=True), Turn)
+    await redis.aclose(close_connection_pool=True)
+
+
 async def test_a_request_whose_reply_was_lost_gets_the_same_batch_again(redis: ArqRedis) -> None:
     await accept(redis, range(1, 41))
     lane = await start_lane(redis)
@@ -224,3 +268,22 @@ async def test_workers_send_nothing_while_replicas_lag_and_go_on_when_they_are_b
                 job = await ended(fleet.redis, job_id)
                 await check_against_truth(fleet.redis, portal, job_id)
         assert job.counts[Outcome.DELETED] == 2000
+
+
+async def test_a_batch_is_recorded_once_the_server_has_enough_replicas_again(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 11))
+    lane = await start_lane(redis)
+    batch = await take(lane)
+    await redis.config_set("min-replicas-to-write", 1)  # and there is none
+    try:
+        recording = asyncio.create_task(answer(redis, lane, batch))
+
+        async def is_refused() -> bool:
+            return bool((await redis.info("errorstats")).get("errorstat_NOREPLICAS"))
+
+        assert await until(is_refused)
+        assert not recording.done()
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
+    await recording
+    assert (await read_job(redis, job_id)).counts[Outcome.DELETED] == 10

@@ -1,16 +1,20 @@
 """`retry-failed`: what has failed is retried, everything else stays as it is."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 from arq.connections import ArqRedis
 
+from bench.moving_address import moving_address
+from config.redis_url import RedisUrl
 from jobs.lanes.grants import Batch
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from jobs.ledger.records import Record
 from jobs.ledger.rows import Rows, read_rows
 from jobs.steering.retry import retry_failed
+from jobs.store.connection import connect
 from jobs.view.job import read_job
 from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.errors import IllegalMove, UnknownJob
@@ -140,3 +144,27 @@ async def test_a_ledger_that_changes_while_it_is_read_is_read_again(
     assert lines[last].code is Code.PENDING
     job = await read_job(redis, job_id)
     assert (job.counts[Outcome.DELETED], job.counts[Outcome.PENDING]) == (total - 1, 1)
+
+
+async def test_a_ledger_that_a_fail_over_has_undone_while_it_is_read_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The job ends once more on the new primary, where as many contacts have failed, but others."""
+    async with moving_address() as address, AsyncExitStack() as until_failover:
+        redis = connect(RedisUrl(address.url))
+        job_id = await accept(redis, range(1, 11))
+        await until_failover.enter_async_context(address.losing_what_follows())
+        await fail_some(redis, before := await start_lane(redis, "before"), await take(before), {1, 2})
+
+        async def disturbed(connection: ArqRedis, read_id: str) -> AsyncIterator[Rows]:
+            monkeypatch.setattr("jobs.steering.retry.read_rows", read_rows)
+            async for rows in read_rows(connection, read_id):
+                await until_failover.aclose()
+                await fail_some(redis, after := await start_lane(redis, "after"), await take(after), {3, 4})
+                yield rows
+
+        monkeypatch.setattr("jobs.steering.retry.read_rows", disturbed)
+        assert await retry_failed(redis, job_id, by="test", lanes=0) == (State.QUEUED, 2)
+        pending = {line.contact_id for line in await lines_of(redis, job_id) if line.code is Code.PENDING}
+        assert pending == {3, 4}
+        await redis.aclose(close_connection_pool=True)

@@ -17,7 +17,7 @@ from jobs.accept.submission import submission_for
 from jobs.accept.submit import submit
 from jobs.schedules import start
 from jobs.schedules.keeper import Keeper
-from jobs.schedules.memory import LAPSES_MS
+from jobs.schedules.memory import LAPSES_MS, claim_by_hand
 from jobs.schedules.start import start_by_hand
 from jobs.steering.control import control
 from jobs.store import keys
@@ -277,6 +277,14 @@ async def test_by_hand_it_starts_at_once_unless_its_last_job_has_not_ended(
     with pytest.raises(UnknownSchedule, match=r"no schedule named 'weekly' is configured \(configured: daily\)"):
         await start_by_hand(redis, settings, "weekly", by="cli:me")
     assert await jobs_of(redis) == [job_id]
+
+
+async def test_a_start_by_hand_whose_reply_was_lost_is_no_other_start(redis: ArqRedis) -> None:
+    daily = schedule()
+    claims = [await claim_by_hand(redis, daily, job_id="by-hand", by="cli:me", now_ms=1000) for _ in range(2)]
+    assert [one.outcome for one in claims] == ["claimed", "claimed"]
+    other = await claim_by_hand(redis, daily, job_id="another", by="cli:me", now_ms=1001)
+    assert (other.outcome, other.job_id) == ("unfinished", "by-hand")
 
 
 async def test_a_start_by_hand_leaves_the_times_as_they_are(redis: ArqRedis, server: EmbeddedServer) -> None:

@@ -3,7 +3,7 @@
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 ttl_ms   3 max_concurrency, as configured: it applies unless another one was set
 --   returns  1: the lease is held   0: all leases are taken
-local leases, now = KEYS[1] .. LEASES, steady_ms()
+local leases, now = KEYS[1] .. LEASES, math.floor(wakeful_us() / 1000)
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
 local taken = redis.call('ZCARD', leases)
 -- A batch whose lane has fallen silent may still be in flight: its place becomes free when it is rescued.

@@ -10,6 +10,9 @@
 --            {'expired', job}             the last job's plan can no longer be approved: cancel it, and try again
 local schedule, jobs, due_ms, job_id, now = KEYS[1], KEYS[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
 local by_hand = ARGV[1] == ''
+if by_hand and redis.call('HGET', schedule, 'claim:' .. job_id) == ARGV[5] then
+  return { 'claimed' }  -- by an earlier try of this same call
+end
 if not by_hand then
   local facts = redis.call('HMGET', schedule, 'seen_ms', 'definition')
   if facts[1] ~= ARGV[1] or facts[2] ~= ARGV[2] then

@@ -29,7 +29,7 @@
 --            {'lost'}             the lease has lapsed
 local portal, token, place = KEYS[1], ARGV[1], ARGV[12]
 local ceiling, fingerprint, request = tonumber(ARGV[6]), ARGV[15], ARGV[#ARGV]
-local clock_us, wall_us = steady_us()
+local clock_us, wall_us = wakeful_us()
 local now, wall = math.floor(clock_us / 1000), math.floor(wall_us / 1000)
 if not keep_lease(portal, token, now, tonumber(ARGV[2])) then
   return { 'lost' }

@@ -3,4 +3,4 @@
 --   KEYS[1]  portal hash
 --   ARGV     1 lane token   2 ttl_ms
 --   returns  1: the lease is held   0: it has lapsed
-return keep_lease(KEYS[1], ARGV[1], steady_ms(), tonumber(ARGV[2])) and 1 or 0
+return keep_lease(KEYS[1], ARGV[1], math.floor(wakeful_us() / 1000), tonumber(ARGV[2])) and 1 or 0

@@ -6,7 +6,8 @@
 --            each with the job, by whom, since when (ms), and until when (ms on the steady clock)
 --            {-1}: no such job
 local lease, job, ttl_ms = KEYS[1], KEYS[2], tonumber(ARGV[2])
-local now, wall = steady_ms()
+local now_us, wall_us = wakeful_us()
+local now, wall = math.floor(now_us / 1000), math.floor(wall_us / 1000)
 if redis.call('HEXISTS', job, 'state') == 0 then
   return { -1 }
 end

@@ -11,19 +11,20 @@
 -- away, or no worker ticks, it stands still. It has no zero of its own: it begins with what the server's clock shows.
 -- Without the key, it is the server's clock. jobs/store/clock.py reads it in the same way.
 
--- Returns the steady clock and the server's, in microseconds, and whether there is a steady clock of its own.
+-- Returns the steady clock and the server's, in microseconds, whether there is a steady clock of its own, and whether that
+-- is asleep.
 local function steady_us()
   local time = redis.call('TIME')
   local wall = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local kept = redis.call('HMGET', CLOCK, 'steady_us', 'wall_us', 'asleep')
   if not kept[1] then
-    return wall, wall, false
+    return wall, wall, false, false
   end
   local since = math.max(wall - tonumber(kept[2]), 0)
   if not kept[3] then
     since = math.min(since, LONGEST_TICK_MS * 1000)
   end
-  return tonumber(kept[1]) + since, wall, true
+  return tonumber(kept[1]) + since, wall, true, kept[3] ~= false
 end
 
 -- Likewise, in milliseconds.
@@ -35,4 +36,15 @@ end
 -- A tick: from now on the steady clock is what steady_us returned.
 local function tick(steady, wall)
   redis.call('HSET', CLOCK, 'steady_us', steady, 'wall_us', wall)
+end
+
+-- Returns the steady clock and the server's, in microseconds, to whoever takes or renews a lease. From then on somebody
+-- relies on the clock, before any worker may have ticked: it begins now, or wakes up.
+local function wakeful_us()
+  local steady, wall, is_kept, is_asleep = steady_us()
+  if not is_kept or is_asleep then
+    tick(steady, wall)
+    redis.call('HDEL', CLOCK, 'asleep')
+  end
+  return steady, wall
 end
