@@ -25,8 +25,8 @@ from bench.kept import Kept
 from bench.ours import TOKEN
 from bench.pacing import busiest_second
 from bench.portal_crowd import Crowd, crowd
-from bench.process import module, redis_server
-from bench.processes import cpu_of, peaks_of, since
+from bench.process import Child, module, redis_server
+from bench.processes import cpu_of, cpu_s, peaks_of, since
 from bench.redis_load import RedisLoad, load_of, used_bytes
 from bench.section import positive, publish, run_section, table
 from config.settings import load_settings
@@ -79,6 +79,7 @@ class Portals:
     jobs: int
     workers: int
     rate: float
+    start_cpu_s: float = 0.0  #: of a worker, until it knows its portals
     submit_s: float = 0.0  #: until all jobs were accepted
     run_s: float = 0.0  #: until all had ended
     calls: int = 0
@@ -122,7 +123,9 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             for number in range(options.workers):
                 worker = module("cli", "worker", environment=environment, ready=None)
                 processes[f"worker {number}"] = await working.enter_async_context(worker)
-            await _until(redis, options.workers)
+            await _started(redis, names, options.workers)
+            starts = [spent_s for name, spent_s in cpu_of(processes).items() if name.startswith("worker")]
+            one.start_cpu_s = statistics.mean(starts)
 
             async def spent(work: Awaitable[None]) -> Busy:
                 before, load, started_s = cpu_of(processes), await load_of(redis), time.monotonic()
@@ -140,12 +143,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             watching = asyncio.create_task(_watched(redis, job_ids, options.contacts, half_way, half))
             await asyncio.sleep(min(_WARM_UP_S, options.contacts / options.batch / options.rate / 4))
             one.busy = await spent(_set_or_ended(half, watching))
-            api_before = cpu_of({"api": api})
-            for name, path in _VIEWS.items():
-                one.view_ms[name] = await _asked(api_url + path, options.scrapes)
-                api_after = cpu_of({"api": api})
-                one.view_cpu_ms[name] = since(api_before, api_after)["api"] / options.scrapes * 1000
-                api_before = api_after
+            await _viewed(one, api, api_url, options.scrapes)
             await watching
             one.half_way = list(half_way.values())
             one.run_s = time.monotonic() - started_s
@@ -176,10 +174,12 @@ batch_size_max = {options.batch}
     return "".join(parts)
 
 
-async def _until(redis: ArqRedis, workers: int) -> None:
-    async with asyncio.timeout(60):
-        while await redis.zcard(keys.WORKERS) < workers:  # noqa: ASYNC110  # only Redis knows
-            await asyncio.sleep(0.05)
+async def _started(redis: ArqRedis, names: Sequence[str], workers: int) -> None:
+    """Wait until all workers have said with which configuration they reach each portal, which is slow on purpose."""
+    async with asyncio.timeout(600):
+        for name in names:
+            while await redis.zcard(keys.configurations(name)) < workers:  # noqa: ASYNC110  # only Redis knows
+                await asyncio.sleep(0.05)
 
 
 async def _submitted(redis: ArqRedis, names: Sequence[str], options: argparse.Namespace) -> dict[str, str]:
@@ -235,6 +235,14 @@ async def _set_or_ended(event: asyncio.Event, task: "asyncio.Task[None]") -> Non
         task.result()
 
 
+async def _viewed(one: Portals, api: Child, url: str, times: int) -> None:
+    """Note what the API spends on each of its views."""
+    for name, path in _VIEWS.items():
+        before_s = cpu_s(api)
+        one.view_ms[name] = await _asked(url + path, times)
+        one.view_cpu_ms[name] = (cpu_s(api) - before_s) / times * 1000
+
+
 async def _asked(url: str, times: int) -> float:
     """Return the median time of an answer in milliseconds; far enough apart that none is shared with the next."""
     took_ms = []
@@ -276,7 +284,11 @@ def _tables(one: dict[str, Any]) -> list[str]:
     spreads = [max(each) - min(each) for each in one["half_way"]]
     ratios = [min(each) / max(each) for each in one["half_way"]]
     most = max(one["busiest_second"])
+    busy_calls = one["calls"] / one["run_s"] * one["busy"]["seconds"]  # they are spread evenly
     results = [
+        ["start of a worker, CPU s", f"{one['start_cpu_s']:.1f}"],
+        ["Redis CPU per call, about, µs", f"{one['busy']['redis']['cpu_s'] / busy_calls * 1e6:.0f}"],
+        ["CPU of the workers per call, about, ms", f"{one['busy']['cpu_s']['workers'] / busy_calls * 1e3:.2f}"],
         ["accepted, all jobs", f"{one['submit_s']:.1f} s"],
         ["ended, all jobs", f"{one['run_s']:.1f} s"],
         ["half way: least / most decided among the jobs of a portal, worst portal", f"{min(ratios):.2f}"],
