@@ -62,6 +62,26 @@ _SECTIONS = {
         "what a call costs with tracing off, on, and taken out",
         ("--ids", "10000", "--rounds", "2"),
     ),
+    "scale": Section(
+        "bench.scale",
+        "one job of up to 100 million contacts: time, memory and CPU per contact, and whether its ledger is true",
+        ("--ids", "200000"),
+    ),
+    "portals": Section(
+        "bench.portals",
+        "a hundred portals and a thousand jobs at once: fairness, rates, and what they cost idle and busy",
+        ("--portals", "10", "--jobs", "50", "--contacts", "20", "--idle-s", "5"),
+    ),
+    "capacity": Section(
+        "bench.capacity",
+        "how many calls a second, jobs and contacts one Redis can carry",
+        ("--workers", "1", "--calls", "2000", "--jobs", "200", "--ids", "200000", "--idle-s", "5"),
+    ),
+    "replication": Section(
+        "bench.replication",
+        "what it costs that a replica has every claim before its PUT is sent",
+        ("--rounds", "1", "--puts", "40"),
+    ),
     "fair-share": Section(
         "bench.fair_share",
         "small jobs while a campaign of millions is under way",
@@ -91,7 +111,7 @@ _SECTIONS = {
 
 
 def _usage() -> str:
-    sections = "\n".join(f"  {name:10} {section.summary}" for name, section in _SECTIONS.items())
+    sections = "\n".join(f"  {name:11} {section.summary}" for name, section in _SECTIONS.items())
     return f"""usage: python -m bench [SECTION [options]]
 
 Without a section: a short run of every section. SECTION --help lists its options.

@@ -15,6 +15,7 @@ class Load:
     batch: int  #: IDs per PUT
     concurrency: int  #: calls in flight
     webhooks: str = "[]"  #: receivers of events, as in the environment: a JSON array
+    min_replicas: int = 0  #: replicas that must have a claim before its PUT is sent
 
     @property
     def ids(self) -> range:

@@ -42,7 +42,8 @@ def environment_for(load: Load) -> dict[str, str]:
     }
     environ = {f"CRM_SWEEP_PORTALS__{PORTAL.upper()}__{name}": value for name, value in portal.items()}
     usual = {"CRM_SWEEP_CONFIG": os.devnull, "CRM_SWEEP_REDIS__URL": load.redis_url}
-    return {**usual, "CRM_SWEEP_WEBHOOKS": load.webhooks, **environ}
+    replicas = {"CRM_SWEEP_REDIS__MIN_REPLICAS": str(load.min_replicas)}
+    return {**usual, **replicas, "CRM_SWEEP_WEBHOOKS": load.webhooks, **environ}
 
 
 def settings_for(load: Load) -> Settings:
@@ -54,7 +55,7 @@ def settings_for(load: Load) -> Settings:
 
 async def run(load: Load) -> Measurement:
     """Measure one run."""
-    redis = connect(settings_for(load).redis.url)
+    redis = connect(settings_for(load).redis)
     ids = BitMap(load.ids)
     job_id = ""
 

@@ -15,6 +15,8 @@ The counters are in one hash per portal and only ever grow, so that monitoring c
     undo_failures             times a job was paused because they could not be
 """
 
+from collections.abc import Iterable
+
 from redis.asyncio import Redis
 
 from jobs.store import keys
@@ -22,5 +24,16 @@ from jobs.store import keys
 
 async def read_stats(redis: Redis, portal: str) -> dict[str, int]:
     """Read the counters of one portal; a counter that never counted anything is missing."""
-    counted = await redis.execute_command("HGETALL", keys.stats(portal))
-    return {name.decode(): int(value) for name, value in counted.items()}
+    return (await read_all_stats(redis, [portal]))[portal]
+
+
+async def read_all_stats(redis: Redis, portals: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Read the counters of some portals in one round trip, by the name of the portal; see `read_stats`."""
+    names = list(portals)
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.hgetall(keys.stats(name))
+    return {
+        name: {field.decode(): int(value) for field, value in counted.items()}
+        for name, counted in zip(names, await pipe.execute(), strict=True)
+    }

@@ -5,16 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 import pytest
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
 from bench.contact_lists import contact_list, draw
+from bench.downloaded import Ledger, judge
+from bench.kept import Kept
+from bench.ours import TOKEN
 from bench.process import module
 from bench.redis_memory import Footprint, Peaks, footprint
 from bench.section import table
@@ -23,6 +27,7 @@ from bench.storage import others
 from bench.truth_check import compare
 from jobs.accept.submit import submit
 from jobs.store import keys
+from jobs.words.outcomes import Outcome
 from simulator.client import SimulatorClient
 from tests.support.process_tree import children_of
 from tests.support.submitting import request
@@ -215,3 +220,87 @@ def test_a_restore_is_measured_and_compared_under_fire(tmp_path: Path) -> None:
     assert (measured["twice"], measured["missing"], measured["untrue"], measured["differing"]) == (0, 0, 0, 0)
     assert (measured["kills"], measured["refused"]) == (1, 1)
     assert measured["calls"]["set_details"] >= 1
+
+
+def test_a_job_of_any_size_is_followed_to_its_downloaded_ledger(tmp_path: Path) -> None:
+    options = ("--ids", "3000", "--batch", "500", "--folder", str(tmp_path / "lists"))
+    [one] = bench("scale", *options, json_to=tmp_path / "out.json")["scale"]
+    assert sum(one["counts"].values()) == 3000
+    assert one["counts"]["deleted"] > 2900
+    assert (one["verdict"]["lost"], one["verdict"]["untrue"], one["verdict"]["resent"]) == (0, 0, 0)
+    assert one["calls"] >= 6
+    assert set(one["peak_rss_bytes"]) == {"submitter", "worker", "api", "redis", "portal"}
+    assert min(one["peak_rss_bytes"].values()) > 5_000_000
+    assert not (tmp_path / "out.json.partial").exists()
+    assert (tmp_path / "lists" / "contacts-3000-1.txt").exists()
+
+
+def test_many_portals_are_driven_at_their_rates_and_their_jobs_in_turn(tmp_path: Path) -> None:
+    options = ("--portals", "3", "--jobs", "6", "--contacts", "12", "--rate", "20", "--workers", "1")
+    quick = ("--idle-s", "0.3", "--scrapes", "1")
+    one = bench("portals", *options, *quick, json_to=tmp_path / "out.json")["portals"]
+    assert [len(each) for each in one["half_way"]] == [2, 2, 2]
+    assert one["calls"] >= 36
+    assert len(one["busiest_second"]) == 3
+    assert max(one["busiest_second"]) <= 21
+    assert set(one["view_ms"]) == set(one["view_cpu_ms"])
+    assert one["busy"]["redis"]["commands"] > 0
+
+
+def test_what_a_call_a_job_and_a_contact_cost_redis_is_measured(tmp_path: Path) -> None:
+    options = ("--workers", "1", "--calls", "40", "--jobs", "10", "--ids", "3000", "--idle-s", "0.3")
+    measured = bench("capacity", *options, json_to=tmp_path / "out.json")
+    assert [one["batch"] for one in measured["calls"]] == [10, 1000]
+    assert all(one["calls"] == 40 and one["scripts"] >= 40 and one["redis_us"] >= 0 for one in measured["calls"])
+    assert measured["jobs"]["waiting_bytes"] > 0
+    assert [one["spread"] for one in measured["contacts"]] == ["dense", "sparse"]
+
+
+def test_work_with_a_replica_that_has_every_claim_is_measured_beside_work_without(tmp_path: Path) -> None:
+    options = ("--models", "zero", "--batches", "50", "--puts", "20", "--rounds", "1")
+    [case] = bench("replication", *options, json_to=tmp_path / "out.json")["replication"]
+    [one] = case["rounds"]
+    assert one["with"]["contacts"] == one["without"]["contacts"] == 1000
+    assert one["ratio"] > 0
+
+
+async def test_measured_parts_are_taken_again_after_an_interruption_but_only_with_the_same_options(
+    tmp_path: Path,
+) -> None:
+    measured: list[str] = []
+
+    async def measure() -> dict[str, int]:
+        measured.append("now")
+        return {"n": len(measured)}
+
+    out = tmp_path / "out.json"
+    assert await Kept(out, {"batch": 5}).part("one", measure) == {"n": 1}
+    again = Kept(out, {"batch": 5})
+    assert await again.part("one", measure) == {"n": 1}
+    assert await again.part("two", measure) == {"n": 2}
+    assert await Kept(out, {"batch": 6}).part("one", measure) == {"n": 3}
+    again.forget()
+    assert not out.with_name("out.json.partial").exists()
+    assert await Kept(None, {}).part("one", measure) == {"n": 4}
+
+
+async def test_a_downloaded_ledger_that_leaves_out_or_makes_up_a_contact_is_found_out(portal: SimulatorClient) -> None:
+    await portal.reset(contacts=20, read_only=[3], missing=[4])
+    async with (
+        aiohttp.ClientSession(portal.url, headers={"Authorization": TOKEN}) as session,
+        session.put("/api/2.0/crm/contact", json={"contactids": [1, 2, 3, 4]}) as answer,
+    ):
+        assert answer.status == 200
+
+    async def untrue_and_lost(ids: Iterable[int], **by_outcome: list[int]) -> tuple[int, int]:
+        told = {Outcome(name): BitMap(some) for name, some in by_outcome.items()}
+        verdict = await judge(Ledger(told, 0, 0, 0.0), BitMap(ids), portal)
+        return verdict.untrue, verdict.lost
+
+    assert await untrue_and_lost([1, 2, 3, 4], deleted=[1, 2], refused=[3], not_found=[4]) == (0, 0)
+    assert await untrue_and_lost([1, 2, 3, 4], deleted=[1, 2, 3], not_found=[4]) == (1, 0)
+    assert await untrue_and_lost([1, 2, 3, 4], deleted=[1], refused=[3], not_found=[2, 4]) == (1, 0)
+    assert await untrue_and_lost([1, 2, 3, 4], deleted=[1, 2], not_found=[3, 4]) == (1, 0)
+    assert await untrue_and_lost([1, 2, 3, 4], deleted=[1, 2], refused=[3, 4]) == (1, 0)
+    assert await untrue_and_lost([1, 2, 3, 4, 5], deleted=[1, 2], refused=[3], not_found=[4]) == (0, 1)
+    assert await untrue_and_lost([1, 3, 4], deleted=[1, 2], refused=[3], not_found=[4]) == (1, 1)

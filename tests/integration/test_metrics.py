@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -29,6 +30,7 @@ from tests.support.steering import control
 from tests.support.submitting import request
 from tests.support.sweeping import MARKS, accept, ended, settings_of
 from web.ops import metrics
+from web.ops.exposition import Reading, render
 from worker.main import working
 
 pytestmark = MARKS
@@ -278,3 +280,22 @@ async def test_the_metrics_need_no_key(redis: ArqRedis, server: EmbeddedServer) 
     async with serving(settings_for(server, api=api_keys), redis) as api:
         text = await scrape(api)
     assert "billing" not in text
+
+
+async def test_what_takes_long_to_write_down_does_not_look_like_a_redis_that_is_away(
+    settings: Settings, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "PATIENCE_S", 2.0)
+    written = render
+
+    def slowly(reading: Reading | None) -> bytes:
+        time.sleep(2.5)
+        return written(reading)
+
+    monkeypatch.setattr("web.ops.metrics.render", slowly)
+    async with serving(settings, redis) as api:
+        slow = asyncio.create_task(scrape(api))
+        async with api.client.get("/healthz") as answer:  # answered meanwhile
+            assert answer.status == 200
+        assert not slow.done()
+        assert value(await slow, "redis_up") == 1

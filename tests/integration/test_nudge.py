@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
 
 import simulator
 from bench.forwarder import Forwarder, forwarding
@@ -16,7 +17,7 @@ from bench.moving_address import moving_address
 from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
 from config.settings import RedisConfig, Settings, WorkerConfig
-from jobs.lanes.wake import DRIVE_LANE, wake_lanes
+from jobs.lanes.wake import DRIVE_LANE, wake, wake_lanes
 from jobs.store import keys
 from jobs.store.connection import connect
 from jobs.words.states import State
@@ -244,3 +245,22 @@ async def test_eager_workers_are_as_eager_as_before(redis: ArqRedis, server: Emb
         async with working(quick):
             job_id = await accept(redis, range(1, 51))
             assert (await ended(redis, job_id, SOON_S)).state is State.COMPLETED
+
+
+async def test_wake_ups_that_are_being_worked_on_cost_one_round_trip_and_hide_no_new_one(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    taken = [f"taken-{number}" for number in range(400)]  # more than arq itself reads at a time
+    await wake(redis, DRIVE_LANE, "elsewhere", ids=taken)
+    for name in taken:
+        await redis.set(f"{in_progress_key_prefix}{name}", b"1")
+
+    async def watches() -> int:
+        return int((await redis.info("commandstats")).get("cmdstat_watch", {"calls": 0})["calls"])
+
+    async with simulator.running(World(20)) as portal, working(seldom(settings_of(server, portal))):
+        await has_listeners(redis, 1)
+        before = await watches()
+        job_id = await accept(redis, range(1, 21))
+        await asyncio.wait_for(ended(redis, job_id), SOON_S)
+        assert await watches() - before < 100

@@ -1,0 +1,130 @@
+"""`python -m bench replication`: what it costs that a replica has every claim before its PUT is sent.
+
+One primary with one replica, both writing their log to disk every second. In every round the same work is done with
+`redis.min_replicas` 0 and 1, in an order that is shuffled; ratios are taken within a round.
+"""
+
+import argparse
+import dataclasses
+import random
+import statistics
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.kept import Kept
+from bench.load import Load
+from bench.measure import Measurement
+from bench.rounds import MODELS, run_once, stub_portal
+from bench.section import positive, publish, run_section, table
+from bench.sentinels import sentinel_group
+
+_OURS = "ours"
+#: PUTs of a run, by model: long enough to mean something.
+_PUTS = {"zero": 1000, "realistic": 60, "flat": 1000}
+
+
+async def measure_round(
+    model: str, batch: int, number: int, *, puts: int, concurrency: int, seed: int
+) -> dict[str, Any]:
+    """Do the same work without and with a replica that has to have the claims; return both measurements and the ratio.
+
+    Raises:
+        RuntimeError: a contact did not arrive at the portal exactly once.
+    """
+    order = [0, 1]
+    random.Random(f"{seed}/{model}/{batch}/{number}").shuffle(order)
+    measured: dict[int, Measurement] = {}
+    async with (
+        sentinel_group(replicas=1, sentinels=1, options={"appendfsync": "everysec"}) as group,
+        stub_portal(MODELS[model], element_bytes=610) as portal_url,
+    ):
+        redis_url = f"redis://127.0.0.1:{group.primary.public_port}/0"
+        load = Load(portal_url, redis_url, puts * batch, batch, concurrency)
+        for min_replicas in order:
+            measured[min_replicas] = await run_once(_OURS, dataclasses.replace(load, min_replicas=min_replicas))
+    return {
+        "without": dataclasses.asdict(measured[0]),
+        "with": dataclasses.asdict(measured[1]),
+        "ratio": measured[1].contacts_per_s / measured[0].contacts_per_s,
+    }
+
+
+def _row(model: str, batch: int, rounds: Sequence[dict[str, Any]]) -> list[str]:
+    ratios = [one["ratio"] for one in rounds]
+
+    def rate(name: str) -> float:
+        return float(statistics.median(one[name]["contacts"] / one[name]["elapsed_s"] for one in rounds))
+
+    def cpu_ms(name: str) -> float:
+        return float(statistics.median(one[name]["cpu_s"] / one[name]["puts"] * 1000 for one in rounds))
+
+    return [
+        f"{MODELS[model].summary.partition(':')[0]}; batches of {batch}",
+        f"{rate('without'):,.0f}",
+        f"{rate('with'):,.0f}",
+        f"{statistics.median(ratios):.3f}",
+        f"{min(ratios):.3f} to {max(ratios):.3f}",
+        f"{cpu_ms('with') - cpu_ms('without'):.2f}",
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench replication",
+        description=__doc__,
+        epilog="examples:\n"
+        "  python -m bench replication --rounds 9 --json replication.json\n"
+        "  python -m bench replication --models realistic --batches 100",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--models", choices=MODELS, nargs="+", default=["realistic", "zero"], help="portals (default: realistic zero)"
+    )
+    parser.add_argument("--batches", type=positive, nargs="+", default=[1000, 100], help="(default: 1000 100)")
+    parser.add_argument("--puts", type=positive, help="PUTs of each run (default: depends on the model)")
+    parser.add_argument("--concurrency", type=positive, default=8, help="calls in flight (default: 8)")
+    parser.add_argument("--rounds", type=positive, default=5, help="rounds (default: 5)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the order within the rounds (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    return parser
+
+
+async def _replication(options: argparse.Namespace, command: Sequence[str]) -> None:
+    same = ("puts", "concurrency", "seed")
+    kept = Kept(options.json, {name: getattr(options, name) for name in same})
+    cases: dict[tuple[str, int], list[dict[str, Any]]] = {
+        (model, batch): [] for model in options.models for batch in options.batches
+    }
+    for number in range(1, options.rounds + 1):
+        for (model, batch), rounds in cases.items():
+            work = partial(
+                measure_round,
+                model,
+                batch,
+                number,
+                puts=options.puts or _PUTS[model] * (1 if batch >= 1000 else 2),
+                concurrency=options.concurrency,
+                seed=options.seed,
+            )
+            rounds.append(await kept.part(f"round {number}, {model}, batches of {batch}", work))
+    columns = ("portal", "contacts/s without", "with", "ratio", "range", "CPU of the worker, ms more per call")
+    publish(
+        f"redis.min_replicas = 1 beside 0, {options.concurrency} calls in flight, {options.rounds} rounds",
+        [table(columns, [_row(*case, rounds) for case, rounds in cases.items()])],
+        {"replication": [{"model": model, "batch": batch, "rounds": found} for (model, batch), found in cases.items()]},
+        command=command,
+        json_to=options.json,
+    )
+    kept.forget()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the section and return the exit code."""
+    return run_section(_replication(_parser().parse_args(argv), ("python", "-m", "bench", "replication", *argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
