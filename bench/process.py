@@ -73,6 +73,15 @@ class Child:
         await self._closed.wait()
         raise self._error("ended")
 
+    def fail_if_ended(self) -> None:
+        """Do nothing while the process runs.
+
+        Raises:
+            ChildError: it has ended.
+        """
+        if self._closed.is_set():
+            raise self._error("ended")
+
     async def gone(self, timeout_s: float) -> None:
         """Wait until the process has ended, as it is expected to.
 

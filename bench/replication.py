@@ -1,7 +1,8 @@
 """`python -m bench replication`: what it costs that a replica has every claim before its PUT is sent.
 
 One primary with one replica, both writing their log to disk every second. In every round the same work is done with
-`redis.min_replicas` 0 and 1, in an order that is shuffled; ratios are taken within a round.
+`redis.min_replicas` 0 and 1, usually twice each: 0, 1, 1, 0 or 1, 0, 0, 1, so that a machine that slowly becomes busier
+favours neither. Ratios are taken within a round.
 """
 
 import argparse
@@ -19,37 +20,54 @@ from bench.load import Load
 from bench.measure import Measurement
 from bench.rounds import MODELS, run_once, stub_portal
 from bench.section import positive, publish, run_section, table
-from bench.sentinels import sentinel_group
+from bench.sentinels import Server, sentinel_group
 
 _OURS = "ours"
 #: PUTs of a run, by model: long enough to mean something.
-_PUTS = {"zero": 1000, "realistic": 60, "flat": 1000}
+_PUTS = {"zero": 3000, "realistic": 60, "flat": 1000}
 
 
 async def measure_round(
-    model: str, batch: int, number: int, *, puts: int, concurrency: int, seed: int
+    model: str, batch: int, number: int, *, puts: int, concurrency: int, turns: int, seed: int
 ) -> dict[str, Any]:
     """Do the same work without and with a replica that has to have the claims; return both measurements and the ratio.
 
     Raises:
-        RuntimeError: a contact did not arrive at the portal exactly once.
+        RuntimeError: a contact did not arrive at the portal exactly once, or claims were not replicated as they should.
     """
     order = [0, 1]
     random.Random(f"{seed}/{model}/{batch}/{number}").shuffle(order)
-    measured: dict[int, Measurement] = {}
+    measured: dict[int, list[Measurement]] = {0: [], 1: []}
     async with (
         sentinel_group(replicas=1, sentinels=1, options={"appendfsync": "everysec"}) as group,
         stub_portal(MODELS[model], element_bytes=610) as portal_url,
     ):
         redis_url = f"redis://127.0.0.1:{group.primary.public_port}/0"
         load = Load(portal_url, redis_url, puts * batch, batch, concurrency)
-        for min_replicas in order:
-            measured[min_replicas] = await run_once(_OURS, dataclasses.replace(load, min_replicas=min_replicas))
-    return {
-        "without": dataclasses.asdict(measured[0]),
-        "with": dataclasses.asdict(measured[1]),
-        "ratio": measured[1].contacts_per_s / measured[0].contacts_per_s,
-    }
+        for _ in range(turns):
+            for min_replicas in order:
+                run = dataclasses.replace(load, min_replicas=min_replicas)
+                waited = await _waits(group.primary)
+                measured[min_replicas].append(await run_once(_OURS, run))
+                waited = await _waits(group.primary) - waited
+                if waited < puts * min_replicas or (waited and not min_replicas):
+                    raise RuntimeError(f"{waited} times waited for replicas, with min_replicas = {min_replicas}")
+            order.reverse()
+    without, replicated = _sum(measured[0]), _sum(measured[1])
+    return {"without": without, "with": replicated, "ratio": without["elapsed_s"] / replicated["elapsed_s"]}
+
+
+async def _waits(server: Server) -> int:
+    """Return how often clients have waited for replicas."""
+    async with server.client() as redis:
+        stats = await redis.info("commandstats")
+    return int(stats.get("cmdstat_wait", {"calls": 0})["calls"])
+
+
+def _sum(runs: Sequence[Measurement]) -> dict[str, float]:
+    """Add up runs of the same work."""
+    names = ("contacts", "puts", "elapsed_s", "cpu_s")
+    return {name: sum(getattr(run, name) for run in runs) for name in names}
 
 
 def _row(model: str, batch: int, rounds: Sequence[dict[str, Any]]) -> list[str]:
@@ -87,13 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--puts", type=positive, help="PUTs of each run (default: depends on the model)")
     parser.add_argument("--concurrency", type=positive, default=8, help="calls in flight (default: 8)")
     parser.add_argument("--rounds", type=positive, default=5, help="rounds (default: 5)")
+    parser.add_argument("--turns", type=positive, default=2, help="measurements of each in a round (default: 2)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the order within the rounds (default: 1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
 
 async def _replication(options: argparse.Namespace, command: Sequence[str]) -> None:
-    same = ("puts", "concurrency", "seed")
+    same = ("puts", "concurrency", "turns", "seed")
     kept = Kept(options.json, {name: getattr(options, name) for name in same})
     cases: dict[tuple[str, int], list[dict[str, Any]]] = {
         (model, batch): [] for model in options.models for batch in options.batches
@@ -107,6 +126,7 @@ async def _replication(options: argparse.Namespace, command: Sequence[str]) -> N
                 number,
                 puts=options.puts or _PUTS[model] * (1 if batch >= 1000 else 2),
                 concurrency=options.concurrency,
+                turns=options.turns,
                 seed=options.seed,
             )
             rounds.append(await kept.part(f"round {number}, {model}, batches of {batch}", work))

@@ -162,9 +162,16 @@ async def _until_alive(redis: ArqRedis) -> None:
 
 
 async def _seen_through(redis: ArqRedis, job_id: str, processes: dict[str, Child]) -> tuple[Job, int]:
-    """Wait for the end of a job; return it and the most memory that Redis was seen to use."""
+    """Wait for the end of a job; return it and the most memory that Redis was seen to use.
+
+    Raises:
+        ChildError: one of the processes has ended.
+        RuntimeError: the job was paused.
+    """
     peak, told_s = 0, time.monotonic()
     while True:
+        for process in processes.values():
+            process.fail_if_ended()
         peak = max(peak, (await redis.info("memory"))["used_memory"])
         job = await read_job(redis, job_id)
         if job.state is State.PAUSED:

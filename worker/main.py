@@ -33,7 +33,7 @@ from worker.fleet import Fleet, connect_patiently
 from worker.functions import FLEET, STOPPING, delete_contacts, deliver_webhooks, drive_lane, is_news, lifeline
 from worker.messages import read_message
 from worker.nudge import Nudges, listening
-from worker.polling import NudgedWorker
+from worker.polling import READ_LIMIT, NudgedWorker
 
 #: Beyond its slice, a lane can wait for its turn, then for an answer, then for Redis; this is far more than that.
 _LANE_TIMEOUT_S = 3600
@@ -84,6 +84,7 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
             cron(lifeline, name="lifeline", second=set(range(0, 60, every_s)), keep_result=0, timeout=60, max_tries=1)
         ],
         "queue_name": QUEUE,
+        "queue_read_limit": READ_LIMIT,
         "redis_pool": connect_patiently(settings),
         "on_startup": start,
         "on_shutdown": stop,

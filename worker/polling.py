@@ -19,7 +19,7 @@ from worker.nudge import Nudges
 
 #: Most messages that one look reads: more than there can be lanes in any fleet, or new ones would stay unseen behind
 #: those that are being worked on.
-_READ_LIMIT = 10_000
+READ_LIMIT = 10_000
 
 #: Time between two looks at the queue, however many nudges come: an eager sender must not keep all workers busy.
 _GAP_S = 0.01
@@ -35,7 +35,7 @@ class NudgedWorker(Worker):
     """
 
     def __init__(self, nudges: Nudges, *, poll_delay: float, **options: Any) -> None:
-        super().__init__(**options, poll_delay=0, queue_read_limit=_READ_LIMIT)
+        super().__init__(**options, poll_delay=0)
         self._nudges = nudges
         self._look_every_s = poll_delay
 

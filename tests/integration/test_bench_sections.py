@@ -257,7 +257,7 @@ def test_what_a_call_a_job_and_a_contact_cost_redis_is_measured(tmp_path: Path) 
 
 
 def test_work_with_a_replica_that_has_every_claim_is_measured_beside_work_without(tmp_path: Path) -> None:
-    options = ("--models", "zero", "--batches", "50", "--puts", "20", "--rounds", "1")
+    options = ("--models", "zero", "--batches", "50", "--puts", "20", "--rounds", "1", "--turns", "1")
     [case] = bench("replication", *options, json_to=tmp_path / "out.json")["replication"]
     [one] = case["rounds"]
     assert one["with"]["contacts"] == one["without"]["contacts"] == 1000
