@@ -114,7 +114,7 @@ CATALOGUE = (
         keys.CLOCK,
         "HASH",
         "the steady clock: steady_us, wall_us (jobs/store/clock.py)",
-        ("lapses", "leave", "pace", "tick"),
+        ("acquire", "lapses", "leave", "next_batch", "pace", "renew", "restore_hold", "tick"),
         (),
         "for good",
     ),

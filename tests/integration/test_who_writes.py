@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from restore.caller import SPARE
 from restore.entry import Entry, Stage
-from restore.ledger import RestoreLedger
+from restore.ledger import HOLD, RestoreLedger
 from simulator import World
 from tests.support import scheduling
 from tests.support.browsing import api_key, portal, settings_with, visiting
@@ -179,10 +180,19 @@ async def lanes_die(redis: ArqRedis, server: EmbeddedServer, patch: pytest.Monke
 
 
 async def the_steady_clock_goes(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
-    """A command calls the portal and waits for its turn, and no worker is there."""
+    """A command calls the portal and waits for its turn, with no worker there. Who takes a lease wakes the clock."""
     async with ticking(redis):
         await until(lambda: redis.exists(keys.CLOCK))
     await reserve_turn(redis, PORTAL, terms())
+    await accept(redis, [1, 2], job_id="restored")
+    lane = await start_lane(redis)
+    for call in (
+        lane.renew,
+        partial(lane.next_batch, terms()),
+        partial(HOLD, redis, [keys.restorer(PORTAL), keys.job("restored")], ["token", 1000, "me@host"]),
+    ):
+        await presence.leave(redis, "the last worker")
+        await call()
 
 
 async def people_steer(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
@@ -400,6 +410,7 @@ async def test_every_writer_is_told_from_the_others(
     assert {(MEDDLING, ("SET", "by a test", "1"))} <= watched.commands
     assert told == {
         ("by a client", ""),
+        (keys.CLOCK, "acquire"),
         (keys.KNOWN_PORTALS, "beat"),
         (keys.WORKERS, "beat"),
         (keys.leases(PORTAL), ""),
