@@ -1,7 +1,11 @@
-"""arq's worker, whose loop also goes round when it is nudged.
+"""arq's worker, whose loop also goes round when it is nudged, and survives a fail-over.
 
 arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. Everything else is arq's own: the
 same loop reads the queue, starts what is in it, and ends the worker if something goes wrong.
+
+Two things go wrong in a fail-over that are no reason to end it. A connection can break between arq's look at a message
+and its mark on it. And the new primary can lack the mark of a message that is being worked on: arq would start it a
+second time, and mix up the two.
 """
 
 import asyncio
@@ -9,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from arq.worker import Worker
+from redis.exceptions import WatchError
 
 from worker.nudge import Nudges
 
@@ -35,6 +40,22 @@ class NudgedWorker(Worker):
         await super()._poll_iteration()
         await asyncio.sleep(_GAP_S)
         await self._nudges.within(self._look_every_s - _GAP_S)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start what nobody works on, in this process or another.
+
+        Args:
+            job_ids: what is due in the queue.
+        """
+        running = {job_id.encode() for job_id, task in self.tasks.items() if not task.done()}
+        for job_id in job_ids:
+            if job_id in running:
+                continue
+            try:
+                await super().start_jobs([job_id])
+            except WatchError:  # the connection broke; arq has already counted the message as started
+                self._release_sem_dec_counter_on_complete()
+                self._nudges.nudge()
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Enqueue cron jobs that are due before the queue is read again; the arguments are arq's."""
