@@ -1,7 +1,8 @@
 """arq's worker, whose loop also goes round when it is nudged, and survives a fail-over.
 
-arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. Everything else is arq's own: the
-same loop reads the queue, starts what is in it, and ends the worker if something goes wrong.
+arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. A worker that drives as many lanes
+as it may looks a moment later than others: all it can do with a wake-up is to throw it away. Everything else is arq's
+own: the same loop reads the queue, starts what is in it, and ends the worker if something goes wrong.
 
 Two things go wrong in a fail-over that are no reason to end it. A connection can break between arq's look at a message
 and its mark on it. And the new primary can lack the mark of a message that is being worked on: arq would start it a
@@ -9,6 +10,7 @@ second time, and mix up the two.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -20,22 +22,29 @@ from worker.nudge import Nudges
 #: Time between two looks at the queue, however many nudges come: an eager sender must not keep all workers busy.
 _GAP_S = 0.01
 
+#: How much later a worker without room looks, seconds.
+_GIVE_WAY_S = 0.05
+
 
 class NudgedWorker(Worker):
     """An arq worker that reads its queue when it is nudged.
 
     Args:
         nudges: what makes it look; otherwise it looks every `poll_delay` seconds.
+        has_room: says whether the worker could drive one more lane.
         poll_delay: as in arq.
         options: those of an arq worker.
     """
 
-    def __init__(self, nudges: Nudges, *, poll_delay: float, **options: Any) -> None:
+    def __init__(self, nudges: Nudges, has_room: Callable[[], bool], *, poll_delay: float, **options: Any) -> None:
         super().__init__(**options, poll_delay=0)
         self._nudges = nudges
+        self._has_room = has_room
         self._look_every_s = poll_delay
 
     async def _poll_iteration(self) -> None:
+        if not self._has_room():
+            await asyncio.sleep(_GIVE_WAY_S)
         self._nudges.forget()  # before the queue is read: what comes from now on may not be seen this time
         await super()._poll_iteration()
         await asyncio.sleep(_GAP_S)

@@ -1,8 +1,10 @@
 """What a fail-over does to arq's queue and connections does not end arq's loop."""
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from arq.connections import ArqRedis
@@ -11,13 +13,15 @@ from structlog.testing import capture_logs
 
 import simulator
 from cli.embedded import EmbeddedServer
-from jobs.lanes.wake import DRIVE_LANE
-from jobs.store.keys import QUEUE
+from config.settings import WorkerConfig
+from jobs.lanes.wake import DRIVE_LANE, wake_lanes
+from jobs.store.keys import NUDGE, QUEUE, leases
 from jobs.words.states import State
 from simulator import Behaviour, World
 from tests.support.redis_proxy import losing_replies
 from tests.support.sweeping import MARKS, accept, check_against_truth, ended, settings_of
 from tests.support.waiting import until
+from worker import polling
 from worker.main import worker_options, working
 
 pytestmark = MARKS
@@ -80,6 +84,33 @@ async def test_a_connection_that_breaks_while_arq_looks_at_a_message(
                 assert (await ended(redis, job_id)).state is State.COMPLETED
         assert len(proxy.lost) == times
         await check_against_truth(redis, portal, job_id)
+
+
+async def test_wake_ups_go_to_those_who_have_room(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that drives as many lanes as it may ends a wake-up without any effect."""
+    monkeypatch.setattr(polling, "_GIVE_WAY_S", 1.0)  # also on a busy machine
+    full, idle = 3, 1
+    async with simulator.running(World(3000), Behaviour(base_ms=100)) as portal, contextlib.AsyncExitStack() as stack:
+        settings = settings_of(server, portal, batch_size_start=1, batch_size_max=1, max_concurrency=full + idle)
+        # Nobody is woken but by the test, and nobody looks but when nudged.
+        worker = WorkerConfig(lifeline_s=30, slice_s=60, max_lanes=1).model_copy(update={"poll_delay_s": 120.0})
+        settings = settings.model_copy(update={"worker": worker})
+        await accept(redis, range(1, 3001), lanes=0)
+        for lanes in range(1, full + idle + 1):
+            await stack.enter_async_context(working(settings))
+            await until(partial(_has_listeners, redis, lanes))
+            await wake_lanes(redis, "main", 1)
+            await until(partial(_has_lanes, redis, lanes), 10)
+
+
+async def _has_listeners(redis: ArqRedis, count: int) -> bool:
+    return bool((await redis.pubsub_numsub(NUDGE))[0][1] == count)
+
+
+async def _has_lanes(redis: ArqRedis, count: int) -> bool:
+    return bool(await redis.zcard(leases("main")) == count)
 
 
 async def _gone(redis: ArqRedis) -> bool:
