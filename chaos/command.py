@@ -14,7 +14,14 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def perform(seed: int, about: str, play: Callable[[Path], Awaitable[Result]], tell: Callable[[Result], bool]) -> int:
+def perform(
+    seed: int,
+    about: str,
+    play: Callable[[Path], Awaitable[Result]],
+    tell: Callable[[Result], bool],
+    *,
+    keep: bool = False,
+) -> int:
     """Play a run in a directory of its own.
 
     Args:
@@ -22,6 +29,7 @@ def perform(seed: int, about: str, play: Callable[[Path], Awaitable[Result]], te
         about: what else to tell at the start.
         play: the run; gets the directory.
         tell: writes the result; returns whether it is good.
+        keep: whether to keep the directory even if it is.
 
     Returns:
         The exit code: 0 if it is good, 1 if not, 130 if the run was interrupted.
@@ -36,7 +44,7 @@ def perform(seed: int, about: str, play: Callable[[Path], Awaitable[Result]], te
     else:
         code = 0 if tell(result) else 1
     finally:
-        if code in (0, 130):
+        if code in (0, 130) and not keep:
             shutil.rmtree(directory, ignore_errors=True)
         else:
             sys.stderr.write(f"seed {seed}; data and logs are in {directory}\n")

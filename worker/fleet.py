@@ -159,6 +159,10 @@ class Fleet:
         await self.redis.aclose(close_connection_pool=True)
         unbind_contextvars("worker")
 
+    def has_room(self) -> bool:
+        """Check whether this process may drive one more lane."""
+        return self._running < self.settings.worker.max_lanes
+
     async def drive(self, portal_name: str) -> Farewell:
         """Drive a portal for one slice, then make sure that a lane continues."""
         with bound_contextvars(portal=portal_name):
@@ -170,7 +174,7 @@ class Fleet:
         if driven is None:
             log.warning("portal_not_configured")
             return Farewell(Ending.IDLE)
-        if self.drain.wanted or self._running >= self.settings.worker.max_lanes:
+        if self.drain.wanted or not self.has_room():
             return Farewell(Ending.BUSY)
         token = f"{self.name}:{secrets.token_hex(6)}"
         configuration = await driven.fingerprint()

@@ -178,7 +178,9 @@ async def _supervise(settings: Settings, fleet: Fleet, nudges: Nudges) -> None:
     workers: list[NudgedWorker] = []
     try:
         while not fleet.drain.wanted:
-            workers.append(NudgedWorker(nudges, **worker_options(settings, fleet), handle_signals=False))
+            workers.append(
+                NudgedWorker(nudges, fleet.has_room, **worker_options(settings, fleet), handle_signals=False)
+            )
             try:
                 await _run(workers[-1], fleet)
             except Exception as error:  # noqa: BLE001 - whatever it dies of, jobs must not wait for a worker that is alive

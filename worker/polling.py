@@ -1,7 +1,12 @@
-"""arq's worker, whose loop also goes round when it is nudged.
+"""arq's worker, whose loop also goes round when it is nudged, and survives a fail-over.
 
-arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. Everything else is arq's own: the
-same loop reads the queue, starts what is in it, and ends the worker if something goes wrong.
+arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. A worker that drives as many lanes
+as it may looks a moment later than others: all it can do with a wake-up is to throw it away. Everything else is arq's
+own: the same loop reads the queue, starts what is in it, and ends the worker if something goes wrong.
+
+Two things go wrong in a fail-over that are no reason to end it. A connection can break between arq's look at a message
+and its mark on it. And the new primary can lack the mark of a message that is being worked on: arq would start it a
+second time, and mix up the two.
 
 A message stays in the queue until its function has returned. So each look finds the wake-ups of all lanes that any
 worker is driving, and arq would ask about each of them in three round trips. With hundreds of lanes that is much of
@@ -9,11 +14,13 @@ what Redis does. Here, one round trip for all of them comes first.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from arq.constants import in_progress_key_prefix
 from arq.worker import Worker
+from redis.exceptions import WatchError
 
 from worker.nudge import Nudges
 
@@ -24,36 +31,55 @@ READ_LIMIT = 10_000
 #: Time between two looks at the queue, however many nudges come: an eager sender must not keep all workers busy.
 _GAP_S = 0.01
 
+#: How much later a worker without room looks, seconds.
+_GIVE_WAY_S = 0.05
+
 
 class NudgedWorker(Worker):
     """An arq worker that reads its queue when it is nudged.
 
     Args:
         nudges: what makes it look; otherwise it looks every `poll_delay` seconds.
+        has_room: says whether the worker could drive one more lane.
         poll_delay: as in arq.
         options: those of an arq worker.
     """
 
-    def __init__(self, nudges: Nudges, *, poll_delay: float, **options: Any) -> None:
+    def __init__(self, nudges: Nudges, has_room: Callable[[], bool], *, poll_delay: float, **options: Any) -> None:
         super().__init__(**options, poll_delay=0)
         self._nudges = nudges
+        self._has_room = has_room
         self._look_every_s = poll_delay
 
     async def _poll_iteration(self) -> None:
+        if not self._has_room():
+            await asyncio.sleep(_GIVE_WAY_S)
         self._nudges.forget()  # before the queue is read: what comes from now on may not be seen this time
         await super()._poll_iteration()
         await asyncio.sleep(_GAP_S)
         await self._nudges.within(self._look_every_s - _GAP_S)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start what no worker is working on yet; the argument is arq's."""
+        """Start what nobody works on, in this process or another.
+
+        Args:
+            job_ids: what is due in the queue.
+        """
+        running = {job_id.encode() for job_id, task in self.tasks.items() if not task.done()}
+        for job_id in await self._not_taken([job_id for job_id in job_ids if job_id not in running]):
+            try:
+                await super().start_jobs([job_id])
+            except WatchError:  # the connection broke; arq has already counted the message as started
+                self._release_sem_dec_counter_on_complete()
+                self._nudges.nudge()
+
+    async def _not_taken(self, job_ids: list[bytes]) -> list[bytes]:
+        """Return the messages that have no mark of a worker."""
         pipe = self.pool.pipeline(transaction=False)
         for job_id in job_ids:
             pipe.exists(in_progress_key_prefix + job_id.decode())
-        in_progress = await pipe.execute()
-        await super().start_jobs(
-            [job_id for job_id, is_taken in zip(job_ids, in_progress, strict=True) if not is_taken]
-        )
+        marks = await pipe.execute()
+        return [job_id for job_id, mark in zip(job_ids, marks, strict=True) if not mark]
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Enqueue cron jobs that are due before the queue is read again; the arguments are arq's."""

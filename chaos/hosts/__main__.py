@@ -56,7 +56,9 @@ def main() -> int:
         return outcome.agreed
 
     about = f"{len(plan.hosts)} hosts {'on loopback' if given.loopback else 'in network namespaces'}"
-    return perform(plan.seed, about, lambda directory: HostsStory(plan, network, directory).play(), tell)
+    return perform(
+        plan.seed, about, lambda directory: HostsStory(plan, network, directory).play(), tell, keep=given.keep
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--loopback", action="store_true", help="make no hosts: needs no rights, but nothing can be cut off or slowed"
     )
+    parser.add_argument("--keep", action="store_true", help="keep data and logs even if the run ends well")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the result to a file")
     return parser
 

@@ -1,5 +1,6 @@
 """The portal's record of every call by its caller: who goes on how soon after a fail-over, and who must be silent."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -122,21 +123,19 @@ def judge_resumption(
     troubles: Troubles,
     workers: Sequence[str],
 ) -> None:
-    """Look how soon each undisturbed worker went on after each fail-over."""
+    """Look how soon each worker went on after each fail-over, if nothing disturbed it until then."""
     for number, promotion in enumerate(promotions):
         if promotion.able_s is None:
             continue
-        until_s = promotion.able_s + ALL_GO_ON_WITHIN_S
-        if number + 1 < len(promotions) and promotions[number + 1].promoted_s < until_s:
-            continue
+        able_s, limit_s = promotion.able_s, promotion.able_s + ALL_GO_ON_WITHIN_S
+        next_s = promotions[number + 1].promoted_s if number + 1 < len(promotions) else math.inf
         of_epoch = []
         for worker in workers:
-            if troubles.touched(worker, promotion.promoted_s - LEASE_S, until_s):
+            call_s = min((one.at_s for one in arrivals if one.at_s >= able_s and one.host == worker), default=math.inf)
+            until_s = min(call_s, limit_s)
+            if next_s < until_s or troubles.touched(worker, promotion.promoted_s - LEASE_S, until_s):
                 continue
-            after = (
-                one.at_s - promotion.able_s for one in arrivals if one.at_s >= promotion.able_s and one.host == worker
-            )
-            after_s = min(after, default=None)
+            after_s = call_s - able_s if call_s < math.inf else None
             of_epoch.append(Resumption(epoch=promotion.epoch, worker=worker, after_s=after_s))
         found.resumptions += of_epoch
         what = f"fail-over {promotion.epoch} ({promotion.during}), although claims were possible"

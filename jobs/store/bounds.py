@@ -134,10 +134,15 @@ class Bounded(AbstractConnection):
         """Write a command, after connecting if necessary.
 
         Raises:
+            redis.exceptions.ConnectionError: the connection was broken since it was last used.
             RedisStalled: the server did not accept it in time; the connection is closed.
         """
         if not self.is_connected:
             await self.connect()
+        elif self._writer is not None and self._writer.transport.is_closing():
+            # uvloop would raise a RuntimeError. It is not opened again here: what it was watching would be forgotten.
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError("the connection is closed")
         with self._told_as_stalled():
             async with asyncio.timeout(self._stall_s):
                 await super().send_packed_command(command, check_health)

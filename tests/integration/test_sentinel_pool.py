@@ -4,9 +4,12 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
+import uvloop
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import WatchError
 
 from bench.forwarder import forwarding
 from cli.embedded import EmbeddedServer
@@ -53,6 +56,30 @@ async def test_an_attempt_to_connect_is_given_up_at_once(server: EmbeddedServer,
         await pool.sentinels.look()
         assert await asyncio.wait_for(asking, 15)
         await redis.aclose(close_connection_pool=True)
+
+
+async def test_what_is_sent_over_a_connection_that_was_given_up_is_sent_again(server: EmbeddedServer) -> None:
+    redis = connect(server.url, patience_s=5)
+    connection = await redis.connection_pool.get_connection()
+    assert isinstance(connection, Watched)
+    connection.abandon()
+    await asyncio.sleep(0.05)  # until the event loop has closed it
+    with pytest.raises(RedisConnectionError):
+        await connection.send_command("PING")
+    await redis.connection_pool.release(connection)
+    async with redis.pipeline(transaction=True) as pipe:
+        await pipe.watch("anything")
+        watching: Any = pipe.connection
+        watching.abandon()
+        await asyncio.sleep(0.05)
+        with pytest.raises(WatchError):  # not sent again: nobody watches any more
+            await pipe.exists("anything")
+    assert await redis.ping()
+    await redis.aclose(close_connection_pool=True)
+
+
+def test_on_uvloop_which_raises_errors_of_its_own_it_is_the_same(server: EmbeddedServer) -> None:
+    uvloop.run(test_what_is_sent_over_a_connection_that_was_given_up_is_sent_again(server))
 
 
 async def test_a_client_that_is_closed_while_it_asks_says_so(server: EmbeddedServer) -> None:

@@ -134,6 +134,16 @@ def test_a_worker_in_trouble_is_excused_and_so_is_a_fail_over_that_another_one_f
     assert resumption(Troubles(), [promotion(1, 100.0, 102.0), promotion(2, 104.0, None)]).resumptions == []
 
 
+def test_what_happens_after_the_first_call_excuses_nobody() -> None:
+    in_trouble = Troubles([Trouble(name="frozen", hosts=frozenset({"worker-2"}), start_s=105.0)])
+    both = Arrival("delete", "worker-1", 103.0), Arrival("delete", "worker-2", 104.0)
+    for troubles, promotions in (
+        (in_trouble, [promotion(1, 100.0, 102.0)]),
+        (Troubles(), [promotion(1, 100.0, 102.0), promotion(2, 105.0, None)]),
+    ):
+        assert [one.after_s for one in resumption(troubles, promotions, *both).resumptions] == [1.0, 2.0]
+
+
 def test_every_misfortune_of_servers_is_described() -> None:
     assert sorted(first_column(ROOT / "docs" / "reliability.md", "Misfortunes of servers")) == sorted(ACTS)
 

@@ -1,0 +1,117 @@
+"""What a fail-over does to arq's queue and connections does not end arq's loop."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
+from structlog.testing import capture_logs
+
+import simulator
+from cli.embedded import EmbeddedServer
+from config.settings import WorkerConfig
+from jobs.lanes.wake import DRIVE_LANE, wake_lanes
+from jobs.store.keys import NUDGE, QUEUE, leases
+from jobs.words.states import State
+from simulator import Behaviour, World
+from tests.support.redis_proxy import losing_replies
+from tests.support.sweeping import MARKS, accept, check_against_truth, ended, settings_of
+from tests.support.waiting import until
+from worker import polling
+from worker.main import worker_options, working
+
+pytestmark = MARKS
+
+WAKE = "a wake-up"
+MARK = in_progress_key_prefix + WAKE
+
+
+@contextmanager
+def nothing_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Check that arq's loop does not end, and that arq reports no failure."""
+    with capture_logs() as logs:
+        yield
+    assert not [line for line in logs if line["event"] == "arq_restarted"]
+    assert not [
+        line.getMessage() for line in caplog.records if line.name == "arq.worker" and line.levelno >= logging.WARNING
+    ]
+
+
+async def test_a_message_that_has_lost_its_mark_is_not_started_a_second_time(
+    redis: ArqRedis, server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new primary can have the message, but not the mark that says that somebody works on it."""
+    async with simulator.running(World(200), Behaviour(base_ms=50)) as portal:
+        job_id = await accept(redis, range(1, 201), lanes=0)
+        settings = settings_of(server, portal, batch_size_start=10, batch_size_max=10)
+        with nothing_fails(caplog):
+            async with working(settings):
+                await redis.enqueue_job(DRIVE_LANE, "main", _job_id=WAKE)
+                await portal.truth.until(lambda: len(portal.truth.calls) > 2, 20)
+                assert await redis.delete(MARK)
+                job = await ended(redis, job_id)
+                assert not await redis.exists(MARK), "it was started again"
+                await until(lambda: _gone(redis))
+        assert job.state is State.COMPLETED
+        await check_against_truth(redis, portal, job_id)
+
+
+async def test_a_connection_that_breaks_while_arq_looks_at_a_message(
+    redis: ArqRedis, server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It breaks between `WATCH` and `MULTI`, when redis-py cannot send the command again."""
+    look = b"EXISTS\r\n$%d\r\n%s\r\n" % (len(MARK), MARK.encode())
+    async with simulator.running(World(100)) as portal, losing_replies(server) as proxy:
+        settings = settings_of(server, portal)
+        settings = settings.model_copy(
+            update={
+                "redis": settings.redis.model_copy(update={"url": proxy.url}),
+                "worker": settings.worker.model_copy(update={"max_lanes": 1}),
+            }
+        )
+        times = worker_options(settings)["max_jobs"] + 2
+        with nothing_fails(caplog):
+            async with working(settings):
+                for _ in range(times):
+                    proxy.lose_reply(look)
+                    await redis.enqueue_job(DRIVE_LANE, "main", _job_id=WAKE)
+                    await until(lambda: _gone(redis))
+                job_id = await accept(redis, range(1, 101))
+                assert (await ended(redis, job_id)).state is State.COMPLETED
+        assert len(proxy.lost) == times
+        await check_against_truth(redis, portal, job_id)
+
+
+async def test_wake_ups_go_to_those_who_have_room(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that drives as many lanes as it may ends a wake-up without any effect."""
+    monkeypatch.setattr(polling, "_GIVE_WAY_S", 1.0)  # also on a busy machine
+    full, idle = 3, 1
+    async with simulator.running(World(3000), Behaviour(base_ms=100)) as portal, contextlib.AsyncExitStack() as stack:
+        settings = settings_of(server, portal, batch_size_start=1, batch_size_max=1, max_concurrency=full + idle)
+        # Nobody is woken but by the test, and nobody looks but when nudged.
+        worker = WorkerConfig(lifeline_s=30, slice_s=60, max_lanes=1).model_copy(update={"poll_delay_s": 120.0})
+        settings = settings.model_copy(update={"worker": worker})
+        await accept(redis, range(1, 3001), lanes=0)
+        for lanes in range(1, full + idle + 1):
+            await stack.enter_async_context(working(settings))
+            await until(partial(_has_listeners, redis, lanes))
+            await wake_lanes(redis, "main", 1)
+            await until(partial(_has_lanes, redis, lanes), 10)
+
+
+async def _has_listeners(redis: ArqRedis, count: int) -> bool:
+    return bool((await redis.pubsub_numsub(NUDGE))[0][1] == count)
+
+
+async def _has_lanes(redis: ArqRedis, count: int) -> bool:
+    return bool(await redis.zcard(leases("main")) == count)
+
+
+async def _gone(redis: ArqRedis) -> bool:
+    return await redis.zscore(QUEUE, WAKE) is None
