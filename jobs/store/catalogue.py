@@ -422,7 +422,7 @@ CATALOGUE = (
         "STRING",
         "how often replicas were waited for (jobs/store/scripts.py)",
         (),
-        ("jobs.store.scripts",),
+        ("jobs.store.scripts", "jobs.view.ended"),
         "for good",
     ),
     Entry(keys.EVENTS_TOLD, "STRING", "how many events there have been, for their IDs", _TELLING, (), "for good"),

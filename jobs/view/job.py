@@ -21,6 +21,7 @@ from jobs.store.portal_state import PortalState
 from jobs.store.times import iso, iso_or_none, still_ahead
 from jobs.view.actions import Action, read_actions
 from jobs.view.canary import CanaryView, read_canary
+from jobs.view.ended import with_sure_ends
 from jobs.view.waiting import Situation, hold_on, why_waiting
 from jobs.words.errors import UnknownJob
 from jobs.words.job_ids import is_possible
@@ -226,9 +227,10 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
         portal: _Surroundings(PortalState.take(replies, clocks), workers=alive, is_known=portal in served)
         for portal in portals
     }
+    shown = await with_sure_ends(redis, job_ids, jobs, clocks.wall_ms)
     return [
         _job(job_id, facts, around[facts["portal"]]) if facts else None
-        for job_id, facts in zip(job_ids, jobs, strict=True)
+        for job_id, facts in zip(job_ids, shown, strict=True)
     ]
 
 

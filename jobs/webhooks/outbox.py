@@ -18,7 +18,7 @@ from jobs.store.scripts import Script
 from jobs.webhooks.events import Event, decode_event
 
 ANNOUNCE = Script("announce_webhooks")
-CLAIM = Script("claim_events")
+CLAIM = Script("claim_events", replicated=True)
 SETTLE = Script("settle_event")
 
 GIVE_UP_AFTER_S = 86_400.0

@@ -24,7 +24,7 @@ from jobs.store import keys
 from jobs.store.connection import connect
 from jobs.store.replication import NotReplicated
 from jobs.store.scripts import Argument, run_together
-from jobs.view.job import read_job
+from jobs.view.job import list_jobs, read_job
 from jobs.view.why import Why, explain
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
@@ -186,6 +186,31 @@ async def test_a_single_server_is_not_asked_for_replicas(redis: ArqRedis) -> Non
     assert not await redis.exists(keys.REPLICATED)
 
 
+async def test_a_job_is_shown_as_ended_once_replicas_know_of_it(client: ArqRedis, group: SentinelGroup) -> None:
+    job_id = await accept(client, range(1, 6))
+    cancelled = await accept(client, range(1, 11))
+    lane = await start_lane(client)
+    batch = await take(lane)
+    with _frozen(group.replicas[0]):
+        await answer(client, lane, batch)
+        job = await read_job(client, job_id)
+        assert (job.state, job.finished_at, job.counts[Outcome.DELETED]) == (State.RUNNING, None, 5)
+        with pytest.raises(NotReplicated):
+            await control(client, cancelled, Event.CANCEL, by="Ada")
+        assert (await read_job(client, cancelled)).state is State.CANCELLING
+    assert (await read_job(client, job_id)).state is State.COMPLETED
+    assert [job.state for job in (await list_jobs(client)).jobs] == [State.CANCELLED, State.COMPLETED]
+
+
+async def test_what_ended_long_ago_is_not_asked_about(client: ArqRedis, group: SentinelGroup) -> None:
+    job_id = await accept(client, range(1, 6))
+    lane = await start_lane(client)
+    await answer(client, lane, await take(lane))
+    await client.execute_command("HINCRBY", keys.job(job_id), "finished_ms", -301_000)
+    with _frozen(group.replicas[0]):
+        assert (await read_job(client, job_id)).state is State.COMPLETED
+
+
 @pytest.fixture
 async def address() -> AsyncIterator[MovingAddress]:
     async with moving_address() as address:
@@ -231,6 +256,18 @@ async def test_a_turn_that_was_lost_is_not_taken_by_two_lanes(address: MovingAdd
     await let_pass(redis, again.wait_s + 0.01)
     assert isinstance(await late.next_batch(slowly, has_turn=True), Batch)
     assert isinstance(await early.next_batch(slowly, has_turn=True), Turn)
+    await redis.aclose(close_connection_pool=True)
+
+
+async def test_an_end_that_a_fail_over_undoes_was_never_shown(address: MovingAddress) -> None:
+    redis = connect(_wanting(address.url))
+    job_id = await accept(redis, range(1, 6))
+    lane = await start_lane(redis)
+    batch = await take(lane)
+    async with address.losing_what_follows():
+        await answer(redis, lane, batch)
+        assert (await read_job(redis, job_id)).state is State.RUNNING
+    assert (await read_job(redis, job_id)).state is State.RUNNING
     await redis.aclose(close_connection_pool=True)
 
 
