@@ -208,11 +208,14 @@ async def people_steer(redis: ArqRedis, server: EmbeddedServer, patch: pytest.Mo
 
 
 async def replicas_are_waited_for(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
-    """They do not come, so a list is accepted without anybody being told so."""
+    """They do not come, so nobody is told that a list was accepted, or that a job has ended."""
+    job_id = await accept(redis, [1])
+    await control(redis, job_id, Event.CANCEL, by="me")
     with patch.context() as demanding:
         demanding.setattr(redis, "replication", Replication(min_replicas=1, timeout_s=0.01))
         with pytest.raises(NotReplicated):
             await accept(redis, [1])
+        assert (await read_job(redis, job_id)).state is State.CANCELLING
 
 
 async def gates_close(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
