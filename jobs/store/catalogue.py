@@ -257,7 +257,7 @@ CATALOGUE = (
     Entry(
         keys.restoring(_JOB),
         "HASH",
-        "its restore: watermark, sent_ms, …; `twin:7` → a contact that may be there twice",
+        "its restore: watermark, sent_ms, created, …; `twin:7` → a contact that may be there twice",
         ("forget", "restore_hold", "restore_write"),
         (),
         "retention",
