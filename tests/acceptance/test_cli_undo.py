@@ -66,10 +66,9 @@ def test_the_restore_that_a_run_names_works_as_it_stands(home: Home, portal: Mak
     assert done.code == 0, done.stderr
     job_id = json.loads(done.stdout)["id"]
     told = home.cli(*command).stdout
-    for said in (told, home.cli("bundle", "show", job_id, "--state-dir", "my state?").stdout):
-        named = re.search(r"`crm-sweep (restore .*KEYFILE.*)` restores them", said)
-        assert named, said
-    words = [word.replace("KEYFILE", "undo-key.txt") for word in shlex.split(named[1])]
+    shown = home.cli("bundle", "show", job_id, "--state-dir", "my state?").stdout
+    [named] = {re.findall(r"`crm-sweep (restore .*KEYFILE.*)` restores them", said)[0] for said in (told, shown)}
+    words = [word.replace("KEYFILE", "undo-key.txt") for word in shlex.split(named)]
     elsewhere = home.cli(*words[: words.index("--state-dir")])
     assert (elsewhere.code, "name it with --state-dir, such as --state-dir .crm-sweep" in elsewhere.stderr) == (4, True)
     done = home.cli(*words)

@@ -200,10 +200,10 @@ def test_a_directory_that_is_not_there_is_not_made_and_the_command_that_makes_it
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    make = f"mkdir -p -m 700 '{tmp_path / 'the undo'}'"
     for place in (str(tmp_path / "the undo"), "the undo", f"file://{tmp_path / 'the undo'}"):
         with pytest.raises(StoreTrouble) as caught:
             BundleStore.at(place)
-        make = f"mkdir -p -m 700 '{tmp_path / 'the undo'}'"
         assert str(caught.value) == (
             f"there is no directory {tmp_path / 'the undo'}; make it with `{make}`, or correct undo_store"
         )

@@ -25,7 +25,7 @@ def keeping(how: str, *, deleted: int = 0, presumed: int = 0, **facts: Any) -> J
     return a_job(bundle=bundle, counts=counts, **facts)
 
 
-ENDED = {"state": State.COMPLETED}
+ENDED: dict[str, Any] = {"state": State.COMPLETED}
 
 
 def test_a_job_without_undo_says_nothing() -> None:
