@@ -257,7 +257,13 @@ async def _bundle(redis: ArqRedis, job: Job, portal: Portal) -> tuple[BundleStor
         when = f" at {clock(job.bundle.destroyed_at)}" if job.bundle.destroyed_at else ""
         raise NoBundle(f"the bundle of job {job.id} was destroyed{when}: nobody can restore its contacts")
     store = BundleStore.of(portal)
-    manifest = await open_bundle(store, job.id, job.bundle.id, await manifest_sha256(redis, job.id))
+    try:
+        manifest = await open_bundle(store, job.id, job.bundle.id, await manifest_sha256(redis, job.id))
+    except NoBundle as error:
+        raise NoBundle(
+            f"{error}: it was destroyed by somebody who did not use this Redis, or undo_store is not what it was then; "
+            "nothing was created"
+        ) from None
     if manifest.address != portal.address:
         raise UsageError(
             f"portal {portal.name} has another address than when job {job.id} deleted its contacts; nothing was created"
