@@ -94,7 +94,7 @@ def bundle(
         if job_id is None:
             raise UsageError(f"name the job: `crm-sweep bundle {deed} JOB`")
         check_job_id(job_id)
-    with looking_in(state_dir):
+    with looking_in(job_id or "", state_dir):
         if state_dir is None:
             return _do(settings, deed, job_id or "", None, yes=yes, as_json=as_json)
         if not state_dir.is_dir():

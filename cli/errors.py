@@ -9,7 +9,7 @@ from typer import Abort, TyperException
 
 from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
-from cli.state_dir import NotThere
+from cli.state_dir import NotThere, RedisElsewhere
 from config.errors import CrmSweepError, UnknownName
 from jobs.bundles.errors import BadIdentity, BundleDamaged, NoBundle, StoreTrouble
 from jobs.intake.tally import IntakeError, WayOut
@@ -102,7 +102,10 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
     ((UnknownJob, NotThere, UnknownName, UnknownContact, NoBundle), ExitCode.NOT_FOUND),
     ((OutputLost, NotEnded, Mismatch, WorkStopped), ExitCode.JOB_ENDED_BADLY),
-    ((EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError, StoreTrouble), ExitCode.UNREACHABLE),
+    (
+        (EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError, RedisElsewhere, StoreTrouble),
+        ExitCode.UNREACHABLE,
+    ),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
 )

@@ -46,8 +46,8 @@ def to_restore(job: Job, restored: int = 0, state_dir: Path | None = None) -> st
     if not deleted:
         return "nothing was deleted, so there is nothing to restore" if job.ended else ""
     if restored >= deleted:
-        return f"all {plural(deleted, 'deleted contact')} are restored" if deleted > 1 else "the contact is restored"
-    done = f"{restored:,} of {deleted:,} deleted contacts are restored; " if restored else ""
+        return "every deleted contact is restored"
+    done = f"restored so far: {restored:,} of {deleted:,}; " if restored else ""
     when = "" if job.ended or job.state is State.PAUSED else "once the job has ended or is paused, "
     return f"{done}{when}`{restore_command(job.id, state_dir)}` restores {'the others' if restored else 'them'}"
 
@@ -68,5 +68,7 @@ def _destroyed(job: Job, bundle: BundleView, restored: int) -> str:
     deleted = deleted_by(job)
     if not deleted:
         return f"what was kept was destroyed{when}; nothing was deleted"
-    before = f"; {restored:,} of {deleted:,} deleted contacts were restored before" if restored else ""
+    if restored >= deleted:
+        return f"what was kept was destroyed{when}; before that, every deleted contact was restored"
+    before = f"; before that, {restored:,} of {deleted:,} were restored" if restored else ""
     return f"what was kept was destroyed{when}, so that nobody can restore the contacts{before}"

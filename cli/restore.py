@@ -119,7 +119,7 @@ def restore(
             redis = settings.redis.model_copy(update={"url": server.url})
             settings = settings.model_copy(update={"redis": redis})
         work = _restore(settings, job_id, keys, wanted, dry_run=dry_run, report=report, yes=yes, quiet=as_json)
-        with looking_in(state_dir):
+        with looking_in(job_id, state_dir):
             restored = run_async(on_server(server, work) if server else work)
     deed = "nothing was created" if dry_run else f"{plural(restored.created, 'contact')} of job {job_id} were restored"
     out_after(

@@ -55,17 +55,19 @@ def test_what_was_not_deleted_is_not_offered() -> None:
 
 def test_what_was_restored_is_not_offered_again() -> None:
     ended = keeping("kept", deleted=3, presumed=1, **ENDED)
-    assert kept_in_words(ended, 4) == "5 records kept; all 4 deleted contacts are restored"
-    assert kept_in_words(ended, 1) == (
-        f"5 records kept; 1 of 4 deleted contacts are restored; {COMMAND} restores the others"
-    )
+    assert kept_in_words(ended, 4) == "5 records kept; every deleted contact is restored"
+    assert kept_in_words(ended, 1) == (f"5 records kept; restored so far: 1 of 4; {COMMAND} restores the others")
 
 
 def test_what_was_destroyed_cannot_be_restored_and_that_is_said() -> None:
     told = kept_in_words(keeping("destroyed", deleted=4, **ENDED))
     assert told == "what was kept was destroyed at 2026-12-26 12:00:00 UTC, so that nobody can restore the contacts"
-    assert kept_in_words(keeping("destroyed", deleted=4, **ENDED), 4).endswith(
-        "; 4 of 4 deleted contacts were restored before"
+    some = kept_in_words(keeping("destroyed", deleted=4, **ENDED), 3)
+    assert some == f"{told}; before that, 3 of 4 were restored"
+    all_of_them = kept_in_words(keeping("destroyed", deleted=4, **ENDED), 4)
+    assert (
+        all_of_them
+        == "what was kept was destroyed at 2026-12-26 12:00:00 UTC; before that, every deleted contact was restored"
     )
     assert kept_in_words(keeping("destroyed", **ENDED)).endswith("; nothing was deleted")
 
