@@ -37,7 +37,7 @@ from pyroaring import BitMap
 from bench.load import Load
 from bench.ours import PORTAL, environment_for, settings_for
 from bench.process import Child, module, redis_server
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, add_seed, publish, run_with_options, section_parser, table
 from bench.simulated import simulated_portal
 from bench.storage import ended
 from bench.truth_check import Verdict, compare
@@ -368,17 +368,14 @@ def _idle_rows(idle: Idle) -> list[list[str]]:
 
 def _parser() -> argparse.ArgumentParser:
     names = (*SCENARIOS, "idle")
-    parser = argparse.ArgumentParser(
-        prog="python -m bench recovery", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = section_parser("recovery", __doc__)
     parser.add_argument("--only", nargs="+", choices=names, default=list(names), help="only these (default: all)")
-    parser.add_argument("--repeats", type=positive, default=5, help="runs of each fault (default: 5)")
-    parser.add_argument("--ids", type=positive, default=20_000, help="IDs per job (default: 20,000)")
-    parser.add_argument("--down-s", type=float, default=3.0, help="how long Redis is down (default: 3)")
-    parser.add_argument("--starts", type=positive, default=40, help="jobs for the start latency (default: 40)")
-    parser.add_argument("--idle-s", type=float, default=10.0, help="how long to watch the idle CPU (default: 10)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the moments of the faults (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_number(parser, "--repeats", 5, "runs of each fault")
+    add_number(parser, "--ids", 20_000, "IDs per job")
+    add_number(parser, "--down-s", 3.0, "how long Redis is down")
+    add_number(parser, "--starts", 40, "jobs for the start latency")
+    add_number(parser, "--idle-s", 10.0, "how long to watch the idle CPU")
+    add_seed(parser, "the moments of the faults")
     return parser
 
 
@@ -413,7 +410,7 @@ async def _recovery(options: argparse.Namespace, command: Sequence[str]) -> None
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_recovery(_parser().parse_args(argv), ("python", "-m", "bench", "recovery", *argv)))
+    return run_with_options(_parser(), _recovery, argv)
 
 
 if __name__ == "__main__":
