@@ -86,7 +86,7 @@ async def test_the_only_driving_worker_is_killed_and_an_idle_one_goes_on(
                 killed_s, calls = time.monotonic(), len(truth.calls)
                 portal.behaviour.change({"base_ms": 0})
                 await truth.until(lambda: len(truth.calls) > calls, 30)
-                assert time.monotonic() - killed_s < 15, "long before the lifeline"
+                assert time.monotonic() - killed_s < 20, "long before the lifeline"
                 assert (await ended(own_redis, job_id)).state is State.COMPLETED
         found = await check_against_truth(own_redis, portal, job_id)
     assert len(found[Outcome.DELETED] | found[Outcome.PRESUMED_DELETED]) == 970
