@@ -90,18 +90,6 @@ async def deliver_webhooks(ctx: dict[str, Any], name: str) -> str:
         return _told(error, webhook=name)
 
 
-async def lifeline(ctx: dict[str, Any]) -> None:
-    """Wake whoever has work, forget old jobs and bundles, keep lists right."""
-    fleet: Fleet = ctx[FLEET]
-    try:
-        await fleet.look_after_portals()
-        await fleet.look_after_webhooks()
-        await fleet.forget_what_is_old()
-        await fleet.indexer.advance(fleet.redis)
-    except (*AWAY, RedisError) as error:
-        _told(error)
-
-
 def _told(error: Exception, **fields: str) -> str:
     """Log what is wrong with Redis, and return the reason. What is not the server's doing is a bug, which arq logs."""
     trouble = trouble_of(error)
@@ -150,7 +138,7 @@ def is_news(record: logging.LogRecord) -> bool:
     """Check whether a log line of arq is worth writing.
 
     The traceback of a refused request is not. Nor, unless the level is DEBUG, are the start and end of each wake-up:
-    the lifeline alone would write a pair of lines every two seconds, and batches would be lost among them.
+    batches would be lost among them.
     """
     if record.exc_info and isinstance(record.exc_info[1], BadSubmission | JobExists):
         return False

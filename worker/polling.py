@@ -1,8 +1,9 @@
 """arq's worker, whose loop also goes round when it is nudged, and survives a fail-over.
 
-arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. A worker that drives as many lanes
-as it may looks a moment later than others: all it can do with a wake-up is to throw it away. Everything else is arq's
-own: the same loop reads the queue, starts what is in it, and ends the worker if something goes wrong.
+arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. All that a worker without room for
+a lane can do with a wake-up is to throw it away. So it looks a moment later than others, and one look takes no more
+messages than there is room for. Everything else is arq's own: the same loop reads the queue, starts what is in it, and
+ends the worker if something goes wrong.
 
 Two things go wrong in a fail-over that are no reason to end it. A connection can break between arq's look at a message
 and its mark on it. And the new primary can lack the mark of a message that is being worked on: arq would start it a
@@ -15,7 +16,6 @@ what Redis does. Here, one round trip for all of them comes first.
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from arq.constants import in_progress_key_prefix
@@ -40,19 +40,19 @@ class NudgedWorker(Worker):
 
     Args:
         nudges: what makes it look; otherwise it looks every `poll_delay` seconds.
-        has_room: says whether the worker could drive one more lane.
+        free_lanes: says how many more lanes the worker could drive.
         poll_delay: as in arq.
         options: those of an arq worker.
     """
 
-    def __init__(self, nudges: Nudges, has_room: Callable[[], bool], *, poll_delay: float, **options: Any) -> None:
+    def __init__(self, nudges: Nudges, free_lanes: Callable[[], int], *, poll_delay: float, **options: Any) -> None:
         super().__init__(**options, poll_delay=0)
         self._nudges = nudges
-        self._has_room = has_room
+        self._free_lanes = free_lanes
         self._look_every_s = poll_delay
 
     async def _poll_iteration(self) -> None:
-        if not self._has_room():
+        if not self._free_lanes():
             await asyncio.sleep(_GIVE_WAY_S)
         self._nudges.forget()  # before the queue is read: what comes from now on may not be seen this time
         await super()._poll_iteration()
@@ -60,13 +60,17 @@ class NudgedWorker(Worker):
         await self._nudges.within(self._look_every_s - _GAP_S)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start what nobody works on, in this process or another.
+        """Start what nobody works on, in this process or another; if some of it is left, look again at once.
 
         Args:
             job_ids: what is due in the queue.
         """
         running = {job_id.encode() for job_id, task in self.tasks.items() if not task.done()}
-        for job_id in await self._not_taken([job_id for job_id in job_ids if job_id not in running]):
+        free = await self._not_taken([job_id for job_id in job_ids if job_id not in running])
+        most = max(1, self._free_lanes())  # what is no wake-up needs no lane, and must not wait until one is free
+        if len(free) > most:
+            self._nudges.nudge()
+        for job_id in free[:most]:
             try:
                 await super().start_jobs([job_id])
             except WatchError:  # the connection broke; arq has already counted the message as started
@@ -80,7 +84,3 @@ class NudgedWorker(Worker):
             pipe.exists(in_progress_key_prefix + job_id.decode())
         marks = await pipe.execute()
         return [job_id for job_id, mark in zip(job_ids, marks, strict=True) if not mark]
-
-    async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
-        """Enqueue cron jobs that are due before the queue is read again; the arguments are arq's."""
-        await super().run_cron(n, max(delay, self._look_every_s), num_windows)

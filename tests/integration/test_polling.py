@@ -105,6 +105,24 @@ async def test_wake_ups_go_to_those_who_have_room(
             await until(partial(_has_lanes, redis, lanes), 10)
 
 
+async def test_one_look_takes_no_more_wake_ups_than_there_is_room_for(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first worker to look must leave the others something."""
+    monkeypatch.setattr(polling, "_GIVE_WAY_S", 1.0)  # also on a busy machine
+    workers = 4
+    async with simulator.running(World(3000), Behaviour(base_ms=100)) as portal, contextlib.AsyncExitStack() as stack:
+        settings = settings_of(server, portal, batch_size_start=1, batch_size_max=1, max_concurrency=workers)
+        worker = WorkerConfig(lifeline_s=30, slice_s=60, max_lanes=1).model_copy(update={"poll_delay_s": 120.0})
+        settings = settings.model_copy(update={"worker": worker})
+        await accept(redis, range(1, 3001), lanes=0)
+        for _ in range(workers):
+            await stack.enter_async_context(working(settings))
+        await until(partial(_has_listeners, redis, workers))
+        await wake_lanes(redis, "main", workers)
+        await until(partial(_has_lanes, redis, workers), 10)
+
+
 async def _has_listeners(redis: ArqRedis, count: int) -> bool:
     return bool((await redis.pubsub_numsub(NUDGE))[0][1] == count)
 
