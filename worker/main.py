@@ -224,6 +224,7 @@ async def _end(worker: NudgedWorker) -> None:
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+    await worker.finished()  # or it would open the connection again after it was closed
     worker.tasks.clear()
     pool = worker.pool
     with contextlib.suppress(*AWAY, RedisError):

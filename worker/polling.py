@@ -15,7 +15,7 @@ what Redis does. Here, one round trip for all of them comes first.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from arq.constants import in_progress_key_prefix
@@ -34,6 +34,10 @@ _GAP_S = 0.01
 #: How much later a worker without room looks, seconds.
 _GIVE_WAY_S = 0.05
 
+#: How long a worker that ends waits for Redis to take its last messages out of the queue. One that stays is started
+#: again, which does no harm.
+_FINISH_S = 5.0
+
 
 class NudgedWorker(Worker):
     """An arq worker that reads its queue when it is nudged.
@@ -50,6 +54,7 @@ class NudgedWorker(Worker):
         self._nudges = nudges
         self._free_lanes = free_lanes
         self._look_every_s = poll_delay
+        self._finishing: set[asyncio.Future[None]] = set()
 
     async def _poll_iteration(self) -> None:
         if not self._free_lanes():
@@ -76,6 +81,28 @@ class NudgedWorker(Worker):
             except WatchError:  # the connection broke; arq has already counted the message as started
                 self._release_sem_dec_counter_on_complete()
                 self._nudges.nudge()
+
+    async def finish_job(self, *arguments: Any, **options: Any) -> None:
+        """Take a message out of the queue; the arguments are arq's."""
+        await self._finish(super().finish_job(*arguments, **options))
+
+    async def finish_failed_job(self, *arguments: Any, **options: Any) -> None:
+        """Take a message that cannot be run out of the queue; the arguments are arq's."""
+        await self._finish(super().finish_failed_job(*arguments, **options))
+
+    async def finished(self) -> None:
+        """Wait until nothing is being taken out of the queue any more, for a while if Redis is away.
+
+        arq shields that from being cancelled with the function that ran, so it goes on by itself.
+        """
+        if self._finishing:
+            await asyncio.wait(self._finishing, timeout=_FINISH_S)
+
+    async def _finish(self, finishing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(finishing)
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+        await asyncio.shield(task)
 
     async def _not_taken(self, job_ids: list[bytes]) -> list[bytes]:
         """Return the messages that have no mark of a worker."""

@@ -1,11 +1,14 @@
 """What a fail-over does to arq's queue and connections does not end arq's loop."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
+import arq.worker
 import pytest
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
@@ -121,6 +124,29 @@ async def test_one_look_takes_no_more_wake_ups_than_there_is_room_for(
         await until(partial(_has_listeners, redis, workers))
         await wake_lanes(redis, "main", workers)
         await until(partial(_has_lanes, redis, workers), 10)
+
+
+async def test_a_worker_that_ends_waits_until_its_last_message_is_out_of_the_queue(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """arq goes on with that after the function has been cancelled, and would open a connection that nobody closes."""
+    begun, ending = asyncio.Event(), asyncio.Event()
+    finish_job = arq.worker.Worker.finish_job
+
+    async def finish_slowly(*arguments: Any) -> None:
+        begun.set()
+        await ending.wait()
+        await asyncio.sleep(0.3)  # far longer than a worker needs to end
+        await finish_job(*arguments)
+
+    monkeypatch.setattr(arq.worker.Worker, "finish_job", finish_slowly)
+    async with simulator.running(World(1)) as portal:
+        async with working(settings_of(server, portal)) as fleet:
+            await redis.enqueue_job(DRIVE_LANE, "main", _job_id=WAKE)
+            await begun.wait()
+            fleet.drain.begin()
+            ending.set()
+        assert await _gone(redis)
 
 
 async def _has_listeners(redis: ArqRedis, count: int) -> bool:
