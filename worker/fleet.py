@@ -181,11 +181,24 @@ class Fleet:
             return Farewell(Ending.IDLE)
         if self.drain.wanted or not self.free_lanes():
             return Farewell(Ending.BUSY)
+        self._running += 1
+        try:
+            farewell = await self._drive_one_lane(driven)
+        finally:
+            self._running -= 1
+        log.debug("lane_ended", ending=farewell.ending.value, wake_in_s=farewell.wake_in_s)
+        if farewell.wake_in_s is not None:
+            await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)
+        return farewell
+
+    async def _drive_one_lane(self, driven: _Driven) -> Farewell:
         token = f"{self.name}:{secrets.token_hex(6)}"
         configuration = await driven.fingerprint()
         lease_ttl_s = self.settings.worker.lease_ttl_s
         calls_per_job = self.settings.tracing.calls_per_job
-        ledger = ledger_for(self.redis, portal_name, token, lease_ttl_s, configuration, calls_per_job=calls_per_job)
+        ledger = ledger_for(
+            self.redis, driven.portal.name, token, lease_ttl_s, configuration, calls_per_job=calls_per_job
+        )
         lane = Lane(
             ledger=ledger,
             portal=driven.portal,
@@ -201,18 +214,12 @@ class Fleet:
             push_back=driven.push_back,
             drain=self.drain,
             slice_s=self.settings.worker.slice_s,
-            log=log,
+            log=get_logger(),
         )
-        self._running += 1
         try:
-            farewell = await lane.drive()
+            return await lane.drive()
         finally:
-            self._running -= 1
             abandon(ledger)
-        log.debug("lane_ended", ending=farewell.ending.value, wake_in_s=farewell.wake_in_s)
-        if farewell.wake_in_s is not None:
-            await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)
-        return farewell
 
     async def _look_after(self) -> None:
         """Wake whoever has work, forget old jobs and bundles, keep lists right. A worker that stops leaves that."""

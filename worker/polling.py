@@ -50,14 +50,15 @@ class NudgedWorker(Worker):
     """
 
     def __init__(self, nudges: Nudges, free_lanes: Callable[[], int], *, poll_delay: float, **options: Any) -> None:
-        super().__init__(**options, poll_delay=0)
+        super().__init__(**options, poll_delay=0, on_job_start=self._note_begin)
         self._nudges = nudges
         self._free_lanes = free_lanes
         self._look_every_s = poll_delay
+        self._beginning: set[str] = set()
         self._finishing: set[asyncio.Future[None]] = set()
 
     async def _poll_iteration(self) -> None:
-        if not self._free_lanes():
+        if self._room() < 1:
             await asyncio.sleep(_GIVE_WAY_S)
         self._nudges.forget()  # before the queue is read: what comes from now on may not be seen this time
         await super()._poll_iteration()
@@ -71,16 +72,32 @@ class NudgedWorker(Worker):
             job_ids: what is due in the queue.
         """
         running = {job_id.encode() for job_id, task in self.tasks.items() if not task.done()}
-        free = await self._not_taken([job_id for job_id in job_ids if job_id not in running])
-        most = max(1, self._free_lanes())  # what is no wake-up needs no lane, and must not wait until one is free
-        if len(free) > most:
-            self._nudges.nudge()
-        for job_id in free[:most]:
+        room = max(1, self._room())  # what is no wake-up needs no lane, and must not wait until one is free
+        for job_id in await self._not_taken([job_id for job_id in job_ids if job_id not in running]):
+            if not room:
+                self._nudges.nudge()
+                break
             try:
                 await super().start_jobs([job_id])
             except WatchError:  # the connection broke; arq has already counted the message as started
                 self._release_sem_dec_counter_on_complete()
                 self._nudges.nudge()
+            room -= self._has_started(job_id.decode())
+
+    def _room(self) -> int:
+        """Return for how many wake-ups there is room. What has been started may be one, until it is read."""
+        return self._free_lanes() - len(self._beginning)
+
+    def _has_started(self, job_id: str) -> bool:
+        task = self.tasks.get(job_id)
+        if task is None or task.done():  # another worker was faster
+            return False
+        self._beginning.add(job_id)
+        task.add_done_callback(lambda _: self._beginning.discard(job_id))
+        return True
+
+    async def _note_begin(self, ctx: dict[str, Any]) -> None:
+        self._beginning.discard(ctx["job_id"])
 
     async def finish_job(self, *arguments: Any, **options: Any) -> None:
         """Take a message out of the queue; the arguments are arq's."""
