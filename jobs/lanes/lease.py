@@ -26,8 +26,8 @@ from jobs.words.states import State
 
 ACQUIRE = Script("acquire")
 RENEW = Script("renew")
-NEXT_BATCH = Script("next_batch")
 SETTLE = Script("settle")
+NEXT_BATCH = Script("next_batch", after=[SETTLE])  # a batch can pause its job, or have all lanes leave the portal alone
 RESCUE = Script("rescue")
 PACE = Script("pace")
 BOUND_REST = Script("bound_rest")

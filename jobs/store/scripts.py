@@ -39,11 +39,16 @@ class Script:
         name: name of its file in `package`, without `.lua`.
         package: the package that holds the file.
         replicated: whether its answer counts only when enough replicas have what it wrote.
+        after: scripts that are called before it in the same round trip. They are loaded with it, so that a server never
+            knows this one alone: it would run without what was to come first.
     """
 
-    def __init__(self, name: str, package: str = "jobs.store.lua", *, replicated: bool = False) -> None:
+    def __init__(
+        self, name: str, package: str = "jobs.store.lua", *, replicated: bool = False, after: Sequence["Script"] = ()
+    ) -> None:
         self.name = name
         self.replicated = replicated
+        self.after = after
         self.source = _read(package, name)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -109,13 +114,20 @@ async def _run(redis: Redis, calls: Sequence[ScriptCall], wanted: Replication) -
             break
         # The server was restarted, perhaps once more since the scripts were loaded. Repeating calls of scripts that it
         # did know is harmless: each guards itself.
-        for script, _, _ in calls:
-            await redis.script_load(script.source)
+        await _load(redis, [script for script, _, _ in calls])
         replies, is_replicated = await _send(redis, calls, wanted)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
     return replies, is_replicated
+
+
+async def _load(redis: Redis, scripts: Sequence[Script]) -> None:
+    pipe = redis.pipeline(transaction=False)
+    for script in scripts:
+        for one in (*script.after, script):
+            pipe.script_load(one.source)
+    await pipe.execute()
 
 
 async def _send(redis: Redis, calls: Sequence[ScriptCall], wanted: Replication) -> tuple[list[Any], bool]:
