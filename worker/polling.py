@@ -9,19 +9,26 @@ Two things go wrong in a fail-over that are no reason to end it. A connection ca
 and its mark on it. And the new primary can lack the mark of a message that is being worked on: arq would start it a
 second time, and mix up the two.
 
+arq's mark on a message that is being worked on lasts as long as the longest function may take, an hour. If a worker is
+killed, or only the reply to its mark is lost, nobody would touch the message for that long. So here a mark lasts for
+seconds, and is renewed.
+
 A message stays in the queue until its function has returned. So each look finds the wake-ups of all lanes that any
 worker is driving, and arq would ask about each of them in three round trips. With hundreds of lanes that is much of
 what Redis does. Here, one round trip for all of them comes first.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from arq.constants import in_progress_key_prefix
 from arq.worker import Worker
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 
+from jobs.store.connection import AWAY
+from worker.drain import cancel
 from worker.nudge import Nudges
 
 #: Most messages that one look reads: more than there can be lanes in any fleet, or new ones would stay unseen behind
@@ -33,6 +40,9 @@ _GAP_S = 0.01
 
 #: How much later a worker without room looks, seconds.
 _GIVE_WAY_S = 0.05
+
+#: How long a mark lasts unless it is renewed, milliseconds. A worker that is alive renews it four times as often.
+MARK_LASTS_MS = 10_000
 
 #: How long a worker that ends waits for Redis to take its last messages out of the queue. One that stays is started
 #: again, which does no harm.
@@ -51,11 +61,31 @@ class NudgedWorker(Worker):
 
     def __init__(self, nudges: Nudges, free_lanes: Callable[[], int], *, poll_delay: float, **options: Any) -> None:
         super().__init__(**options, poll_delay=0, on_job_start=self._note_begin)
+        self.in_progress_timeout_s = MARK_LASTS_MS / 1000
         self._nudges = nudges
         self._free_lanes = free_lanes
         self._look_every_s = poll_delay
         self._beginning: set[str] = set()
         self._finishing: set[asyncio.Future[None]] = set()
+
+    async def main(self) -> None:
+        """Run until cancelled."""
+        keeping = asyncio.create_task(self._keep_marks())
+        try:
+            await super().main()
+        finally:
+            await cancel(keeping)
+
+    async def _keep_marks(self) -> None:
+        while True:
+            await asyncio.sleep(MARK_LASTS_MS / 1000 / 4)
+            running = [job_id for job_id, task in self.tasks.items() if not task.done()]
+            if running:
+                with contextlib.suppress(*AWAY, RedisError):
+                    pipe = self.pool.pipeline(transaction=False)
+                    for job_id in running:
+                        pipe.pexpire(in_progress_key_prefix + job_id, MARK_LASTS_MS)
+                    await pipe.execute()
 
     async def _poll_iteration(self) -> None:
         if self._room() < 1:
