@@ -17,7 +17,7 @@ from chaos.stage import Process
 CUT_OFF_FROM_REDIS = "cut a worker off from Redis"
 
 #: A worker that was started again needs this long until it works.
-_STARTS_WITHIN_S = 5.0
+_STARTS_WITHIN_S = 10.0
 _DELAYS_MS = (20, 150)
 
 #: What can happen, and how often compared with the rest.
