@@ -488,8 +488,8 @@ CATALOGUE = (
         "STRING",
         "arq's mark of a message in work",
         (),
-        (ARQ, "jobs.arq_messages.message", "worker.functions"),
-        "while it runs",
+        (ARQ, "jobs.arq_messages.message", "worker.functions", "worker.polling"),
+        "10 s, renewed while it runs",
     ),
     Entry(
         retry_key_prefix + "{id}",
