@@ -18,7 +18,7 @@ class Section:
     short: tuple[str, ...] = ()  #: its arguments in the short run
 
 
-_SECTIONS = {
+SECTIONS = {
     "speed": Section(
         "bench.rounds",
         "contacts per second, CPU and memory compared with a bare loop and the peers",
@@ -111,7 +111,7 @@ _SECTIONS = {
 
 
 def _usage() -> str:
-    sections = "\n".join(f"  {name:11} {section.summary}" for name, section in _SECTIONS.items())
+    sections = "\n".join(f"  {name:11} {section.summary}" for name, section in SECTIONS.items())
     return f"""usage: python -m bench [SECTION [options]]
 
 Without a section: a short run of every section. SECTION --help lists its options.
@@ -132,7 +132,7 @@ def _run(name: str, argv: Sequence[str]) -> int:
     """Run a section as `python -m` would, and return its exit code."""
     sys.argv = [f"python -m bench {name}", *argv]
     try:
-        runpy.run_module(_SECTIONS[name].module, run_name="__main__", alter_sys=True)
+        runpy.run_module(SECTIONS[name].module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
@@ -141,7 +141,7 @@ def _run(name: str, argv: Sequence[str]) -> int:
 def _run_all() -> int:
     """Run every section briefly; stop at the first one that fails, and return its exit code."""
     print("A short run of everything; `python -m bench --help` lists the sections.", file=sys.stderr)
-    for name, section in _SECTIONS.items():
+    for name, section in SECTIONS.items():
         print(f"\n{name}: {section.summary}", file=sys.stderr)
         if code := _run(name, section.short):
             return code
@@ -155,7 +155,7 @@ def main(argv: Sequence[str]) -> int:
     if argv[0] in ("-h", "--help", "help"):
         print(_usage(), end="")
         return 0
-    if argv[0] not in _SECTIONS:
+    if argv[0] not in SECTIONS:
         print(f"there is no section {argv[0]!r}\n\n{_usage()}", end="", file=sys.stderr)
         return 2
     return _run(argv[0], argv[1:])

@@ -29,7 +29,7 @@ from bench.ours import PORTAL, environment_for
 from bench.poller import Polled, poll
 from bench.process import Child, embedded_redis, module
 from bench.rounds import MODELS, stub_portal
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, publish, run_with_options, section_parser, table
 
 _LISTENING = "^listening on "
 _IDLE_S = 2.0
@@ -183,22 +183,16 @@ def _mb(idle: int, peak: int) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench api",
-        description=__doc__,
-        epilog="examples:\n  python -m bench api --ids 10000000\n  python -m bench api --only polls --clients 64",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = section_parser("api", __doc__, "--ids 10000000", "--only polls --clients 64")
     parser.add_argument("--only", choices=("polls", "intake"), help="only this one (default: both)")
-    parser.add_argument("--rounds", type=positive, default=5, help="rounds for each server (default: 5)")
-    parser.add_argument("--seconds", type=positive, default=4, help="length of a round (default: 4)")
-    parser.add_argument("--clients", type=positive, default=16, help="connections that poll concurrently (default: 16)")
-    parser.add_argument("--concurrency", type=positive, default=4, help="the job's calls in flight (default: 4)")
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs streamed in (default: 1,000,000)")
+    add_number(parser, "--rounds", 5, "rounds for each server")
+    add_number(parser, "--seconds", 4, "length of a round")
+    add_number(parser, "--clients", 16, "connections that poll concurrently")
+    add_number(parser, "--concurrency", 4, "the job's calls in flight")
+    add_number(parser, "--ids", 1_000_000, "IDs streamed in")
     parser.add_argument(
         "--spread", choices=("dense", "sparse"), default="dense", help="spread of the IDs (default: dense)"
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
 
@@ -222,7 +216,7 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "api", *argv)))
+    return run_with_options(_parser(), _measure, argv)
 
 
 if __name__ == "__main__":

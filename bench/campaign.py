@@ -26,8 +26,8 @@ from bench.measure import peak_rss_bytes
 from bench.ours import PORTAL, environment_for, settings_for
 from bench.process import Child, embedded_redis, module
 from bench.redis_memory import Footprint, Peaks, footprint, watching
-from bench.rounds import MODELS, stub_portal
-from bench.section import positive, publish, run_section, table
+from bench.rounds import MODELS, add_element_bytes, stub_portal
+from bench.section import add_number, add_seed, publish, run_with_options, section_parser, table
 from bench.storage import ended
 from jobs.store.connection import connect
 from jobs.words.outcomes import Outcome
@@ -149,26 +149,15 @@ def _rows(one: Campaign) -> list[list[str]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench campaign",
-        description=__doc__,
-        epilog="examples:\n  python -m bench campaign --ids 10000000 --json campaign.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs in the job (default: 1,000,000)")
+    parser = section_parser("campaign", __doc__, "--ids 10000000 --json campaign.json")
+    add_number(parser, "--ids", 1_000_000, "IDs in the job")
     parser.add_argument(
         "--spread", choices=("dense", "sparse"), default="dense", help="spread of the IDs (default: dense)"
     )
-    parser.add_argument("--batch", type=positive, default=1000, help="contacts per PUT (default: 1000)")
-    parser.add_argument("--concurrency", type=positive, default=8, help="calls in flight (default: 8)")
-    parser.add_argument(
-        "--element-bytes",
-        type=int,
-        default=610,
-        help="size of one contact in the answer (default: 610, a whole contact; 0: only the ID)",
-    )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the list (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_number(parser, "--batch", 1000, "contacts per PUT")
+    add_number(parser, "--concurrency", 8, "calls in flight")
+    add_element_bytes(parser)
+    add_seed(parser, "the list")
     return parser
 
 
@@ -197,7 +186,7 @@ async def _campaign(options: argparse.Namespace, command: Sequence[str]) -> None
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_campaign(_parser().parse_args(argv), ("python", "-m", "bench", "campaign", *argv)))
+    return run_with_options(_parser(), _campaign, argv)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -27,7 +26,7 @@ from bench.ours import PORTAL, settings_for
 from bench.process import embedded_redis, module
 from bench.redis_load import load_of, used_bytes
 from bench.rounds import MODELS, stub_portal
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, positive, publish, run_with_options, section_parser, table
 from bench.simulated import simulated_portal
 from bench.storage import Case, ended, measure_case
 from jobs.accept.submission import Submission
@@ -203,24 +202,18 @@ def _tables(measured: dict[str, Any], memory_gb: float) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench capacity",
-        description=__doc__,
-        epilog="examples:\n  python -m bench capacity\n  python -m bench capacity --workers 1 2 4 --memory-gb 16",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = section_parser("capacity", __doc__, "", "--workers 1 2 4 --memory-gb 16")
     parser.add_argument("--workers", type=positive, nargs="+", default=[1, 2, 4], help="processes (default: 1 2 4)")
     parser.add_argument("--batches", type=positive, nargs="+", default=[10, 1000], help="sizes (default: 10 1000)")
-    parser.add_argument("--calls", type=positive, default=10_000, help="PUTs of each run (default: 10,000)")
-    parser.add_argument("--jobs", type=positive, default=1000, help="small jobs (default: 1000)")
-    parser.add_argument("--contacts", type=positive, default=10, help="contacts of each (default: 10)")
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="contacts of a large job (default: 1,000,000)")
+    add_number(parser, "--calls", 10_000, "PUTs of each run")
+    add_number(parser, "--jobs", 1000, "small jobs")
+    add_number(parser, "--contacts", 10, "contacts of each")
+    add_number(parser, "--ids", 1_000_000, "contacts of a large job")
     parser.add_argument(
         "--spreads", choices=("dense", "sparse"), nargs="+", default=["dense", "sparse"], help="(default: both)"
     )
-    parser.add_argument("--idle-s", type=float, default=20.0, help="how long idle CPU is measured (default: 20)")
-    parser.add_argument("--memory-gb", type=float, default=8.0, help="memory that is reckoned with (default: 8)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_number(parser, "--idle-s", 20.0, "how long idle CPU is measured")
+    add_number(parser, "--memory-gb", 8.0, "memory that is reckoned with")
     return parser
 
 
@@ -246,7 +239,7 @@ async def _capacity(options: argparse.Namespace, command: Sequence[str]) -> None
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_capacity(_parser().parse_args(argv), ("python", "-m", "bench", "capacity", *argv)))
+    return run_with_options(_parser(), _capacity, argv)
 
 
 if __name__ == "__main__":

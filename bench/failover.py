@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pyroaring import BitMap
 
@@ -21,7 +20,7 @@ from bench.load import Load
 from bench.moving_address import moving_address
 from bench.ours import PORTAL, environment_for, settings_for
 from bench.process import module
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, publish, run_with_options, section_parser, table
 from bench.simulated import simulated_portal
 from bench.storage import ended
 from bench.truth_check import Verdict, compare
@@ -103,13 +102,10 @@ async def _section(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench failover", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=positive, default=10, help="fail-overs (default: 10)")
-    parser.add_argument("--ids", type=positive, default=10_000, help="IDs per job (default: 10,000)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
-    return run_section(_section(parser.parse_args(argv), ("python", "-m", "bench", "failover", *argv)))
+    parser = section_parser("failover", __doc__)
+    add_number(parser, "--repeats", 10, "fail-overs")
+    add_number(parser, "--ids", 10_000, "IDs per job")
+    return run_with_options(parser, _section, argv)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from arq.connections import ArqRedis
 from pyroaring import BitMap
@@ -22,7 +21,7 @@ from bench.load import Load
 from bench.ours import PORTAL, settings_for
 from bench.process import embedded_redis, module
 from bench.rounds import MODELS, stub_portal
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, publish, run_with_options, section_parser, table
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
 from jobs.store.connection import connect
@@ -110,17 +109,11 @@ async def _under_way(redis: ArqRedis, job_id: str, deleted: int) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench fair-share",
-        description=__doc__,
-        epilog="examples:\n  python -m bench fair-share --ids 10000000 --jobs 20",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--ids", type=positive, default=10_000_000, help="IDs in the campaign (default: 10,000,000)")
-    parser.add_argument("--jobs", type=positive, default=10, help="small jobs of each kind (default: 10)")
-    parser.add_argument("--contacts", type=positive, default=100, help="contacts per small job (default: 100)")
-    parser.add_argument("--concurrency", type=positive, default=4, help="calls in flight (default: 4)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    parser = section_parser("fair-share", __doc__, "--ids 10000000 --jobs 20")
+    add_number(parser, "--ids", 10_000_000, "IDs in the campaign")
+    add_number(parser, "--jobs", 10, "small jobs of each kind")
+    add_number(parser, "--contacts", 100, "contacts per small job")
+    add_number(parser, "--concurrency", 4, "calls in flight")
     return parser
 
 
@@ -141,7 +134,7 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "fair-share", *argv)))
+    return run_with_options(_parser(), _measure, argv)
 
 
 if __name__ == "__main__":

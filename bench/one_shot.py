@@ -24,7 +24,7 @@ from bench.measure import peak_rss_bytes
 from bench.ours import PORTAL, TOKEN
 from bench.process import Child, module
 from bench.redis_memory import footprint
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, publish, run_with_options, section_parser, table
 from bench.simulated import simulated_portal
 from bench.truth_check import Verdict, compare
 from cli.embedded import EmbeddedServer
@@ -178,22 +178,16 @@ async def _one_shot(options: argparse.Namespace, command: Sequence[str]) -> None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench one-shot",
-        description=__doc__,
-        epilog="examples:\n  python -m bench one-shot --ids 1000000 --kills 3",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs in the list (default: 1,000,000)")
+    parser = section_parser("one-shot", __doc__, "--ids 1000000 --kills 3")
+    add_number(parser, "--ids", 1_000_000, "IDs in the list")
     parser.add_argument("--kills", type=int, default=3, help="how often it is killed along the way (default: 3)")
-    parser.add_argument("--batch", type=positive, default=1000, help="contacts per PUT (default: 1000)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_number(parser, "--batch", 1000, "contacts per PUT")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_one_shot(_parser().parse_args(argv), ("python", "-m", "bench", "one-shot", *argv)))
+    return run_with_options(_parser(), _one_shot, argv)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,13 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from pyroaring import BitMap
 
 from bench.ours import PORTAL, TOKEN
 from bench.process import embedded_redis, flush, module
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, positive, publish, run_with_options, section_parser, table
 from bench.simulated import simulated_portal
 from config.redis_url import RedisUrl
 from jobs.accept.submission import Submission
@@ -183,20 +182,19 @@ async def measure_capacity(portal: SimulatorClient, redis_url: str, *, burst: in
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench pacing", description=__doc__.splitlines()[0])
+    parser = section_parser("pacing", __doc__)
     parser.add_argument("--workers", type=positive, nargs="+", default=[1, 2, 4], help="(default 1 2 4)")
     parser.add_argument("--rates", type=positive, nargs="+", default=[5, 50, 200], help="calls/s (default 5 50 200)")
-    parser.add_argument("--seconds", type=positive, default=20, help="length of each steady run (default 20)")
-    parser.add_argument("--step", type=positive, default=60, help="seconds of each capacity (default 60)")
+    add_number(parser, "--seconds", 20, "length of each steady run")
+    add_number(parser, "--step", 60, "seconds of each capacity")
     parser.add_argument(
         "--bursts", type=positive, nargs="*", default=[5, 1], help="bursts of the capacity (default 5 1)"
     )
     parser.add_argument("--only", choices=["steady", "silence", "capacity"], nargs="+", help="only these questions")
-    parser.add_argument("--json", type=Path, help="write the results here as well")
     return parser
 
 
-async def _measure(given: argparse.Namespace) -> None:
+async def _measure(given: argparse.Namespace, command: Sequence[str]) -> None:
     wanted = given.only or ["steady", "silence", "capacity"]
     document: dict[str, Any] = {}
     tables = []
@@ -220,7 +218,6 @@ async def _measure(given: argparse.Namespace) -> None:
             ]
             document["capacity"] = [asdict(one) for one in found]
             tables.append(_capacity_table(found))
-    command = ["python", "-m", "bench", "pacing", *sys.argv[1:]]
     publish("Pacing", tables, document, command=command, json_to=given.json)
 
 
@@ -249,5 +246,10 @@ def _capacity_table(results: Sequence[Found]) -> str:
     return table(["hidden capacity, calls/s", "its burst", "used", "turned away"], rows)
 
 
+def main(argv: Sequence[str]) -> int:
+    """Run the section and return the exit code."""
+    return run_with_options(_parser(), _measure, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(run_section(_measure(_parser().parse_args())))
+    sys.exit(main(sys.argv[1:]))

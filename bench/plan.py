@@ -10,14 +10,13 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from bench import plan_pairs
 from bench.plan_costs import Plan, of_everything, of_lists, worst_case
 from bench.plan_kills import Killed, killed
 from bench.rounds import MODELS
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, add_seed, positive, publish, run_with_options, section_parser, table
 
 _PARTS = ("costs", "all", "pairs", "kills")
 _COST_COLUMNS = ("plan", "calls", "plan s", "run s", "worker over idle MB", "list B/ID", "verdicts B/ID")
@@ -49,21 +48,18 @@ def _kill_row(one: Killed) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = section_parser("plan", __doc__)
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=list(_PARTS), help="only these (default: all)")
-    parser.add_argument("--contacts", type=positive, default=100_000, help="costs: contacts of the list")
-    parser.add_argument("--portal-contacts", type=positive, default=1_000_000, help="costs: contacts of the portal")
-    parser.add_argument("--ids", type=positive, default=10_000_000, help="all: contacts of the portal")
+    add_number(parser, "--contacts", 100_000, "costs: contacts of the list")
+    add_number(parser, "--portal-contacts", 1_000_000, "costs: contacts of the portal")
+    add_number(parser, "--ids", 10_000_000, "all: contacts of the portal")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["zero", "realistic"], help="pairs: portals")
-    parser.add_argument("--pairs", type=positive, default=5, help="pairs: how many of each (default: 5)")
+    add_number(parser, "--pairs", 5, "pairs: how many of each")
     parser.add_argument("--pair-ids", type=positive, help="pairs: contacts of each run (default: as `speed`)")
-    parser.add_argument("--kills", type=positive, default=10, help="kills: how often a worker is killed (default: 10)")
+    add_number(parser, "--kills", 10, "kills: how often a worker is killed")
     parser.add_argument("--redis-kills", type=int, default=1, help="kills: how often Redis is killed (default: 1)")
-    parser.add_argument("--kill-contacts", type=positive, default=20_000, help="kills: contacts (default: 20,000)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of lists, orders and moments (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_number(parser, "--kill-contacts", 20_000, "kills: contacts")
+    add_seed(parser, "lists, orders and moments")
     return parser
 
 
@@ -102,7 +98,7 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "plan", *argv)))
+    return run_with_options(_parser(), _measure, argv)
 
 
 if __name__ == "__main__":

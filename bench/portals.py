@@ -28,7 +28,7 @@ from bench.portal_crowd import Crowd, crowd
 from bench.process import Child, module, redis_server
 from bench.processes import cpu_of, cpu_s, peaks_of, since
 from bench.redis_load import RedisLoad, load_of, used_bytes
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, publish, run_with_options, section_parser, table
 from config.settings import load_settings
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
@@ -321,21 +321,15 @@ def _tables(one: dict[str, Any]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench portals",
-        description=__doc__,
-        epilog="examples:\n  python -m bench portals\n  python -m bench portals --portals 10 --jobs 100 --rate 10",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--portals", type=positive, default=100, help="portals (default: 100)")
-    parser.add_argument("--jobs", type=positive, default=1000, help="jobs, divided among them (default: 1000)")
-    parser.add_argument("--contacts", type=positive, default=40, help="contacts per job (default: 40)")
-    parser.add_argument("--batch", type=positive, default=2, help="contacts per PUT (default: 2)")
-    parser.add_argument("--rate", type=float, default=2.0, help="calls per second of each portal (default: 2)")
-    parser.add_argument("--workers", type=positive, default=3, help="worker processes (default: 3)")
-    parser.add_argument("--idle-s", type=float, default=20.0, help="how long idle CPU is measured (default: 20)")
-    parser.add_argument("--scrapes", type=positive, default=_SCRAPES, help=f"answers per view (default: {_SCRAPES})")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    parser = section_parser("portals", __doc__, "", "--portals 10 --jobs 100 --rate 10")
+    add_number(parser, "--portals", 100, "portals")
+    add_number(parser, "--jobs", 1000, "jobs, divided among them")
+    add_number(parser, "--contacts", 40, "contacts per job")
+    add_number(parser, "--batch", 2, "contacts per PUT")
+    add_number(parser, "--rate", 2.0, "calls per second of each portal")
+    add_number(parser, "--workers", 3, "worker processes")
+    add_number(parser, "--idle-s", 20.0, "how long idle CPU is measured")
+    add_number(parser, "--scrapes", _SCRAPES, "answers per view")
     return parser
 
 
@@ -354,7 +348,7 @@ async def _portals(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_portals(_parser().parse_args(argv), ("python", "-m", "bench", "portals", *argv)))
+    return run_with_options(_parser(), _portals, argv)
 
 
 if __name__ == "__main__":

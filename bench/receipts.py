@@ -31,7 +31,7 @@ from bench.contact_lists import SPARSE_HIGHEST, contact_list
 from bench.ended_job import make_ended_job
 from bench.measure import peak_rss_bytes
 from bench.process import embedded_redis
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, add_seed, publish, run_section, run_with_options, section_parser, table
 from config.redis_url import RedisUrl
 from jobs.ledger.export import Format, read_text
 from jobs.receipts.documents import read_document, to_json
@@ -159,23 +159,21 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench receipts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ids", type=positive, default=10_000_000, help="contacts of the job (default: 10,000,000)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the list (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    parser = section_parser("receipts", __doc__)
+    add_number(parser, "--ids", 10_000_000, "contacts of the job")
+    add_seed(parser, "the list")
     parser.add_argument("--step", nargs=4, help=argparse.SUPPRESS)
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
     if options.step:
         name, redis_url, directory, contact_id = options.step
         return run_section(_in_this_process(name, _Place(redis_url, Path(directory), int(contact_id))))
-    return run_section(_measure(options, ("python", "-m", "bench", "receipts", *argv)))
+    return run_with_options(parser, _measure, argv)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ import statistics
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from bench.kept import Kept
 from bench.load import Load
 from bench.measure import Measurement
 from bench.rounds import MODELS, run_once, stub_portal
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, add_seed, positive, publish, run_with_options, section_parser, table
 from bench.sentinels import Server, sentinel_group
 
 _OURS = "ours"
@@ -90,24 +89,18 @@ def _row(model: str, batch: int, rounds: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench replication",
-        description=__doc__,
-        epilog="examples:\n"
-        "  python -m bench replication --rounds 9 --json replication.json\n"
-        "  python -m bench replication --models realistic --batches 100",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = section_parser(
+        "replication", __doc__, "--rounds 9 --json replication.json", "--models realistic --batches 100"
     )
     parser.add_argument(
         "--models", choices=MODELS, nargs="+", default=["realistic", "zero"], help="portals (default: realistic zero)"
     )
     parser.add_argument("--batches", type=positive, nargs="+", default=[1000, 100], help="(default: 1000 100)")
     parser.add_argument("--puts", type=positive, help="PUTs of each run (default: depends on the model)")
-    parser.add_argument("--concurrency", type=positive, default=8, help="calls in flight (default: 8)")
-    parser.add_argument("--rounds", type=positive, default=5, help="rounds (default: 5)")
-    parser.add_argument("--turns", type=positive, default=2, help="measurements of each in a round (default: 2)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the order within the rounds (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_number(parser, "--concurrency", 8, "calls in flight")
+    add_number(parser, "--rounds", 5, "rounds")
+    add_number(parser, "--turns", 2, "measurements of each in a round")
+    add_seed(parser, "the order within the rounds")
     return parser
 
 
@@ -143,7 +136,7 @@ async def _replication(options: argparse.Namespace, command: Sequence[str]) -> N
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_replication(_parser().parse_args(argv), ("python", "-m", "bench", "replication", *argv)))
+    return run_with_options(_parser(), _replication, argv)
 
 
 if __name__ == "__main__":

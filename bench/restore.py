@@ -24,7 +24,7 @@ import pyrage
 
 from bench.ours import PORTAL, TOKEN
 from bench.process import module
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, publish, run_with_options, section_parser, table
 from bench.simulated import simulated_portal
 from simulator.client import SimulatorClient
 
@@ -224,20 +224,17 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench restore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = section_parser("restore", __doc__)
     parser.add_argument("--only", nargs="+", choices=("calm", "fire"), default=["calm", "fire"], help="only these")
-    parser.add_argument("--contacts", type=positive, default=20_000, help="contacts (default: 20,000)")
+    add_number(parser, "--contacts", 20_000, "contacts")
     parser.add_argument("--kills", type=int, default=20, help="fire: how often it is killed (default: 20)")
-    parser.add_argument("--write-ms", type=float, default=0.0, help="what a changing call takes (default: 0)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_number(parser, "--write-ms", 0.0, "what a changing call takes")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "restore", *argv)))
+    return run_with_options(_parser(), _measure, argv)
 
 
 if __name__ == "__main__":

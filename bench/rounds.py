@@ -5,21 +5,19 @@ order; ratios are taken within a round, and the median over the rounds is what m
 """
 
 import argparse
-import asyncio
 import random
-import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 
 from bench import report
 from bench.load import Load
 from bench.measure import Measurement
-from bench.process import ChildError, embedded_redis, flush, module
+from bench.process import embedded_redis, flush, module
+from bench.section import add_number, add_seed, positive, run_with_options, section_parser
 from bench.variants import VARIANTS, VariantMissingError, available, find, lacking
 
 
@@ -90,39 +88,36 @@ async def measure_rounds(load: Load, names: Sequence[str], *, rounds: int, seed:
     return measured
 
 
-def _parser() -> argparse.ArgumentParser:
-    names = "\n".join(f"  {name:18} {variant.summary}" for name, variant in VARIANTS.items())
-    models = "\n".join(f"  {name:18} {model.summary}" for name, model in MODELS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m bench speed",
-        description="Measure every variant against the same portal, in interleaved rounds.",
-        epilog=f"variants:\n{names}\n\nmodels of the portal:\n{models}\n\nexamples:\n"
-        "  python -m bench speed --model realistic --rounds 5\n"
-        "  python -m bench speed --model zero --batch 100 --ids 100000 --variants bare,raw-json,arq,ours\n"
-        "  python -m bench speed --model flat --element-bytes 0 --json flat.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--model", choices=MODELS, default="zero", help="how the portal behaves (default: zero)")
-    parser.add_argument("--batch", type=_positive, default=1000, help="contacts per PUT (default: 1000)")
-    parser.add_argument("--ids", type=_positive, help="contacts per run (default: depends on the model)")
-    parser.add_argument("--concurrency", type=_positive, default=8, help="calls in flight (default: 8)")
-    parser.add_argument("--rounds", type=_positive, default=5, help="rounds (default: 5)")
-    parser.add_argument("--variants", help="comma-separated; default: all that can run here")
+def add_element_bytes(parser: argparse.ArgumentParser) -> None:
+    """Add `--element-bytes`: how much a portal says of each contact that it deletes."""
     parser.add_argument(
         "--element-bytes",
         type=int,
         default=610,
         help="size of one contact in the answer (default: 610, a whole contact; 0: only the ID)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the order within the rounds (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = "\n".join(f"  {name:18} {variant.summary}" for name, variant in VARIANTS.items())
+    models = "\n".join(f"  {name:18} {model.summary}" for name, model in MODELS.items())
+    parser = section_parser(
+        "speed",
+        "Measure every variant against the same portal, in interleaved rounds.",
+        "--model realistic --rounds 5",
+        "--model zero --batch 100 --ids 100000 --variants bare,raw-json,arq,ours",
+        "--model flat --element-bytes 0 --json flat.json",
+        epilog=f"variants:\n{names}\n\nmodels of the portal:\n{models}",
+    )
+    parser.add_argument("--model", choices=MODELS, default="zero", help="how the portal behaves (default: zero)")
+    add_number(parser, "--batch", 1000, "contacts per PUT")
+    parser.add_argument("--ids", type=positive, help="contacts per run (default: depends on the model)")
+    add_number(parser, "--concurrency", 8, "calls in flight")
+    add_number(parser, "--rounds", 5, "rounds")
+    parser.add_argument("--variants", help="comma-separated; default: all that can run here")
+    add_element_bytes(parser)
+    add_seed(parser, "the order within the rounds")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, not {text!r}")
-    return int(text)
 
 
 async def _speed(options: argparse.Namespace, command: Sequence[str]) -> None:
@@ -145,29 +140,13 @@ async def _speed(options: argparse.Namespace, command: Sequence[str]) -> None:
         report.write_json(options.json, rounds, title=title, load=load, facts=facts, command=command)
 
 
-async def _until_signalled(options: argparse.Namespace, command: Sequence[str]) -> None:
-    """Turn SIGTERM and SIGHUP into a cancellation, so that every child process is ended; SIGINT already is one."""
-    task = asyncio.current_task()
-    assert task is not None
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
-    await _speed(options, command)
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code: 0, 1 when a variant failed, 2 for bad usage, 130 when interrupted."""
-    options = _parser().parse_args(argv)
     try:
-        asyncio.run(_until_signalled(options, ("python", "-m", "bench", "speed", *argv)))
+        return run_with_options(_parser(), _speed, argv)
     except VariantMissingError as error:
         print(error, file=sys.stderr)
         return 2
-    except (ChildError, RuntimeError, TimeoutError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
-    return 0
 
 
 if __name__ == "__main__":

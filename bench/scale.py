@@ -33,7 +33,7 @@ from bench.ours import PORTAL, TOKEN, environment_for, settings_for
 from bench.process import Child, module, redis_server
 from bench.processes import cpu_of, peaks_of, since, watching_one
 from bench.redis_memory import footprint
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, add_seed, positive, publish, run_with_options, section_parser, table
 from jobs.store import keys
 from jobs.store.connection import connect
 from jobs.view.job import Job, read_job, to_json
@@ -223,22 +223,14 @@ _COLUMNS = (
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench scale",
-        description=__doc__,
-        epilog="examples:\n"
-        "  python -m bench scale --ids 1000000 10000000\n"
-        "  python -m bench scale --folder /var/tmp/scale --json scale.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = section_parser("scale", __doc__, "--ids 1000000 10000000", "--folder /var/tmp/scale --json scale.json")
     parser.add_argument(
         "--ids", type=positive, nargs="+", default=[100_000_000], help="contacts of each job (default: 100,000,000)"
     )
-    parser.add_argument("--batch", type=positive, default=1000, help="contacts per PUT (default: 1000)")
-    parser.add_argument("--concurrency", type=positive, default=8, help="calls in flight (default: 8)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the lists (default: 1)")
+    add_number(parser, "--batch", 1000, "contacts per PUT")
+    add_number(parser, "--concurrency", 8, "calls in flight")
+    add_seed(parser, "the lists")
     parser.add_argument("--folder", type=Path, help="where lists are kept (default: a new one, removed at the end)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
 
@@ -260,7 +252,7 @@ async def _scale(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_scale(_parser().parse_args(argv), ("python", "-m", "bench", "scale", *argv)))
+    return run_with_options(_parser(), _scale, argv)
 
 
 if __name__ == "__main__":

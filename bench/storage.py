@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -24,7 +23,7 @@ from bench.load import Load
 from bench.ours import PORTAL, settings_for
 from bench.process import embedded_redis, module
 from bench.redis_memory import Footprint, Peaks, footprint, watching
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, add_seed, positive, publish, run_with_options, section_parser, table
 from bench.simulated import simulated_portal
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
@@ -201,14 +200,10 @@ _COLUMNS = (
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench storage",
-        description=__doc__,
-        epilog="examples:\n  python -m bench storage --json storage.json\n"
-        "  python -m bench storage --ids 100000 --spread sparse --batch 200 --others 10",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = section_parser(
+        "storage", __doc__, "--json storage.json", "--ids 100000 --spread sparse --batch 200 --others 10"
     )
-    parser.add_argument("--ids", type=positive, default=1_000_000, help="IDs per job (default: 1,000,000)")
+    add_number(parser, "--ids", 1_000_000, "IDs per job")
     parser.add_argument("--spread", nargs="+", choices=("dense", "sparse"), default=["dense", "sparse"])
     parser.add_argument("--batch", nargs="+", type=positive, default=[200, 1000], help="(default: 200 1000)")
     parser.add_argument(
@@ -219,8 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PERCENT",
         help="percent of contacts that are missing, read-only or invoiced (default: 0 1 10)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the lists (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_seed(parser, "the lists")
     return parser
 
 
@@ -249,7 +243,7 @@ async def _storage(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_storage(_parser().parse_args(argv), ("python", "-m", "bench", "storage", *argv)))
+    return run_with_options(_parser(), _storage, argv)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import statistics
 import sys
 import timeit
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,7 +18,7 @@ from bench.load import Load
 from bench.measure import Measurement
 from bench.process import embedded_redis, flush
 from bench.rounds import MODELS, stub_portal
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, add_seed, publish, run_with_options, section_parser, table
 from bench.traced import VARIANTS, run
 from config.tracing import add_trace
 
@@ -91,20 +90,17 @@ async def _work(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section, and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench tracing",
-        description="Measure what a call costs with tracing off, on, and taken out of the worker.",
-        epilog="example:\n  python -m bench tracing --ids 10000 --rounds 15",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = section_parser(
+        "tracing",
+        "Measure what a call costs with tracing off, on, and taken out of the worker.",
+        "--ids 10000 --rounds 15",
     )
-    parser.add_argument("--ids", type=positive, default=20_000, help="contacts per run (default: 20000)")
-    parser.add_argument("--batch", type=positive, default=10, help="contacts per PUT (default: 10)")
-    parser.add_argument("--concurrency", type=positive, default=4, help="calls in flight (default: 4)")
-    parser.add_argument("--rounds", type=positive, default=9, help="rounds (default: 9)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the order within the rounds (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
-    options = parser.parse_args(argv)
-    return run_section(_work(options, ("python", "-m", "bench", "tracing", *argv)))
+    add_number(parser, "--ids", 20_000, "contacts per run")
+    add_number(parser, "--batch", 10, "contacts per PUT")
+    add_number(parser, "--concurrency", 4, "calls in flight")
+    add_number(parser, "--rounds", 9, "rounds")
+    add_seed(parser, "the order within the rounds")
+    return run_with_options(parser, _work, argv)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import pyrage
@@ -24,7 +23,7 @@ from bench.load import Load
 from bench.measure import peak_rss_bytes
 from bench.ours import PORTAL, environment_for, settings_for
 from bench.process import embedded_redis, module
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, add_seed, publish, run_with_options, section_parser, table
 from bench.simulated import simulated_portal
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
@@ -195,16 +194,13 @@ def _row(pair: Pair) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench undo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--portal-contacts", type=positive, default=100_000, help="contacts of the portal")
+    parser = section_parser("undo", __doc__)
+    add_number(parser, "--portal-contacts", 100_000, "contacts of the portal")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.1, 1.0], help="lists, as shares of that")
-    parser.add_argument("--rate", type=float, default=50.0, help="calls per second at most (default: 50)")
-    parser.add_argument("--batch", type=positive, default=100, help="contacts per PUT (default: 100)")
-    parser.add_argument("--base-ms", type=float, default=20.0, help="what a call takes at least (default: 20)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of portal and lists (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
+    add_number(parser, "--rate", 50.0, "calls per second at most")
+    add_number(parser, "--batch", 100, "contacts per PUT")
+    add_number(parser, "--base-ms", 20.0, "what a call takes at least")
+    add_seed(parser, "portal and lists")
     return parser
 
 
@@ -220,7 +216,7 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "undo", *argv)))
+    return run_with_options(_parser(), _measure, argv)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 from arq.connections import ArqRedis
@@ -25,7 +24,7 @@ from bench.load import Load
 from bench.ours import PORTAL, settings_for
 from bench.process import embedded_redis, module
 from bench.rounds import MODELS, stub_portal
-from bench.section import positive, publish, run_section, table
+from bench.section import add_number, publish, run_with_options, section_parser, table
 from jobs.accept.submission import Submission
 from jobs.accept.submit import submit
 from jobs.store.connection import connect
@@ -106,17 +105,11 @@ async def run(options: argparse.Namespace) -> list[Round]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench webhooks",
-        description=__doc__,
-        epilog="examples:\n  python -m bench webhooks --jobs 500 --rounds 5",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--jobs", type=positive, default=200, help="jobs (default: 200)")
-    parser.add_argument("--contacts", type=positive, default=200, help="contacts per job (default: 200)")
-    parser.add_argument("--rounds", type=positive, default=3, help="rounds (default: 3)")
+    parser = section_parser("webhooks", __doc__, "--jobs 500 --rounds 5")
+    add_number(parser, "--jobs", 200, "jobs")
+    add_number(parser, "--contacts", 200, "contacts per job")
+    add_number(parser, "--rounds", 3, "rounds")
     parser.add_argument("--model", choices=sorted(MODELS), default="realistic", help="the portal (default: realistic)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write every measurement to a file")
     return parser
 
 
@@ -140,7 +133,7 @@ async def _measure(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the section and return the exit code."""
-    return run_section(_measure(_parser().parse_args(argv), ("python", "-m", "bench", "webhooks", *argv)))
+    return run_with_options(_parser(), _measure, argv)
 
 
 if __name__ == "__main__":

@@ -5,32 +5,22 @@ Exit codes: 0 ledger and portal agree about every contact, 1 they do not (or the
 """
 
 import argparse
-import random
-import shlex
 import sys
-from pathlib import Path
 
-from chaos.command import forget_settings, perform, positive, share
+from chaos.command import add_options, forget_settings, perform
 from chaos.plan import Plan
-from chaos.report import as_json, as_text
-from chaos.story import Outcome, Story
+from chaos.report import as_text
+from chaos.story import Story
 
 
 def main() -> int:
     """Run the command and return the exit code."""
     forget_settings()
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     plan = Plan(ids=given.ids, minutes=given.minutes, workers=given.workers, seed=given.seed, fault_rate=given.faults)
-    command = f"python -m chaos {shlex.join(sys.argv[1:])}".strip()
-
-    def tell(outcome: Outcome) -> bool:
-        sys.stdout.write(as_text(plan, outcome, command))
-        if given.json:
-            given.json.write_bytes(as_json(plan, outcome, command))
-        return outcome.agreed
-
     about = f"at most {plan.requests_per_second:g} calls/s"
-    return perform(plan.seed, about, lambda directory: Story(plan, directory).play(), tell)
+    return perform(plan, parser, about, lambda directory: Story(plan, directory).play(), as_text, json_to=given.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,13 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         "with what really happened, contact by contact. `python -m chaos.hosts` does so with more than one machine.",
     )
     parser.add_argument("--ids", type=_at_least_100, default=100_000, help="contact IDs on the lists (default 100000)")
-    parser.add_argument("--minutes", type=positive, default=5.0, help="how long things go wrong (default 5)")
-    parser.add_argument("--workers", type=int, default=3, choices=range(1, 17), metavar="N", help="(default 3)")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="repeats a run")
-    parser.add_argument(
-        "--faults", type=share, default=0.03, metavar="F", help="how often each fault strikes, 0 to 1 (default 0.03)"
-    )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the result to a file")
+    add_options(parser, most_workers=16, fault_rate=0.03)
     return parser
 
 

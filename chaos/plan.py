@@ -7,6 +7,7 @@ from typing import Any
 from pyroaring import BitMap
 
 from chaos.campaigns import CAPPED, CAPPED_PORTAL, NEVER_APPROVED, WINDOWED_PORTAL, Campaigns, Schedule
+from chaos.configuration import REQUEST_TIMEOUT_S, portal_table, process_tables
 
 PORTAL = "chaos"
 
@@ -17,42 +18,12 @@ ALL_CANCELLED = frozenset({CANCELLED, NEVER_APPROVED, CAPPED})
 
 MAX_CONCURRENCY = 8
 BURST = 2
-REQUEST_TIMEOUT_S = 2.0
+_BATCH_SIZES = (30, 60)
 #: The limit of each of the two portals that have a window or a cap, calls/s.
 OTHERS_REQUESTS_PER_SECOND = 3.0
 
 #: How long the portal may still take to commit a call after it has turned its caller away.
 LATEST_COMMIT_S = 7.0
-
-_CONFIGURATION = """\
-[redis]
-url = "{redis}"
-{portals}
-[worker]
-slice_s = 5.0
-shutdown_grace_s = 6.0
-
-[log]
-format = "json"
-"""
-
-_PORTAL = """
-[portals.{name}]
-url = "{portal}"
-username = "admin@example.com"
-password = "simulator-password"
-requests_per_second = {rate}
-burst = {burst}
-max_concurrency = {concurrency}
-batch_size_start = 30
-batch_size_max = 60
-request_timeout_s = {timeout_s}
-backoff_base_s = 0.2
-backoff_max_s = 3.0
-# Injected faults strike everywhere: such a campaign has to retry a lot, and may lose many contacts in a row.
-retry_share = 0.5
-failure_threshold = 1.0
-{guards}"""
 
 _UNDO = """\
 undo = "required"
@@ -146,18 +117,19 @@ class Plan:
         """
         undo = _UNDO.format(store=store, public_key=public_key)
         portals = (
-            _PORTAL.format(
-                portal=portal_url,
-                name=name or PORTAL,
-                rate=OTHERS_REQUESTS_PER_SECOND if name else self.requests_per_second,
+            portal_table(
+                name or PORTAL,
+                portal_url,
+                requests_per_second=OTHERS_REQUESTS_PER_SECOND if name else self.requests_per_second,
                 burst=1 if name else BURST,
-                concurrency=1 if name == CAPPED_PORTAL else MAX_CONCURRENCY,
-                timeout_s=REQUEST_TIMEOUT_S,
+                max_concurrency=1 if name == CAPPED_PORTAL else MAX_CONCURRENCY,
+                batch_sizes=_BATCH_SIZES,
+                backoff_max_s=3.0,
                 guards=guards + (undo if (name or PORTAL) in KEEPING else ""),
             )
             for name, guards in self.campaigns.guards().items()
         )
-        return _CONFIGURATION.format(redis=redis_url, portals="".join(portals))
+        return f'[redis]\nurl = "{redis_url}"\n' + "".join(portals) + process_tables()
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the rules of the portal's misbehaviour that apply all the time."""

@@ -32,9 +32,9 @@ def as_text(plan: Plan, outcome: Outcome, command: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(plan: Plan, outcome: Outcome, command: str) -> bytes:
-    """Write the result as JSON."""
-    facts = {"command": command, "machine": machine(), "agreed": outcome.agreed, "plan": plan, "outcome": outcome}
+def as_json(plan: object, outcome: object, command: str, *, agreed: bool) -> bytes:
+    """Write the result of any run as JSON."""
+    facts = {"command": command, "machine": machine(), "agreed": agreed, "plan": plan, "outcome": outcome}
     return msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
 
 

@@ -43,6 +43,7 @@ from worker.forecast import Forecasts
 from worker.gatekeeper import Gatekeeper
 from worker.kept import KeptRecords
 from worker.lane import Ending, Farewell, Lane
+from worker.lifeline import Lifeline, group_of
 from worker.planner import Planner, planner_for
 from worker.portal_client import NoTurn, PortalClient
 from worker.push_back import PushBack
@@ -118,6 +119,7 @@ class Fleet:
     _running: int = 0
     _forgets_again_s: float = 0.0
     _heart: asyncio.Task[None] | None = None
+    _lifeline: Lifeline = field(init=False)
     _clock: asyncio.Task[None] | None = None
     _watch: asyncio.Task[None] | None = None
     _destroying: asyncio.Task[None] | None = None
@@ -127,6 +129,7 @@ class Fleet:
         self._forecasts = Forecasts(self.redis)
         self.courier = Courier(self.redis, {webhook.name: webhook for webhook in self.settings.webhooks}, self.drain)
         self._kept = KeptRecords(self.redis)
+        self._lifeline = Lifeline(group_of(self.settings), self.settings.worker.lifeline_s, self._look_after)
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
@@ -142,13 +145,15 @@ class Fleet:
             fleet._driven[portal.name] = fleet._prepare(portal)
         fleet._heart = asyncio.create_task(fleet._beat())
         fleet._clock = asyncio.create_task(fleet._keep_schedules())
-        fleet._watch = asyncio.create_task(watch(fleet.redis, tuple(settings.portals), fleet.rescue))
+        portals = tuple(settings.portals)
+        fleet._watch = asyncio.create_task(watch(fleet.redis, portals, fleet.rescue, fleet._lifeline))
         return fleet
 
     async def close(self) -> None:
         """Close all connections; lanes must have ended."""
         for task in filter(None, (self._heart, self._clock, self._watch, self._destroying)):
             await cancel(task)
+        await self._lifeline.close()
         for driven in self._driven.values():
             await driven.client.close()
         await self.courier.close()
@@ -159,9 +164,9 @@ class Fleet:
         await self.redis.aclose(close_connection_pool=True)
         unbind_contextvars("worker")
 
-    def has_room(self) -> bool:
-        """Check whether this process may drive one more lane."""
-        return self._running < self.settings.worker.max_lanes
+    def free_lanes(self) -> int:
+        """Return how many more lanes this process may drive."""
+        return self.settings.worker.max_lanes - self._running
 
     async def drive(self, portal_name: str) -> Farewell:
         """Drive a portal for one slice, then make sure that a lane continues."""
@@ -174,13 +179,26 @@ class Fleet:
         if driven is None:
             log.warning("portal_not_configured")
             return Farewell(Ending.IDLE)
-        if self.drain.wanted or not self.has_room():
+        if self.drain.wanted or not self.free_lanes():
             return Farewell(Ending.BUSY)
+        self._running += 1
+        try:
+            farewell = await self._drive_one_lane(driven)
+        finally:
+            self._running -= 1
+        log.debug("lane_ended", ending=farewell.ending.value, wake_in_s=farewell.wake_in_s)
+        if farewell.wake_in_s is not None:
+            await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)
+        return farewell
+
+    async def _drive_one_lane(self, driven: _Driven) -> Farewell:
         token = f"{self.name}:{secrets.token_hex(6)}"
         configuration = await driven.fingerprint()
         lease_ttl_s = self.settings.worker.lease_ttl_s
         calls_per_job = self.settings.tracing.calls_per_job
-        ledger = ledger_for(self.redis, portal_name, token, lease_ttl_s, configuration, calls_per_job=calls_per_job)
+        ledger = ledger_for(
+            self.redis, driven.portal.name, token, lease_ttl_s, configuration, calls_per_job=calls_per_job
+        )
         lane = Lane(
             ledger=ledger,
             portal=driven.portal,
@@ -196,20 +214,23 @@ class Fleet:
             push_back=driven.push_back,
             drain=self.drain,
             slice_s=self.settings.worker.slice_s,
-            log=log,
+            log=get_logger(),
         )
-        self._running += 1
         try:
-            farewell = await lane.drive()
+            return await lane.drive()
         finally:
-            self._running -= 1
             abandon(ledger)
-        log.debug("lane_ended", ending=farewell.ending.value, wake_in_s=farewell.wake_in_s)
-        if farewell.wake_in_s is not None:
-            await wake_lanes(self.redis, portal_name, 1, delay_s=farewell.wake_in_s)
-        return farewell
 
-    async def forget_what_is_old(self) -> None:
+    async def _look_after(self) -> None:
+        """Wake whoever has work, forget old jobs and bundles, keep lists right. A worker that stops leaves that."""
+        if self.drain.wanted:
+            return
+        await self.look_after_portals()
+        await wake_couriers(self.redis, [webhook.name for webhook in self.settings.webhooks])
+        await self._forget_what_is_old()
+        await self.indexer.advance(self.redis)
+
+    async def _forget_what_is_old(self) -> None:
         """Forget old jobs and bundles; what has nothing to forget rests for a while."""
         if time.monotonic() < self._forgets_again_s:
             return
@@ -264,10 +285,6 @@ class Fleet:
         for portal_name, idle_lanes in (await self._idle_lanes(portal_names)).items():
             await wake_lanes(self.redis, portal_name, idle_lanes)
 
-    async def look_after_webhooks(self) -> None:
-        """Have events sent that are due."""
-        await wake_couriers(self.redis, [webhook.name for webhook in self.settings.webhooks])
-
     async def _idle_lanes(self, portal_names: Iterable[str]) -> dict[str, int]:
         """Return how many more lanes could work on each of these portals now. Rests that are too long are shortened."""
         portals = {name: self.settings.portals[name] for name in portal_names}
@@ -316,8 +333,8 @@ class Fleet:
     async def _keep_schedules(self) -> None:
         """Look after the schedules until this worker has to stop.
 
-        Every worker does so itself, not whoever runs arq's next cron job: that could always be a worker that has other
-        schedules in its configuration, or none.
+        Every worker does so itself, and none on the turn of the lifeline: schedules are no part of its group's name,
+        and the one whose turn it is could always be one that has other schedules, or none.
         """
         keeper = Keeper(self.redis, self.settings)
         ends = not self.settings.schedules

@@ -19,9 +19,7 @@ from jobs.words.errors import BadSubmission, JobExists
 from worker.drain import cancel
 from worker.fleet import Fleet
 from worker.messages import Message
-
-#: After this time without a sign of life, a request is accepted by another worker.
-_INTAKE_TTL_MS = 10_000
+from worker.polling import MARK_LASTS_MS
 
 #: Pause before retrying a request that Redis refused to store, for example because it is out of memory.
 _PUT_BACK_S = 5
@@ -90,18 +88,6 @@ async def deliver_webhooks(ctx: dict[str, Any], name: str) -> str:
         return _told(error, webhook=name)
 
 
-async def lifeline(ctx: dict[str, Any]) -> None:
-    """Wake whoever has work, forget old jobs and bundles, keep lists right."""
-    fleet: Fleet = ctx[FLEET]
-    try:
-        await fleet.look_after_portals()
-        await fleet.look_after_webhooks()
-        await fleet.forget_what_is_old()
-        await fleet.indexer.advance(fleet.redis)
-    except (*AWAY, RedisError) as error:
-        _told(error)
-
-
 def _told(error: Exception, **fields: str) -> str:
     """Log what is wrong with Redis, and return the reason. What is not the server's doing is a bug, which arq logs."""
     trouble = trouble_of(error)
@@ -150,7 +136,7 @@ def is_news(record: logging.LogRecord) -> bool:
     """Check whether a log line of arq is worth writing.
 
     The traceback of a refused request is not. Nor, unless the level is DEBUG, are the start and end of each wake-up:
-    the lifeline alone would write a pair of lines every two seconds, and batches would be lost among them.
+    batches would be lost among them.
     """
     if record.exc_info and isinstance(record.exc_info[1], BadSubmission | JobExists):
         return False
@@ -158,11 +144,8 @@ def is_news(record: logging.LogRecord) -> bool:
 
 
 async def _show_life(fleet: Fleet, arq_job_id: str) -> None:
-    """Keep arq's in-progress mark of this message short-lived.
-
-    arq would hand a killed worker's message to another worker only after the longest time-out of all functions.
-    """
+    """Keep arq's mark of this message short-lived, also in a worker that was started with arq's own command."""
     mark = in_progress_key_prefix + arq_job_id
     while True:
-        await fleet.redis.pexpire(mark, _INTAKE_TTL_MS)
-        await asyncio.sleep(_INTAKE_TTL_MS / 1000 / 4)
+        await fleet.redis.pexpire(mark, MARK_LASTS_MS)
+        await asyncio.sleep(MARK_LASTS_MS / 1000 / 4)

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from arq.connections import ArqRedis
-from arq.cron import cron
 from arq.worker import Function, func
 from redis.exceptions import RedisError
 
@@ -30,7 +29,7 @@ from jobs.store.trouble import word_for
 from jobs.webhooks.wake import DELIVER
 from worker.drain import cancel
 from worker.fleet import Fleet, connect_patiently
-from worker.functions import FLEET, STOPPING, delete_contacts, deliver_webhooks, drive_lane, is_news, lifeline
+from worker.functions import FLEET, STOPPING, delete_contacts, deliver_webhooks, drive_lane, is_news
 from worker.messages import read_message
 from worker.nudge import Nudges, listening
 from worker.polling import READ_LIMIT, NudgedWorker
@@ -41,7 +40,7 @@ _LANE_TIMEOUT_S = 3600
 #: Reading the longest list that Redis can hold takes about a minute. A request cut off here would be lost.
 _INTAKE_TIMEOUT_S = 3600
 
-#: Room for messages that are not lanes: requests from other services, the lifeline.
+#: Room for messages that are not lanes: requests from other services.
 _SPARE_JOBS = 8
 
 #: A courier ends after its slice and the tries under way by then; this is far more than that.
@@ -57,7 +56,6 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
         settings: the configuration.
         fleet: the fleet to use; by default each worker starts and closes its own.
     """
-    every_s = settings.worker.lifeline_s
     logging.getLogger("arq.worker").addFilter(is_news)  # before arq logs what it is about to start
 
     async def start(ctx: dict[str, Any]) -> None:
@@ -80,9 +78,6 @@ def worker_options(settings: Settings, fleet: Fleet | None = None) -> dict[str, 
     ]
     return {
         "functions": functions,
-        "cron_jobs": [
-            cron(lifeline, name="lifeline", second=set(range(0, 60, every_s)), keep_result=0, timeout=60, max_tries=1)
-        ],
         "queue_name": QUEUE,
         "queue_read_limit": READ_LIMIT,
         "redis_pool": connect_patiently(settings),
@@ -179,7 +174,7 @@ async def _supervise(settings: Settings, fleet: Fleet, nudges: Nudges) -> None:
     try:
         while not fleet.drain.wanted:
             workers.append(
-                NudgedWorker(nudges, fleet.has_room, **worker_options(settings, fleet), handle_signals=False)
+                NudgedWorker(nudges, fleet.free_lanes, **worker_options(settings, fleet), handle_signals=False)
             )
             try:
                 await _run(workers[-1], fleet)
@@ -229,6 +224,7 @@ async def _end(worker: NudgedWorker) -> None:
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+    await worker.finished()  # or it would open the connection again after it was closed
     worker.tasks.clear()
     pool = worker.pool
     with contextlib.suppress(*AWAY, RedisError):

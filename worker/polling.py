@@ -1,12 +1,17 @@
 """arq's worker, whose loop also goes round when it is nudged, and survives a fail-over.
 
-arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. A worker that drives as many lanes
-as it may looks a moment later than others: all it can do with a wake-up is to throw it away. Everything else is arq's
-own: the same loop reads the queue, starts what is in it, and ends the worker if something goes wrong.
+arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. All that a worker without room for
+a lane can do with a wake-up is to throw it away. So it looks a moment later than others, and one look takes no more
+messages than there is room for. Everything else is arq's own: the same loop reads the queue, starts what is in it, and
+ends the worker if something goes wrong.
 
 Two things go wrong in a fail-over that are no reason to end it. A connection can break between arq's look at a message
 and its mark on it. And the new primary can lack the mark of a message that is being worked on: arq would start it a
 second time, and mix up the two.
+
+arq's mark on a message that is being worked on lasts as long as the longest function may take, an hour. If a worker is
+killed, or only the reply to its mark is lost, nobody would touch the message for that long. So here a mark lasts for
+seconds, and is renewed.
 
 A message stays in the queue until its function has returned. So each look finds the wake-ups of all lanes that any
 worker is driving, and arq would ask about each of them in three round trips. With hundreds of lanes that is much of
@@ -14,14 +19,16 @@ what Redis does. Here, one round trip for all of them comes first.
 """
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
+import contextlib
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from arq.constants import in_progress_key_prefix
 from arq.worker import Worker
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 
+from jobs.store.connection import AWAY
+from worker.drain import cancel
 from worker.nudge import Nudges
 
 #: Most messages that one look reads: more than there can be lanes in any fleet, or new ones would stay unseen behind
@@ -34,25 +41,54 @@ _GAP_S = 0.01
 #: How much later a worker without room looks, seconds.
 _GIVE_WAY_S = 0.05
 
+#: How long a mark lasts unless it is renewed, milliseconds. A worker that is alive renews it four times as often.
+MARK_LASTS_MS = 10_000
+
+#: How long a worker that ends waits for Redis to take its last messages out of the queue. One that stays is started
+#: again, which does no harm.
+_FINISH_S = 5.0
+
 
 class NudgedWorker(Worker):
     """An arq worker that reads its queue when it is nudged.
 
     Args:
         nudges: what makes it look; otherwise it looks every `poll_delay` seconds.
-        has_room: says whether the worker could drive one more lane.
+        free_lanes: says how many more lanes the worker could drive.
         poll_delay: as in arq.
         options: those of an arq worker.
     """
 
-    def __init__(self, nudges: Nudges, has_room: Callable[[], bool], *, poll_delay: float, **options: Any) -> None:
-        super().__init__(**options, poll_delay=0)
+    def __init__(self, nudges: Nudges, free_lanes: Callable[[], int], *, poll_delay: float, **options: Any) -> None:
+        super().__init__(**options, poll_delay=0, on_job_start=self._note_begin)
+        self.in_progress_timeout_s = MARK_LASTS_MS / 1000
         self._nudges = nudges
-        self._has_room = has_room
+        self._free_lanes = free_lanes
         self._look_every_s = poll_delay
+        self._beginning: set[str] = set()
+        self._finishing: set[asyncio.Future[None]] = set()
+
+    async def main(self) -> None:
+        """Run until cancelled."""
+        keeping = asyncio.create_task(self._keep_marks())
+        try:
+            await super().main()
+        finally:
+            await cancel(keeping)
+
+    async def _keep_marks(self) -> None:
+        while True:
+            await asyncio.sleep(MARK_LASTS_MS / 1000 / 4)
+            running = [job_id for job_id, task in self.tasks.items() if not task.done()]
+            if running:
+                with contextlib.suppress(*AWAY, RedisError):
+                    pipe = self.pool.pipeline(transaction=False)
+                    for job_id in running:
+                        pipe.pexpire(in_progress_key_prefix + job_id, MARK_LASTS_MS)
+                    await pipe.execute()
 
     async def _poll_iteration(self) -> None:
-        if not self._has_room():
+        if self._room() < 1:
             await asyncio.sleep(_GIVE_WAY_S)
         self._nudges.forget()  # before the queue is read: what comes from now on may not be seen this time
         await super()._poll_iteration()
@@ -60,18 +96,60 @@ class NudgedWorker(Worker):
         await self._nudges.within(self._look_every_s - _GAP_S)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start what nobody works on, in this process or another.
+        """Start what nobody works on, in this process or another; if some of it is left, look again at once.
 
         Args:
             job_ids: what is due in the queue.
         """
         running = {job_id.encode() for job_id, task in self.tasks.items() if not task.done()}
+        room = max(1, self._room())  # what is no wake-up needs no lane, and must not wait until one is free
         for job_id in await self._not_taken([job_id for job_id in job_ids if job_id not in running]):
+            if not room:
+                self._nudges.nudge()
+                break
             try:
                 await super().start_jobs([job_id])
             except WatchError:  # the connection broke; arq has already counted the message as started
                 self._release_sem_dec_counter_on_complete()
                 self._nudges.nudge()
+            room -= self._has_started(job_id.decode())
+
+    def _room(self) -> int:
+        """Return for how many wake-ups there is room. What has been started may be one, until it is read."""
+        return self._free_lanes() - len(self._beginning)
+
+    def _has_started(self, job_id: str) -> bool:
+        task = self.tasks.get(job_id)
+        if task is None or task.done():  # another worker was faster
+            return False
+        self._beginning.add(job_id)
+        task.add_done_callback(lambda _: self._beginning.discard(job_id))
+        return True
+
+    async def _note_begin(self, ctx: dict[str, Any]) -> None:
+        self._beginning.discard(ctx["job_id"])
+
+    async def finish_job(self, *arguments: Any, **options: Any) -> None:
+        """Take a message out of the queue; the arguments are arq's."""
+        await self._finish(super().finish_job(*arguments, **options))
+
+    async def finish_failed_job(self, *arguments: Any, **options: Any) -> None:
+        """Take a message that cannot be run out of the queue; the arguments are arq's."""
+        await self._finish(super().finish_failed_job(*arguments, **options))
+
+    async def finished(self) -> None:
+        """Wait until nothing is being taken out of the queue any more, for a while if Redis is away.
+
+        arq shields that from being cancelled with the function that ran, so it goes on by itself.
+        """
+        if self._finishing:
+            await asyncio.wait(self._finishing, timeout=_FINISH_S)
+
+    async def _finish(self, finishing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(finishing)
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+        await asyncio.shield(task)
 
     async def _not_taken(self, job_ids: list[bytes]) -> list[bytes]:
         """Return the messages that have no mark of a worker."""
@@ -80,7 +158,3 @@ class NudgedWorker(Worker):
             pipe.exists(in_progress_key_prefix + job_id.decode())
         marks = await pipe.execute()
         return [job_id for job_id, mark in zip(job_ids, marks, strict=True) if not mark]
-
-    async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
-        """Enqueue cron jobs that are due before the queue is read again; the arguments are arq's."""
-        await super().run_cron(n, max(delay, self._look_every_s), num_windows)

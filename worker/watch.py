@@ -2,7 +2,7 @@
 
 Every worker keeps one. It asks Redis when the next lease of any portal lapses, in one round trip, and asks again at
 that moment, or at the next tick of the steady clock if that is sooner. What has lapsed is rescued at once. A lane that
-is alive renews its lease long before that.
+is alive renews its lease long before that. A look also tells whether it is this worker's turn to run the lifeline.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from config.logging import get_logger
 from jobs.lanes.lease import look_for_lapses
 from jobs.store.clock import TICK_S
 from jobs.store.connection import AWAY
+from worker.lifeline import Lifeline
 
 #: Longest time between two looks, seconds. Each is a tick of the steady clock.
 LOOK_EVERY_S = TICK_S
@@ -23,19 +24,24 @@ LOOK_EVERY_S = TICK_S
 _GIVE_UP_S = 5.0
 
 
-async def watch(redis: Redis, portals: Sequence[str], rescue: Callable[[dict[str, bool]], Awaitable[None]]) -> None:
+async def watch(
+    redis: Redis, portals: Sequence[str], rescue: Callable[[dict[str, bool]], Awaitable[None]], lifeline: Lifeline
+) -> None:
     """Watch the leases of some portals until cancelled.
 
     Args:
         redis: the connection.
         portals: their names.
         rescue: called with the portals at which leases have lapsed, and whether a place became free there.
+        lifeline: run whenever it is this worker's turn.
     """
     while True:
         wait_s = LOOK_EVERY_S
         try:
             async with asyncio.timeout(_GIVE_UP_S):
-                lapses = await look_for_lapses(redis, portals)
+                lapses = await look_for_lapses(redis, portals, group=lifeline.group, lifeline_s=lifeline.every_s)
+                if lapses.is_turn:
+                    lifeline.run()
                 if lapses.portals:
                     await rescue(lapses.portals)
                 elif lapses.soonest_s is not None:

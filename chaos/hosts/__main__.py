@@ -6,19 +6,15 @@ kept.
 """
 
 import argparse
-import random
-import shlex
 import sys
-from pathlib import Path
 
-from chaos.command import forget_settings, perform, positive, share
+from chaos.command import add_options, forget_settings, perform, positive
 from chaos.hosts.bridge import Bridge
 from chaos.hosts.failovers import ACTS, acts_possible_on
 from chaos.hosts.loopback import Loopback
 from chaos.hosts.namespaces import NoNamespaces, enter, is_inside
-from chaos.hosts.outcome import HostsOutcome
 from chaos.hosts.plan import HostsPlan
-from chaos.hosts.report import as_json, as_text
+from chaos.hosts.report import as_text
 from chaos.hosts.story import HostsStory
 
 
@@ -47,17 +43,15 @@ def main() -> int:
     impossible = set(plan.acts) - set(acts_possible_on(network))
     if impossible:
         parser.error(f"not possible here: {', '.join(sorted(impossible))}")
-    command = f"python -m chaos.hosts {shlex.join(sys.argv[1:])}".strip()
-
-    def tell(outcome: HostsOutcome) -> bool:
-        sys.stdout.write(as_text(plan, outcome, command))
-        if given.json:
-            given.json.write_bytes(as_json(plan, outcome, command))
-        return outcome.agreed
-
     about = f"{len(plan.hosts)} hosts {'on loopback' if given.loopback else 'in network namespaces'}"
     return perform(
-        plan.seed, about, lambda directory: HostsStory(plan, network, directory).play(), tell, keep=given.keep
+        plan,
+        parser,
+        about,
+        lambda directory: HostsStory(plan, network, directory).play(),
+        as_text,
+        json_to=given.json,
+        keep=given.keep,
     )
 
 
@@ -68,9 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         "portal, each on a host of its own, while hosts fail and part; then compare the ledgers with what really "
         "happened, contact by contact, and the API's promises with what became of them.",
     )
-    parser.add_argument("--minutes", type=positive, default=5.0, help="how long things go wrong (default 5)")
+    add_options(parser, most_workers=8, fault_rate=0.005)
     parser.add_argument("--failovers", type=int, default=0, metavar="N", help="end earlier, after so many fail-overs")
-    parser.add_argument("--workers", type=int, default=3, choices=range(1, 9), metavar="N", help="(default 3)")
     parser.add_argument(
         "--min-replicas",
         type=int,
@@ -80,14 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--replica-timeout", type=positive, default=1.0, metavar="S", help="how long a claim waits for them (default 1)"
-    )
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="repeats a run")
-    parser.add_argument(
-        "--faults",
-        type=share,
-        default=0.005,
-        metavar="F",
-        help="how often each fault of the portal strikes, 0 to 1 (default 0.005)",
     )
     parser.add_argument(
         "--acts", nargs="+", choices=ACTS, default=(), metavar="ACT", help=f"only these: {', '.join(ACTS)}"
@@ -99,7 +84,6 @@ def _parser() -> argparse.ArgumentParser:
         "--loopback", action="store_true", help="make no hosts: needs no rights, but nothing can be cut off or slowed"
     )
     parser.add_argument("--keep", action="store_true", help="keep data and logs even if the run ends well")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the result to a file")
     return parser
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from chaos.plan import LATEST_COMMIT_S, REQUEST_TIMEOUT_S, faults
+from chaos.configuration import portal_table, process_tables
+from chaos.plan import LATEST_COMMIT_S, faults
 from config.settings import WorkerConfig
 from simulator.chance import seeded
 
@@ -35,43 +36,21 @@ _SIZES = (40, 300)
 #: Of this many lists, one is planned first, and one is cancelled.
 _ONE_PLANNED_OF, _ONE_CANCELLED_OF = 3, 8
 
-_CONFIGURATION = """\
+_REDIS = """\
 [redis]
-url = "{redis}"
+url = "{url}"
 min_replicas = {min_replicas}
 replica_timeout_s = {replica_timeout_s}
+"""
 
-[portals.{portal}]
-url = "{portal_url}"
-username = "admin@example.com"
-password = "simulator-password"
-requests_per_second = {rate}
-burst = {burst}
-max_concurrency = {concurrency}
-batch_size_start = {batch_size}
-batch_size_max = {batch_size}
-request_timeout_s = {timeout_s}
-backoff_base_s = 0.2
-backoff_max_s = 2.0
-# Workers that are cut off and faults that are injected must not end the campaign.
-retry_share = 0.5
-failure_threshold = 1.0
-
+_API = """
 [api]
-host = "{api}"
-port = {api_port}
+host = "{host}"
+port = {port}
 [[api.keys]]
 name = "chaos"
 key_sha256 = "{key_sha256}"
 scopes = ["read", "submit", "control"]
-
-[worker]
-slice_s = 5.0
-shutdown_grace_s = 6.0
-max_lanes = {lanes}
-
-[log]
-format = "json"
 """
 
 
@@ -166,19 +145,15 @@ class HostsPlan:
 
     def configuration(self, redis_url: str, portal_url: str, api_address: str) -> str:
         """Return the configuration of workers, API and command line."""
-        return _CONFIGURATION.format(
-            redis=redis_url,
-            min_replicas=self.min_replicas,
-            replica_timeout_s=self.replica_timeout_s,
-            portal=PORTAL,
-            portal_url=portal_url,
-            rate=REQUESTS_PER_SECOND,
+        redis = _REDIS.format(url=redis_url, min_replicas=self.min_replicas, replica_timeout_s=self.replica_timeout_s)
+        portal = portal_table(
+            PORTAL,
+            portal_url,
+            requests_per_second=REQUESTS_PER_SECOND,
             burst=_BURST,
-            concurrency=_LANES * self.workers,
-            batch_size=_BATCH_SIZE,
-            timeout_s=REQUEST_TIMEOUT_S,
-            api=api_address,
-            api_port=API_PORT,
-            key_sha256=hashlib.sha256(API_KEY.encode()).hexdigest(),
-            lanes=_LANES,
+            max_concurrency=_LANES * self.workers,
+            batch_sizes=(_BATCH_SIZE, _BATCH_SIZE),
+            backoff_max_s=2.0,
         )
+        api = _API.format(host=api_address, port=API_PORT, key_sha256=hashlib.sha256(API_KEY.encode()).hexdigest())
+        return redis + portal + api + process_tables(worker=f"max_lanes = {_LANES}\n")

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-import msgspec
-
 from chaos.hosts.calls import GOES_ON_WITHIN_S
 from chaos.hosts.outcome import HostsOutcome
 from chaos.hosts.plan import HostsPlan
@@ -36,12 +34,6 @@ def as_text(plan: HostsPlan, outcome: HostsOutcome, command: str) -> str:
         *(f"- {what}" for what in wrong[:50]),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def as_json(plan: HostsPlan, outcome: HostsOutcome, command: str) -> bytes:
-    """Write the result as JSON."""
-    facts = {"command": command, "machine": machine(), "agreed": outcome.agreed, "plan": plan, "outcome": outcome}
-    return msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
 
 
 def _promotions(outcome: HostsOutcome) -> str:

@@ -26,8 +26,8 @@ from jobs.words.states import State
 
 ACQUIRE = Script("acquire")
 RENEW = Script("renew")
-NEXT_BATCH = Script("next_batch")
 SETTLE = Script("settle")
+NEXT_BATCH = Script("next_batch", after=[SETTLE])  # a batch can pause its job, or have all lanes leave the portal alone
 RESCUE = Script("rescue")
 PACE = Script("pace")
 BOUND_REST = Script("bound_rest")
@@ -60,10 +60,12 @@ class Lapses:
         portals: those at which a lane has fallen silent, and whether a place became free there just now. The other
             places become free when what their lanes held is rescued.
         soonest_s: seconds until the next lease lapses unless it is renewed; None if no lease is held.
+        is_turn: whether the caller has to run the lifeline.
     """
 
     portals: dict[str, bool]
     soonest_s: float | None
+    is_turn: bool = False
 
 
 class LaneLedger:
@@ -237,12 +239,21 @@ class LaneLedger:
         return Surplus() if kind == b"surplus" else Lost()
 
 
-async def look_for_lapses(redis: Redis, portals: Sequence[str]) -> Lapses:
-    """Look at the leases of some portals, in one round trip. Leases that have lapsed are forgotten."""
-    soonest_ms, *lapsed = await LAPSES(redis, [keys.portal(portal) for portal in portals], [])
+async def look_for_lapses(redis: Redis, portals: Sequence[str], *, group: str = "", lifeline_s: float = 0.0) -> Lapses:
+    """Look at the leases of some portals, in one round trip. Leases that have lapsed are forgotten.
+
+    Args:
+        redis: the connection.
+        portals: their names.
+        group: of the workers that run a lifeline together.
+        lifeline_s: how often one of them runs it, seconds; 0 if the caller does not.
+    """
+    found = await LAPSES(redis, [keys.portal(portal) for portal in portals], [group, round(lifeline_s * 1000)])
+    soonest_ms, is_turn, *lapsed = found
     return Lapses(
         portals={portals[index - 1]: bool(free) for index, free in lapsed},
         soonest_s=None if soonest_ms < 0 else (soonest_ms + 1) / 1000,  # a lease lapses at the end of its millisecond
+        is_turn=bool(is_turn),
     )
 
 

@@ -118,6 +118,7 @@ CATALOGUE = (
         (),
         "for good",
     ),
+    Entry(keys.LIFELINES, "HASH", "group of workers → when its lifeline ran last (µs)", ("lapses",), (), "for good"),
     Entry(keys.WORKERS, "ZSET", "`host:pid:…` → alive until (ms)", ("beat", "leave"), (), "3 heartbeats"),
     Entry(
         keys.KNOWN_PORTALS,
@@ -420,9 +421,9 @@ CATALOGUE = (
     Entry(
         keys.REPLICATED,
         "STRING",
-        "how often replicas were waited for (jobs/store/scripts.py)",
+        "how often replicas were waited for",
         (),
-        ("jobs.store.scripts", "jobs.view.ended"),
+        ("jobs.store.replication",),
         "for good",
     ),
     Entry(keys.EVENTS_TOLD, "STRING", "how many events there have been, for their IDs", _TELLING, (), "for good"),
@@ -487,8 +488,8 @@ CATALOGUE = (
         "STRING",
         "arq's mark of a message in work",
         (),
-        (ARQ, "jobs.arq_messages.message", "worker.functions"),
-        "while it runs",
+        (ARQ, "jobs.arq_messages.message", "worker.functions", "worker.polling"),
+        "10 s, renewed while it runs",
     ),
     Entry(
         retry_key_prefix + "{id}",

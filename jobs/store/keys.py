@@ -27,6 +27,7 @@ EVENTS_TOLD = f"{PREFIX}:events_told"
 REPLICATED = f"{PREFIX}:replicated"
 BUNDLES = f"{PREFIX}:bundles"
 CLOCK = f"{PREFIX}:clock"
+LIFELINES = f"{PREFIX}:lifelines"
 
 #: A channel, not a key: workers that are idle listen to it (worker/nudge.py).
 NUDGE = f"{PREFIX}:nudge"

@@ -29,6 +29,7 @@ CONSTANTS: dict[str, float | str] = {
     "BUNDLES": keys.BUNDLES,
     "WORKERS": keys.WORKERS,
     "CLOCK": keys.CLOCK,
+    "LIFELINES": keys.LIFELINES,
     "MESSAGE": job_key_prefix,
     "NUDGE": keys.NUDGE,
     # The bytes of an item.

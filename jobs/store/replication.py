@@ -6,8 +6,12 @@ written before it. Replicas have a write only together with all writes before it
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
+
+from jobs.store.keys import REPLICATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +26,25 @@ class Replication:
     min_replicas: int = 0
     timeout_s: float = 1.0
 
-    @property
-    def wait(self) -> tuple[str, int, int]:
-        """The command that waits for the replicas."""
-        return "WAIT", self.min_replicas, round(self.timeout_s * 1000)
+    def ask(self, pipe: Pipeline) -> None:
+        """Queue the question whether replicas have all that was written before, also by other connections."""
+        if self.min_replicas:
+            # The server answers for what this very connection has written last, and that may be nothing.
+            pipe.execute_command("INCR", REPLICATED)
+            pipe.execute_command("WAIT", self.min_replicas, round(self.timeout_s * 1000))
+
+    def take(self, replies: list[Any]) -> bool:
+        """Remove the answer from the end of a pipeline's replies; return whether enough replicas have it.
+
+        Args:
+            replies: what the pipeline returned. Those to what was queued before `ask` stay, and so do exceptions.
+        """
+        if not self.min_replicas:
+            return True
+        answer = replies[-2:]
+        refusals = [reply for reply in answer if isinstance(reply, Exception)]
+        replies[-2:] = refusals
+        return not refusals and bool(answer[1] >= self.min_replicas)
 
 
 #: What a single server can be asked for.

@@ -18,9 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from jobs.store.discreet_redis import replication_of
-from jobs.store.keys import REPLICATED
 from jobs.store.lua_constants import with_constants
-from jobs.store.replication import NotReplicated
+from jobs.store.replication import NO_REPLICAS, NotReplicated, Replication
 
 Argument: TypeAlias = bytes | str | int | float
 ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
@@ -29,9 +28,6 @@ _INCLUDE = "-- include:"
 _SHARED = "jobs.store.lua"
 #: How often scripts are loaded for one call: a server that loses them every time has another problem.
 _MOST_LOADS = 3
-#: Sent before the question whether replicas have what was written, which is only about what this very connection has
-#: written: a script that is repeated, or renews what is still the same, may have nothing left to write.
-_WRITE = "INCR", REPLICATED
 #: How often replicas are waited for before a caller is told that they lack what was written.
 _MOST_WAITS = 3
 
@@ -43,11 +39,16 @@ class Script:
         name: name of its file in `package`, without `.lua`.
         package: the package that holds the file.
         replicated: whether its answer counts only when enough replicas have what it wrote.
+        after: scripts that are called before it in the same round trip. They are loaded with it, so that a server never
+            knows this one alone: it would run without what was to come first.
     """
 
-    def __init__(self, name: str, package: str = "jobs.store.lua", *, replicated: bool = False) -> None:
+    def __init__(
+        self, name: str, package: str = "jobs.store.lua", *, replicated: bool = False, after: Sequence["Script"] = ()
+    ) -> None:
         self.name = name
         self.replicated = replicated
+        self.after = after
         self.source = _read(package, name)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -80,7 +81,8 @@ async def run_together(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
         redis.exceptions.ResponseError: the error of the first script that refused; the other scripts, before and after
             it, have taken effect.
     """
-    return await _run(redis, calls)
+    replies, _ = await _run(redis, calls, NO_REPLICAS)
+    return replies
 
 
 async def run_and_wait(redis: Redis, calls: Sequence[ScriptCall]) -> tuple[list[Any], bool]:
@@ -92,50 +94,49 @@ async def run_and_wait(redis: Redis, calls: Sequence[ScriptCall]) -> tuple[list[
     Raises:
         redis.exceptions.ResponseError: see `run_together`.
     """
-    wanted = replication_of(redis)
-    if not wanted.min_replicas:
-        return await _run(redis, calls), True
-    *replies, _, have = await _run(redis, calls, _WRITE, wanted.wait)
-    return replies, have >= wanted.min_replicas
+    return await _run(redis, calls, replication_of(redis))
 
 
 async def _run_replicated(redis: Redis, call: ScriptCall) -> Any:
     """Run a script until replicas have what it wrote. It may be run again: after a fail-over, it may never have run."""
-    wanted = replication_of(redis)
-    if not wanted.min_replicas:
-        return (await _run(redis, [call]))[0]
-    have = 0
     for _ in range(_MOST_WAITS):
-        reply, _, have = await _run(redis, [call], _WRITE, wanted.wait)
-        if have >= wanted.min_replicas:
+        [reply], is_replicated = await run_and_wait(redis, [call])
+        if is_replicated:
             return reply
-    raise NotReplicated(f"{have} of {wanted.min_replicas} replicas had it in time")
+    raise NotReplicated(f"fewer than {replication_of(redis).min_replicas} replicas had it in time")
 
 
-async def _run(redis: Redis, calls: Sequence[ScriptCall], *commands: Sequence[Argument]) -> list[Any]:
-    """Run scripts, then commands, in one round trip; return all replies."""
-    replies = await _send(redis, calls, commands)
+async def _run(redis: Redis, calls: Sequence[ScriptCall], wanted: Replication) -> tuple[list[Any], bool]:
+    """Run scripts in one round trip; return their replies, and whether as many replicas as wanted have the writes."""
+    replies, is_replicated = await _send(redis, calls, wanted)
     for _ in range(_MOST_LOADS):
         if not any(isinstance(reply, NoScriptError) for reply in replies):
             break
         # The server was restarted, perhaps once more since the scripts were loaded. Repeating calls of scripts that it
         # did know is harmless: each guards itself.
-        for script, _, _ in calls:
-            await redis.script_load(script.source)
-        replies = await _send(redis, calls, commands)
+        await _load(redis, [script for script, _, _ in calls])
+        replies, is_replicated = await _send(redis, calls, wanted)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
-    return replies
+    return replies, is_replicated
 
 
-async def _send(redis: Redis, calls: Sequence[ScriptCall], commands: Sequence[Sequence[Argument]]) -> list[Any]:
+async def _load(redis: Redis, scripts: Sequence[Script]) -> None:
+    pipe = redis.pipeline(transaction=False)
+    for script in scripts:
+        for one in (*script.after, script):
+            pipe.script_load(one.source)
+    await pipe.execute()
+
+
+async def _send(redis: Redis, calls: Sequence[ScriptCall], wanted: Replication) -> tuple[list[Any], bool]:
     pipe = redis.pipeline(transaction=False)
     for script, keys, args in calls:
         pipe.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-    for command in commands:
-        pipe.execute_command(*command)
-    return list(await pipe.execute(raise_on_error=False))
+    wanted.ask(pipe)
+    replies = list(await pipe.execute(raise_on_error=False))
+    return replies, wanted.take(replies)
 
 
 def _read(package: str, name: str) -> str:

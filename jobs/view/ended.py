@@ -42,14 +42,14 @@ async def with_sure_ends(
     for index in unsure:
         # Again, and before the question: a fail-over may have come between.
         pipe.execute_command("HMGET", keys.job(job_ids[index]), "state", "finished_ms")
-    pipe.incr(keys.REPLICATED)
-    pipe.execute_command(*wanted.wait)
-    *told, _, have = await pipe.execute()
+    wanted.ask(pipe)
+    told = await pipe.execute()
+    is_sure = wanted.take(told)
     shown = list(jobs)
     for index, (state, finished_ms) in zip(unsure, told, strict=True):
         facts = jobs[index]
         is_same = (state, finished_ms) == (facts["state"].encode(), facts["finished_ms"].encode())
-        if not is_same or have < wanted.min_replicas:
+        if not is_same or not is_sure:
             shown[index] = {name: value for name, value in facts.items() if name != "finished_ms"}
             shown[index]["state"] = _BEFORE[State(facts["state"])]
     return shown

@@ -1,6 +1,7 @@
 """The benchmarks measure what they claim: every variant deletes every contact exactly once."""
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import aiohttp
 import psutil
 import pytest
 
+from bench.__main__ import SECTIONS
 from bench.load import Load
 from bench.measure import Measurement
 from bench.process import ChildError, embedded_redis, module, running
@@ -180,6 +182,19 @@ async def test_no_process_outlives_an_interrupted_benchmark(signum: signal.Signa
         gone, alive = await asyncio.to_thread(psutil.wait_procs, tree, timeout=20)
     assert not alive
     assert len(gone) == 3
+
+
+@pytest.mark.parametrize("section", [name for name in SECTIONS if name != "intake"])
+def test_every_section_shows_its_options_and_commands_that_can_be_copied(
+    section: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        importlib.import_module(SECTIONS[section].module).main(["--help"])
+    told = capsys.readouterr().out
+    assert f"usage: python -m bench {section} " in told
+    assert "--json OUT" in told
+    for example in told.partition("examples:\n")[2].splitlines():
+        assert example.startswith(f"  python -m bench {section}")
 
 
 @pytest.mark.parametrize(

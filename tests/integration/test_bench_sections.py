@@ -33,6 +33,8 @@ from tests.support.process_tree import children_of
 from tests.support.submitting import request
 
 ROOT = Path(__file__).parents[2]
+#: Batches that the four lanes of `recovery` can hold: each may hold two for a moment.
+MOST_HELD = 8
 
 
 @pytest.fixture
@@ -127,20 +129,23 @@ def test_a_plan_is_measured_with_its_run_beside_one_without_and_with_its_worker_
 
 def test_receipts_are_made_and_verified(tmp_path: Path) -> None:
     steps = bench("receipts", "--ids", "70000", json_to=tmp_path / "out.json")["steps"]
-    took_s = {step["name"]: step["wall_s"] for step in steps}
-    assert took_s["receipt, kept"] < took_s["receipt"]
-    assert min(took_s.values()) > 0
+    cpu_s = {step["name"]: step["cpu_s"] for step in steps}
+    assert cpu_s["receipt, kept"] < cpu_s["receipt"]
+    assert min(step["wall_s"] for step in steps) > 0
     assert min(step["peak_rss_bytes"] for step in steps) > 20_000_000
 
 
 @pytest.mark.parametrize("fault", ["kill", "replace", "terminate", "redis"])
 def test_a_fault_in_the_middle_costs_time_and_no_contact(fault: str, tmp_path: Path) -> None:
-    options = ("--only", fault, "--repeats", "1", "--ids", "9000", "--down-s", "0.5")
+    # Long enough for a second worker to start meanwhile, however busy the machine.
+    options = ("--only", fault, "--repeats", "1", "--ids", "30000", "--down-s", "0.5")
     [run] = bench("recovery", *options, json_to=tmp_path / "out.json")["interruptions"][fault]
     assert run["resumed_s"] >= 0
-    assert run["held"] <= 4
+    assert run["held"] <= MOST_HELD
     assert run["verdict"]["lost"] == run["verdict"]["untrue"] == run["verdict"]["resent"] == 0
-    assert run["verdict"]["presumed"] <= run["held"] * 100
+    # Between the look at the claims and the death of Redis, lanes may claim other batches.
+    doubtful = MOST_HELD if fault == "redis" else run["held"]
+    assert run["verdict"]["presumed"] <= doubtful * 100
 
 
 def test_an_idle_system_is_timed_job_by_job(tmp_path: Path) -> None:

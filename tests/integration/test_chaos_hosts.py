@@ -11,8 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,12 @@ import pytest
 from chaos.hosts.loopback import Loopback
 from chaos.hosts.namespaces import NoNamespaces, find_way_in
 from chaos.hosts.network import HostsError, pairs
+from tests.support.chaos_run import chaos_run
 from tests.support.network_trial import DELAY_MS
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "chaos.hosts", "--workers", "2", "--seed", "11", "--faults", "0", "--no-asides"]
+SMALL = ("chaos.hosts", "--workers", "2", "--seed", "11", "--faults", "0", "--no-asides")
 SOON = ("--minutes", "2", "--failovers")
 
 
@@ -39,22 +38,8 @@ def namespaces() -> None:
         pytest.skip(f"no network namespaces here: {error}")
 
 
-@asynccontextmanager
-async def running(*options: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a run that ends, with its children, at the latest when the block is left."""
-    run = await asyncio.create_subprocess_exec(
-        *COMMAND, *options, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        yield run
-    finally:
-        if run.returncode is None:
-            run.kill()
-            await run.communicate()
-
-
 async def result_of(*options: str) -> tuple[int | None, str]:
-    async with running(*options) as run:
+    async with chaos_run(*SMALL, *options) as run:
         told, said = await asyncio.wait_for(run.communicate(), 150)
     return run.returncode, told.decode() + said.decode()
 
@@ -98,7 +83,7 @@ def test_hosts_on_loopback_say_that_they_cannot_be_parted() -> None:
 
 async def test_without_namespaces_it_says_what_to_do() -> None:
     run = await asyncio.create_subprocess_exec(
-        *COMMAND, cwd=ROOT, stderr=subprocess.PIPE, env={**os.environ, "PATH": "/nowhere"}
+        sys.executable, "-m", *SMALL, cwd=ROOT, stderr=subprocess.PIPE, env={**os.environ, "PATH": "/nowhere"}
     )
     _, said = await run.communicate()
     assert run.returncode == 2
@@ -132,7 +117,7 @@ async def test_claims_that_no_replica_has_are_found_out_as_lies() -> None:
 
 @pytest.mark.usefixtures("namespaces")
 async def test_a_run_that_is_killed_leaves_no_process_and_no_host() -> None:
-    async with running("--minutes", "5") as run:
+    async with chaos_run(*SMALL, "--minutes", "5") as run:
         assert run.stderr is not None
         await asyncio.wait_for(run.stderr.readline(), 30)
 

@@ -5,10 +5,7 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +17,10 @@ from chaos.evidence import Attempt, Evidence
 from chaos.plan import CANCELLED, Plan
 from chaos.verdict import Ledger, judge
 from jobs.words.outcomes import Code
+from tests.support.chaos_run import chaos_run
 from tests.support.waiting import until
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "chaos", "--ids", "1500", "--workers", "2", "--seed", "3"]
-
-
-@asynccontextmanager
-async def running(*options: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a chaos run that ends, with its children, at the latest when the block is left."""
-    run = await asyncio.create_subprocess_exec(
-        *COMMAND, *options, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        yield run
-    finally:
-        if run.returncode is None:
-            run.kill()
-            await run.communicate()
+SMALL = ("chaos", "--ids", "1500", "--workers", "2", "--seed", "3")
 
 
 def left_of(directory: str) -> list[psutil.Process]:
@@ -58,7 +41,7 @@ def is_there(directory: str) -> bool:
 
 @pytest.mark.timeout(300)  # usually 40 to 80 s, which depends little on the machine and much on chance
 async def test_a_small_run_agrees_with_the_portal_and_leaves_nothing() -> None:
-    async with running("--minutes", "0.15") as run:
+    async with chaos_run(*SMALL, "--minutes", "0.15") as run:
         told, said = await asyncio.wait_for(run.communicate(), 240)
     assert run.returncode == 0, told.decode() + said.decode()
     assert b"agree about every contact" in told
@@ -69,7 +52,7 @@ async def test_a_small_run_agrees_with_the_portal_and_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_a_run_that_is_ended_early_leaves_nothing_running(number: signal.Signals) -> None:
-    async with running("--minutes", "5") as run:
+    async with chaos_run(*SMALL, "--minutes", "5") as run:
         assert run.stderr is not None
         directory = (await asyncio.wait_for(run.stderr.readline(), 20)).decode().split()[-1]
 

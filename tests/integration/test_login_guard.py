@@ -10,7 +10,6 @@ from arq.connections import ArqRedis
 import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import Settings
-from jobs.lanes.lease import SETTLE
 from jobs.lanes.settlement import NewRest, Settlement
 from jobs.store import keys
 from jobs.view.job import Job, read_job
@@ -80,8 +79,6 @@ async def test_a_wait_of_our_own_has_its_reason_its_end_and_no_price(
         settings = with_password(server, portal, max_concurrency=1)
         time = await redis.time()
         now_ms = time[0] * 1000 + time[1] // 1000
-        # A server that does not know this script yet hands out one more batch before it records the first.
-        await redis.script_load(SETTLE.source)
         # Others tried other passwords a moment ago.
         await redis.zadd(TRIES, {f"failed {number}": now_ms for number in range(token_store.MAX_ATTEMPTS)})
         job_id = await accept(redis, range(1, 61))

@@ -1,21 +1,24 @@
 """Running scripts: by hash, in one round trip, even on a server that has forgotten them."""
 
 import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from arq.connections import ArqRedis
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from jobs.lanes.grants import Batch
+from jobs.lanes.grants import Batch, Turn
 from jobs.lanes.lease import ACQUIRE, PACE, SETTLE, rescue
-from jobs.lanes.settlement import Settlement
-from jobs.store import keys
+from jobs.lanes.settlement import NewRest, Settlement
+from jobs.store import keys, scripts
 from jobs.store.scripts import Script, run_together
 from jobs.store.scripts import ScriptCall as Call
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
+from jobs.words.reasons import StateReason
 from jobs.words.states import lua_table
 from tests.support.lanes import PORTAL, accept, answer, field, start_lane, take, terms
 
@@ -38,7 +41,7 @@ async def test_every_script_compiles_under_the_hash_that_is_sent(redis: ArqRedis
 
 def test_every_script_is_loaded_and_every_one_that_is_loaded_is_there() -> None:
     found: list[tuple[str, str]] = []
-    call = re.compile(r"= Script\(\"(\w+)\"(?:, \"([\w.]+)\")?(?:, replicated=True)?\)")
+    call = re.compile(r"= Script\(\"(\w+)\"(?:, \"([\w.]+)\")?(?:, replicated=True)?(?:, after=\[\w+\])?\)")
     for package in ("jobs", "worker", "web", "restore", "cli"):
         for source in (ROOT / package).rglob("*.py"):
             for name, where in call.findall(source.read_text()):
@@ -49,16 +52,16 @@ def test_every_script_is_loaded_and_every_one_that_is_loaded_is_there() -> None:
 async def test_a_server_that_is_restarted_right_after_it_was_given_a_script_is_given_it_again(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load, loads = redis.script_load, 0
+    load, loads = scripts._load, 0
 
-    async def load_and_forget(source: str) -> None:
+    async def load_and_forget(redis: Redis, needed: Sequence[Script]) -> None:
         nonlocal loads
-        await load(source)
+        await load(redis, needed)
         loads += 1
         if loads == 1:
             await redis.script_flush()
 
-    monkeypatch.setattr(redis, "script_load", load_and_forget)
+    monkeypatch.setattr(scripts, "_load", load_and_forget)
     await redis.script_flush()
     await rescue(redis, PORTAL, 0.0)
     assert loads == 2
@@ -90,6 +93,19 @@ async def test_forgetting_between_two_scripts_of_one_trip_records_once(redis: Ar
     assert grant.seq == batch.seq + 1
     assert (await read_job(redis, job_id)).requests.sent == 1
     assert await field(redis, keys.job(job_id), "inflight") == b"1"
+
+
+async def test_nothing_is_handed_out_before_what_was_to_be_recorded_first(redis: ArqRedis) -> None:
+    """A server that has been started anew gets a lane's first question before it gets the first record."""
+    await redis.script_flush()
+    await accept(redis, range(1, 51))
+    ledger = await start_lane(redis)
+    batch = await take(ledger)
+    pushed_back = Settlement(items=[(batch.items[0], 0.0)], rest=NewRest(60, StateReason.PUSH_BACK))
+    is_recorded, grant = await ledger.settle_and_next(batch, pushed_back, terms())
+    assert is_recorded
+    assert isinstance(grant, Turn), "the portal rests"
+    assert grant.wait_s > 50
 
 
 async def test_a_refusal_raises_and_changes_nothing(redis: ArqRedis) -> None:

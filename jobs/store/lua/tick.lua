@@ -1,7 +1,5 @@
 -- include: clock
 -- Move the steady clock on, and wake it if it is asleep. Whoever relies on it calls this about twice a second.
 --   returns  1
-local steady, wall = steady_us()
-tick(steady, wall)
-redis.call('HDEL', CLOCK, 'asleep')
+awake_us()
 return 1

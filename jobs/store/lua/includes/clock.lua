@@ -38,13 +38,19 @@ local function tick(steady, wall)
   redis.call('HSET', CLOCK, 'steady_us', steady, 'wall_us', wall)
 end
 
--- Returns the steady clock and the server's, in microseconds, to whoever takes or renews a lease. From then on somebody
--- relies on the clock, before any worker may have ticked: it begins now, or wakes up.
+-- Ticks, and wakes the clock if it is asleep: somebody relies on it. Returns it and the server's, in microseconds.
+local function awake_us()
+  local steady, wall = steady_us()
+  tick(steady, wall)
+  redis.call('HDEL', CLOCK, 'asleep')
+  return steady, wall
+end
+
+-- Likewise, for whoever takes or renews a lease, perhaps before any worker has ticked. It ticks only if it has to.
 local function wakeful_us()
   local steady, wall, is_kept, is_asleep = steady_us()
-  if not is_kept or is_asleep then
-    tick(steady, wall)
-    redis.call('HDEL', CLOCK, 'asleep')
+  if is_kept and not is_asleep then
+    return steady, wall
   end
-  return steady, wall
+  return awake_us()
 end
