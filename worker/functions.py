@@ -20,8 +20,8 @@ from worker.drain import cancel
 from worker.fleet import Fleet
 from worker.messages import Message
 
-#: After this time without a sign of life, a request is accepted by another worker.
-_INTAKE_TTL_MS = 10_000
+#: After this time without a sign of life, another worker starts a message.
+_LIFE_TTL_MS = 10_000
 
 #: Pause before retrying a request that Redis refused to store, for example because it is out of memory.
 _PUT_BACK_S = 5
@@ -84,10 +84,13 @@ async def deliver_webhooks(ctx: dict[str, Any], name: str) -> str:
         How it ended, for arq's log.
     """
     fleet: Fleet = ctx[FLEET]
+    sign_of_life = asyncio.create_task(_show_life(fleet, ctx["job_id"]))
     try:
         return await fleet.courier.deliver(name)
     except (*AWAY, RedisError) as error:
         return _told(error, webhook=name)
+    finally:
+        await cancel(sign_of_life)
 
 
 def _told(error: Exception, **fields: str) -> str:
@@ -152,5 +155,5 @@ async def _show_life(fleet: Fleet, arq_job_id: str) -> None:
     """
     mark = in_progress_key_prefix + arq_job_id
     while True:
-        await fleet.redis.pexpire(mark, _INTAKE_TTL_MS)
-        await asyncio.sleep(_INTAKE_TTL_MS / 1000 / 4)
+        await fleet.redis.pexpire(mark, _LIFE_TTL_MS)
+        await asyncio.sleep(_LIFE_TTL_MS / 1000 / 4)

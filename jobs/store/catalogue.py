@@ -488,7 +488,7 @@ CATALOGUE = (
         "STRING",
         "arq's mark of a message in work",
         (),
-        (ARQ, "jobs.arq_messages.message", "worker.functions"),
+        (ARQ, "jobs.arq_messages.message", "worker.functions", "worker.polling"),
         "while it runs",
     ),
     Entry(

@@ -32,6 +32,9 @@ LIFELINES = f"{PREFIX}:lifelines"
 #: A channel, not a key: workers that are idle listen to it (worker/nudge.py).
 NUDGE = f"{PREFIX}:nudge"
 
+#: Not a key either: how arq's IDs of wake-ups begin. No job can have such an ID, so workers know them without reading.
+WAKE_UP = f"{PREFIX}:wake:"
+
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"
 PORTAL = f"{PREFIX}:portal:"

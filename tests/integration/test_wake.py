@@ -67,7 +67,7 @@ async def test_one_alarm_is_enough_and_nudges_once(redis: ArqRedis, monkeypatch:
     subscription = await subscribed(redis)
     for _ in range(5):
         await wake_lanes(redis, "main", 1, delay_s=7.0)
-    assert await queued(redis) == ["wake:main:1000000007.00"]
+    assert await queued(redis) == [keys.WAKE_UP + "main:1000000007.00"]
     await redis.publish(keys.NUDGE, b"the end")
     assert [await heard(subscription) for _ in range(2)] == [("message", b"7000"), ("message", b"the end")]
     await subscription.aclose()
