@@ -129,7 +129,9 @@ class Fleet:
         self._forecasts = Forecasts(self.redis)
         self.courier = Courier(self.redis, {webhook.name: webhook for webhook in self.settings.webhooks}, self.drain)
         self._kept = KeptRecords(self.redis)
-        self._lifeline = Lifeline(group_of(self.settings), self.settings.worker.lifeline_s, self._look_after)
+        self._lifeline = Lifeline(
+            group_of(self.settings), self.settings.worker.lifeline_s, self._look_after, self.drain
+        )
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
