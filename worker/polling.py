@@ -46,6 +46,10 @@ _MOST_LEFT = 100
 #: again and again (worker/functions.py).
 _BEGIN_S = 10.0
 
+#: How much longer than its slice a lane can take before another worker starts its message as well, seconds. That does
+#: no harm; but if its worker is killed, the message is in the way until then.
+_OVERTIME_S = 60.0
+
 #: How long a worker that ends waits for Redis to take its last messages out of the queue. One that stays is started
 #: again, which does no harm.
 _FINISH_S = 5.0
@@ -57,13 +61,16 @@ class NudgedWorker(Worker):
     Args:
         nudges: what makes it look; otherwise it looks every `poll_delay` seconds.
         free_lanes: says how many more lanes the worker could drive.
+        slice_s: how long a lane is driven.
         poll_delay: as in arq.
         options: those of an arq worker.
     """
 
-    def __init__(self, nudges: Nudges, free_lanes: Callable[[], int], *, poll_delay: float, **options: Any) -> None:
+    def __init__(
+        self, nudges: Nudges, free_lanes: Callable[[], int], slice_s: float, *, poll_delay: float, **options: Any
+    ) -> None:
         super().__init__(**options, poll_delay=0, on_job_start=self._note_begin)
-        self._lane_mark_ms = round(self.in_progress_timeout_s * 1000)
+        self._lane_mark_ms = round((slice_s + _OVERTIME_S) * 1000)
         self.in_progress_timeout_s = _BEGIN_S
         self._nudges = nudges
         self._free_lanes = free_lanes

@@ -20,7 +20,7 @@ DRIVE_LANE = "drive_lane"
 
 WAKE = Script("wake")
 
-#: With more unread messages than this, no more wake-ups are sent: they would wake no worker.
+#: With more unread wake-ups than this, no more are sent: they would wake no worker.
 CROWDED = 1000
 
 #: Alarms are rounded up to this many seconds; those for the next second to a tenth of it.
