@@ -210,7 +210,7 @@ def _queue(settings: Settings, backlog: Backlog) -> Iterator[Finding]:
     jobs = sum(sum(portal.jobs.values()) for portal in backlog.portals.values())
     facts = f"jobs that have not ended: {jobs:,}, messages in arq's queue: {backlog.queue:,}"
     if backlog.queue > CROWDED:
-        yield Finding("queue", "warning", f"{facts}: nobody is woken any more; are there workers enough?")
+        yield Finding("queue", "warning", f"{facts}: unless most are for later, workers do not keep up; start more")
     else:
         yield Finding("queue", "ok", facts)
     for name in sorted(backlog.portals.keys() - settings.portals.keys()):

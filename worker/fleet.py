@@ -32,6 +32,7 @@ from jobs.store.connection import AWAY, connect, what_holds
 from jobs.store.job_lists import Indexer
 from jobs.store.portal_state import PortalState
 from jobs.store.trouble import trouble_of, word_for
+from jobs.view.ended import note_replicated
 from jobs.webhooks.outbox import announce
 from jobs.webhooks.wake import wake_couriers
 from jobs.words.contact_ids import MAX_CONTACT_ID
@@ -129,7 +130,9 @@ class Fleet:
         self._forecasts = Forecasts(self.redis)
         self.courier = Courier(self.redis, {webhook.name: webhook for webhook in self.settings.webhooks}, self.drain)
         self._kept = KeptRecords(self.redis)
-        self._lifeline = Lifeline(group_of(self.settings), self.settings.worker.lifeline_s, self._look_after)
+        self._lifeline = Lifeline(
+            group_of(self.settings), self.settings.worker.lifeline_s, self._look_after, self.drain
+        )
 
     @classmethod
     def start(cls, settings: Settings) -> "Fleet":
@@ -229,6 +232,7 @@ class Fleet:
         await wake_couriers(self.redis, [webhook.name for webhook in self.settings.webhooks])
         await self._forget_what_is_old()
         await self.indexer.advance(self.redis)
+        await note_replicated(self.redis)
 
     async def _forget_what_is_old(self) -> None:
         """Forget old jobs and bundles; what has nothing to forget rests for a while."""

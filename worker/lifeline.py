@@ -16,7 +16,7 @@ from config.logging import get_logger
 from config.settings import Settings
 from jobs.store.connection import AWAY
 from jobs.store.trouble import Reason, trouble_of
-from worker.drain import cancel
+from worker.drain import Drain, cancel
 
 #: A run that takes longer is given up, seconds; there is another one soon.
 _GIVE_UP_S = 60.0
@@ -30,16 +30,27 @@ class Lifeline:
         group: the workers that share one; see `group_of`.
         every_s: how often one of them runs it, seconds.
         look_after: does what the lifeline is there for.
+        drain: says when the worker has to stop.
     """
 
     group: str
     every_s: float
     look_after: Callable[[], Awaitable[None]]
+    drain: Drain = field(default_factory=Drain)
     _running: asyncio.Task[None] | None = field(default=None, init=False)
+
+    @property
+    def turn_every_s(self) -> float:
+        """How often this worker can take a turn, seconds. 0: it stops, or has not ended its last run; others can."""
+        return 0.0 if self.drain.wanted or self._is_running else self.every_s
+
+    @property
+    def _is_running(self) -> bool:
+        return self._running is not None and not self._running.done()
 
     def run(self) -> None:
         """Run it in the background, unless the last run has not ended yet."""
-        if self._running is None or self._running.done():
+        if not self._is_running:
             self._running = asyncio.create_task(self._run())
 
     async def close(self) -> None:

@@ -173,9 +173,8 @@ async def _supervise(settings: Settings, fleet: Fleet, nudges: Nudges) -> None:
     workers: list[NudgedWorker] = []
     try:
         while not fleet.drain.wanted:
-            workers.append(
-                NudgedWorker(nudges, fleet.free_lanes, **worker_options(settings, fleet), handle_signals=False)
-            )
+            options = worker_options(settings, fleet)
+            workers.append(NudgedWorker(nudges, fleet.free_lanes, **options, handle_signals=False))
             try:
                 await _run(workers[-1], fleet)
             except Exception as error:  # noqa: BLE001 - whatever it dies of, jobs must not wait for a worker that is alive

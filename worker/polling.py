@@ -1,9 +1,9 @@
 """arq's worker, whose loop also goes round when it is nudged, and survives a fail-over.
 
-arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. All that a worker without room for
-a lane can do with a wake-up is to throw it away. So it looks a moment later than others, and one look takes no more
-messages than there is room for. Everything else is arq's own: the same loop reads the queue, starts what is in it, and
-ends the worker if something goes wrong.
+arq reads its queue, sleeps for its poll delay, and so on. Here the sleep ends early. One look takes no more wake-ups
+than there is room for; the others stay in the queue until a lane ends, here or in another worker. What is no wake-up,
+such as a request from another service, needs no lane, and never waits for one. Everything else is arq's own: the same
+loop reads the queue, starts what is in it, and ends the worker if something goes wrong.
 
 Two things go wrong in a fail-over that are no reason to end it. A connection can break between arq's look at a message
 and its mark on it. And the new primary can lack the mark of a message that is being worked on: arq would start it a
@@ -28,8 +28,11 @@ from arq.worker import Worker
 from redis.exceptions import RedisError, WatchError
 
 from jobs.store.connection import AWAY
+from jobs.store.keys import WAKE_UP
 from worker.drain import cancel
 from worker.nudge import Nudges
+
+_WAKE_UP = WAKE_UP.encode()
 
 #: Most messages that one look reads: more than there can be lanes in any fleet, or new ones would stay unseen behind
 #: those that are being worked on.
@@ -43,6 +46,10 @@ _GIVE_WAY_S = 0.05
 
 #: How long a mark lasts unless it is renewed, milliseconds. A worker that is alive renews it four times as often.
 MARK_LASTS_MS = 10_000
+
+#: Most wake-ups that a worker without room leaves in the queue. The lifeline sends more and more of them while all
+#: workers are full, and a crowded queue takes no more messages (jobs/lanes/wake.py).
+_MOST_LEFT = 100
 
 #: How long a worker that ends waits for Redis to take its last messages out of the queue. One that stays is started
 #: again, which does no harm.
@@ -66,6 +73,7 @@ class NudgedWorker(Worker):
         self._free_lanes = free_lanes
         self._look_every_s = poll_delay
         self._beginning: set[str] = set()
+        self._has_left_some = False
         self._finishing: set[asyncio.Future[None]] = set()
 
     async def main(self) -> None:
@@ -96,35 +104,45 @@ class NudgedWorker(Worker):
         await self._nudges.within(self._look_every_s - _GAP_S)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start what nobody works on, in this process or another; if some of it is left, look again at once.
+        """Start what nobody works on, in this process or another, but no more wake-ups than there is room for.
 
         Args:
             job_ids: what is due in the queue.
         """
         running = {job_id.encode() for job_id, task in self.tasks.items() if not task.done()}
-        room = max(1, self._room())  # what is no wake-up needs no lane, and must not wait until one is free
+        room, left = self._room(), []
         for job_id in await self._not_taken([job_id for job_id in job_ids if job_id not in running]):
-            if not room:
-                self._nudges.nudge()
-                break
+            is_wake_up = job_id.startswith(_WAKE_UP)
+            if is_wake_up and room < 1:
+                left.append(job_id.decode())
+                continue
             try:
                 await super().start_jobs([job_id])
             except WatchError:  # the connection broke; arq has already counted the message as started
                 self._release_sem_dec_counter_on_complete()
                 self._nudges.nudge()
-            room -= self._has_started(job_id.decode())
+            if is_wake_up:
+                room -= self._has_started(job_id.decode())
+        self._has_left_some = bool(left)
+        for wake_up in left[_MOST_LEFT:]:
+            await super().finish_failed_job(wake_up, None)
 
     def _room(self) -> int:
-        """Return for how many wake-ups there is room. What has been started may be one, until it is read."""
+        """Return for how many wake-ups there is room."""
         return self._free_lanes() - len(self._beginning)
 
-    def _has_started(self, job_id: str) -> bool:
-        task = self.tasks.get(job_id)
+    def _has_started(self, wake_up: str) -> bool:
+        task = self.tasks.get(wake_up)
         if task is None or task.done():  # another worker was faster
             return False
-        self._beginning.add(job_id)
-        task.add_done_callback(lambda _: self._beginning.discard(job_id))
+        self._beginning.add(wake_up)
+        task.add_done_callback(lambda _: self._note_end(wake_up))
         return True
+
+    def _note_end(self, wake_up: str) -> None:
+        self._beginning.discard(wake_up)
+        if self._has_left_some:
+            self._nudges.nudge()
 
     async def _note_begin(self, ctx: dict[str, Any]) -> None:
         self._beginning.discard(ctx["job_id"])

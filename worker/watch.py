@@ -39,7 +39,7 @@ async def watch(
         wait_s = LOOK_EVERY_S
         try:
             async with asyncio.timeout(_GIVE_UP_S):
-                lapses = await look_for_lapses(redis, portals, group=lifeline.group, lifeline_s=lifeline.every_s)
+                lapses = await look_for_lapses(redis, portals, group=lifeline.group, lifeline_s=lifeline.turn_every_s)
                 if lapses.is_turn:
                     lifeline.run()
                 if lapses.portals:

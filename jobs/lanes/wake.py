@@ -12,7 +12,7 @@ from uuid import uuid4
 from arq.connections import ArqRedis
 from arq.jobs import serialize_job
 
-from jobs.store.keys import QUEUE
+from jobs.store.keys import QUEUE, WAKE_UP
 from jobs.store.scripts import Script
 
 DRIVE_LANE = "drive_lane"
@@ -20,7 +20,7 @@ DRIVE_LANE = "drive_lane"
 
 WAKE = Script("wake")
 
-#: With more unread messages than this, no more wake-ups are sent: they would wake no worker.
+#: With more unread wake-ups than this, no more are sent: they would wake no worker.
 CROWDED = 1000
 
 #: Alarms are rounded up to this many seconds; those for the next second to a tenth of it.
@@ -46,9 +46,9 @@ async def wake_lanes(redis: ArqRedis, portal: str, lanes: int, *, delay_s: float
         # rounded up, and due then: an alarm that is being answered is never taken for one that is still to come.
         now_s, grain_s = time.time(), _GRAIN_S if delay_s >= 10 * _GRAIN_S else _GRAIN_S / 10
         due_s = math.ceil((now_s + delay_s) / grain_s) * grain_s
-        await wake(redis, DRIVE_LANE, portal, ids=[f"wake:{portal}:{due_s:.2f}"], delay_s=due_s - now_s)
+        await wake(redis, DRIVE_LANE, portal, ids=[f"{WAKE_UP}{portal}:{due_s:.2f}"], delay_s=due_s - now_s)
     else:
-        await wake(redis, DRIVE_LANE, portal, ids=[uuid4().hex for _ in range(lanes)])
+        await wake(redis, DRIVE_LANE, portal, ids=[WAKE_UP + uuid4().hex for _ in range(lanes)])
 
 
 async def wake(redis: ArqRedis, function: str, name: str, *, ids: Sequence[str] = (), delay_s: float = 0.0) -> None:

@@ -426,6 +426,14 @@ CATALOGUE = (
         ("jobs.store.replication",),
         "for good",
     ),
+    Entry(
+        keys.REPLICATED_UNTIL,
+        "STRING",
+        "until when (Unix ms) replicas certainly have everything; only with `redis.min_replicas`",
+        (),
+        ("jobs.view.ended",),
+        "for good",
+    ),
     Entry(keys.EVENTS_TOLD, "STRING", "how many events there have been, for their IDs", _TELLING, (), "for good"),
     Entry(
         keys.webhook("{webhook}"),

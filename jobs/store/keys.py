@@ -25,12 +25,16 @@ STOPPED = f"{PREFIX}:stopped"
 WEBHOOKS = f"{PREFIX}:webhooks"
 EVENTS_TOLD = f"{PREFIX}:events_told"
 REPLICATED = f"{PREFIX}:replicated"
+REPLICATED_UNTIL = f"{PREFIX}:replicated_until"
 BUNDLES = f"{PREFIX}:bundles"
 CLOCK = f"{PREFIX}:clock"
 LIFELINES = f"{PREFIX}:lifelines"
 
 #: A channel, not a key: workers that are idle listen to it (worker/nudge.py).
 NUDGE = f"{PREFIX}:nudge"
+
+#: Not a key either: how arq's IDs of wake-ups begin. No job can have such an ID, so workers know them without reading.
+WAKE_UP = f"{PREFIX}:wake:"
 
 JOB = f"{PREFIX}:job:"
 JOBS_IN = f"{JOBS}:"

@@ -28,6 +28,7 @@ CONSTANTS: dict[str, float | str] = {
     **{name: getattr(keys, name) for name in keys.PARTS_OF_A_JOB + keys.PARTS_OF_A_PORTAL + keys.PARTS_OF_A_WEBHOOK},
     "BUNDLES": keys.BUNDLES,
     "WORKERS": keys.WORKERS,
+    "KNOWN_PORTALS": keys.KNOWN_PORTALS,
     "CLOCK": keys.CLOCK,
     "LIFELINES": keys.LIFELINES,
     "MESSAGE": job_key_prefix,

@@ -217,17 +217,19 @@ async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
     Clocks.ask(pipe)
     pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
     pipe.zrange(keys.KNOWN_PORTALS, 0, -1, withscores=True)
+    pipe.get(keys.REPLICATED_UNTIL)
     for portal in portals:
         PortalState.ask(pipe, portal)
     replies = iter(await pipe.execute())
     clocks = Clocks.take(replies)
     alive = len(still_ahead(next(replies), clocks.presence_ms))
     served = {portal.decode() for portal in still_ahead(next(replies), clocks.presence_ms)}
+    replicated = next(replies)
     around = {
         portal: _Surroundings(PortalState.take(replies, clocks), workers=alive, is_known=portal in served)
         for portal in portals
     }
-    shown = await with_sure_ends(redis, job_ids, jobs, clocks.wall_ms)
+    shown = await with_sure_ends(redis, job_ids, jobs, clocks.wall_ms, int(replicated) if replicated else None)
     return [
         _job(job_id, facts, around[facts["portal"]]) if facts else None
         for job_id, facts in zip(job_ids, shown, strict=True)

@@ -86,7 +86,7 @@ async def test_a_worker_wakes_up_for_what_is_due_later(redis: ArqRedis, server: 
         await wake_lanes(redis, "main", 1, delay_s=0.5)
 
         async def taken() -> bool:
-            return not any(one.startswith(b"wake:") for one in await redis.zrange(keys.QUEUE, 0, -1))
+            return not any(one.startswith(keys.WAKE_UP.encode()) for one in await redis.zrange(keys.QUEUE, 0, -1))
 
         await until(taken, SOON_S)
 

@@ -18,11 +18,12 @@ import simulator
 from cli.embedded import EmbeddedServer
 from config.settings import WorkerConfig
 from jobs.lanes.wake import DRIVE_LANE, wake_lanes
+from jobs.store import keys
 from jobs.store.keys import NUDGE, QUEUE, leases
 from jobs.words.states import State
 from simulator import Behaviour, World
 from tests.support.redis_proxy import losing_replies
-from tests.support.sweeping import MARKS, accept, check_against_truth, ended, settings_of
+from tests.support.sweeping import MARKS, accept, check_against_truth, ended, portal_settings, settings_of
 from tests.support.waiting import until
 from worker import polling
 from worker.main import worker_options, working
@@ -156,6 +157,66 @@ async def test_one_look_takes_no_more_wake_ups_than_there_is_room_for(
         await until(partial(_has_lanes, redis, workers), 20)
 
 
+async def test_a_request_does_not_wait_behind_wake_ups_for_which_there_is_no_room(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    """They are due before it, and while all workers are full, the lifeline sends more and more of them."""
+    async with simulator.running(World(3000), Behaviour(base_ms=100)) as portal:
+        settings = settings_of(server, portal, batch_size_start=1, batch_size_max=1)
+        worker = WorkerConfig(poll_delay_s=0.01, lifeline_s=30, slice_s=60, max_lanes=1)
+        async with working(settings.model_copy(update={"worker": worker})):
+            await accept(redis, range(1, 3001), lanes=1)
+            await until(partial(_has_lanes, redis, 1))
+            await wake_lanes(redis, "main", 20)
+            await redis.enqueue_job("delete_contacts", _job_id="request", portal="main", contact_ids=[1])
+            await until(lambda: redis.exists(keys.job("request")), 10)
+            assert len(await _wake_ups(redis)) >= 20 + 1, "they are left for whoever has room"
+            await wake_lanes(redis, "main", polling._MOST_LEFT)
+
+            async def has_dropped_some() -> bool:
+                return len(await _wake_ups(redis)) <= polling._MOST_LEFT + 1
+
+            await until(has_dropped_some, 10)
+
+
+async def test_a_wake_up_that_was_left_is_taken_when_a_lane_ends(redis: ArqRedis, server: EmbeddedServer) -> None:
+    async with simulator.running(World(40), Behaviour(base_ms=100)) as portal:
+        settings = settings_of(server, portal, batch_size_start=1, batch_size_max=1)
+        other = portal_settings(portal, name="other")
+        # Nobody is woken but by the test, and nobody looks but when nudged.
+        worker = WorkerConfig(lifeline_s=30, slice_s=60, max_lanes=1).model_copy(update={"poll_delay_s": 120.0})
+        portals = {"main": settings.portal("main"), "other": other}
+        async with working(settings.model_copy(update={"worker": worker, "portals": portals})):
+            await until(partial(_has_listeners, redis, 1))
+            first = await accept(redis, range(1, 21), lanes=1)
+            await until(partial(_has_lanes, redis, 1), 10)
+            second = await accept(redis, range(21, 41), lanes=1, portal="other")
+            for job_id in (first, second):
+                await ended(redis, job_id, 20)
+
+
+async def test_a_worker_that_dies_before_a_request_is_begun_does_not_keep_it(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """arq marks a message before it reads it, for as long as the longest function may take."""
+    monkeypatch.setattr(polling, "MARK_LASTS_MS", 1000)
+    begun = asyncio.Event()
+
+    async def hang(*_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with simulator.running(World(1)) as portal:
+        settings = settings_of(server, portal)
+        with monkeypatch.context() as patched:
+            patched.setattr(arq.worker.Worker, "run_job", hang)
+            async with working(settings):
+                await redis.enqueue_job("delete_contacts", _job_id="request", portal="main", contact_ids=[1])
+                await begun.wait()
+        async with working(settings):
+            await ended(redis, "request", 10)
+
+
 async def test_a_worker_that_ends_waits_until_its_last_message_is_out_of_the_queue(
     redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +246,10 @@ async def _has_listeners(redis: ArqRedis, count: int) -> bool:
 
 async def _has_lanes(redis: ArqRedis, count: int) -> bool:
     return bool(await redis.zcard(leases("main")) == count)
+
+
+async def _wake_ups(redis: ArqRedis) -> list[str]:
+    return [one.decode() for one in await redis.zrange(QUEUE, 0, -1) if one.startswith(keys.WAKE_UP.encode())]
 
 
 async def _gone(redis: ArqRedis) -> bool:

@@ -14,12 +14,15 @@ from structlog.testing import capture_logs
 import simulator
 from bench.moving_address import MovingAddress, moving_address
 from bench.sentinels import SentinelGroup, Server, sentinel_group
+from cli.embedded import EmbeddedServer
 from config.redis_url import RedisUrl
 from config.settings import Portal, RedisConfig, Settings, WorkerConfig
 from jobs.accept.submit import CREATE_JOB, submit
 from jobs.lanes import presence
 from jobs.lanes.grants import Batch, Lost, Turn
 from jobs.lanes.lease import rescue
+from jobs.lanes.settlement import Settlement
+from jobs.lanes.survey_step import SurveyStep
 from jobs.ledger.items import Call
 from jobs.store import keys
 from jobs.store.connection import connect
@@ -27,6 +30,7 @@ from jobs.store.discreet_redis import DiscreetRedis
 from jobs.store.replication import NotReplicated, Replication
 from jobs.store.scripts import Argument, run_together
 from jobs.store.times import since_boot_s
+from jobs.view.ended import note_replicated
 from jobs.view.job import list_jobs, read_job
 from jobs.view.why import Why, explain
 from jobs.words.outcomes import Outcome
@@ -34,6 +38,7 @@ from jobs.words.states import Event, State
 from simulator import Behaviour, World
 from tests.support.clocks import let_pass
 from tests.support.lanes import PORTAL, accept, answer, ids_of, read_items, start_lane, take, terms
+from tests.support.planning import plan_of_list
 from tests.support.steering import control
 from tests.support.submitting import request
 from tests.support.sweeping import EAGER, MARKS, check_against_truth, ended, portal_settings
@@ -222,6 +227,60 @@ async def test_a_job_is_shown_as_ended_once_replicas_know_of_it(client: ArqRedis
         assert (await read_job(client, cancelled)).state is State.CANCELLING
     assert (await read_job(client, job_id)).state is State.COMPLETED
     assert [job.state for job in (await list_jobs(client)).jobs] == [State.CANCELLED, State.COMPLETED]
+
+
+async def test_until_replicas_know_of_its_end_a_job_is_shown_as_it_was_before(
+    client: ArqRedis, group: SentinelGroup
+) -> None:
+    planned = await plan_of_list(client, [1, 2])
+    lane = await start_lane(client)
+    step = await take(lane)
+    paused = await accept(client, range(1, 6))
+    other = await start_lane(client, "other")
+    batch = await take(other)
+    await control(client, paused, Event.PAUSE, by="Ada")
+    with _frozen(group.replicas[0]):
+        assert await lane.settle(step, Settlement(survey=SurveyStep(event=Event.CANNOT_PLAN), last_error="too many"))
+        await answer(client, other, batch)
+        assert (await read_job(client, planned)).state is State.PLANNING
+        assert (await read_job(client, paused)).state is State.PAUSING
+    assert (await read_job(client, planned)).state is State.FAILED
+    assert (await read_job(client, paused)).state is State.COMPLETED
+
+
+async def test_a_job_can_be_read_while_the_server_refuses_writes_for_want_of_replicas(
+    redis: ArqRedis, server: EmbeddedServer
+) -> None:
+    wanting = _connect(server.url.get_secret_value())
+    job_id = await accept(redis, range(1, 6))
+    lane = await start_lane(redis)
+    await answer(redis, lane, await take(lane))
+    await redis.config_set("min-replicas-to-write", 1)  # and there is none
+    try:
+        assert (await read_job(wanting, job_id)).state is State.RUNNING
+        await note_replicated(wanting)
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
+    assert not await redis.exists(keys.REPLICATED_UNTIL)
+    await wanting.aclose(close_connection_pool=True)
+
+
+async def test_an_end_that_replicas_do_not_know_is_not_shown_however_long_they_are_away(
+    client: ArqRedis, group: SentinelGroup
+) -> None:
+    job_id = await accept(client, range(1, 6))
+    lane = await start_lane(client)
+    batch = await take(lane)
+    await note_replicated(client)
+    with _frozen(group.replicas[0]):
+        await answer(client, lane, batch)
+        await note_replicated(client)
+        await client.execute_command("HINCRBY", keys.job(job_id), "finished_ms", -400_000)
+        await client.execute_command("DECRBY", keys.REPLICATED_UNTIL, 400_000)
+        assert (await read_job(client, job_id)).state is State.RUNNING
+    await note_replicated(client)
+    with _frozen(group.replicas[0]):
+        assert (await read_job(client, job_id)).state is State.COMPLETED
 
 
 async def test_what_ended_long_ago_is_not_asked_about(client: ArqRedis, group: SentinelGroup) -> None:

@@ -8,10 +8,11 @@ from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
 from redis.asyncio.client import PubSub
 
-from jobs.lanes import wake
+from jobs.lanes import presence, wake
 from jobs.lanes.wake import DRIVE_LANE, wake_lanes
 from jobs.store import keys
 from jobs.store.connection import QUEUE_LIFE_MS
+from tests.support.lanes import lane
 from worker.messages import read_message
 
 
@@ -67,7 +68,7 @@ async def test_one_alarm_is_enough_and_nudges_once(redis: ArqRedis, monkeypatch:
     subscription = await subscribed(redis)
     for _ in range(5):
         await wake_lanes(redis, "main", 1, delay_s=7.0)
-    assert await queued(redis) == ["wake:main:1000000007.00"]
+    assert await queued(redis) == [keys.WAKE_UP + "main:1000000007.00"]
     await redis.publish(keys.NUDGE, b"the end")
     assert [await heard(subscription) for _ in range(2)] == [("message", b"7000"), ("message", b"the end")]
     await subscription.aclose()
@@ -94,6 +95,24 @@ async def test_a_crowded_queue_gets_no_more_wake_ups(redis: ArqRedis, monkeypatc
         await wake_lanes(redis, "main", 2)
     assert len(await queued(redis)) == 4
     assert len(await redis.keys(job_key_prefix + "*")) == 4
+
+
+async def test_what_waits_for_no_worker_does_not_crowd_the_queue(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither requests that another service has deferred until tonight, nor the messages of lanes that are driven."""
+    monkeypatch.setattr(wake, "CROWDED", 3)
+    for _ in range(5):
+        await redis.enqueue_job("delete_contacts", _defer_by=3600)
+    await wake_lanes(redis, "main", 4)
+    assert len(await queued(redis)) == 5 + 4
+    await wake_lanes(redis, "main", 1)
+    assert len(await queued(redis)) == 5 + 4, "now it is crowded"
+    await presence.beat(redis, "worker", ["main"])
+    for name in "abcd":
+        await lane(redis, name, portal="main").acquire(4)
+    await wake_lanes(redis, "main", 1)
+    assert len(await queued(redis)) == 5 + 4 + 1
 
 
 async def test_without_the_right_to_publish_only_the_nudge_is_lost(redis: ArqRedis) -> None:

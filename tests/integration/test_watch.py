@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from arq.connections import ArqRedis
@@ -21,6 +22,7 @@ from simulator import World
 from tests.support.clocks import let_pass
 from tests.support.lanes import PORTAL, accept, lane, lapse, start_lane, take, terms
 from tests.support.sweeping import MARKS, check_against_truth, ended, settings_of
+from tests.support.waiting import until
 from worker import fleet
 from worker.drain import cancel
 from worker.lifeline import Lifeline, group_of
@@ -128,6 +130,24 @@ async def test_a_lifeline_that_takes_long_is_not_run_twice(redis: ArqRedis) -> N
         await asyncio.sleep(0)
     await lifeline.close()
     assert runs == 1
+
+
+async def test_who_cannot_use_a_turn_leaves_it_to_others(redis: ArqRedis) -> None:
+    """Looks keep their rhythm, so the worker that took a turn is mostly first again: a stopping one would keep them."""
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    hanging, stopping = Lifeline("one", 0.01, hang), Lifeline("one", 0.01, _nothing)
+    hanging.run()
+    stopping.drain.begin()
+    for lifeline in (hanging, stopping):
+        await redis.delete(keys.CLOCK)
+        task = asyncio.create_task(watch(redis, [PORTAL], _ignore, lifeline))
+        await until(partial(redis.exists, keys.CLOCK), SOON_S)
+        await cancel(task)
+        assert not await redis.exists(keys.LIFELINES)
+    await hanging.close()
 
 
 async def test_workers_with_other_portals_or_webhooks_run_a_lifeline_of_their_own(

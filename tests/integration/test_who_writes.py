@@ -46,6 +46,7 @@ from jobs.store.job_lists import Indexer
 from jobs.store.kept import MOST_UNSENT
 from jobs.store.replication import NotReplicated, Replication
 from jobs.store.try_write import try_write
+from jobs.view.ended import note_replicated
 from jobs.view.job import read_job
 from jobs.webhooks import outbox
 from jobs.words.errors import BadSubmission
@@ -217,6 +218,8 @@ async def replicas_are_waited_for(redis: ArqRedis, server: EmbeddedServer, patch
         with pytest.raises(NotReplicated):
             await accept(redis, [1])
         assert (await read_job(redis, job_id)).state is State.CANCELLING
+        demanding.setattr(Replication, "take", lambda *_: True)  # now they have come
+        await note_replicated(redis)
 
 
 async def gates_close(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:

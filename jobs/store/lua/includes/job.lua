@@ -60,9 +60,9 @@ local function after_change(portal, job, job_id, now)
   local facts = redis.call('HMGET', job, 'state', 'n:pending', 'inflight')
   local state = facts[1]
   if tonumber(facts[2]) == 0 and tonumber(facts[3]) == 0 then
-    local ended = move(job, 'finish')
+    local ended, before = move(job, 'finish')
     if ended then
-      redis.call('HSET', job, 'finished_ms', now)
+      redis.call('HSET', job, 'finished_ms', now, 'ended_from', before)
       redis.call('HDEL', job, 'state_reason')
       redis.call('ZADD', FINISHED, now, job_id)
       deactivate(portal, job_id)

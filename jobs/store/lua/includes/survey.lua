@@ -60,7 +60,7 @@ local function end_planning(portal, job, job_id, event, now)
     redis.call('HSET', job, 'n:pending', redis.call('HGET', job, 'total'), 'state_reason', APPROVAL)
     tell_of_job(job, 'job.planned', now)
   else
-    redis.call('HSET', job, 'finished_ms', now)
+    redis.call('HSET', job, 'finished_ms', now, 'ended_from', 'planning')
     redis.call('HDEL', job, 'survey')  -- with the names of the sample so far
     redis.call('ZADD', FINISHED, now, job_id)
   end
