@@ -15,7 +15,9 @@ _LEFTOVER_S = 10
 
 
 async def try_write(redis: Redis) -> None:
-    """Make the changes that accepting a job makes, and leave nothing behind. Takes up to six round trips and a disk write.
+    """Make the changes that accepting a job makes, and leave nothing behind.
+
+    Takes up to six round trips and a disk write.
 
     Raises:
         redis.exceptions.RedisError: Redis would refuse a job too, and for the same reason.
