@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -40,12 +41,17 @@ def server_in(directory: Path, *options: str) -> Iterator[Redis]:
         process.wait(20)
 
 
+def persistence_of(server: Redis) -> dict[str, Any]:
+    told: Any = server.info("persistence")
+    return dict(told)
+
+
 @pytest.fixture
 def backup(tmp_path: Path) -> bytes:
     with server_in(tmp_path / "old") as old:
         old.set("key", "value")
         old.bgsave()
-        until(lambda: old.info("persistence")["rdb_bgsave_in_progress"] == 0)
+        until(lambda: persistence_of(old)["rdb_bgsave_in_progress"] == 0)
     return (tmp_path / "old" / "dump.rdb").read_bytes()
 
 
@@ -68,7 +74,7 @@ def test_a_backup_is_restored_as_documented(backup: bytes, tmp_path: Path) -> No
         server.config_set("appendonly", "yes")
 
         def is_written() -> bool:
-            facts = server.info("persistence")
+            facts = persistence_of(server)
             told = {f"`{name}:{facts[name]}`" for name in ("aof_rewrite_in_progress", "aof_last_bgrewrite_status")}
             return all(fact in page for fact in told)
 
