@@ -86,7 +86,10 @@ class RedisConfig(Section):
         if value is None or "url" not in info.data:  # if the url is wrong, it has already been reported
             return value
         if not info.data["url"].address.sentinels:
-            refuse(f"{info.field_name} only with a url that begins with redis+sentinel:// or rediss+sentinel://")
+            file = f"{info.field_name}_file"
+            field, given = (file, str(info.data[file])) if info.data.get(file) else (info.field_name, None)
+            expected = f"{field} only with a url that begins with redis+sentinel:// or rediss+sentinel://"
+            refuse(expected, given=given, field=field)
         return value
 
     @field_validator("sentinel_password")

@@ -33,6 +33,11 @@ class Replicas:
     min_to_write: int | None
     silent: int = 0
 
+    @property
+    def keeping_up(self) -> int:
+        """How many are connected and not silent."""
+        return self.connected - self.silent
+
 
 async def read_replicas(redis: Redis) -> Replicas | None:
     """Ask the server for its replicas; None if it forbids that.
@@ -90,18 +95,20 @@ async def missing_replicas(redis: Redis) -> str | None:
     """
     wanted = replication_of(redis).min_replicas
     replicas = await read_replicas(redis) if wanted else None
-    if replicas is None or replicas.connected - replicas.silent >= wanted:
+    if replicas is None or replicas.keeping_up >= wanted:
         return None
     return (
-        f"Redis has {replicas_in_words(replicas)}, of which {replicas.silent} silent, but redis.min_replicas is "
-        f"{wanted}: nothing is sent until that many have the claims; bring them back"
+        f"Redis has {replicas_in_words(replicas)}, but redis.min_replicas is {wanted}: nothing is sent until that many "
+        "have the claims; bring them back"
     )
 
 
 def replicas_in_words(replicas: Replicas) -> str:
     """Return how many replicas there are, as part of a line."""
-    connected = f"{replicas.connected} connected replica{'' if replicas.connected == 1 else 's'}"
-    return f"{connected}, {replicas.behind} being brought up to date" if replicas.behind else connected
+    told = f"{replicas.connected} connected replica{'' if replicas.connected == 1 else 's'}"
+    if replicas.silent:
+        told += f", of which {replicas.silent} silent"
+    return f"{told}, {replicas.behind} being brought up to date" if replicas.behind else told
 
 
 async def check_sentinels(redis: ArqRedis) -> tuple[str, list[str]] | None:
@@ -144,10 +151,10 @@ def _is_replica(name: str, value: object) -> bool:
 
 def _doubts(replicas: Replicas, min_replicas: int) -> list[str]:
     doubts = []
-    if replicas.connected < min_replicas:
+    if replicas.keeping_up < min_replicas:
         doubts.append(
             f"Redis has {replicas_in_words(replicas)}, but redis.min_replicas is {min_replicas}: nothing is deleted "
-            "until there are as many; bring them back"
+            "until that many keep up; bring them back"
         )
     elif replicas.connected + replicas.behind > min_replicas:
         doubts.append(
@@ -157,13 +164,12 @@ def _doubts(replicas: Replicas, min_replicas: int) -> list[str]:
     if replicas.min_to_write is None:
         doubts.append(
             "Redis does not report whether it accepts writes without replicas; make sure that it has "
-            f"`min-replicas-to-write {min_replicas}`"
+            "`min-replicas-to-write 1`"
         )
     elif replicas.min_to_write < 1:
         doubts.append(
             "Redis accepts writes even without any replica (min-replicas-to-write 0): a primary that was cut off would "
-            f"go on taking what is lost when it comes back; set `min-replicas-to-write {min_replicas}` and "
-            "`min-replicas-max-lag 10`"
+            "go on taking what is lost when it comes back; set `min-replicas-to-write 1` and `min-replicas-max-lag 10`"
         )
     return doubts
 

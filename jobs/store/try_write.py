@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 from ulid import ULID
 
 from jobs.store import keys
+from jobs.store.discreet_redis import replication_of
 from jobs.store.scripts import Script
 
 TRY_WRITE = Script("try_write")
@@ -14,7 +15,9 @@ _LEFTOVER_S = 10
 
 
 async def try_write(redis: Redis) -> None:
-    """Make the changes that accepting a job makes, and leave nothing behind. Takes five round trips and a disk write.
+    """Make the changes that accepting a job makes, and leave nothing behind.
+
+    Takes up to six round trips and a disk write.
 
     Raises:
         redis.exceptions.RedisError: Redis would refuse a job too, and for the same reason.
@@ -32,3 +35,5 @@ async def try_write(redis: Redis) -> None:
     await redis.zcard(keys.QUEUE)
     # Scripts can be refused for reasons of their own.
     await TRY_WRITE(redis, [staged, keys.job(ident), keys.JOBS, keys.portal(ident), keys.QUEUE, message], [ident])
+    if replication_of(redis).min_replicas:
+        await redis.wait(0, 1)  # whether it may be asked; for no replica, so it answers at once

@@ -45,6 +45,7 @@ async def test_each_risk_has_its_warning(
     await redis.config_set("min-replicas-max-lag", "0")  # switches it off
     [alone] = await check_replicas(redis, 2)
     assert "min-replicas-to-write 0" in alone
+    assert "set `min-replicas-to-write 1` and `min-replicas-max-lag 10`" in alone, "one missing replica stops no writes"
     for replica in group.replicas:
         await replica.kill()
 
@@ -52,6 +53,21 @@ async def test_each_risk_has_its_warning(
         return [warning for warning in await check_replicas(redis, 0) if "has no connected replica" in warning]
 
     assert await until(gone)
+
+
+async def test_a_replica_that_is_frozen_is_said_to_be_missing(
+    group: SentinelGroup, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The primary calls it connected for a minute, in which nothing is deleted."""
+    monkeypatch.setattr(replicas, "_SILENT_S", 0)
+    group.replicas[0].freeze()
+
+    async def told() -> list[str]:
+        return [warning for warning in await check_replicas(redis, 2) if "of which 1 silent" in warning]
+
+    [missing] = await until(told)
+    assert missing.startswith("Redis has 2 connected replicas, of which 1 silent, but redis.min_replicas is 2: nothing")
+    assert missing.endswith("until that many keep up; bring them back")
 
 
 async def test_what_the_server_does_not_tell_is_said(redis: ArqRedis) -> None:
@@ -70,4 +86,5 @@ async def test_a_single_server_is_asked_for_nothing(redis: ArqRedis, group: Sent
 
 def test_replicas_are_counted_in_words() -> None:
     assert replicas_in_words(Replicas(1, 0, None)) == "1 connected replica"
+    assert replicas_in_words(Replicas(2, 0, None, silent=1)) == "2 connected replicas, of which 1 silent"
     assert replicas_in_words(Replicas(0, 2, None)) == "0 connected replicas, 2 being brought up to date"

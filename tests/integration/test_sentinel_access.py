@@ -30,7 +30,7 @@ OWN = "sentinels-password"
 def documented_rights() -> list[str]:
     """Return the words of the documented line, after the user's name."""
     page = (ROOT / "docs" / "high-availability.md").read_text()
-    line = page.partition("ACL SETUSER crm-sweep ")[2].partition("\n```")[0]
+    line = page.partition("ACL SETUSER crm-sweep ")[2].partition("\n$ ")[0]
     return [word.replace(">PASSWORD", f">{OWN}") for word in shlex.split(line.replace("\\\n", " "))]
 
 

@@ -152,13 +152,18 @@ def test_sentinels_have_a_login_of_their_own(tmp_path: Path) -> None:
     assert mask_text("it was hush-hush") == "it was ***"
 
 
-def test_a_login_for_sentinels_is_whole_and_has_sentinels() -> None:
+def test_a_login_for_sentinels_is_whole_and_has_sentinels(tmp_path: Path) -> None:
     assert "expected sentinel_password or sentinel_password_file" in problem(url=BEHIND, sentinel_username="ann")
     assert "expected a password that is not empty" in problem(url=BEHIND, sentinel_password="")
     found = problem(url="redis://h", sentinel_password="hush-hush")
     assert found.startswith("redis.sentinel_password (")
     assert "only with a url that begins with redis+sentinel://" in found
     assert "hush" not in found
+    path = tmp_path / "password"
+    path.write_text("hush-hush\n")
+    found = problem(url="redis://h", sentinel_password_file=path)
+    assert found.startswith("redis.sentinel_password_file (")
+    assert f"given {path}, expected sentinel_password_file only" in found
 
 
 def test_a_client_certificate_and_its_key_go_together(tmp_path: Path) -> None:
