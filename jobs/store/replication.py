@@ -30,7 +30,7 @@ class Replication:
         """Queue the question whether replicas have all that was written before, also by other connections."""
         if self.min_replicas:
             # The server answers for what this very connection has written last, and that may be nothing.
-            pipe.execute_command("INCR", REPLICATED)
+            pipe.execute_command("INCRBY", REPLICATED, 1)
             pipe.execute_command("WAIT", self.min_replicas, round(self.timeout_s * 1000))
 
     def take(self, replies: list[Any]) -> bool:

@@ -21,6 +21,7 @@ from config.settings import Api as ApiConfig
 from config.settings import Portal, RedisConfig, Settings, WorkerConfig
 from jobs.ledger.retention import forget_old_jobs
 from jobs.store.connection import connect
+from jobs.store.replication import Replication
 from jobs.view.job import list_jobs, read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.states import State
@@ -178,7 +179,9 @@ async def as_lanes_that_die(redis: ArqRedis) -> None:
 
 async def as_processes_that_wait_for_each_other(redis: ArqRedis) -> None:
     """Wait for replicas to have a write, and for word from other processes."""
-    assert await redis.wait(0, 1) == 0
+    pipe = redis.pipeline(transaction=False)
+    Replication(min_replicas=1, timeout_s=0.01).ask(pipe)
+    assert (await pipe.execute())[-1] == 0
     async with redis.pubsub() as listener:
         await listener.subscribe("crm-sweep:rights")
         await redis.publish("crm-sweep:rights", "here")
