@@ -103,7 +103,8 @@ async def restored(part: str, contacts: int, kills: int, write_ms: float) -> Res
 
 async def _delete(directory: Path, url: str, contacts: int) -> str:
     key = pyrage.x25519.Identity.generate()
-    (directory / "undo.key").write_text(f"{key}\n")
+    (directory / "bundles").mkdir(mode=0o700)
+    (directory / "undo-key.txt").write_text(f"{key}\n")
     configuration = _CONFIGURATION.format(
         url=url, token=TOKEN, store=directory / "bundles", recipient=key.to_public(), portal=PORTAL
     )
@@ -117,7 +118,7 @@ async def _delete(directory: Path, url: str, contacts: int) -> str:
 
 
 async def _restore(directory: Path, job_id: str, portal: SimulatorClient, measured: Restored, kills: int) -> None:
-    words = ["restore", job_id, "--identity", str(directory / "undo.key"), "--yes"]
+    words = ["restore", job_id, "--identity", str(directory / "undo-key.txt"), "--yes"]
     words += ["--report", str(directory / "report.csv")]
     for kill in range(kills):
         async with _command(directory, *words) as child:

@@ -99,8 +99,9 @@ class Story:
             await _start(stack, simulator)
             portal_url = simulator.said.removeprefix("listening on ").strip()
             configuration = self.directory / "crm-sweep.toml"
-            store = str(self.directory / "undo")
-            configuration.write_text(self.plan.configuration(redis_url, portal_url, store, self.keys.public))
+            store = self.directory / "undo"
+            store.mkdir(mode=0o700)
+            configuration.write_text(self.plan.configuration(redis_url, portal_url, str(store), self.keys.public))
             workers = [worker_process(self.directory, configuration, number) for number in range(self.plan.workers)]
             for worker in workers:
                 await _start(stack, worker)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +16,10 @@ from cli.context import AsJson, redis_of, settings_of
 from cli.embedded import EmbeddedServer
 from cli.errors import ExitCode, UsageError
 from cli.interrupts import terminable
+from cli.kept import restore_command, to_restore
 from cli.loop import run_async
 from cli.output import note, out, out_after, plural, rendered
+from cli.state_dir import USUAL, is_of_run, looking_in
 from config.settings import Settings
 from jobs.bundles.errors import NoBundle
 from jobs.bundles.expiry import destroy_bundles
@@ -29,6 +32,7 @@ from jobs.store.times import clock
 from jobs.view.job import Job, read_jobs
 from jobs.words.errors import UnknownJob
 from jobs.words.job_ids import check_job_id
+from restore.ledger import count_restored
 
 
 class Deed(StrEnum):
@@ -90,16 +94,18 @@ def bundle(
         if job_id is None:
             raise UsageError(f"name the job: `crm-sweep bundle {deed} JOB`")
         check_job_id(job_id)
-    if state_dir is None:
-        return _do(settings, deed, job_id or "", yes=yes, as_json=as_json)
-    if not state_dir.is_dir():
-        raise UsageError(f"{state_dir} is no state directory of `run`")
-    with terminable(), EmbeddedServer(state_dir) as server:
-        redis = settings.redis.model_copy(update={"url": server.url})
-        return _do(settings.model_copy(update={"redis": redis}), deed, job_id or "", yes=yes, as_json=as_json)
+    with looking_in(job_id or "", state_dir):
+        if state_dir is None:
+            return _do(settings, deed, job_id or "", None, yes=yes, as_json=as_json)
+        if not state_dir.is_dir():
+            raise UsageError(f"{state_dir} is no state directory of `run`")
+        with terminable(), EmbeddedServer(state_dir) as server:
+            redis = settings.redis.model_copy(update={"url": server.url})
+            settings = settings.model_copy(update={"redis": redis})
+            return _do(settings, deed, job_id or "", state_dir, yes=yes, as_json=as_json)
 
 
-def _do(settings: Settings, deed: Deed, job_id: str, *, yes: bool, as_json: bool) -> ExitCode:
+def _do(settings: Settings, deed: Deed, job_id: str, state_dir: Path | None, *, yes: bool, as_json: bool) -> ExitCode:
     if deed is Deed.LS:
         rows = run_async(_list(settings))
         if as_json:
@@ -110,8 +116,8 @@ def _do(settings: Settings, deed: Deed, job_id: str, *, yes: bool, as_json: bool
             note("no bundles")
         return ExitCode.DONE
     if deed is Deed.SHOW:
-        row, manifest = run_async(_show(settings, job_id))
-        out(_as_json(row, manifest) if as_json else _as_text(row, manifest))
+        shown = run_async(_show(settings, job_id))
+        out(_as_json(shown) if as_json else _as_text(shown, state_dir))
         return ExitCode.DONE
     return _destroy(settings, job_id, yes=yes)
 
@@ -193,21 +199,38 @@ async def _row(store: BundleStore, portal: str, one: StoredBundle, job: Job | No
     )
 
 
-async def _show(settings: Settings, job_id: str) -> tuple[Row, Manifest | None]:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A bundle, its manifest if it is complete, its job if Redis knows it, and how many contacts were restored."""
+
+    row: Row
+    manifest: Manifest | None
+    job: Job | None
+    restored: int
+
+
+async def _show(settings: Settings, job_id: str) -> _Shown:
     rows = await _list(settings, job_id)
+    async with redis_of(settings) as redis:
+        [job] = await read_jobs(redis, [job_id])
+        restored = await count_restored(redis, job_id)
+    if not rows and job is None:
+        raise UnknownJob(job_id)
     if not rows:
-        async with redis_of(settings) as redis:
-            [job] = await read_jobs(redis, [job_id])
-        if job is None:
-            raise UnknownJob(job_id)
-        raise NoBundle(f"no undo store has a bundle of job {job_id}")
-    row = rows[0]
+        raise NoBundle(_none_in_store(job_id, job))
     for store in _stores(settings).values():
         try:
-            return row, await open_bundle(store, job_id, row.bundle)
+            return _Shown(rows[0], await open_bundle(store, job_id, rows[0].bundle), job, restored)
         except NoBundle:
             continue
-    return row, None
+    return _Shown(rows[0], None, job, restored)
+
+
+def _none_in_store(job_id: str, job: Job | None) -> str:
+    destroyed_at = job.bundle.destroyed_at if job and job.bundle else None
+    if destroyed_at:
+        return f"the bundle of job {job_id} was destroyed at {clock(destroyed_at)}"
+    return f"no undo store has a bundle of job {job_id}"
 
 
 async def _destroy_all(settings: Settings, job_id: str) -> int:
@@ -226,7 +249,8 @@ def _table(rows: list[Row]) -> Table:
     return table
 
 
-def _as_text(row: Row, manifest: Manifest | None) -> str:
+def _as_text(shown: _Shown, state_dir: Path | None) -> str:
+    row, manifest = shown.row, shown.manifest
     lines = [
         f"bundle {row.bundle} of job {row.job}, portal {row.portal}: {row.state}",
         f"contacts   {row.contacts:,}",
@@ -237,9 +261,24 @@ def _as_text(row: Row, manifest: Manifest | None) -> str:
     lines.append(f"expires    {clock(row.expires_at) if row.expires_at else 'not before its job has ended'}")
     if manifest:
         lines += [f"{kept.name}  {plural(kept.contacts, 'contact')}" for kept in manifest.objects]
-        lines.append(f"to restore: crm-sweep restore {row.job} --identity KEYFILE")
+        lines.append(_to_restore(shown, state_dir))
     return "\n".join(lines) + "\n"
 
 
-def _as_json(row: Row, manifest: Manifest | None) -> str:
-    return msgspec.json.encode({**msgspec.structs.asdict(row), "manifest": manifest}).decode() + "\n"
+def _to_restore(shown: _Shown, state_dir: Path | None) -> str:
+    """Return how the contacts of a complete bundle can be restored, or why they cannot."""
+    if shown.job:
+        return to_restore(shown.job, shown.restored, state_dir) or "nothing is deleted yet"
+    if state_dir is None and is_of_run(shown.row.job):
+        return (
+            f"`{restore_command(shown.row.job, USUAL)}` restores them, if {USUAL} is the directory in which "
+            "`crm-sweep run` keeps this job"
+        )
+    return (
+        "they can be restored where Redis knows the job, which tells which contacts it deleted; age and zstd open the "
+        "objects anywhere (docs/undo.md)"
+    )
+
+
+def _as_json(shown: _Shown) -> str:
+    return msgspec.json.encode({**msgspec.structs.asdict(shown.row), "manifest": shown.manifest}).decode() + "\n"

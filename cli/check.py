@@ -265,7 +265,7 @@ async def _portal(portal: Portal) -> list[Finding]:
             findings += [Finding(about, "warning", f"protected list: {doubt}") for doubt in protected.report.doubts()]
 
     if portal.undo != "off":
-        findings.append(await _undo(portal))
+        findings += await _undo(portal)
 
     async def pace() -> None:
         await asyncio.sleep(1 / portal.requests_per_second)
@@ -284,21 +284,28 @@ async def _portal(portal: Portal) -> list[Finding]:
     return [Finding(about, "ok", "answers, and the account may use the CRM"), *findings, _guards(portal)]
 
 
-async def _undo(portal: Portal) -> Finding:
+async def _undo(portal: Portal) -> list[Finding]:
     """Write, read and remove something in the undo store, as making, restoring and destroying a bundle do."""
     about = f"portal {portal.name}"
     try:
         await BundleStore.of(portal).probe()
     except StoreTrouble as trouble:
-        return Finding(
-            about, "error", f"{trouble}; correct undo_store, or what its credentials allow", ExitCode.UNREACHABLE
-        )
+        message = str(trouble)
+        # What the trouble says to do is more to the point.
+        if ";" not in message:
+            message += "; correct undo_store, or what its credentials allow"
+        return [Finding(about, "error", message, ExitCode.UNREACHABLE)]
     keys = plural(len(portal.undo_recipients), "public key")
-    return Finding(
-        about,
-        "ok",
-        f"undo is {portal.undo}: the store takes and gives back; encrypted to {keys}; {portal.undo_days:g} days",
-    )
+    told = f"undo is {portal.undo}: the store takes and gives back; encrypted to {keys}; {portal.undo_days:g} days"
+    findings = [Finding(about, "ok", told)]
+    if "://" not in portal.undo_store and not Path(portal.undo_store).is_absolute():
+        findings.append(Finding(about, "warning", _RELATIVE_STORE))
+    return findings
+
+
+_RELATIVE_STORE = (
+    "undo_store is a relative path, so where bundles are depends on where a program is started; make it an absolute one"
+)
 
 
 def _guards(portal: Portal) -> Finding:

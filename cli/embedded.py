@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import redis
 
@@ -72,7 +73,7 @@ class EmbeddedServer:
     @property
     def url(self) -> RedisUrl:
         """The address that it listens on."""
-        return RedisUrl(f"unix://{self._socket}")
+        return RedisUrl(f"unix://{quote(str(self._socket))}")
 
     @property
     def pid(self) -> int:

@@ -1,6 +1,7 @@
 """Exit codes, and the one table that turns an error into a line on standard error and an exit code."""
 
 import asyncio
+from collections.abc import Collection
 from enum import IntEnum
 
 from redis.exceptions import RedisError
@@ -8,13 +9,14 @@ from typer import Abort, TyperException
 
 from cli.embedded import EmbeddedServerError
 from cli.output import OutputLost
-from config.errors import CrmSweepError, UnknownPortal, UnknownWebhook
-from jobs.bundles.errors import NoBundle, StoreTrouble
+from cli.state_dir import NotThere, RedisElsewhere
+from config.errors import CrmSweepError, UnknownName
+from jobs.bundles.errors import BadIdentity, BundleDamaged, NoBundle, StoreTrouble
 from jobs.intake.tally import IntakeError, WayOut
 from jobs.receipts.errors import Mismatch, NoReceiptKey, NotEnded, UnknownContact
 from jobs.store.trouble import trouble_of
 from jobs.view.job import Job
-from jobs.words.errors import JobExists, NoUndo, PlanRequired, UndoRequired, UnknownJob, UnknownSchedule
+from jobs.words.errors import JobExists, NoUndo, PlanRequired, UndoRequired, UnknownJob
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import PORTAL_FAULTS
 from jobs.words.states import State
@@ -98,9 +100,12 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
 #: The first matching row wins.
 _CODES: tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError, Abort, Interrupted), ExitCode.INTERRUPTED),
-    ((UnknownJob, UnknownPortal, UnknownSchedule, UnknownWebhook, UnknownContact, NoBundle), ExitCode.NOT_FOUND),
+    ((UnknownJob, NotThere, UnknownName, UnknownContact, NoBundle), ExitCode.NOT_FOUND),
     ((OutputLost, NotEnded, Mismatch, WorkStopped), ExitCode.JOB_ENDED_BADLY),
-    ((EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError, StoreTrouble), ExitCode.UNREACHABLE),
+    (
+        (EmbeddedServerError, PortalFailed, ReceiverFailed, RedisError, RedisElsewhere, StoreTrouble),
+        ExitCode.UNREACHABLE,
+    ),
     ((CrmSweepError, TyperException), ExitCode.BAD_INPUT),
     ((OSError,), ExitCode.BAD_INPUT),
 )
@@ -114,21 +119,37 @@ _WAYS_OUT = {
     WayOut.MULTILINE: "correct the quotation marks, or use --multiline if fields span several lines",
     WayOut.SKIP_INVALID: "correct the list, or use --skip-invalid to leave such values out",
 }
+_ALL = frozenset(WayOut)
 
 
 #: What to do about errors that say only what is wrong.
 _TO_DO: tuple[tuple[type[BaseException], str], ...] = (
     (UnknownJob, "`crm-sweep list` shows the existing jobs"),
-    (UnknownPortal, "`crm-sweep check` checks the configuration"),
-    (UnknownSchedule, "`crm-sweep check` checks the configuration"),
-    (UnknownWebhook, "`crm-sweep check` checks the configuration"),
+    (UnknownName, "`crm-sweep check` checks the configuration"),
     (JobExists, "choose another --id, or leave it out"),
     (PlanRequired, "`crm-sweep plan` makes one, and so does `crm-sweep run --plan`"),
     (UndoRequired, "leave out --no-undo"),
     (NoUndo, "docs/undo.md tells how to switch it on"),
     (NotEnded, "`crm-sweep watch` waits for that"),
+    (BadIdentity, "--identity takes the private key of one of the undo_recipients that its portal had at that time"),
+    (BundleDamaged, "bring it back from a copy or an earlier version of the undo store"),
     (NoReceiptKey, "`crm-sweep keys new receipt -o FILE` makes a key for it"),
 )
+
+
+def refused_list(
+    error: IntakeError, undone: str = "nothing was queued", can: Collection[WayOut] = tuple(WayOut)
+) -> str:
+    """Return what is wrong with a list, and what to do about it.
+
+    Args:
+        error: the trouble.
+        undone: what was not done because of it.
+        can: the ways out that the command has an option for.
+    """
+    if not error.bad_lines and not error.way_out:
+        return f"{error}; {undone}"
+    return f"{error}\n{undone}; {_WAYS_OUT[error.way_out if error.way_out in can else None]}"
 
 
 def _in_words(error: BaseException) -> str:
@@ -136,10 +157,8 @@ def _in_words(error: BaseException) -> str:
         if isinstance(error, kind):
             return f"{error}; {to_do}"
     match error:
-        case IntakeError() if error.bad_lines or error.way_out:
-            return f"{error}\nnothing was queued; {_WAYS_OUT[error.way_out]}"
         case IntakeError():
-            return f"{error}; nothing was queued"
+            return refused_list(error)
         case TyperException():
             told = error.format_message().replace(": Value error, ", ": ").rstrip(".")
             return f"{told or 'a command is needed'} (see --help)"

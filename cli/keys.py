@@ -64,7 +64,7 @@ def keys(
 
     Examples:
       crm-sweep keys new receipt -o receipts.pem > receipts.pub
-      crm-sweep keys new undo -o undo.key
+      crm-sweep keys new undo -o undo-key.txt
     """
     check_target(target)
     private, public = _receipt_key() if kind is KeyKind.RECEIPT else _undo_key()

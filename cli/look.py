@@ -13,11 +13,12 @@ from cli.loop import run_async
 from cli.output import ReaderGone, note, out, rendered
 from cli.plan_view import plan_view
 from cli.progress import display, follow
-from cli.summary import standing, summary, time_left
+from cli.summary import standing, time_left, told
 from config.settings import Settings
 from jobs.view.job import Job, Page, list_jobs, read_job, to_json, with_sample
 from jobs.words.outcomes import Outcome
 from jobs.words.states import State
+from restore.ledger import count_restored
 
 #: How many of the last actions `status` shows; `--json` has more.
 _ACTIONS = 5
@@ -34,12 +35,12 @@ def status(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> ExitCo
       crm-sweep status 01JD4M6Y9Q
       crm-sweep status 01JD4M6Y9Q --json | jq .counts
     """
-    job = run_async(_read(settings_of(ctx), job_id))
+    job, restored = run_async(_read(settings_of(ctx), job_id))
     if as_json:
         out(to_json(job).decode() + "\n")
         return ExitCode.DONE
     is_planned = job.plan and job.state is State.AWAITING_APPROVAL
-    out(rendered(plan_view(job) if is_planned else summary(job)))
+    out(rendered(plan_view(job)) if is_planned else told(job, restored))
     if not job.ended and not is_planned:
         out(", ".join(filter(None, [f"{job.progress:.1%} decided", time_left(job)])) + "\n")
     _tell_standing(job)
@@ -61,9 +62,9 @@ def watch(ctx: typer.Context, job_id: JobId) -> ExitCode:
     Examples:
       crm-sweep watch 01JD4M6Y9Q
     """
-    job = run_async(_watch(settings_of(ctx), job_id))
+    job, restored = run_async(_watch(settings_of(ctx), job_id))
     with contextlib.suppress(ReaderGone):
-        out(rendered(summary(job)))
+        out(told(job, restored))
         _tell_standing(job)
     return exit_code_of(job)
 
@@ -115,16 +116,19 @@ def _tell_standing(job: Job) -> None:
         out(waits + "\n")
 
 
-async def _read(settings: Settings, job_id: str) -> Job:
+async def _read(settings: Settings, job_id: str) -> tuple[Job, int]:
+    """Read a job, and how many of its contacts have been restored."""
     async with redis_of(settings) as redis:
-        return await with_sample(redis, await read_job(redis, job_id))
+        return await with_sample(redis, await read_job(redis, job_id)), await count_restored(redis, job_id)
 
 
-async def _watch(settings: Settings, job_id: str) -> Job:
+async def _watch(settings: Settings, job_id: str) -> tuple[Job, int]:
+    """Follow a job to its end; return it, and how many of its contacts have been restored."""
     async with redis_of(settings) as redis:
         await read_job(redis, job_id)  # reports immediately, and in full, what is wrong with the ID or with Redis
         with display() as show:
-            return await follow(redis, job_id, show, until=lambda job: job.ended)
+            job = await follow(redis, job_id, show, until=lambda job: job.ended)
+        return job, await count_restored(redis, job_id)
 
 
 async def _list(settings: Settings, *, state: State | None, portal: str | None, limit: int, cursor: str | None) -> Page:

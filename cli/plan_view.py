@@ -37,6 +37,8 @@ def plan_view(job: Job) -> RenderableType:
             table.add_row(Text(verdict, style=colour), f"{plan.counts[verdict]:,}", meaning)
     lines.append(table)
     lines.append(Text(in_words(plan)))
+    if job.bundle:
+        lines.append(Text("undo is on: the record of each contact is kept before any of them is deleted"))
     lines += [
         Text(f"warning: {warning.code} ({warning.count:,}): {warning.message}", style="yellow")
         for warning in plan.warnings

@@ -18,28 +18,32 @@ from pyroaring import BitMap
 
 from cli.context import AsJson, JobId, operator, redis_of, settings_of
 from cli.embedded import EmbeddedServer
-from cli.errors import ExitCode, Interrupted, PortalFailed, UsageError, WorkStopped
+from cli.errors import ExitCode, Interrupted, PortalFailed, UsageError, WorkStopped, refused_list
 from cli.intake import Column, read_list
 from cli.interrupts import interruptible, terminable
 from cli.keeper import on_server
+from cli.kept import deleted_by
 from cli.loop import run_async
 from cli.output import note, out_after, plural, rendered
 from cli.pace import tell_long_wait
 from cli.progress import PATIENCE_S
 from cli.report import check_target, written
 from cli.restore_view import Restored, outcome_line, progress, summary_view
+from cli.state_dir import looking_in
 from config.settings import Portal, Settings
 from jobs.bundles.codec import read_identities
 from jobs.bundles.errors import BadIdentity, NoBundle
-from jobs.bundles.facts import manifest_sha256
+from jobs.bundles.facts import BundleState, manifest_sha256
 from jobs.bundles.manifest import Manifest
 from jobs.bundles.reader import open_bundle, read_records
 from jobs.bundles.store import BundleStore
+from jobs.intake.tally import IntakeError, WayOut
+from jobs.store.times import clock
 from jobs.view.job import Job, read_job
-from jobs.words.states import TERMINAL, State
+from jobs.words.states import STOPPING, State
 from restore.caller import Caller
 from restore.entry import Reason
-from restore.errors import PortalRefuses, RestoreStopped
+from restore.errors import NothingToRestore, PortalRefuses, RestoreStopped
 from restore.ledger import RestoreLedger
 from restore.record import BadRecord, Record, record_of
 from restore.report import HEADER, Outcome, counts
@@ -100,14 +104,14 @@ def restore(
     the portal cannot be reached or refuses, 130 interrupted.
 
     Examples:
-      crm-sweep restore 01JD4M6Y9Q --identity undo.key --dry-run
-      crm-sweep restore 01JD4M6Y9Q --identity undo.key --report restored.csv
-      crm-sweep restore 01JD4M6Y9Q --identity undo.key --only wrongly-deleted.csv --yes
-      crm-sweep restore run-0f3c6a1b2d9e4c58 --identity undo.key --state-dir .crm-sweep
+      crm-sweep restore 01JD4M6Y9Q --identity undo-key.txt --dry-run
+      crm-sweep restore 01JD4M6Y9Q --identity undo-key.txt --report restored.csv
+      crm-sweep restore 01JD4M6Y9Q --identity undo-key.txt --only wrongly-deleted.csv --yes
+      crm-sweep restore run-0f3c6a1b2d9e4c58 --identity undo-key.txt --state-dir .crm-sweep
     """
     settings = settings_of(ctx)
     keys = _identities(identity)
-    wanted = read_list(only, column=column).ids if only else None
+    wanted = _read_only(only, column) if only else None
     if report:
         check_target(report)
     with _server_in(state_dir) as server:
@@ -115,7 +119,8 @@ def restore(
             redis = settings.redis.model_copy(update={"url": server.url})
             settings = settings.model_copy(update={"redis": redis})
         work = _restore(settings, job_id, keys, wanted, dry_run=dry_run, report=report, yes=yes, quiet=as_json)
-        restored = run_async(on_server(server, work) if server else work)
+        with looking_in(job_id, state_dir):
+            restored = run_async(on_server(server, work) if server else work)
     deed = "nothing was created" if dry_run else f"{plural(restored.created, 'contact')} of job {job_id} were restored"
     out_after(
         deed, "the result", msgspec.json.encode(restored).decode() + "\n" if as_json else outcome_line(restored) + "\n"
@@ -140,8 +145,7 @@ async def _restore(
     began_s = time.monotonic()
     async with redis_of(settings, patience_s=PATIENCE_S) as redis:
         job = await read_job(redis, job_id)
-        if job.state not in TERMINAL and job.state is not State.PAUSED:
-            raise UsageError(f"job {job_id} is {job.state}: pause or cancel it first; nothing was created")
+        _check_state(job)
         portal = settings.portal(job.portal)
         store, manifest = await _bundle(redis, job, portal)
 
@@ -216,6 +220,28 @@ async def _tell_once_stopping(restorer: Restorer) -> None:
     note("finishing the contact in flight; once more stops at once")
 
 
+def _check_state(job: Job) -> None:
+    """Check that a job has deleted contacts, and deletes no more while they are restored.
+
+    Raises:
+        UsageError: it does, or may.
+        NothingToRestore: it has not deleted any.
+    """
+    if job.state in {State.PLANNING, State.AWAITING_APPROVAL}:
+        raise NothingToRestore(
+            f"job {job.id} is {job.state}: it has deleted nothing yet, so there is nothing to restore"
+        )
+    if job.state in STOPPING:
+        raise UsageError(
+            f"job {job.id} is {job.state}: start the command again once that is done, "
+            f"`crm-sweep watch {job.id}` shows it; nothing was created"
+        )
+    if not job.ended and job.state is not State.PAUSED:
+        raise UsageError(f"job {job.id} is {job.state}: pause or cancel it first; nothing was created")
+    if not deleted_by(job):
+        raise NothingToRestore(f"job {job.id} deleted nothing, so there is nothing to restore")
+
+
 async def _bundle(redis: ArqRedis, job: Job, portal: Portal) -> tuple[BundleStore, Manifest]:
     """Open the bundle of a job, as it was when its contacts were deleted.
 
@@ -226,9 +252,18 @@ async def _bundle(redis: ArqRedis, job: Job, portal: Portal) -> tuple[BundleStor
         UsageError: it belongs to another portal.
     """
     if job.bundle is None:
-        raise NoBundle(f"job {job.id} has kept no bundle: undo was off")
+        raise NoBundle(f"job {job.id} has kept no bundle, because undo was off: its contacts cannot be restored")
+    if job.bundle.state is BundleState.DESTROYED:
+        when = f" at {clock(job.bundle.destroyed_at)}" if job.bundle.destroyed_at else ""
+        raise NoBundle(f"the bundle of job {job.id} was destroyed{when}: nobody can restore its contacts")
     store = BundleStore.of(portal)
-    manifest = await open_bundle(store, job.id, job.bundle.id, await manifest_sha256(redis, job.id))
+    try:
+        manifest = await open_bundle(store, job.id, job.bundle.id, await manifest_sha256(redis, job.id))
+    except NoBundle as error:
+        raise NoBundle(
+            f"{error}: it was destroyed by somebody who did not use this Redis, or undo_store is not what it was then; "
+            "nothing was created"
+        ) from None
     if manifest.address != portal.address:
         raise UsageError(
             f"portal {portal.name} has another address than when job {job.id} deleted its contacts; nothing was created"
@@ -325,6 +360,19 @@ def _identities(file: Path) -> list[object]:
         raise UsageError(f"--identity: {file} cannot be read: {told}") from None
     except BadIdentity as error:
         raise UsageError(f"--identity: {file}: {error}") from None
+
+
+def _read_only(file: str, column: str | None) -> BitMap:
+    """Read the list of `--only`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return read_list(file, column=column).ids
+    except IntakeError as error:
+        ways = (WayOut.COLUMN, WayOut.HEADER)
+        raise UsageError(f"--only: {refused_list(error, 'nothing was created', ways)}") from None
 
 
 def _who() -> str:

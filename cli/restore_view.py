@@ -51,7 +51,7 @@ def summary_view(summary: Summary) -> RenderableType:
     ):
         if count:
             facts.add_row(what, f"{count:,}")
-    facts.add_row("calls", f"about {summary.calls:,}, {duration(summary.estimate_s)} at the present rate")
+    facts.add_row("calls", f"about {summary.calls:,}, {duration(summary.estimate_s)} one after the other")
     facts.add_row("cannot return", f"the old contact IDs; {NEVER_KEPT}")
     for word, count in summary.lost.items():
         facts.add_row("", f"{word} of {plural(count, 'contact')}")

@@ -47,11 +47,13 @@ from cli.output import OutputLost, note, out_after, plural, rendered
 from cli.plan_view import plan_view
 from cli.report import check_target, write_report
 from cli.run_job import RESTART_S, until_stopped
-from cli.summary import standing, summary
+from cli.state_dir import USUAL, run_id
+from cli.summary import standing, told
 from config.logging import configure_logging
 from config.settings import Portal, Settings
 from jobs.accept.submission import Submission, submission_for
 from jobs.accept.submit import digest_of
+from jobs.bundles.store import BundleStore
 from jobs.intake.protected import read_protected
 from jobs.ledger.export import Format
 from jobs.plan.summary import Plan
@@ -59,6 +61,7 @@ from jobs.view.job import Job, read_job, to_json
 from jobs.words.errors import UnknownJob
 from jobs.words.priority import Priority
 from jobs.words.states import State
+from restore.ledger import count_restored
 
 #: The ledger of a finished run is its proof that everything is done; it goes with the state directory.
 _KEEP_DAYS = 3650.0
@@ -93,9 +96,7 @@ def run(
     priority: WantedPriority = Priority.NORMAL,
     undo: WantsUndo = None,
     yes: Yes = False,
-    state_dir: Annotated[Path, typer.Option("--state-dir", metavar="DIR", help="Where the ledger is kept.")] = Path(
-        ".crm-sweep"
-    ),
+    state_dir: Annotated[Path, typer.Option("--state-dir", metavar="DIR", help="Where the ledger is kept.")] = USUAL,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Delete the contacts of a list, or those that a filter matches, from start to end, without any server.
@@ -157,8 +158,8 @@ def run(
         if file and chosen.intake:
             tell(file, chosen.intake)
         known = run_async(on_server(server, _known(embedded, submission)))
-        if not is_new and not (known and known.ended):
-            read_protected(target)  # not needed for a job that has ended, which is only reported
+        if not (known and known.ended):  # not needed for a job that has ended, which is only reported
+            _try_files(target, submission, protected=not is_new)
         if not known and chosen.intake and not submission.plan:
             confirm(chosen.intake, target.name, above=_ask_above(settings, target), yes=yes)
         with LogFile(state_dir / "worker.log") as log:
@@ -179,17 +180,38 @@ def run(
                 run_async(on_server(server, _report(embedded, job.id, report)))
             except OutputLost as lost:
                 lost_report = lost
-    _tell_the_end(job, lost_report, as_json=as_json)
+        restored = run_async(on_server(server, _restored(embedded, job.id))) if job.bundle else 0
+    _tell_the_end(job, restored, state_dir, lost_report, as_json=as_json)
     return exit_code_of(job)
+
+
+def _try_files(portal: Portal, submission: Submission, *, protected: bool) -> None:
+    """Try what the worker is going to use, so that a fault in it is known before there is a job.
+
+    Raises:
+        BadProtectedList: the protected list cannot be used.
+        StoreTrouble: the undo store is needed, and there is none.
+    """
+    if protected:
+        read_protected(portal)
+    if submission.undo:
+        BundleStore.of(portal)
 
 
 def _id_of(submission: Submission) -> str:
     """Return the ID under which the same list or filter is found again, for the same portal at the same address."""
-    return f"run-{hashlib.sha256(f'{digest_of(submission)} {submission.address}'.encode()).hexdigest()[:16]}"
+    return run_id(hashlib.sha256(f"{digest_of(submission)} {submission.address}".encode()).hexdigest())
 
 
-def _tell_the_end(job: Job, lost_report: OutputLost | None, *, as_json: bool) -> None:
+def _tell_the_end(job: Job, restored: int, state_dir: Path, lost_report: OutputLost | None, *, as_json: bool) -> None:
     """Print what became of the job, and whether its report is missing.
+
+    Args:
+        job: the job.
+        restored: how many of its contacts have been restored.
+        state_dir: where it is.
+        lost_report: why its report could not be written; None if it was, or was not wanted.
+        as_json: whether to print JSON.
 
     Raises:
         OutputLost: the report or the summary could not be written.
@@ -201,7 +223,7 @@ def _tell_the_end(job: Job, lost_report: OutputLost | None, *, as_json: bool) ->
     out_after(
         f"job {job.id} is {job.state}",
         "its JSON" if as_json else "its summary",
-        to_json(job).decode() + "\n" if as_json else rendered(summary(job)),
+        to_json(job).decode() + "\n" if as_json else told(job, restored, state_dir),
     )
     if lost_report:
         raise OutputLost(f"job {job.id} is {job.state}; {lost_report}; the same command writes it, and deletes nothing")
@@ -233,6 +255,11 @@ async def _known(settings: Settings, submission: Submission) -> Job | None:
             return await read_job(redis, submission.job_id or "")
         except UnknownJob:
             return None
+
+
+async def _restored(settings: Settings, job_id: str) -> int:
+    async with redis_of(settings, patience_s=RESTART_S) as redis:
+        return await count_restored(redis, job_id)
 
 
 def _report_what_there_is(server: EmbeddedServer, settings: Settings, job_id: str, target: Path) -> None:

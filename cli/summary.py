@@ -1,16 +1,19 @@
 """A job in words and numbers for people: its table of outcomes, and one line about its progress."""
 
+from pathlib import Path
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import plural
+from cli.kept import kept_in_words
+from cli.output import plural, rendered
 from jobs.bundles.facts import BundleState
 from jobs.plan.summary import Planning
 from jobs.store.times import clock
 from jobs.view.job import Job
 from jobs.words.outcomes import Outcome
-from jobs.words.reasons import NEEDS_A_PERSON, StateReason, advice_on
+from jobs.words.reasons import StateReason, advice_with_error
 from jobs.words.states import State
 
 #: What an outcome means, and its colour.
@@ -35,6 +38,19 @@ _STATES = {
 }
 
 
+def told(job: Job, restored: int = 0, state_dir: Path | None = None) -> str:
+    """Return the summary of a job as text, and what is kept of its contacts.
+
+    Args:
+        job: the job.
+        restored: how many of its contacts have been restored.
+        state_dir: the directory of the `crm-sweep run` that made it.
+    """
+    kept = kept_in_words(job, restored, state_dir)
+    # Not fitted to the terminal, which would break a command that is to be copied.
+    return rendered(summary(job)) + (f"{kept}\n" if kept else "")
+
+
 def summary(job: Job) -> RenderableType:
     """Render what became of a job, always the same for the same job."""
     table = Table(box=None, pad_edge=False, show_header=False, show_footer=True)
@@ -52,18 +68,7 @@ def summary(job: Job) -> RenderableType:
         f"({requests.retried:,} retried, {requests.throttled:,} throttled), "
         f"{job.contacts_per_second:,.1f} contacts/s"
     )
-    if kept := kept_in_words(job):
-        lines.append(kept)
     return Group(*lines)
-
-
-def kept_in_words(job: Job) -> str:
-    """Return what is kept of a job's contacts; empty if nothing is."""
-    bundle = job.bundle
-    if bundle is None or bundle.state is not BundleState.KEPT:
-        return ""
-    until = f" until {clock(bundle.expires_at)}" if bundle.expires_at else ""
-    return f"{plural(bundle.contacts, 'record')} kept{until}; `crm-sweep restore {job.id} --identity KEYFILE` restores"
 
 
 def headline(job: Job) -> Text:
@@ -82,26 +87,13 @@ def standing(job: Job, go_on: str | None = None) -> str:
     """
     if not job.state_reason:
         return ""
-    if job.state_reason in NEEDS_A_PERSON and job.last_error:
-        # It says what is wrong and what to do, better than general advice can.
-        return f"{job.state_reason}: {job.last_error}; then {go_on or f'`crm-sweep resume {job.id}`'}"
-    # A job that is not paused is not resumed by starting the command that is already running.
-    calm = go_on is not None and job.state_reason == StateReason.PUSH_BACK
-    advice = StateReason.PUSH_BACK.meaning if calm else advice_on(job.state_reason, job.id, go_on)
-    trouble = f" (last error: {job.last_error})" if job.last_error and job.state_reason not in _CALM else ""
+    advice = advice_with_error(job.state_reason, job.id, job.last_error, go_on)
+    if go_on is not None and job.state_reason == StateReason.PUSH_BACK:
+        # A job that is not paused is not resumed by starting the command that is already running.
+        trouble = f" (last error: {job.last_error})" if job.last_error else ""
+        advice = f"{StateReason.PUSH_BACK.meaning}{trouble}"
     until = f" until {clock(job.waits_until)}" if job.waits_until else ""
-    return f"{job.state_reason}{until}: {advice}{trouble}"
-
-
-#: Reasons that are not a problem: the last error is about something that is over.
-_CALM = {
-    StateReason.OPERATOR,
-    StateReason.APPROVAL,
-    StateReason.STARTING,
-    StateReason.RATE_LIMIT,
-    StateReason.FAIR_SHARE,
-    StateReason.NO_WORKER,
-}
+    return f"{job.state_reason}{until}: {advice}"
 
 
 def standstill(job: Job, word: str) -> str:

@@ -56,6 +56,12 @@ class UnknownPortal(UnknownName):
     what = "portal"
 
 
+class UnknownSchedule(UnknownName):
+    """No schedule of this name is configured."""
+
+    what = "schedule"
+
+
 class UnknownWebhook(UnknownName):
     """No webhook of this name is configured."""
 

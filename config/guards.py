@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from config.fields import Section, Unit, refuse
-from config.opening_hours import check_timezone, check_windows
+from config.opening_hours import check_windows
+from config.timezone import TimeZone
 
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
 _COUNT = re.compile(r"[0-9]{1,10}")
@@ -63,7 +64,7 @@ class Guards(Section):
     windows: str = ""
     """When contacts may be deleted, in OpenStreetMap's syntax of opening hours; empty for always."""
 
-    timezone: str = "UTC"
+    timezone: TimeZone = "UTC"
     """Time zone of `windows` and of the day of `max_contacts_per_day`, by its IANA name."""
 
     @field_validator("canary", mode="before")
@@ -92,14 +93,6 @@ class Guards(Section):
     def _check_windows(cls, windows: str) -> str:
         try:
             return check_windows(windows)
-        except ValueError as error:
-            refuse(str(error))
-
-    @field_validator("timezone")
-    @classmethod
-    def _check_timezone(cls, timezone: str) -> str:
-        try:
-            return check_timezone(timezone)
         except ValueError as error:
             refuse(str(error))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from opening_hours import OpeningHours, validate
 
@@ -102,19 +102,6 @@ def check_windows(windows: str) -> str:
     if text and not validate(text):
         raise ValueError('opening hours such as "Mo-Fr 20:00-06:00; Sa-Su"')
     return text
-
-
-def check_timezone(name: str) -> str:
-    """Return the name of a time zone.
-
-    Raises:
-        ValueError: there is no such zone; the message says what was expected.
-    """
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("an IANA time zone such as Europe/Berlin") from None
-    return name
 
 
 def _ms(moment: datetime) -> int:

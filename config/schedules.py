@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from config.cron import Cron, check_cron
 from config.fields import NAME_PATTERN, Section, Unit, refuse
-from config.opening_hours import check_timezone
+from config.timezone import TimeZone
 
 
 class Schedule(Section):
@@ -29,7 +29,7 @@ class Schedule(Section):
     cron: str
     """When it is due, in five fields: minute, hour, day of the month, month, day of the week."""
 
-    timezone: str = "UTC"
+    timezone: TimeZone = "UTC"
     """Time zone of `cron`, by its IANA name."""
 
     max_contacts: Annotated[int, Field(ge=0), Unit("contacts")] = 0
@@ -61,14 +61,6 @@ class Schedule(Section):
     def _check_cron(cls, cron: str) -> str:
         try:
             return check_cron(cron)
-        except ValueError as error:
-            refuse(str(error))
-
-    @field_validator("timezone")
-    @classmethod
-    def _check_timezone(cls, timezone: str) -> str:
-        try:
-            return check_timezone(timezone)
         except ValueError as error:
             refuse(str(error))
 

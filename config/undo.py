@@ -32,7 +32,7 @@ class Undo(Section):
     """The undo of a portal; docs/undo.md tells how it works."""
 
     undo_store: str = ""
-    """Where bundles are kept: a directory, or an object store's URL such as `s3://bucket/folder`."""
+    """Where bundles are kept: the absolute path of a directory, or an object store's URL such as `s3://bucket/folder`."""
 
     undo_recipients: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Public keys (`age1…` or SSH) to which bundles are encrypted; in the environment, a JSON array."""

@@ -55,10 +55,24 @@ class Caller:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     calls: int = 0
     """Turns so far: one per call, log-ins included."""
+    answered: int = 0
+    """Calls that were answered so far."""
+    answered_s: float = 0.0
+    """Seconds that these took together."""
     _push_back: PushBack = field(init=False)
 
     def __post_init__(self) -> None:
         self._push_back = PushBack(self.portal.backoff_base_s, self.portal.backoff_max_s, self.portal.retry_after_max_s)
+
+    def estimate_s(self, calls: int, requests_per_second: float) -> float:
+        """Estimate how long calls take that are made one after the other, each as long as those before, seconds.
+
+        Args:
+            calls: how many.
+            requests_per_second: the rate at which they get their turns.
+        """
+        mean_s = self.answered_s / self.answered if self.answered else 0.0
+        return calls * max(1 / requests_per_second, mean_s)
 
     async def turn(self) -> None:
         """Wait for the turn of one call.
@@ -92,6 +106,8 @@ class Caller:
         started_s = time.monotonic()
         answer = await make()
         if not isinstance(answer, Failure):
+            self.answered += 1
+            self.answered_s += time.monotonic() - started_s
             self._push_back.calm()
             return answer
         if not self.may_send():

@@ -79,6 +79,11 @@ class Entry:
         return self.number if self.stage in _WITH_ID else None
 
     @property
+    def exists(self) -> bool:
+        """Whether it has been created, and is not known to have vanished."""
+        return self.stage in {Stage.MADE, Stage.COMPLETE}
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing is left to do for it, except to try again what failed."""
         return self.stage in {Stage.COMPLETE, Stage.VANISHED}

@@ -31,6 +31,11 @@ LEAVE = Script("restore_leave")
 _LOOKS_PER_TTL = 40
 
 
+async def count_restored(redis: Redis, job_id: str) -> int:
+    """Return how many contacts of a job have been restored: created again, and not known to have vanished."""
+    return int(await redis.execute_command("HGET", keys.restoring(job_id), "created") or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Holder:
     """The other process that holds the lease."""
@@ -71,6 +76,8 @@ class RestoreLedger:
         """When a process before this one last renewed its lease, on the steady clock; 0 for never."""
         self.finished = False
         """Whether a restore went through to its last check, and nothing was created since."""
+        self.created = 0
+        """Contacts that have been created and have not vanished."""
         self.twins: dict[int, int] = {}
         """The other contact of those that may exist twice, by old ID."""
         self.now_ms: int = 0
@@ -142,7 +149,11 @@ class RestoreLedger:
             LeaseLost: another process may be at work; nothing was written.
         """
         fields = {"finished": "", "sent_ms": "now"} if sending else {}
+        created = self.created + entry.exists - self.entry(segment, offset).exists
+        if created != self.created:
+            fields["created"] = str(created)
         await self._write(fields, segment, offset, entry.encode())
+        self.created = created
         data = self._segments.setdefault(segment, bytearray())
         if len(data) < (offset + 1) * ENTRY_SIZE:
             data.extend(bytes((offset + 1) * ENTRY_SIZE - len(data)))
@@ -214,3 +225,4 @@ class RestoreLedger:
         for segment in range(-(-total // SEGMENT_SIZE)):
             if data := await self._redis.execute_command("GET", keys.restored(self._job_id, segment)):
                 self._segments[segment] = bytearray(data)
+        self.created = sum(entry.exists for _, _, entry in self.entries())

@@ -79,7 +79,7 @@ class Restorer:
             if self._is_to_do(record):
                 self.expected[record.id] = costs.add(record, has_company=self._will_have_company(record))
         state = await read_state(self.caller.redis, self.caller.portal.name)
-        wanted = self.targets.wanted
+        wanted, ceiling = self.targets.wanted, self.caller.portal.requests_per_second
         return Summary(
             job=self.job_id,
             portal=self.caller.portal.name,
@@ -90,7 +90,7 @@ class Restorer:
             still_there=len(wanted & self.there),
             no_record=len(self._unmade() - self._survey.seen - self.there),
             calls=costs.calls,
-            estimate_s=round(costs.calls / state.learned_rate(self.caller.portal.requests_per_second), 1),
+            estimate_s=round(self.caller.estimate_s(costs.calls, state.learned_rate(ceiling)), 1),
             lost={word: costs.lost[kind] for kind in Lost for word in kind.words if costs.lost[kind]},
         )
 
@@ -214,7 +214,7 @@ class Restorer:
         return {
             entry.new_id: self.targets.id_at(segment, offset)
             for segment, offset, entry in self.ledger.entries()
-            if entry.new_id and entry.stage is not Stage.VANISHED
+            if entry.new_id and entry.exists
         }
 
     def _is_to_do(self, record: Record) -> bool:
@@ -224,7 +224,7 @@ class Restorer:
     def _company_of(self, record: Record) -> int:
         """Return the ID that the company of a person has now; 0 if it is not there."""
         entry = self._entry(record.company) if record.company else Entry()
-        if entry.new_id and entry.stage is not Stage.VANISHED:
+        if entry.new_id and entry.exists:
             return entry.new_id
         return record.company if record.company in self.there else 0
 

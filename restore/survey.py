@@ -33,7 +33,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     """Calls to the portal, about."""
     estimate_s: float
-    """Seconds that these take at the rate at which the portal is driven now."""
+    """Seconds that these take one after the other, at the rate and with the answering times of now."""
     lost: dict[str, int]
     """Contacts to be created that will lack something, by kind."""
 

@@ -19,9 +19,7 @@ from jobs.words.errors import BadSubmission, JobExists
 from worker.drain import cancel
 from worker.fleet import Fleet
 from worker.messages import Message
-
-#: After this time without a sign of life, another worker starts a message.
-_LIFE_TTL_MS = 10_000
+from worker.polling import MARK_LASTS_MS
 
 #: Pause before retrying a request that Redis refused to store, for example because it is out of memory.
 _PUT_BACK_S = 5
@@ -84,13 +82,10 @@ async def deliver_webhooks(ctx: dict[str, Any], name: str) -> str:
         How it ended, for arq's log.
     """
     fleet: Fleet = ctx[FLEET]
-    sign_of_life = asyncio.create_task(_show_life(fleet, ctx["job_id"]))
     try:
         return await fleet.courier.deliver(name)
     except (*AWAY, RedisError) as error:
         return _told(error, webhook=name)
-    finally:
-        await cancel(sign_of_life)
 
 
 def _told(error: Exception, **fields: str) -> str:
@@ -149,11 +144,8 @@ def is_news(record: logging.LogRecord) -> bool:
 
 
 async def _show_life(fleet: Fleet, arq_job_id: str) -> None:
-    """Keep arq's in-progress mark of this message short-lived.
-
-    arq would hand a killed worker's message to another worker only after the longest time-out of all functions.
-    """
+    """Keep arq's mark of this message short-lived, also in a worker that was started with arq's own command."""
     mark = in_progress_key_prefix + arq_job_id
     while True:
-        await fleet.redis.pexpire(mark, _LIFE_TTL_MS)
-        await asyncio.sleep(_LIFE_TTL_MS / 1000 / 4)
+        await fleet.redis.pexpire(mark, MARK_LASTS_MS)
+        await asyncio.sleep(MARK_LASTS_MS / 1000 / 4)

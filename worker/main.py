@@ -173,8 +173,8 @@ async def _supervise(settings: Settings, fleet: Fleet, nudges: Nudges) -> None:
     workers: list[NudgedWorker] = []
     try:
         while not fleet.drain.wanted:
-            slice_s, options = settings.worker.slice_s, worker_options(settings, fleet)
-            workers.append(NudgedWorker(nudges, fleet.free_lanes, slice_s, **options, handle_signals=False))
+            options = worker_options(settings, fleet)
+            workers.append(NudgedWorker(nudges, fleet.free_lanes, **options, handle_signals=False))
             try:
                 await _run(workers[-1], fleet)
             except Exception as error:  # noqa: BLE001 - whatever it dies of, jobs must not wait for a worker that is alive

@@ -9,20 +9,27 @@ Two things go wrong in a fail-over that are no reason to end it. A connection ca
 and its mark on it. And the new primary can lack the mark of a message that is being worked on: arq would start it a
 second time, and mix up the two.
 
+arq's mark on a message that is being worked on lasts as long as the longest function may take, an hour. If a worker is
+killed, or only the reply to its mark is lost, nobody would touch the message for that long. So here a mark lasts for
+seconds, and is renewed.
+
 A message stays in the queue until its function has returned. So each look finds the wake-ups of all lanes that any
 worker is driving, and arq would ask about each of them in three round trips. With hundreds of lanes that is much of
 what Redis does. Here, one round trip for all of them comes first.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from arq.constants import in_progress_key_prefix
 from arq.worker import Worker
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 
+from jobs.store.connection import AWAY
 from jobs.store.keys import WAKE_UP
+from worker.drain import cancel
 from worker.nudge import Nudges
 
 _WAKE_UP = WAKE_UP.encode()
@@ -37,18 +44,12 @@ _GAP_S = 0.01
 #: How much later a worker without room looks, seconds.
 _GIVE_WAY_S = 0.05
 
+#: How long a mark lasts unless it is renewed, milliseconds. A worker that is alive renews it four times as often.
+MARK_LASTS_MS = 10_000
+
 #: Most wake-ups that a worker without room leaves in the queue. The lifeline sends more and more of them while all
 #: workers are full, and a crowded queue takes no more messages (jobs/lanes/wake.py).
 _MOST_LEFT = 100
-
-#: How long arq's mark on a message lasts, in seconds. arq's own would last as long as the longest function may take,
-#: also if its worker ended just before it began. What takes longer has its mark renewed: for the time of a lane, or
-#: again and again (worker/functions.py).
-_BEGIN_S = 10.0
-
-#: How much longer than its slice a lane can take before another worker starts its message as well, seconds. That does
-#: no harm; but if its worker is killed, the message is in the way until then.
-_OVERTIME_S = 60.0
 
 #: How long a worker that ends waits for Redis to take its last messages out of the queue. One that stays is started
 #: again, which does no harm.
@@ -61,23 +62,38 @@ class NudgedWorker(Worker):
     Args:
         nudges: what makes it look; otherwise it looks every `poll_delay` seconds.
         free_lanes: says how many more lanes the worker could drive.
-        slice_s: how long a lane is driven.
         poll_delay: as in arq.
         options: those of an arq worker.
     """
 
-    def __init__(
-        self, nudges: Nudges, free_lanes: Callable[[], int], slice_s: float, *, poll_delay: float, **options: Any
-    ) -> None:
+    def __init__(self, nudges: Nudges, free_lanes: Callable[[], int], *, poll_delay: float, **options: Any) -> None:
         super().__init__(**options, poll_delay=0, on_job_start=self._note_begin)
-        self._lane_mark_ms = round((slice_s + _OVERTIME_S) * 1000)
-        self.in_progress_timeout_s = _BEGIN_S
+        self.in_progress_timeout_s = MARK_LASTS_MS / 1000
         self._nudges = nudges
         self._free_lanes = free_lanes
         self._look_every_s = poll_delay
         self._beginning: set[str] = set()
         self._has_left_some = False
         self._finishing: set[asyncio.Future[None]] = set()
+
+    async def main(self) -> None:
+        """Run until cancelled."""
+        keeping = asyncio.create_task(self._keep_marks())
+        try:
+            await super().main()
+        finally:
+            await cancel(keeping)
+
+    async def _keep_marks(self) -> None:
+        while True:
+            await asyncio.sleep(MARK_LASTS_MS / 1000 / 4)
+            running = [job_id for job_id, task in self.tasks.items() if not task.done()]
+            if running:
+                with contextlib.suppress(*AWAY, RedisError):
+                    pipe = self.pool.pipeline(transaction=False)
+                    for job_id in running:
+                        pipe.pexpire(in_progress_key_prefix + job_id, MARK_LASTS_MS)
+                    await pipe.execute()
 
     async def _poll_iteration(self) -> None:
         if self._room() < 1:
@@ -129,10 +145,7 @@ class NudgedWorker(Worker):
             self._nudges.nudge()
 
     async def _note_begin(self, ctx: dict[str, Any]) -> None:
-        job_id = ctx["job_id"]
-        if job_id in self._beginning:
-            await self.pool.pexpire(in_progress_key_prefix + job_id, self._lane_mark_ms)
-            self._beginning.discard(job_id)
+        self._beginning.discard(ctx["job_id"])
 
     async def finish_job(self, *arguments: Any, **options: Any) -> None:
         """Take a message out of the queue; the arguments are arq's."""

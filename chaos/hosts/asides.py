@@ -1,6 +1,7 @@
 """The misfortunes of workers, the API and the network, at any moment, also while servers fail over."""
 
 import asyncio
+import contextlib
 import random
 import signal
 from collections.abc import Callable, Coroutine, Mapping
@@ -17,7 +18,7 @@ from chaos.stage import Process
 CUT_OFF_FROM_REDIS = "cut a worker off from Redis"
 
 #: A worker that was started again needs this long until it works.
-_STARTS_WITHIN_S = 5.0
+_STARTS_WITHIN_S = 10.0
 _DELAYS_MS = (20, 150)
 
 #: What can happen, and how often compared with the rest.
@@ -44,8 +45,8 @@ class Asides:
     api: Process
     troubles: Troubles
 
-    async def inject(self) -> None:
-        """Make things go wrong at random moments, until cancelled."""
+    async def inject(self, is_over: asyncio.Event) -> None:
+        """Make things go wrong at random moments, until told that it is over; then mend what is still broken."""
         anywhere: Acts = {self.kill_worker: 3, self.freeze_worker: 2, self.restart_api: 1}
         parting: Acts = {
             self.cut_worker_off_from_redis: 4,
@@ -56,7 +57,10 @@ class Asides:
         acts = anywhere | (parting if self.network.can_part else {})
         async with asyncio.TaskGroup() as group:
             while True:
-                await asyncio.sleep(self.chance.uniform(2.0, 7.0))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.chance.uniform(2.0, 7.0)):
+                        await is_over.wait()
+                    break
                 [act] = self.chance.choices(list(acts), list(acts.values()))
                 group.create_task(act())
 
@@ -68,7 +72,10 @@ class Asides:
                 await worker.kill()
                 await asyncio.sleep(self.chance.uniform(0.0, 3.0))
                 await worker.start()
-                await asyncio.sleep(_STARTS_WITHIN_S)
+                # A worker that finds no Redis ends at once; whatever supervises it starts it again, as here.
+                while await worker.ended(_STARTS_WITHIN_S):
+                    await worker.stop()
+                    await worker.start()
 
     async def freeze_worker(self) -> None:
         """Freeze a worker for longer than a lease, so that it comes back as a zombie."""

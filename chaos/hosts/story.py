@@ -66,13 +66,17 @@ class HostsStory:
     async def _disturb(self, cast: Cast) -> None:
         end_s = time.monotonic() + self.plan.minutes * 60
         names = self.plan.acts or acts_possible_on(self.network)
-        asides = asyncio.create_task(cast.asides.inject()) if self.plan.asides else None
+        is_over = asyncio.Event()
+        asides = asyncio.create_task(cast.asides.inject(is_over)) if self.plan.asides else None
 
         def enough() -> bool:
             return time.monotonic() > end_s or 0 < self.plan.failovers <= len(cast.promotions.by_epoch)
 
         try:
             await unless_failed(cast.failovers.inject(names, enough), [asides] if asides else [])
+            is_over.set()
+            if asides:
+                await asides
         finally:
             if asides:
                 await cancel(asides)

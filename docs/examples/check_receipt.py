@@ -2,6 +2,7 @@
 
     python check_receipt.py PUBLIC_KEY receipt.json [ledger.csv]
 
+PUBLIC_KEY is the line that `crm-sweep keys new receipt` has printed, such as "$(cat receipts.pub)".
 Needs the library `cryptography`. Ends with an error where something does not agree.
 """
 
@@ -11,6 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -36,9 +38,15 @@ def check(what: str, agrees: bool) -> None:
         sys.exit(f"does not agree: {what}")
 
 
+if len(sys.argv) not in {3, 4}:
+    sys.stderr.write("usage: python check_receipt.py PUBLIC_KEY receipt.json [ledger.csv]\n")
+    sys.exit(2)
 public_key, document = sys.argv[1], json.loads(Path(sys.argv[2]).read_bytes())
 signer = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key.removeprefix("ed25519:")))
-signer.verify(bytes.fromhex(document["signature"]), document["statement"].encode())
+try:
+    signer.verify(bytes.fromhex(document["signature"]), document["statement"].encode())
+except InvalidSignature:
+    check("signature, statement and public key", False)
 said = dict(line.split(": ", 1) for line in document["statement"].splitlines()[1:])
 if document["format"] == "crm-sweep proof 1":
     index, last = document["index"], int(said["total"]) - 1

@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -72,7 +73,7 @@ class BundleStore:
 
     @classmethod
     def of(cls, portal: Portal) -> "BundleStore":
-        """Return the store of a portal's bundles. A directory is made if it is not there.
+        """Return the store of a portal's bundles.
 
         Raises:
             StoreTrouble: the portal has none, or what is configured cannot be used.
@@ -85,13 +86,22 @@ class BundleStore:
     def at(cls, place: str) -> "BundleStore":
         """Return the store at a directory or URL, as `undo_store` names it.
 
+        A directory that is not there is not made: a disk that is not mounted, or a relative path in a command that was
+        started elsewhere, would go unnoticed until somebody wants their contacts back.
+
         Raises:
             StoreTrouble: it cannot be used.
         """
         if "://" not in place or place.startswith("file://"):
             directory = Path(place.removeprefix("file://")).absolute()
             try:
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not directory.exists():
+                    make = f"mkdir -p -m 700 {shlex.quote(str(directory))}"
+                    raise StoreTrouble(
+                        f"there is no directory {directory}; make it with `{make}`, or correct undo_store"
+                    )
+                if not directory.is_dir():
+                    raise StoreTrouble(f"the undo store cannot be used: {directory} is not a directory")
                 return cls(LocalStore(directory, automatic_cleanup=True), directory)
             except (BaseError, OSError) as error:
                 raise StoreTrouble(f"the undo store cannot be used: {_told(error)}") from None

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from arq.connections import ArqRedis
 from pyroaring import BitMap
 
+from config.errors import UnknownSchedule
 from config.logging import get_logger
 from config.settings import Schedule, Settings
 from jobs.accept.submission import submission_for
@@ -18,7 +19,7 @@ from jobs.schedules.memory import Claim, claim_by_hand, forget_claim, starter
 from jobs.steering.control import control
 from jobs.store import keys
 from jobs.store.times import server_ms
-from jobs.words.errors import IllegalMove, JobExists, ScheduleBusy, UnknownJob, UnknownSchedule
+from jobs.words.errors import IllegalMove, JobExists, ScheduleBusy, UnknownJob
 from jobs.words.priority import Priority
 from jobs.words.states import Event, State
 
@@ -32,7 +33,7 @@ def schedule_named(settings: Settings, name: str) -> Schedule:
     for schedule in settings.schedules:
         if schedule.name == name:
             return schedule
-    raise UnknownSchedule(name, [schedule.name for schedule in settings.schedules])
+    raise UnknownSchedule(name[:80], [schedule.name for schedule in settings.schedules])
 
 
 async def start_by_hand(redis: ArqRedis, settings: Settings, name: str, *, by: str) -> str:

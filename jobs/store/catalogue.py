@@ -258,7 +258,7 @@ CATALOGUE = (
     Entry(
         keys.restoring(_JOB),
         "HASH",
-        "its restore: watermark, sent_ms, …; `twin:7` → a contact that may be there twice",
+        "its restore: watermark, sent_ms, created, …; `twin:7` → a contact that may be there twice",
         ("forget", "restore_hold", "restore_write"),
         (),
         "retention",
@@ -497,7 +497,7 @@ CATALOGUE = (
         "arq's mark of a message in work",
         (),
         (ARQ, "jobs.arq_messages.message", "worker.functions", "worker.polling"),
-        "while it runs",
+        "10 s, renewed while it runs",
     ),
     Entry(
         retry_key_prefix + "{id}",

@@ -14,7 +14,7 @@ from jobs.view.history import Sample, read_history
 from jobs.view.job import Job, read_job
 from jobs.view.portal import PortalView, read_portal
 from jobs.words.outcomes import Outcome
-from jobs.words.reasons import PORTAL_FAULTS, StateReason, advice_on, is_moving
+from jobs.words.reasons import PORTAL_FAULTS, StateReason, advice_on, advice_with_error, is_moving
 from jobs.words.states import TERMINAL, State
 
 #: Below this share of the portal's turns, it is the other jobs that hold a job back.
@@ -130,7 +130,7 @@ def _what_binds(job: Job, portal: PortalView | None, share: float | None) -> _Bo
     if portal and reason in _GATES and portal.held_by == reason:
         return _Bound(reason, _gate(job, portal), portal.held_until)
     if reason and (not is_moving(reason) or job.state is State.QUEUED) and reason != StateReason.RATE_LIMIT:
-        explanation = advice_on(reason, job.id)
+        explanation = advice_with_error(reason, job.id, job.last_error)
         if reason == StateReason.CANARY and job.canary:
             departed, contacts = job.canary.departed, job.canary.contacts
             explanation = f"{departed} of {contacts} contacts departed from what was expected: {explanation}"

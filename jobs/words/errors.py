@@ -4,6 +4,7 @@
     ├─ ConfigError                config/errors.py     correct the file or the environment, and start again
     ├─ UnknownName                config/errors.py     name something that is configured, or configure it
     │  ├─ UnknownPortal           config/errors.py
+    │  ├─ UnknownSchedule         config/errors.py
     │  └─ UnknownWebhook          config/errors.py
     ├─ BadSubmission                                   correct the request; nothing was accepted
     │  ├─ BadFilter                                    correct the member of the filter that it names
@@ -22,7 +23,6 @@
     ├─ UnknownJob                                      check the ID; a job is forgotten after `retention_days`
     ├─ IllegalMove                                     do what the job's state allows; the message lists it
     ├─ JobHasEnded                                     nothing: the request no longer makes sense
-    ├─ UnknownSchedule                                 name a schedule that is configured, or configure it
     ├─ ScheduleBusy                                    wait for its last job to end, approve it or cancel it
     ├─ IntakeError                intake/tally.py      correct the list, or take the way out that it names
     │  ├─ ListEmpty               intake/tally.py      send a list that holds contact IDs
@@ -40,7 +40,7 @@
     │  │  └─ ObjectMissing     bundles/store.py    check that the store is the one that was used before
     │  ├─ NoBundle             bundles/errors.py   check the job ID and the store
     │  ├─ BundleInUse          bundles/errors.py   cancel the job, or wait until it has ended
-    │  ├─ BundleDamaged        bundles/errors.py   nothing: what is left of it can be read by hand
+    │  ├─ BundleDamaged        bundles/errors.py   bring it back from a copy of the store; the rest can be read by hand
     │  └─ BadIdentity          bundles/errors.py   bring the private key of one of the recipients
     ├─ UnreadableMessage          arq_messages/message.py   write the message in JSON
     └─ UnsuitableServer           store/server_check.py     change the settings of Redis as the message says
@@ -181,14 +181,6 @@ class JobHasEnded(CrmSweepError):
         self.job_id = job_id
         self.state = state
         super().__init__(f"job {job_id} is {state}: its priority no longer matters")
-
-
-class UnknownSchedule(CrmSweepError, LookupError):
-    """No schedule of this name is configured."""
-
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        listed = ", ".join(sorted(known)) or "none"
-        super().__init__(f"no schedule named {name[:80]!r} is configured (configured: {listed})")
 
 
 class ScheduleBusy(CrmSweepError):

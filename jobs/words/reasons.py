@@ -196,6 +196,18 @@ NEEDS_A_PERSON = frozenset(reason for reason in StateReason if reason.ends_by is
 PORTAL_FAULTS = NEEDS_A_PERSON | {StateReason.PORTAL_UNREACHABLE}
 """Everything that can be wrong there. A portal that cannot be reached is tried again without a person's help."""
 
+CALM = frozenset(
+    {
+        StateReason.OPERATOR,
+        StateReason.APPROVAL,
+        StateReason.STARTING,
+        StateReason.RATE_LIMIT,
+        StateReason.FAIR_SHARE,
+        StateReason.NO_WORKER,
+    }
+)
+"""Reasons that are not a problem: the last error is about something that is over."""
+
 OUR_OWN_WAITS = frozenset({StateReason.LOGIN_GUARD, StateReason.PORTAL_UNREACHABLE})
 """Why a portal is not called although it did not ask for a rest."""
 
@@ -221,6 +233,23 @@ def remedy_without_job(reason: str) -> str:
         reason: a word as in `Job.state_reason`.
     """
     return StateReason(reason).remedy.removesuffix(", then {go_on}") if reason in PORTAL_FAULTS else ""
+
+
+def advice_with_error(reason: str, job_id: str, last_error: str | None, go_on: str | None = None) -> str:
+    """Like `advice_on`, with the job's last error where that has to do with the reason.
+
+    Args:
+        reason: as for `advice_on`.
+        job_id: likewise.
+        last_error: `Job.last_error`.
+        go_on: as for `advice_on`.
+    """
+    if not last_error or reason in CALM:
+        return advice_on(reason, job_id, go_on)
+    if reason in NEEDS_A_PERSON:
+        # It says what is wrong and what to do, better than general advice can.
+        return f"{last_error}; then {go_on or f'`crm-sweep resume {job_id}`'}"
+    return f"{advice_on(reason, job_id, go_on)} (last error: {last_error})"
 
 
 def advice_on(reason: str, job_id: str, go_on: str | None = None) -> str:

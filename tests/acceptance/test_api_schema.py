@@ -79,6 +79,7 @@ def service(request: pytest.FixtureRequest, home: Home, portal: Callable[..., Po
     """Run API, worker and portal; a second portal cannot be reached."""
     key: str | None = request.param
     home.cli("keys", "new", "receipt", "-o", "receipts.pem")
+    (home.directory / "undo").mkdir()
     undo = {"undo": "optional", "undo_store": str(home.directory / "undo"), "undo_recipients": [PUBLIC_KEY]}
     home.configure(
         more=f'[api]\nmax_body_mb = 1\n{KEYS if key else ""}\n[receipts]\nkey_file = "receipts.pem"\n',

@@ -38,7 +38,8 @@ def job_of(home: Home, portal: Portal, ids: range, **settings: Any) -> str:
     undo = {"undo": "required", "undo_store": "bundles", "undo_recipients": [PUBLIC_KEY]}
     quick = {"requests_per_second": 1000.0, "burst": 50, "late_commit_s": 1.5, "request_timeout_s": 2.0}
     home.configure(main={"url": portal.url, **undo, **quick, **settings}, more="[worker]\nlease_ttl_s = 2.0\n")
-    home.write("undo.key", KEY_FILE)
+    (home.directory / "bundles").mkdir()
+    home.write("undo-key.txt", KEY_FILE)
     worker = home.start("worker")
     job_id = home.submit("main", *ids)
     home.until_in(job_id, "completed")
@@ -98,7 +99,7 @@ def test_contacts_of_every_kind_come_back(home: Home, portal: MakePortal) -> Non
     job_id = job_of(home, target, range(1, 121))
     assert not created(target)
 
-    plan = home.cli("restore", job_id, "--identity", "undo.key", "--dry-run", "--report", "plan.csv")
+    plan = home.cli("restore", job_id, "--identity", "undo-key.txt", "--dry-run", "--report", "plan.csv")
     assert plan.code == 0, plan.stderr
     assert f"Restore of job {job_id} in portal main" in plan.stderr
     assert "industry of " in plan.stderr
@@ -106,7 +107,7 @@ def test_contacts_of_every_kind_come_back(home: Home, portal: MakePortal) -> Non
     assert {row["outcome"] for row in report_of(home, "plan.csv").values()} == {"pending"}
     assert not created(target)
 
-    done = home.cli("restore", job_id, "--identity", "undo.key", "--report", "restored.csv", "--json")
+    done = home.cli("restore", job_id, "--identity", "undo-key.txt", "--report", "restored.csv", "--json")
     assert done.code == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["created"], told["pending"], told["failed"], told["plan"]["contacts"]) == (120, 0, 0, 120)
@@ -116,7 +117,10 @@ def test_contacts_of_every_kind_come_back(home: Home, portal: MakePortal) -> Non
         old_id: row["lost"] for old_id, row in written.items()
     }
 
-    again = home.cli("restore", job_id, "--identity", "undo.key", "--report", "restored.csv")
+    assert "120 records kept until " in (shown := home.cli("status", job_id).stdout)
+    assert "; every deleted contact is restored\n" in shown
+
+    again = home.cli("restore", job_id, "--identity", "undo-key.txt", "--report", "restored.csv")
     assert again.code == 0
     assert again.stdout.startswith(f"job {job_id}: 120 created (")
     assert report_of(home) == written
@@ -125,16 +129,28 @@ def test_contacts_of_every_kind_come_back(home: Home, portal: MakePortal) -> Non
 
 def test_mistakes_are_told_before_anything_is_created(home: Home, portal: MakePortal) -> None:
     target = portal("--contacts", 40)
-    job_id = job_of(home, target, range(1, 21))
+    job_id = job_of(home, target, range(1, 21), approval_above=20)
+    waiting = home.submit("main", *range(1, 41))
     other = home.submit("main", 30)
     home.write("other.key", "AGE-SECRET-KEY-1")
+    home.cli("keys", "new", "undo", "-o", "another.key")
     home.write("list.txt", "7\n8\n99\n")
+    home.write("bad.txt", "7\nseven\n")
     mistakes = {
-        ("restore", "no-such-job", "--identity", "undo.key"): (4, "no-such-job"),
+        ("restore", "no-such-job", "--identity", "undo-key.txt"): (4, "no-such-job"),
         ("restore", job_id, "--identity", "missing.key"): (2, "missing.key cannot be read"),
         ("restore", job_id, "--identity", "other.key"): (2, "--identity: other.key: expected a file of lines"),
-        ("restore", other, "--identity", "undo.key"): (2, "is queued: pause or cancel it first; nothing was created"),
-        ("restore", job_id, "--identity", "undo.key", "--only", "ids.txt"): (2, "there is nothing to restore"),
+        ("restore", other, "--identity", "undo-key.txt"): (
+            2,
+            "is queued: pause or cancel it first; nothing was created",
+        ),
+        ("restore", job_id, "--identity", "undo-key.txt", "--only", "ids.txt"): (2, "there is nothing to restore"),
+        ("restore", waiting, "--identity", "undo-key.txt"): (2, "it has deleted nothing yet"),
+        ("restore", job_id, "--identity", "another.key"): (2, "this key; --identity takes the private key of one of"),
+        ("restore", job_id, "--identity", "undo-key.txt", "--only", "bad.txt"): (
+            2,
+            "nothing was created; correct the list\n",
+        ),
     }
     for command, (code, message) in mistakes.items():
         result = home.cli(*command)
@@ -143,11 +159,11 @@ def test_mistakes_are_told_before_anything_is_created(home: Home, portal: MakePo
     [manifest] = (home.directory / "bundles").rglob("manifest.json")
     written = manifest.read_bytes()
     manifest.write_bytes(written + b"\n")
-    result = home.cli("restore", job_id, "--identity", "undo.key")
-    assert (result.code, "is not the one that was written" in result.stderr) == (2, True), result.stderr
+    result = home.cli("restore", job_id, "--identity", "undo-key.txt")
+    assert (result.code, "is not the one that was written; bring it back from a copy" in result.stderr) == (2, True)
     manifest.write_bytes(written)
     assert not created(target)
-    some = home.cli("restore", job_id, "--identity", "undo.key", "--only", "list.txt")
+    some = home.cli("restore", job_id, "--identity", "undo-key.txt", "--only", "list.txt")
     assert some.code == 0, some.stderr
     assert len(created(target)) == 2
 
@@ -157,23 +173,23 @@ def test_many_are_asked_about_and_a_portal_that_is_stopped_or_away_is_told(home:
     job_id = job_of(home, target, range(1, 21), max_attempts=2, backoff_base_s=0.05)
     text = (home.directory / "crm-sweep.toml").read_text()
     home.write("crm-sweep.toml", f"confirm_above = 10\n{text}")
-    asked = home.cli("restore", job_id, "--identity", "undo.key")
+    asked = home.cli("restore", job_id, "--identity", "undo-key.txt")
     assert asked.code == 2
     assert "this creates 20 contacts in portal main: without a terminal to ask at, --yes is needed" in asked.stderr
-    code, said = on_terminal(home, "restore", job_id, "--identity", "undo.key", typed="21\n")
+    code, said = on_terminal(home, "restore", job_id, "--identity", "undo-key.txt", typed="21\n")
     assert (code, "Type the number of contacts to go ahead: " in said, "that is not 20" in said) == (2, True, True)
     assert not created(target)
-    code, said = on_terminal(home, "restore", job_id, "--identity", "undo.key", typed="20\n")
+    code, said = on_terminal(home, "restore", job_id, "--identity", "undo-key.txt", typed="20\n")
     assert code == 0, said
     assert len(created(target)) == 20
     assert home.cli("stop", "--portal", "main").code == 0
-    stopped = home.cli("restore", job_id, "--identity", "undo.key", "--yes")
+    stopped = home.cli("restore", job_id, "--identity", "undo-key.txt", "--yes")
     assert stopped.code == 1, stopped.stderr
     assert "`crm-sweep start` lets calls go on; nothing was created" in stopped.stderr
     assert home.cli("start", "--portal", "main").code == 0
     target.process.kill()
     target.process.wait()
-    away = home.cli("restore", job_id, "--identity", "undo.key", "--yes")
+    away = home.cli("restore", job_id, "--identity", "undo-key.txt", "--yes")
     assert away.code == 5, away.stderr
     assert "portal_unreachable" in away.stderr
 
@@ -183,7 +199,7 @@ def test_killed_interrupted_and_under_fire_each_contact_comes_back_once(home: Ho
     target = portal("--contacts", 40, "--varied")
     before = target._ask(lambda client: client.records(range(1, 25)))
     job_id = job_of(home, target, range(1, 25))
-    command = ("restore", job_id, "--identity", "undo.key", "--report", "restored.csv")
+    command = ("restore", job_id, "--identity", "undo-key.txt", "--report", "restored.csv")
     creating = ["create_person", "create_company"]
     target.misbehave(fault="error", status=500, when="after", calls=["*"], rate=0.1)
     target.misbehave(fault="reset", when="after", calls=creating, rate=0.15)
@@ -217,11 +233,12 @@ def test_what_was_deleted_without_a_server_comes_back_without_one(home: Home, po
     before = target._ask(lambda client: client.records(range(1, 21)))
     undo = {"undo": "optional", "undo_store": "bundles", "undo_recipients": [PUBLIC_KEY]}
     home.configure(redis="redis://127.0.0.1:1/0", main={"url": target.url, "requests_per_second": 1000.0, **undo})
-    home.write("undo.key", KEY_FILE)
+    (home.directory / "bundles").mkdir()
+    home.write("undo-key.txt", KEY_FILE)
     ran = home.cli("run", home.ids(*range(1, 21)), "--portal", "main", "--undo", "--yes", "--json")
     assert ran.code == 0, ran.stderr
     job_id = json.loads(ran.stdout)["id"]
-    command = ("restore", job_id, "--identity", "undo.key", "--report", "restored.csv")
+    command = ("restore", job_id, "--identity", "undo-key.txt", "--report", "restored.csv")
     assert home.cli(*command, "--state-dir", "elsewhere").code == 2
     done = home.cli(*command, "--state-dir", ".crm-sweep")
     assert done.code == 0, done.stderr

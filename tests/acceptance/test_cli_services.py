@@ -161,7 +161,7 @@ def test_simulator_listens_until_it_is_told_to_stop(home: Home) -> None:
     with urllib.request.urlopen(f"{url}/truth/summary", timeout=10) as answer:  # noqa: S310
         assert json.loads(answer.read())["existed"] == 5
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
@@ -174,6 +174,6 @@ def test_an_interrupted_demo_leaves_nothing(home: Home, number: signal.Signals) 
     process.send_signal(number)
     assert process.wait(30) == 130
     assert "Traceback" not in log.read_text()
-    gone, alive = psutil.wait_procs(children, timeout=5)
+    gone, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     assert len(gone) == len(children)

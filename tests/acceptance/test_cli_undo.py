@@ -1,6 +1,8 @@
 """Undo on the command line: bundles are made, listed, opened with age and zstd alone, and destroyed."""
 
 import json
+import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ MakePortal = Callable[..., Portal]
 
 
 def undo(home: Home, mode: str) -> dict[str, object]:
+    (home.directory / "undo").mkdir(exist_ok=True)
     return {"undo": mode, "undo_store": str(home.directory / "undo"), "undo_recipients": [PUBLIC_KEY]}
 
 
@@ -54,6 +57,43 @@ def test_run_keeps_records_that_age_and_zstd_open(home: Home, portal: MakePortal
     assert [row["job"] for row in json.loads(listed.stdout)["bundles"]] == [job["id"]]
 
 
+def test_the_restore_that_a_run_names_works_as_it_stands(home: Home, portal: MakePortal) -> None:
+    crm = portal("--contacts", 100)
+    home.configure(main={"url": crm.url, **undo(home, "required")})
+    home.write("undo-key.txt", KEY_FILE)
+    command = ("run", home.ids(1, 2, 3), "--portal", "main", "--state-dir", "my state?")
+    done = home.cli(*command)
+    assert done.code == 0, done.stderr
+    told, job_id = done.stdout, done.stdout.split()[1]
+    shown = home.cli("bundle", "show", job_id, "--state-dir", "my state?").stdout
+    [named] = {re.findall(r"`crm-sweep (restore .*KEYFILE.*)` restores them", said)[0] for said in (told, shown)}
+    words = [word.replace("KEYFILE", "undo-key.txt") for word in shlex.split(named)]
+    elsewhere = home.cli(*words[: words.index("--state-dir")])
+    assert (elsewhere.code, "name it with --state-dir, such as --state-dir .crm-sweep" in elsewhere.stderr) == (4, True)
+    done = home.cli(*words)
+    assert done.code == 0, done.stderr
+    assert "every deleted contact is restored" in home.cli(*command).stdout
+
+
+def test_a_run_does_not_begin_without_the_directory_of_its_store(home: Home, portal: MakePortal) -> None:
+    crm = portal("--contacts", 10)
+    settings = {"url": crm.url, **undo(home, "required")}
+    home.configure(main=settings)
+    (home.directory / "undo").rmdir()
+    refused = home.cli("run", home.ids(1, 2, 3), "--portal", "main")
+    assert refused.code == 5
+    assert f"make it with `mkdir -p -m 700 {home.directory / 'undo'}`" in refused.stderr
+    assert not (home.directory / "undo").exists()
+    checked = home.cli("check")
+    assert (checked.code, "make it with `mkdir" in checked.stdout) == (5, True)
+    assert crm.contacts("deleted") == BitMap()
+    (home.directory / "undo").mkdir()
+    assert home.cli("run", "ids.txt", "--portal", "main").code == 0
+    home.configure(main=settings | {"undo_store": "undo"})
+    relative = home.cli("check")
+    assert "undo_store is a relative path" in relative.stdout
+
+
 def test_what_the_portal_forbids_is_refused_and_nothing_is_queued(home: Home, portal: MakePortal) -> None:
     crm = portal("--contacts", 10)
     home.configure(off={"url": crm.url}, strict={"url": crm.url, **undo(home, "required")})
@@ -80,8 +120,11 @@ def test_bundles_are_listed_shown_and_destroyed(home: Home, portal: MakePortal) 
     assert (asked.code, "--yes is needed" in asked.stderr) == (2, True)
     assert home.cli("bundle", "destroy", job_id, "--yes").code == 0
     assert home.job(job_id)["bundle"]["state"] == "destroyed"
-    missing = home.cli("bundle", "show", job_id)
-    assert missing.code == 4, missing.stderr
+    assert "what was kept was destroyed at " in home.cli("status", job_id).stdout
+    home.write("undo-key.txt", KEY_FILE)
+    for command in (("bundle", "show", job_id), ("restore", job_id, "--identity", "undo-key.txt")):
+        missing = home.cli(*command)
+        assert (missing.code, f"the bundle of job {job_id} was destroyed at " in missing.stderr) == (4, True)
 
 
 def test_bundles_of_jobs_that_redis_does_not_know_are_listed_and_destroyed(home: Home, portal: MakePortal) -> None:
@@ -92,7 +135,7 @@ def test_bundles_of_jobs_that_redis_does_not_know_are_listed_and_destroyed(home:
     [row] = json.loads(home.cli("bundle", "ls", "--json").stdout)["bundles"]
     assert (row["job"], row["state"], row["contacts"]) == (job["id"], "unknown_job", 10)
     shown = home.cli("bundle", "show", job["id"])
-    assert f"to restore: crm-sweep restore {job['id']} --identity KEYFILE" in shown.stdout
+    assert f"`crm-sweep restore {job['id']} --identity KEYFILE --state-dir .crm-sweep` restores them" in shown.stdout
     assert home.cli("bundle", "destroy", job["id"], "--yes").code == 0
     assert opened(home, home.directory / "undo") == []
 

@@ -206,7 +206,7 @@ def test_the_servers_find_each_other_and_keep_their_roles_over_a_fail_over_and_a
 def test_a_server_without_a_password_does_not_start(tmp_path: Path) -> None:
     servers = Servers(tmp_path, password="")
     servers.start("redis-1")
-    assert servers.running["redis-1"].wait(10) == 1
+    assert servers.running["redis-1"].wait(30) == 1
     assert "password is empty" in (tmp_path / "redis-1" / "log").read_text()
 
 

@@ -88,7 +88,7 @@ def test_a_command_does_its_work_without_a_collector_and_waits_for_it_only_a_mom
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     began_s = time.monotonic()
     submitted = home.cli("submit", home.ids(1, 2, 3), "--portal", "main", "--yes", env=env)
-    assert time.monotonic() - began_s < 8
+    assert time.monotonic() - began_s < 20, "the exporter by itself would go on for half a minute"
     assert submitted.code == 0
     assert home.state(submitted.stdout.strip()) == "queued"
     assert "error" not in submitted.stderr.lower()

@@ -20,6 +20,9 @@ from tests.support.sweeping import accept, by_outcome, check_against_truth, ende
 from tests.support.waiting import until
 from tests.support.worker_process import COMMANDS, process
 
+#: Leases that do not lapse although the machine is busy.
+UNHURRIED = {"CRM_SWEEP_WORKER__LEASE_TTL_S": "30"}
+
 
 @pytest.mark.parametrize("command", COMMANDS)
 async def test_told_to_stop_it_finishes_its_batches_and_another_one_goes_on(
@@ -27,7 +30,7 @@ async def test_told_to_stop_it_finishes_its_batches_and_another_one_goes_on(
 ) -> None:
     async with simulator.running(World(3000, read_only=30), Behaviour(base_ms=150)) as portal:
         job_id = await accept(own_redis, range(1, 3001), lanes=2)
-        async with process(command, own_server, portal, tmp_path) as worker:
+        async with process(command, own_server, portal, tmp_path, UNHURRIED) as worker:
             truth = portal.truth
             await truth.until(lambda: len(truth.deleted) > 200 and truth.in_flight == 2, 30)
             worker.send_signal(signal.SIGTERM)
@@ -37,7 +40,7 @@ async def test_told_to_stop_it_finishes_its_batches_and_another_one_goes_on(
         assert found[Outcome.DELETED] == portal.truth.deleted, "every answer was recorded"
         assert await own_redis.execute_command("HGET", keys.job(job_id), "inflight") == b"0"
         portal.behaviour.change({"base_ms": 0})
-        async with process(command, own_server, portal, tmp_path):
+        async with process(command, own_server, portal, tmp_path, UNHURRIED):
             assert (await ended(own_redis, job_id)).state is State.COMPLETED
         found = await check_against_truth(own_redis, portal, job_id)
         assert not found[Outcome.PRESUMED_DELETED]
@@ -55,13 +58,13 @@ async def test_killed_in_the_middle_it_costs_a_lease_and_no_contact(
             await truth.until(lambda: len(truth.deleted) > 200 and truth.in_flight == 2, 30)
             worker.kill()
             await worker.wait()
-        in_flight = sum(call.contact_count for call in truth.of_kind("delete")[-2:])
+        largest = max(call.contact_count for call in truth.of_kind("delete"))
         portal.behaviour.change({"base_ms": 0})
         async with process("arq", own_server, portal, tmp_path):
             assert (await ended(own_redis, job_id)).state is State.COMPLETED
         found = await check_against_truth(own_redis, portal, job_id)
-    # Besides the calls in flight, answers may have been on their way to Redis.
-    assert len(found[Outcome.PRESUMED_DELETED]) <= 2 * in_flight
+    # Besides the batch in flight, each of the two lanes may hold one whose answer was on its way to Redis.
+    assert len(found[Outcome.PRESUMED_DELETED]) <= 2 * 2 * largest
     assert len(found[Outcome.DELETED] | found[Outcome.PRESUMED_DELETED]) == 2970
 
 
@@ -83,7 +86,7 @@ async def test_the_only_driving_worker_is_killed_and_an_idle_one_goes_on(
                 killed_s, calls = time.monotonic(), len(truth.calls)
                 portal.behaviour.change({"base_ms": 0})
                 await truth.until(lambda: len(truth.calls) > calls, 30)
-                assert time.monotonic() - killed_s < 15, "long before the lifeline"
+                assert time.monotonic() - killed_s < 20, "long before the lifeline"
                 assert (await ended(own_redis, job_id)).state is State.COMPLETED
         found = await check_against_truth(own_redis, portal, job_id)
     assert len(found[Outcome.DELETED] | found[Outcome.PRESUMED_DELETED]) == 970

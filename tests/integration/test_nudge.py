@@ -93,14 +93,14 @@ async def test_a_worker_wakes_up_for_what_is_due_later(redis: ArqRedis, server: 
 
 async def test_a_lost_nudge_costs_one_poll_delay_and_nothing_else(redis: ArqRedis, server: EmbeddedServer) -> None:
     """Plain arq sends none, so what it enqueues waits for the next look."""
-    async with simulator.running(World(100)) as portal, working(seldom(settings_of(server, portal), 1.0)):
+    async with simulator.running(World(100)) as portal, working(seldom(settings_of(server, portal), 2.0)):
         await has_listeners(redis, 1)
         job_id = await accept(redis, range(1, 101), lanes=0)  # nobody is woken
         await just_looked(redis)
         enqueued_s = time.monotonic()
         await redis.enqueue_job(DRIVE_LANE, "main")
         await portal.truth.until(lambda: len(portal.truth.calls) > 0, 10)
-        assert time.monotonic() - enqueued_s > 0.5, "the nudge was not lost"
+        assert time.monotonic() - enqueued_s > 0.2, "the nudge was not lost"
         assert (await ended(redis, job_id, SOON_S)).state is State.COMPLETED
         await check_against_truth(redis, portal, job_id)
 
@@ -112,8 +112,8 @@ async def test_many_nudges_do_not_keep_a_worker_busy(redis: ArqRedis, server: Em
         before, started_s = await looks(redis), time.monotonic()
         for _ in range(500):
             await redis.publish(keys.NUDGE, b"0")
-        took_s = time.monotonic() - started_s
-        assert await looks(redis) - before <= took_s / 0.01 + 10
+        looked = await looks(redis) - before
+        assert looked <= (time.monotonic() - started_s) / 0.01 + 10
 
 
 async def test_a_worker_that_dies_of_a_nudged_look_is_started_again(redis: ArqRedis, server: EmbeddedServer) -> None:
@@ -194,8 +194,13 @@ async def test_a_server_that_stood_still(tmp_path: Path, monkeypatch: pytest.Mon
             await asyncio.sleep(1.0)  # long enough for a reply to be given up
             os.kill(server.pid, signal.SIGCONT)
             await is_nudged_by(redis, nudges)
-            [line] = (await redis.execute_command("CLIENT", "LIST", "TYPE", "PUBSUB")).decode().splitlines()
-            assert int(line.split()[0].removeprefix("id=")) > before, "a subscription made since then"
+
+            async def was_made_since_then() -> bool:
+                lines = (await redis.execute_command("CLIENT", "LIST", "TYPE", "PUBSUB")).decode().splitlines()
+                ids = [int(line.split()[0].removeprefix("id=")) for line in lines]
+                return bool(ids) and min(ids) > before  # the server may not have noticed yet that the old one is closed
+
+            await until(was_made_since_then, SOON_S)
         await redis.aclose(close_connection_pool=True)
 
 

@@ -64,6 +64,36 @@ async def test_a_message_that_has_lost_its_mark_is_not_started_a_second_time(
         await check_against_truth(redis, portal, job_id)
 
 
+async def test_a_message_whose_mark_is_nobodys_is_taken_when_the_mark_has_lapsed(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks when arq has set the mark: arq takes that for the mark of another worker."""
+    monkeypatch.setattr(polling, "MARK_LASTS_MS", 500)
+    async with simulator.running(World(100)) as portal, losing_replies(server) as proxy:
+        settings = settings_of(server, portal)
+        settings = settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": proxy.url})})
+        proxy.lose_reply(b"PSETEX\r\n$%d\r\n%s\r\n" % (len(MARK), MARK.encode()))
+        async with working(settings):
+            await redis.enqueue_job(DRIVE_LANE, "main", _job_id=WAKE)
+            await until(lambda: _gone(redis))
+        assert len(proxy.lost) == 1
+
+
+async def test_the_mark_of_a_lane_lasts_as_long_as_the_lane(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "MARK_LASTS_MS", 1000)
+    async with simulator.running(World(200), Behaviour(base_ms=100)) as portal:
+        job_id = await accept(redis, range(1, 201), lanes=0)
+        settings = settings_of(server, portal, batch_size_start=5, batch_size_max=5, max_concurrency=1)
+        settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"slice_s": 60.0})})
+        async with working(settings):
+            await redis.enqueue_job(DRIVE_LANE, "main", _job_id=WAKE)
+            await portal.truth.until(lambda: len(portal.truth.calls) > 25, 20)
+            assert 0 < await redis.pttl(MARK) <= 1000
+            await ended(redis, job_id)
+
+
 async def test_a_connection_that_breaks_while_arq_looks_at_a_message(
     redis: ArqRedis, server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -94,7 +124,7 @@ async def test_wake_ups_go_to_those_who_have_room(
     redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that drives as many lanes as it may ends a wake-up without any effect."""
-    monkeypatch.setattr(polling, "_GIVE_WAY_S", 1.0)  # also on a busy machine
+    monkeypatch.setattr(polling, "_GIVE_WAY_S", 5.0)  # also on a busy machine
     full, idle = 3, 1
     async with simulator.running(World(3000), Behaviour(base_ms=100)) as portal, contextlib.AsyncExitStack() as stack:
         settings = settings_of(server, portal, batch_size_start=1, batch_size_max=1, max_concurrency=full + idle)
@@ -106,14 +136,14 @@ async def test_wake_ups_go_to_those_who_have_room(
             await stack.enter_async_context(working(settings))
             await until(partial(_has_listeners, redis, lanes))
             await wake_lanes(redis, "main", 1)
-            await until(partial(_has_lanes, redis, lanes), 10)
+            await until(partial(_has_lanes, redis, lanes), 20)
 
 
 async def test_one_look_takes_no_more_wake_ups_than_there_is_room_for(
     redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first worker to look must leave the others something."""
-    monkeypatch.setattr(polling, "_GIVE_WAY_S", 1.0)  # also on a busy machine
+    monkeypatch.setattr(polling, "_GIVE_WAY_S", 5.0)  # also on a busy machine
     workers = 4
     async with simulator.running(World(3000), Behaviour(base_ms=100)) as portal, contextlib.AsyncExitStack() as stack:
         settings = settings_of(server, portal, batch_size_start=1, batch_size_max=1, max_concurrency=workers)
@@ -124,7 +154,7 @@ async def test_one_look_takes_no_more_wake_ups_than_there_is_room_for(
             await stack.enter_async_context(working(settings))
         await until(partial(_has_listeners, redis, workers))
         await wake_lanes(redis, "main", workers)
-        await until(partial(_has_lanes, redis, workers), 10)
+        await until(partial(_has_lanes, redis, workers), 20)
 
 
 async def test_a_request_does_not_wait_behind_wake_ups_for_which_there_is_no_room(
@@ -147,8 +177,6 @@ async def test_a_request_does_not_wait_behind_wake_ups_for_which_there_is_no_roo
                 return len(await _wake_ups(redis)) <= polling._MOST_LEFT + 1
 
             await until(has_dropped_some, 10)
-            [running] = [one for one in await _wake_ups(redis) if await redis.exists(in_progress_key_prefix + one)]
-            assert await redis.pttl(in_progress_key_prefix + running) > 60_000, "nobody else starts it meanwhile"
 
 
 async def test_a_wake_up_that_was_left_is_taken_when_a_lane_ends(redis: ArqRedis, server: EmbeddedServer) -> None:
@@ -171,7 +199,7 @@ async def test_a_worker_that_dies_before_a_request_is_begun_does_not_keep_it(
     redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """arq marks a message before it reads it, for as long as the longest function may take."""
-    monkeypatch.setattr(polling, "_BEGIN_S", 1.0)
+    monkeypatch.setattr(polling, "MARK_LASTS_MS", 1000)
     begun = asyncio.Event()
 
     async def hang(*_: Any) -> None:

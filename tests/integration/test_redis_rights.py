@@ -106,6 +106,7 @@ class Monitor:
 
 
 def settings_of(url: RedisUrl, portal: simulator.Portal, directory: Path) -> Settings:
+    (directory / "undo").mkdir()
     login = {"token": None, "username": "admin@example.com", "password": "simulator-password"}
     limits = {"max_attempts": 1, "failure_threshold": 1.0, "approval_above": 900, "max_concurrency": 2}
     undo = {"undo": "optional", "undo_store": str(directory / "undo"), "undo_recipients": (PUBLIC_KEY,)}

@@ -135,7 +135,7 @@ async def test_through_plain_arq(
 ) -> None:
     monkeypatch.setattr(functions, "_PUT_BACK_S", 1)
     # If arq could not put the request back, its mark keeps other workers away for this long.
-    monkeypatch.setattr(functions, "_LIFE_TTL_MS", 3000)
+    monkeypatch.setattr(functions, "MARK_LASTS_MS", 3000)
     monkeypatch.setattr(presence, "BEAT_S", 1.0)  # the heartbeat notices a replica
     body: dict[str, Any] = {"portal": "main", "contact_ids": list(IDS), "label": LABEL}
     async with simulator.running(simulator.World(10)) as portal:

@@ -217,3 +217,14 @@ async def test_an_account_that_does_not_see_what_it_creates_stops_at_the_first_c
         with pytest.raises(PortalRefuses, match="does not see contact 21, which it has just created: use the account"):
             await restore(redis, job)
         assert len(made_by_calls(portal)) == 1
+
+
+async def test_the_estimate_follows_the_slower_of_the_rate_and_the_portal(redis: ArqRedis, tmp_path: Path) -> None:
+    async with simulator.running(simulator.World(20, varied=True), simulator.Behaviour(base_ms=40)) as portal:
+        job = await deleted(redis, portal, tmp_path, range(1, 11))
+        async with restoring(redis, job, requests_per_second=1000.0) as restorer:
+            by_portal = await restorer.plan()
+        async with restoring(redis, job, requests_per_second=5.0, burst=10) as restorer:
+            by_rate = await restorer.plan()
+    assert by_portal.estimate_s >= by_portal.calls * 0.04
+    assert by_rate.estimate_s >= by_rate.calls / 5.0

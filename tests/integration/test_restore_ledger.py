@@ -16,7 +16,7 @@ from jobs.words.states import Event
 from restore.calls import Known
 from restore.entry import Entry, Stage
 from restore.errors import AlreadyRestoring, LeaseLost
-from restore.ledger import RestoreLedger
+from restore.ledger import RestoreLedger, count_restored
 from restore.lost import Lost
 from restore.maker import Maker
 from restore.newest import Newest
@@ -52,6 +52,22 @@ async def test_what_one_process_wrote_is_read_by_the_next(redis: ArqRedis, job_i
         assert second.entry(0, 4) == second.entry(7, 0) == Entry()
         assert (second.watermark, second.twins, second.finished) == (700, {6: 905}, False)
         assert 0 < second.sent_ms <= second.now_ms
+
+
+async def test_it_counts_the_contacts_that_exist_again(redis: ArqRedis, job_id: str) -> None:
+    assert await count_restored(redis, "gone") == 0
+    first, second = ledger(redis), ledger(redis, "second")
+    async with first.held():
+        await first.write(0, 5, Entry(Stage.INTENT, attempts=1, number=700), sending=True)
+        assert await count_restored(redis, "gone") == 0
+        await first.write(0, 5, MADE)
+        await first.write(0, 5, replace(MADE, stage=Stage.COMPLETE))
+        await first.write(1, 99, replace(MADE, number=901))
+        assert await count_restored(redis, "gone") == 2
+    async with second.held():
+        await second.write(1, 99, replace(MADE, number=901, stage=Stage.VANISHED))
+        await second.write(1, 98, Entry(Stage.FAILED, attempts=1))
+    assert await count_restored(redis, "gone") == 1
 
 
 async def test_sending_again_makes_a_finished_restore_unfinished(redis: ArqRedis, job_id: str) -> None:

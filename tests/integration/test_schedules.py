@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
+from config.errors import UnknownSchedule
 from config.settings import Portal
 from jobs.accept.submission import submission_for
 from jobs.accept.submit import submit
@@ -23,7 +24,7 @@ from jobs.steering.control import control
 from jobs.store import keys
 from jobs.store.times import iso
 from jobs.view.job import list_jobs, read_job
-from jobs.words.errors import ScheduleBusy, UnknownSchedule
+from jobs.words.errors import ScheduleBusy
 from jobs.words.filters import Filter
 from jobs.words.states import Event, State
 from tests.support.bundles import PUBLIC_KEY

@@ -40,6 +40,7 @@ async def test_a_store_that_cannot_be_written_pauses_the_job(
             assert "undo store cannot be used" in (job.last_error or "")
             assert not portal.truth.of_kind("delete")
             place.unlink()
+            place.mkdir()
             await control(redis, job_id, Event.RESUME, by="me")
             await ended(redis, job_id)
         assert len(portal.truth.deleted) == 300
@@ -50,7 +51,7 @@ async def test_a_store_that_goes_away_midway_pauses_the_job_and_it_goes_on(
     redis: ArqRedis, server: EmbeddedServer, tmp_path: Path
 ) -> None:
     """The directory is replaced by a file while the first pages are read."""
-    place = tmp_path / "undo"
+    (place := tmp_path / "undo").mkdir()
     async with simulator.running(World(300), Behaviour(page_limit=50)) as portal:
         settings = keeping_settings(server, portal, place, requests_per_second=40.0, burst=1)
         async with working(settings):

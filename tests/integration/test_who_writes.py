@@ -57,7 +57,7 @@ from jobs.words.states import Event, State
 from restore.caller import SPARE
 from restore.entry import Entry, Stage
 from restore.ledger import HOLD, RestoreLedger
-from simulator import World
+from simulator import Behaviour, World
 from tests.support import scheduling
 from tests.support.browsing import api_key, portal, settings_with, visiting
 from tests.support.keeping import keeping_settings
@@ -68,6 +68,7 @@ from tests.support.sweeping import MARKS, ended, settings_of
 from tests.support.waiting import until
 from tests.support.webhooks import delivery_of, webhook
 from tests.support.write_watch import MEDDLING, Watched, meddle, scripts_by_hash, watching
+from worker import polling
 from worker.main import working
 from worker.token_store import RedisTokenStore
 
@@ -271,8 +272,10 @@ async def records_are_kept(redis: ArqRedis, server: EmbeddedServer, patch: pytes
 
 async def a_worker_runs(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
     """What arq does around our functions, and what we do around arq."""
+    patch.setattr(polling, "MARK_LASTS_MS", 400)
     await meddle(redis, "ZADD", keys.QUEUE, 0, b"\xff")
-    async with simulator.running(World(10)) as simulated, working(settings_of(server, simulated)):
+    portal = simulator.running(World(10), Behaviour(base_ms=300))
+    async with portal as simulated, working(settings_of(server, simulated)):
         await redis.enqueue_job("delete_contacts", _job_id="by-arq", portal="main", contact_ids=[1, 2, 3])
         await ended(redis, "by-arq")
 

@@ -140,6 +140,20 @@ async def test_a_fault_of_the_portal_is_told(redis: ArqRedis) -> None:
     )
     told = await why(redis, job_id)
     assert (told.constraint, told.state_reason) == ("portal_fault", "portal_payment")
+    assert told.explanation == f"unpaid; then `crm-sweep resume {job_id}`"
+
+
+async def test_what_stopped_a_job_is_shown_and_not_only_named(redis: ArqRedis) -> None:
+    await presence.beat(redis, "worker", ["main"])
+    job_id = await accept(redis, range(1, 5001))
+    one = lane(redis)
+    assert await one.acquire(1)
+    batch = await take(one)
+    trouble = Settlement(items=[(batch.items[0], 0.0)], stop=StateReason.UNDO_STORE, last_error="no space left")
+    await one.settle(batch, trouble)
+    told = await why(redis, job_id)
+    assert told.state_reason == "undo_store"
+    assert told.explanation.endswith("(last error: no space left)")
 
 
 async def test_a_job_that_waits_for_approval_says_so(redis: ArqRedis) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 
 _PORT = 7000
-_GIVE_UP_S = 1.0
+_GIVE_UP_S = 2.0  # a slowed link takes 0.6 s for one step, and the machine may be busy
 #: Larger than a link's own frames.
 _MESSAGE = b"x" * 20_000
 

@@ -101,6 +101,7 @@ async def deleted(
             )
     packer.close()
     sealed = packer.seal([read_recipient(str(identity.to_public()))])
+    (directory / "bundles").mkdir(exist_ok=True)
     store = BundleStore.at(str(directory / "bundles"))
     name = object_name(job_id, "b1", 0, sealed.sha256)
     await store.put(name, sealed.data)

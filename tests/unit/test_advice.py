@@ -5,7 +5,15 @@ import re
 import pytest
 
 from cli.main import _COMMANDS
-from jobs.words.reasons import NEEDS_A_PERSON, PORTAL_FAULTS, ReasonClass, StateReason, advice_on, remedy_without_job
+from jobs.words.reasons import (
+    NEEDS_A_PERSON,
+    PORTAL_FAULTS,
+    ReasonClass,
+    StateReason,
+    advice_on,
+    advice_with_error,
+    remedy_without_job,
+)
 from jobs.words.states import State
 from worker.failure_table import EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE
 from worker.login import REFUSALS
@@ -46,6 +54,17 @@ def test_what_stops_a_job_says_what_to_do_by_itself() -> None:
 
 def test_what_lets_a_job_go_on_can_be_another_way() -> None:
     assert advice_on("portal_auth", "JOB-1", "start it again").endswith("then start it again")
+
+
+def test_an_error_is_shown_where_it_has_to_do_with_the_reason() -> None:
+    store = advice_with_error(StateReason.UNDO_STORE, "JOB-1", "there is no directory /undo")
+    assert store == f"{advice_on(StateReason.UNDO_STORE, 'JOB-1')} (last error: there is no directory /undo)"
+    unpaid = advice_with_error(StateReason.PORTAL_PAYMENT, "JOB-1", "HTTP 402; renew the licence")
+    assert unpaid == "HTTP 402; renew the licence; then `crm-sweep resume JOB-1`"
+    for reason in (StateReason.OPERATOR, StateReason.NO_WORKER):
+        assert advice_with_error(reason, "JOB-1", "something that is over") == advice_on(reason, "JOB-1")
+    for reason in StateReason:
+        assert advice_with_error(reason, "JOB-1", None) == advice_on(reason, "JOB-1")
 
 
 def test_states_and_reasons_are_different_words() -> None:

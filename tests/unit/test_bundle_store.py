@@ -1,6 +1,8 @@
 """The store of bundles: a directory, a bucket, and one that fails."""
 
 import asyncio
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,7 @@ from tests.support.bundles import records_in, sealed
 
 @pytest.fixture(params=["directory", "bucket"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BundleStore:
-    return (
-        BundleStore.at(str(tmp_path / "deep" / "undo")) if request.param == "directory" else BundleStore(MemoryStore())
-    )
+    return BundleStore.at(str(tmp_path)) if request.param == "directory" else BundleStore(MemoryStore())
 
 
 async def written(store: BundleStore, job_id: str, bundle_id: str, ids: list[int]) -> Manifest:
@@ -128,16 +128,15 @@ async def test_a_probe_leaves_nothing_behind(store: BundleStore) -> None:
     assert await store.names() == []
 
 
-def test_a_directory_is_for_its_owner_alone_and_nothing_empty_stays_in_it(tmp_path: Path) -> None:
-    store = BundleStore.at(str(tmp_path / "undo"))
-    assert (tmp_path / "undo").stat().st_mode & 0o777 == 0o700
+def test_nothing_empty_stays_in_a_directory_and_it_stays_itself(tmp_path: Path) -> None:
+    store = BundleStore.at(str(tmp_path))
 
     async def come_and_go() -> None:
         await written(store, "a", "01A", [1])
         await store.delete(await store.names())
 
     asyncio.run(come_and_go())
-    assert list((tmp_path / "undo").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"format": 2}'])
@@ -195,6 +194,23 @@ def test_a_directory_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a file where a directory is needed")
     with pytest.raises(StoreTrouble, match="the undo store cannot be written: not a directory"):
         asyncio.run(BundleStore.at(str(tmp_path)).put("a/b/manifest.json", b"1"))
+
+
+def test_a_directory_that_is_not_there_is_not_made_and_the_command_that_makes_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make = f"mkdir -p -m 700 '{tmp_path / 'the undo'}'"
+    for place in (str(tmp_path / "the undo"), "the undo", f"file://{tmp_path / 'the undo'}"):
+        with pytest.raises(StoreTrouble) as caught:
+            BundleStore.at(place)
+        assert str(caught.value) == (
+            f"there is no directory {tmp_path / 'the undo'}; make it with `{make}`, or correct undo_store"
+        )
+    assert list(tmp_path.iterdir()) == []
+    subprocess.run(shlex.split(make), check=True)
+    asyncio.run(BundleStore.at("the undo").probe())
+    assert (tmp_path / "the undo").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_place_that_is_no_directory_says_so(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 from typer import BadParameter
 
-from cli.errors import ExitCode, explain
+from cli.errors import ExitCode, explain, refused_list
 from cli.output import plural, rendered
 from cli.summary import duration, summary, time_left
 from config.errors import UnknownPortal
@@ -73,6 +73,15 @@ def test_a_list_is_refused_with_the_option_that_would_help(way_out: WayOut, opti
     )
     assert explained is not None
     assert option in explained[0].splitlines()[-1]
+
+
+@pytest.mark.parametrize(("way_out", "to_do"), [(WayOut.SKIP_INVALID, "correct the list"), (WayOut.COLUMN, "--column")])
+def test_a_list_of_a_command_with_fewer_options_is_refused_with_one_that_it_has(way_out: WayOut, to_do: str) -> None:
+    error = IntakeError("1 value is not a contact ID", (BadLine(3, "x", "not a whole number"),), 1, way_out)
+    last = refused_list(error, "nothing was created", [WayOut.COLUMN]).splitlines()[-1]
+    assert last.startswith("nothing was created; ")
+    assert to_do in last
+    assert "--skip-invalid" not in last
 
 
 def test_a_list_that_no_option_helps_is_refused_without_one() -> None:
