@@ -172,6 +172,7 @@ CATALOGUE = (
             "create_job",
             "destroy_bundle",
             "forget",
+            "know_end",
             "next_batch",
             "reject_job",
             "rescue",

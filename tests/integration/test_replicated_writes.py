@@ -248,6 +248,20 @@ async def test_until_replicas_know_of_its_end_a_job_is_shown_as_it_was_before(
     assert (await read_job(client, paused)).state is State.COMPLETED
 
 
+async def test_an_end_that_was_shown_stays_when_a_replica_goes_away(client: ArqRedis, group: SentinelGroup) -> None:
+    seen, unseen = await accept(client, range(1, 6)), await accept(client, range(6, 11))
+    lane = await start_lane(client)
+    await answer(client, lane, await take(lane))
+    await answer(client, lane, await take(lane))
+    assert (await read_job(client, seen)).state is State.COMPLETED
+    with _frozen(group.replicas[0]), _impatient(client):
+        assert (await read_job(client, seen)).state is State.COMPLETED
+        assert (await read_job(client, unseen)).state is State.RUNNING
+        # As if it had been retried, and ended again.
+        await client.execute_command("HINCRBY", keys.job(seen), "finished_ms", 1)
+        assert (await read_job(client, seen)).state is State.RUNNING
+
+
 async def test_a_job_can_be_read_while_the_server_refuses_writes_for_want_of_replicas(
     redis: ArqRedis, server: EmbeddedServer
 ) -> None:

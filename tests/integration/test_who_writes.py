@@ -220,6 +220,7 @@ async def replicas_are_waited_for(redis: ArqRedis, server: EmbeddedServer, patch
         assert (await read_job(redis, job_id)).state is State.CANCELLING
         demanding.setattr(Replication, "take", lambda *_: True)  # now they have come
         await note_replicated(redis)
+        assert (await read_job(redis, job_id)).state is State.CANCELLED
 
 
 async def gates_close(redis: ArqRedis, server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
