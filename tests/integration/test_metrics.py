@@ -275,6 +275,16 @@ async def test_scrapes_that_come_together_share_one_reading(
     assert value(second, "jobs", portal="main", state="queued") == 0
 
 
+async def test_missing_replicas_are_told_where_replicas_are_demanded(redis: ArqRedis, server: EmbeddedServer) -> None:
+    settings = settings_for(server)
+    demanding = settings.model_copy(update={"redis": settings.redis.model_copy(update={"min_replicas": 1})})
+    async with serving(demanding, redis) as api:
+        text = await scrape(api)
+    assert (value(text, "redis_replicas"), value(text, "redis_replicas_required")) == (0, 1)
+    async with serving(settings, redis) as api:
+        assert "redis_replicas" not in await scrape(api)
+
+
 async def test_the_metrics_need_no_key(redis: ArqRedis, server: EmbeddedServer) -> None:
     api_keys = {"keys": [{"name": "billing", "key_sha256": "0" * 64, "scopes": ["read"]}]}
     async with serving(settings_for(server, api=api_keys), redis) as api:

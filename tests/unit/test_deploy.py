@@ -28,10 +28,14 @@ PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus.yml").read_tex
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
 
 
+def _reading() -> Reading:
+    backlog = Backlog(at_ms=0, portals={}, ended=0, queue=0, workers=0)
+    return Reading(backlog, [PORTAL_VIEW], {"main": {}}, [SCHEDULE_VIEW], [WEBHOOK_VIEW], min_replicas=2, replicas=1)
+
+
 def exposed() -> dict[str, tuple[str, set[str]]]:
     """Return the type and labels of every metric of `/metrics`, by the name that documents use."""
-    backlog = Backlog(at_ms=0, portals={}, ended=0, queue=0, workers=0)
-    text = render(Reading(backlog, [PORTAL_VIEW], {"main": {}}, [SCHEDULE_VIEW], [WEBHOOK_VIEW])).decode()
+    text = render(_reading()).decode()
     found = {}
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -132,11 +136,8 @@ def test_dashboard_and_alerts_use_only_metrics_and_labels_that_exist() -> None:
 
 
 def test_label_values_in_the_expressions_are_words_of_the_program() -> None:
-    backlog = Backlog(at_ms=0, portals={}, ended=0, queue=0, workers=0)
     known: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(
-        render(Reading(backlog, [PORTAL_VIEW], {"main": {}}, [SCHEDULE_VIEW], [WEBHOOK_VIEW])).decode()
-    ):
+    for family in text_string_to_metric_families(render(_reading()).decode()):
         for sample in family.samples:
             for label, value in sample.labels.items():
                 known.setdefault(label, set()).add(value)

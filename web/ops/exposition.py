@@ -58,6 +58,8 @@ class Reading:
         stats: the counters of each configured portal, by its name, as jobs/view/stats.py has them.
         schedules: the configured schedules.
         webhooks: what became of the events for each configured webhook.
+        min_replicas: how many replicas must have a claim (`redis.min_replicas`).
+        replicas: those that keep up; None if nobody asks, or the server does not tell.
     """
 
     backlog: Backlog
@@ -65,6 +67,8 @@ class Reading:
     stats: Mapping[str, Mapping[str, int]]
     schedules: Sequence[ScheduleView] = ()
     webhooks: Sequence[WebhookView] = ()
+    min_replicas: int = 0
+    replicas: int | None = None
 
 
 def render(reading: Reading | None) -> bytes:
@@ -94,6 +98,7 @@ class _Collector(Collector):
         redis_up.add_metric([], self._reading is not None)
         yield redis_up
         if self._reading is not None:
+            yield from _replicas(self._reading)
             yield from _fleet(self._reading.backlog)
             yield from _backlogs(self._reading)
             yield from campaigns({portal.name: _backlog_of(self._reading, portal) for portal in self._reading.portals})
@@ -101,6 +106,22 @@ class _Collector(Collector):
             yield from schedules(self._reading.schedules)
             yield from _counters(self._reading.stats)
             yield from webhook_metrics(self._reading.webhooks)
+
+
+def _replicas(reading: Reading) -> Iterator[Metric]:
+    if reading.replicas is None:
+        return
+    for name, text, value in (
+        ("redis_replicas", "Replicas that keep up with the primary.", reading.replicas),
+        (
+            "redis_replicas_required",
+            "How many of them must have a claim before its call leaves (redis.min_replicas).",
+            reading.min_replicas,
+        ),
+    ):
+        family = gauge(name, text)
+        family.add_metric([], value)
+        yield family
 
 
 def _fleet(backlog: Backlog) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from jobs.schedules.view import read_schedules
+from jobs.store.replicas import read_replicas
 from jobs.view.backlog import read_backlog
 from jobs.view.portal import read_portals
 from jobs.view.stats import read_all_stats
@@ -71,9 +72,15 @@ class Gauges:
                 stats=await read_all_stats(self._redis, portals),
                 schedules=await read_schedules(self._redis, self._settings.schedules),
                 webhooks=await read_webhooks(self._redis, self._settings.webhooks),
+                min_replicas=self._settings.redis.min_replicas,
+                replicas=await self._read_replicas(),
             )
         self._read_at_s = time.monotonic()
         return reading
+
+    async def _read_replicas(self) -> int | None:
+        replicas = await read_replicas(self._redis) if self._settings.redis.min_replicas else None
+        return replicas.keeping_up if replicas else None
 
 
 GAUGES = web.AppKey("gauges", Gauges)
