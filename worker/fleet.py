@@ -87,14 +87,14 @@ class _Driven:
     decider: Decider
     push_back: PushBack
     planner: Planner
-    configuration: str = ""
-    """Its fingerprint; empty until first requested."""
+    _fingerprint: asyncio.Task[str] | None = None
 
     async def fingerprint(self) -> str:
         """Return the fingerprint of the settings with which the portal is called."""
-        if not self.configuration:
-            self.configuration = await asyncio.to_thread(fingerprint_of, self.portal)
-        return self.configuration
+        if self._fingerprint is None or (self._fingerprint.done() and self._fingerprint.exception()):
+            # Slow on purpose, so the first lanes, which start together, wait for the same one.
+            self._fingerprint = asyncio.create_task(asyncio.to_thread(fingerprint_of, self.portal))
+        return await asyncio.shield(self._fingerprint)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ the patience of the client. That is safe because any command may be sent twice (
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio.retry import Retry
@@ -129,6 +129,14 @@ class Watched(Bounded):
             raise
         self.is_greeting = False
 
+    def is_ready(self) -> bool:
+        """Check whether a command can be sent at once: nothing has to be asked, opened or read before."""
+        return (
+            self._born == self._generation.number
+            and self._generation.clock() - self._asked_s < ROLE_EVERY_S
+            and self.is_quiet()
+        )
+
     def abandon(self) -> None:
         """Break the connection, whoever is using or opening it, because the primary is another server."""
         limit, self._limit = self._limit, None
@@ -237,6 +245,9 @@ class PrimaryPool(ConcurrentPool):
         Raises:
             NotPrimary: the address has led to a replica for longer than the patience lasts.
         """
+        available: Sequence[Any] = self._available_connections
+        if available and available[-1].is_ready():
+            return self.get_available_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         try:
             return await self._until_primary.call_with_retry(self._get, _nothing)
         except _BrokeEarly as error:

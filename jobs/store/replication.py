@@ -12,6 +12,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from jobs.store.keys import REPLICATED
+from jobs.store.round_trip import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +27,23 @@ class Replication:
     min_replicas: int = 0
     timeout_s: float = 1.0
 
+    def question(self) -> list[Command]:
+        """Return the commands that ask whether replicas have all that was written before, also by other connections."""
+        if not self.min_replicas:
+            return []
+        # The server answers for what this very connection has written last, and that may be nothing.
+        return [("INCRBY", REPLICATED, 1), ("WAIT", self.min_replicas, round(self.timeout_s * 1000))]
+
     def ask(self, pipe: Pipeline) -> None:
-        """Queue the question whether replicas have all that was written before, also by other connections."""
-        if self.min_replicas:
-            # The server answers for what this very connection has written last, and that may be nothing.
-            pipe.execute_command("INCRBY", REPLICATED, 1)
-            pipe.execute_command("WAIT", self.min_replicas, round(self.timeout_s * 1000))
+        """Queue the question in a pipeline."""
+        for command in self.question():
+            pipe.execute_command(*command)
 
     def take(self, replies: list[Any]) -> bool:
-        """Remove the answer from the end of a pipeline's replies; return whether enough replicas have it.
+        """Remove the answer from the end of a round trip's replies; return whether enough replicas have it.
 
         Args:
-            replies: what the pipeline returned. Those to what was queued before `ask` stay, and so do exceptions.
+            replies: those of the round trip. Those to what was sent before the question stay, and so do exceptions.
         """
         if not self.min_replicas:
             return True

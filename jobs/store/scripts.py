@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError
 from jobs.store.discreet_redis import replication_of
 from jobs.store.lua_constants import with_constants
 from jobs.store.replication import NO_REPLICAS, NotReplicated, Replication
+from jobs.store.round_trip import Command, round_trip
 
 Argument: TypeAlias = bytes | str | int | float
 ScriptCall: TypeAlias = tuple["Script", Sequence[str], Sequence[Argument]]
@@ -131,11 +132,8 @@ async def _load(redis: Redis, scripts: Sequence[Script]) -> None:
 
 
 async def _send(redis: Redis, calls: Sequence[ScriptCall], wanted: Replication) -> tuple[list[Any], bool]:
-    pipe = redis.pipeline(transaction=False)
-    for script, keys, args in calls:
-        pipe.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-    wanted.ask(pipe)
-    replies = list(await pipe.execute(raise_on_error=False))
+    commands: list[Command] = [("EVALSHA", script.sha, len(keys), *keys, *args) for script, keys, args in calls]
+    replies = await round_trip(redis, [*commands, *wanted.question()])
     return replies, wanted.take(replies)
 
 
