@@ -10,9 +10,10 @@ The rules in one place:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from msgspec.structs import replace
 from pyroaring import BitMap
 
 from config.portal import Portal

@@ -1,7 +1,8 @@
 """Contacts of a settled batch that did not end as expected, which decide whether a job goes on after its canary."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from jobs.lanes.settlement import Settlement
 from jobs.plan.export import departs

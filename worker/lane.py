@@ -2,19 +2,23 @@
 
     take a lease → (ask for a batch → wait for the turn → call the portal → record)* → give the lease back
 
-Recording a batch and asking for the next one is a single round trip. The claim that comes with a batch marks it as
-sent, so whatever happens to this process afterwards, another worker knows what may have been deleted.
+Where calls are short, recording a batch and asking for the next one is a single round trip. Where they are long, the
+next batch is taken first, and the last one is recorded during the next call. The claim that comes with a batch marks it
+as sent, so whatever happens to this process afterwards, another worker knows what may have been deleted.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import math
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+from msgspec.structs import replace
 from pyroaring import BitMap
 from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
@@ -61,6 +65,12 @@ INTERRUPTED = Failure(
 _REPLICAS_LAG_S = 1.0
 
 
+_OUTCOMES = tuple(Outcome)
+
+#: With these a lane goes on.
+_GOES_ON = (Batch, Turn, Outdated)
+
+
 class Ending(StrEnum):
     """Why a lane ended."""
 
@@ -80,8 +90,7 @@ class Ending(StrEnum):
     """Too few replicas had its claim in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Farewell:
+class Farewell(msgspec.Struct, frozen=True):
     """How a lane ended.
 
     Attributes:
@@ -93,14 +102,14 @@ class Farewell:
     wake_in_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Lane:
     """One lane, for one slice of time.
 
     Attributes:
         ledger: its side of the ledger, with a token of its own.
         portal: the portal's settings.
-        terms: the same settings in the form that the ledger needs.
+        terms: the same settings in the form that the ledger needs, with the gates of when it was asked last.
         gatekeeper: knows what the portal's guards say now; shared by the lanes of the process.
         client: calls the portal; shared by the lanes of the process.
         segments: the contact IDs; shared by the lanes of the process.
@@ -150,8 +159,9 @@ class Lane:
         until_s = time.monotonic() + self.slice_s
         recording: asyncio.Task[None] | None = None
         has_turn = False
+        job_id = ""
         try:
-            while isinstance(grant, Turn | Batch | Outdated):
+            while isinstance(grant, _GOES_ON):
                 if isinstance(grant, Outdated):
                     self._look(grant.now_ms)
                     grant = await self.ledger.next_batch(self._terms_now(), has_turn=has_turn)
@@ -164,8 +174,9 @@ class Lane:
                         return await self._let_go(Ending.DRAINED)
                     grant = await self.ledger.next_batch(self._terms_now(), has_turn=True)
                     continue
-                # The line about this batch may be written while the next one is under way: its task inherits this.
-                bind_contextvars(job_id=grant.job_id)
+                if grant.job_id != job_id:  # the line about the last batch may still come: its task has the old ID
+                    job_id = grant.job_id
+                    bind_contextvars(job_id=job_id)
                 done = await self._work(grant, until_s)
                 if grant.in_canary:
                     done = replace(done, settlement=await self._compare(grant, done.settlement))
@@ -176,8 +187,9 @@ class Lane:
                     await self._record(done)
                     return await self._let_go(ending)
                 if done.recordable_later():
-                    recording = asyncio.create_task(self._record(done))
-                    grant = await self.ledger.next_batch(self._terms_now())
+                    asking = asyncio.create_task(self.ledger.next_batch(self._terms_now()))
+                    recording = asyncio.create_task(self._record(done, asking))
+                    grant = await asking
                 else:
                     self._log(done)
                     _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self._terms_now())
@@ -196,9 +208,14 @@ class Lane:
         self.log.info("gates_looked_at", is_open=gates.is_open, day=gates.day, until=iso(gates.until_ms))
 
     def _terms_now(self) -> Terms:
-        return replace(self.terms, gates=self.gatekeeper.gates)
+        if self.terms.gates is not self.gatekeeper.gates:
+            self.terms = dataclasses.replace(self.terms, gates=self.gatekeeper.gates)
+        return self.terms
 
-    async def _record(self, done: "_Done") -> None:
+    async def _record(self, done: "_Done", asking: "asyncio.Task[Grant] | None" = None) -> None:
+        """Record a batch: after the next one has been asked for, because that is what the next call waits for."""
+        if asking is not None:
+            await asyncio.wait([asking])
         await self.ledger.settle(done.batch, done.settlement)
         self._log(done)
 
@@ -449,7 +466,7 @@ class Lane:
             "took_ms": round(done.took_s * 1000, 1),
             "http_status": done.answer.http_status,
         }
-        fields.update((outcome.value, counts[outcome]) for outcome in Outcome if outcome in counts)
+        fields.update((outcome.value, counts[outcome]) for outcome in _OUTCOMES if outcome in counts)
         if done.batch.call is not Call.SURVEY:
             fields["undecided"] = done.batch.size - sum(counts.values())
         if isinstance(done.answer, Failure):
@@ -462,8 +479,7 @@ class Lane:
 _LONG_CALL_S = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
+class _Done(msgspec.Struct, frozen=True):
     """A batch that has been worked on but not yet recorded.
 
     Attributes:

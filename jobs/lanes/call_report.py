@@ -1,7 +1,6 @@
 """The result of a call, as it is counted and shown: workers write it, people and monitoring read it."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
 
 import msgspec
 
@@ -34,8 +33,7 @@ class LastAnswer(msgspec.Struct, frozen=True):
     """`ok`, or the word for what went wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallReport:
+class CallReport(msgspec.Struct, frozen=True):
     """One answer as the worker got it, or its absence.
 
     Attributes:

@@ -4,13 +4,14 @@ import time
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from jobs.lanes.gates import NO_GATES, Gates
 from jobs.ledger.items import Call, Item
 from jobs.words.states import State
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """What a lane holds: contact IDs to be sent in one call, marked as sent in Redis.
 
     Attributes:

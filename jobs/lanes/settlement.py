@@ -30,8 +30,7 @@ class NewRest:
     asked_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a batch: each of its contact IDs is either in a record or in an item.
 
     A step of a survey has neither.
@@ -87,41 +86,62 @@ class Settlement:
         Args:
             terms: the limits under which the lane works.
         """
-        message: dict[str, Any] = {
-            "records": [segment for segment, _ in self.records],
-            "counts": self.counts(),
-            "items": [(chr(item.call), round(delay_s * 1000), len(item.positions)) for item, delay_s in self.items],
-            "sent": self.sent,
-            "retried": self.retried,
-            "throttled": self.throttled,
-            "unsent": self.unsent,
-            "threshold": terms.failure_threshold,
-            "threshold_from": terms.failure_threshold_from,
-        }
-        optional = {
-            "departures": self.departures or None,
-            "last_error": self.last_error,
-            "stop": self.stop,
-            "everyone": self.everyone or None,
-            "calm": self.calm or None,
-            "slow_down": terms.requests_per_second if self.slow_down else None,
-            "batch_size": self.batch_size,
-            "answer": self.report and self.report.counted(),
-            "survey": self.survey and self.survey.message(),
-        }
+        message = _Message(
+            records=[segment for segment, _ in self.records],
+            counts=self.counts(),
+            items=[(chr(item.call), round(delay_s * 1000), len(item.positions)) for item, delay_s in self.items],
+            sent=self.sent,
+            retried=self.retried,
+            throttled=self.throttled,
+            unsent=self.unsent,
+            threshold=terms.failure_threshold,
+            threshold_from=terms.failure_threshold_from,
+            departures=self.departures,
+            last_error=self.last_error,
+            stop=self.stop,
+            everyone=self.everyone,
+            calm=self.calm,
+            slow_down=terms.requests_per_second if self.slow_down else None,
+            batch_size=self.batch_size,
+            answer=self.report.counted() if self.report else None,
+            survey=self.survey.message() if self.survey else None,
+        )
         if self.rest:
-            optional |= {
-                "push_back_ms": round(self.rest.wait_s * 1000),
-                "push_back_reason": self.rest.reason,
-                "asked_ms": None if self.rest.asked_s is None else round(self.rest.asked_s * 1000),
-            }
-        message.update((name, value) for name, value in optional.items() if value is not None)
+            message.push_back_ms = round(self.rest.wait_s * 1000)
+            message.push_back_reason = self.rest.reason
+            message.asked_ms = None if self.rest.asked_s is None else round(self.rest.asked_s * 1000)
         return [
             _encode(message),
             *(record.encode() for _, record in self.records),
             *(item.encode() for item, _ in self.items),
             *(self.survey.segments() if self.survey else ()),
         ]
+
+
+class _Message(msgspec.Struct, omit_defaults=True):
+    """The facts, as settle.lua lists them; what has its default is left out."""
+
+    records: list[int]
+    counts: dict[Outcome, int]
+    items: list[tuple[str, int, int]]
+    sent: int
+    retried: int
+    throttled: int
+    unsent: int
+    threshold: float
+    threshold_from: int
+    departures: int = 0
+    last_error: str | None = None
+    stop: StateReason | None = None
+    everyone: bool = False
+    calm: bool = False
+    slow_down: float | None = None
+    batch_size: int | None = None
+    answer: tuple[str, str, str, int, str] | None = None
+    survey: dict[str, Any] | None = None
+    push_back_ms: int | None = None
+    push_back_reason: StateReason | None = None
+    asked_ms: int | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode

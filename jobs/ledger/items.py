@@ -6,8 +6,9 @@ rescues the work of a dead lane changes just those (jobs/store/lua/rescue.lua).
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from jobs.ledger import positions as packed
 from jobs.store.item_layout import DOUBTFUL, ITEM_HEAD, LOOK_UP, MOST_COUNTED, PUT, SURVEY
@@ -35,8 +36,7 @@ LOOK_ONLY = 4
 _HEAD = struct.Struct(ITEM_HEAD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, kw_only=True):
     """Contact IDs of one segment that share a history.
 
     Attributes:

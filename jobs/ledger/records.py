@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from jobs.ledger import positions as packed
 from jobs.ledger.items import Item
 from jobs.words.outcomes import Code, Outcome
@@ -17,8 +19,7 @@ _HEAD = struct.Struct("<BBHHI")  # usual code, attempts, HTTP status, low and hi
 _OTHER = struct.Struct("<HB")  # index among the record's positions, code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The final outcomes of some positions of one segment.
 
     Attributes:

@@ -1,6 +1,5 @@
 """Lua writes items as Python reads them: both sides have the same layout."""
 
-from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 from arq.connections import ArqRedis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from jobs.ledger.items import Call, Item
 from jobs.store.lua_constants import with_constants

@@ -1,10 +1,10 @@
 """Jobs that ended long ago are forgotten without a trace; all others are left alone."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from msgspec.structs import replace
 
 from jobs.ledger.retention import forget_old_jobs
 from jobs.store import keys

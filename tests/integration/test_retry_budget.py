@@ -1,8 +1,7 @@
 """Retries have a small rate of their own, so that they never become the load."""
 
-from dataclasses import replace
-
 from arq.connections import ArqRedis
+from msgspec.structs import replace
 
 from jobs.lanes.grants import Batch, Idle
 from jobs.lanes.lease import LaneLedger

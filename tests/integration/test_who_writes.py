@@ -3,7 +3,6 @@
 import json
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from arq.connections import ArqRedis
 from arq.constants import result_key_prefix
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 from pyroaring import BitMap
 from redis.exceptions import ResponseError
 

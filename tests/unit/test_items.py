@@ -1,9 +1,8 @@
 """Items come back as they were; their first bytes are what the rescue script changes."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from jobs.ledger.items import Call, Item
 from jobs.words.outcomes import Code
