@@ -159,24 +159,20 @@ class Lane:
         until_s = time.monotonic() + self.slice_s
         recording: asyncio.Task[None] | None = None
         has_turn = False
-        job_id = ""
         try:
             while isinstance(grant, _GOES_ON):
-                if isinstance(grant, Outdated):
-                    self._look(grant.now_ms)
-                    grant = await self.ledger.next_batch(self._terms_now(), has_turn=has_turn)
-                    continue
-                has_turn = isinstance(grant, Turn)
-                if isinstance(grant, Turn):
-                    if await self.drain.within(_whole_ms(grant.wait_s)):
+                if not isinstance(grant, Batch):
+                    has_turn = has_turn or isinstance(grant, Turn)
+                    asked_again = await self._ask_again(grant, has_turn=has_turn)
+                    if asked_again is None:
                         if recording:  # without a lease, it would be rescued as doubtful
                             await recording
                         return await self._let_go(Ending.DRAINED)
-                    grant = await self.ledger.next_batch(self._terms_now(), has_turn=True)
+                    grant = asked_again
                     continue
-                if grant.job_id != job_id:  # the line about the last batch may still come: its task has the old ID
-                    job_id = grant.job_id
-                    bind_contextvars(job_id=job_id)
+                has_turn = False
+                # The line about this batch may be written while the next one is under way: its task inherits this.
+                bind_contextvars(job_id=grant.job_id)
                 done = await self._work(grant, until_s)
                 if grant.in_canary:
                     done = replace(done, settlement=await self._compare(grant, done.settlement))
@@ -187,9 +183,12 @@ class Lane:
                     await self._record(done)
                     return await self._let_go(ending)
                 if done.recordable_later():
-                    asking = asyncio.create_task(self.ledger.next_batch(self._terms_now()))
-                    recording = asyncio.create_task(self._record(done, asking))
-                    grant = await asking
+                    has_asked = asyncio.Event()
+                    recording = asyncio.create_task(self._record(done, has_asked))
+                    try:
+                        grant = await self.ledger.next_batch(self._terms_now())
+                    finally:
+                        has_asked.set()
                 else:
                     self._log(done)
                     _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self._terms_now())
@@ -202,6 +201,14 @@ class Lane:
         # A lane woken while the last batch was being recorded found no free lease, so another has to check again.
         return replace(farewell, wake_in_s=0.0) if recording else farewell
 
+    async def _ask_again(self, grant: Turn | Outdated, *, has_turn: bool) -> Grant | None:
+        """Ask for a batch once the turn has come, or with other gates; return None if the worker stops meanwhile."""
+        if isinstance(grant, Outdated):
+            self._look(grant.now_ms)
+        elif await self.drain.within(_whole_ms(grant.wait_s)):
+            return None
+        return await self.ledger.next_batch(self._terms_now(), has_turn=has_turn)
+
     def _look(self, now_ms: int) -> None:
         self.gatekeeper.look(now_ms)
         gates = self.gatekeeper.gates
@@ -212,10 +219,10 @@ class Lane:
             self.terms = dataclasses.replace(self.terms, gates=self.gatekeeper.gates)
         return self.terms
 
-    async def _record(self, done: "_Done", asking: "asyncio.Task[Grant] | None" = None) -> None:
-        """Record a batch: after the next one has been asked for, because that is what the next call waits for."""
-        if asking is not None:
-            await asyncio.wait([asking])
+    async def _record(self, done: "_Done", may_begin: asyncio.Event | None = None) -> None:
+        """Record a batch, perhaps not before the next one has been handed out: that is what a call waits for."""
+        if may_begin is not None:
+            await may_begin.wait()
         await self.ledger.settle(done.batch, done.settlement)
         self._log(done)
 
