@@ -1,11 +1,15 @@
 """Workers with different configurations of one portal: a fault holds only those with the configuration that met it."""
 
+import asyncio
 import contextlib
 
+import pytest
 from arq.connections import ArqRedis
 
 import simulator
+import worker.fleet
 from cli.embedded import EmbeddedServer
+from config.portal import Portal
 from jobs.lanes import presence
 from jobs.store import keys
 from jobs.view.job import Job, read_job
@@ -14,10 +18,12 @@ from jobs.words.errors import IllegalMove
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
 from simulator import Behaviour, World
+from tests.conftest import settings_for
 from tests.support.steering import control
 from tests.support.sweeping import MARKS, PORTAL, accept, check_against_truth, ended, in_state, settings_of
 from tests.support.waiting import until
 from worker.fingerprint import fingerprint_of
+from worker.fleet import Fleet
 from worker.main import working
 
 pytestmark = MARKS
@@ -56,6 +62,29 @@ async def test_workers_restarted_with_the_right_token_go_on_with_what_waits(
                 await control(redis, job_id, Event.RESUME, by="test", lanes=4)
                 assert (await ended(redis, job_id)).state is State.COMPLETED
         await check_against_truth(redis, portal, *jobs)
+
+
+async def test_lanes_that_start_together_wait_for_one_fingerprint(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes 16 MiB and 50 ms of a core: eight of them would delay the first call, and use more memory than it."""
+    derived: list[str] = []
+
+    def derive(portal: Portal) -> str:
+        derived.append(portal.name)
+        if len(derived) == 1:
+            raise OSError("a list of authorities that cannot be read now")
+        return fingerprint_of(portal)
+
+    monkeypatch.setattr(worker.fleet, "fingerprint_of", derive)
+    settings = settings_for(server, Portal.model_validate({"name": PORTAL, "url": "http://127.0.0.1:9", "token": "t"}))
+    driven = Fleet(settings, redis)._prepare(settings.portal(PORTAL))
+    failed = await asyncio.gather(*(driven.fingerprint() for _ in range(8)), return_exceptions=True)
+    assert [type(error) for error in failed] == [OSError] * 8
+    given = await asyncio.gather(*(driven.fingerprint() for _ in range(8)))
+    assert set(given) == {fingerprint_of(settings.portal(PORTAL))}
+    assert len(derived) == 2
+    await driven.client.close()
 
 
 async def test_an_old_worker_beside_a_new_one_stops_nothing(redis: ArqRedis, server: EmbeddedServer) -> None:

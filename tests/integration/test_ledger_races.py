@@ -14,6 +14,7 @@ import worker.main
 from cli import embedded
 from cli.embedded import EmbeddedServer
 from config.settings import Settings, WorkerConfig
+from jobs.lanes.grants import Batch, Grant
 from jobs.lanes.lease import LaneLedger
 from jobs.ledger.retention import forget_old_jobs
 from jobs.store import keys
@@ -184,6 +185,40 @@ async def test_a_lane_told_to_stop_keeps_its_lease_until_its_last_batch_is_recor
             await asyncio.wait_for(recording.wait(), 20)
     assert not let_go_early
     assert (await read_job(redis, job_id)).counts[Outcome.DELETED] == 5
+
+
+async def test_a_long_call_is_recorded_once_the_next_batch_is_handed_out(
+    redis: ArqRedis, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next call waits for the batch, and nothing waits for the record."""
+    steps: list[str] = []
+    settle, next_batch = LaneLedger.settle, LaneLedger.next_batch
+
+    async def spy_settle(self: LaneLedger, batch: Batch, *what: Any) -> bool:
+        steps.append(f"records {batch.seq}")
+        return await settle(self, batch, *what)
+
+    async def spy_next_batch(self: LaneLedger, *what: Any, **options: Any) -> Grant:
+        grant = await next_batch(self, *what, **options)
+        steps.append(f"has {grant.seq}" if isinstance(grant, Batch) else "ends")
+        return grant
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.02)
+        await delete_all(request, writer)
+
+    monkeypatch.setattr(LaneLedger, "settle", spy_settle)
+    monkeypatch.setattr(LaneLedger, "next_batch", spy_next_batch)
+    async with raw_portal(behave) as portal:
+        job_id = await accept(redis, range(1, 21))
+        settings = settings_of(server, portal, max_concurrency=1, batch_size_start=5, batch_size_max=5)
+        async with working(settings):
+            await ended(redis, job_id)
+    first = int(next(step for step in steps if step.startswith("records")).split()[1])
+    recorded = [f"records {first + index}" for index in range(4)]
+    assert [step for step in steps if step.startswith("records")] == recorded
+    for index, step in enumerate(recorded[:-1]):
+        assert steps.index(f"has {first + index + 1}") < steps.index(step)
 
 
 async def test_a_ledger_read_while_its_job_is_forgotten_is_true_or_none(
