@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ async def test_what_was_sent_over_a_connection_that_broke_is_sent_again(redis: A
         await redis.execute_command("CLIENT", "KILL", "ID", await id_of(lonely))
         if is_noticed:
             connection: Any = lonely.connection_pool._available_connections[-1]
-            await until(lambda: hung_up(connection))
+            await until(partial(hung_up, connection))
         assert await round_trip(lonely, [("ECHO", "again"), ("ECHO", "and again")]) == [b"again", b"and again"]
     assert await id_of(lonely) != first
 
