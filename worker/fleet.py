@@ -37,6 +37,7 @@ from jobs.webhooks.outbox import announce
 from jobs.webhooks.wake import wake_couriers
 from jobs.words.contact_ids import MAX_CONTACT_ID
 from worker.decide import Decider
+from worker.dispatch import Dispatcher
 from worker.drain import Drain, cancel
 from worker.exchange import UNACKNOWLEDGED_S
 from worker.fingerprint import fingerprint_of
@@ -195,6 +196,7 @@ class Fleet:
         return farewell
 
     async def _drive_one_lane(self, driven: _Driven) -> Farewell:
+        log = get_logger()
         token = f"{self.name}:{secrets.token_hex(6)}"
         configuration = await driven.fingerprint()
         lease_ttl_s = self.settings.worker.lease_ttl_s
@@ -202,11 +204,10 @@ class Fleet:
         ledger = ledger_for(
             self.redis, driven.portal.name, token, lease_ttl_s, configuration, calls_per_job=calls_per_job
         )
-        lane = Lane(
+        dispatcher = Dispatcher(
             ledger=ledger,
             portal=driven.portal,
-            terms=driven.terms,
-            gatekeeper=driven.gatekeeper,
+            conditions=driven.terms.conditions,
             client=driven.client,
             segments=self._segments,
             protected=driven.protected,
@@ -216,8 +217,16 @@ class Fleet:
             decider=driven.decider,
             push_back=driven.push_back,
             drain=self.drain,
+            log=log,
+        )
+        lane = Lane(
+            ledger=ledger,
+            terms=driven.terms,
+            gatekeeper=driven.gatekeeper,
+            dispatcher=dispatcher,
+            drain=self.drain,
             slice_s=self.settings.worker.slice_s,
-            log=get_logger(),
+            log=log,
         )
         try:
             return await lane.drive()

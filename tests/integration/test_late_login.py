@@ -18,6 +18,7 @@ from tests.support.office import CREDENTIALS, Office
 from tests.support.raw_portal import RawPortal, raw_portal
 from tests.support.steering import control
 from worker.decide import Decider
+from worker.dispatch import Dispatcher
 from worker.drain import Drain
 from worker.forecast import Forecasts
 from worker.gatekeeper import Gatekeeper
@@ -52,11 +53,11 @@ async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
     config = portal.config(**CREDENTIALS)
     client = PortalClient(config, RedisTokenStore(redis, "main"), pace)
     decider, segments = Decider(config, uniform=lambda _low, _high: 0.0), Segments(redis)
-    yield Lane(
-        ledger=lane(redis, "late"),
+    ledger, drain = lane(redis, "late"), Drain()
+    dispatcher = Dispatcher(
+        ledger=ledger,
         portal=config,
-        terms=terms(),
-        gatekeeper=Gatekeeper(config),
+        conditions="",
         client=client,
         segments=segments,
         protected=BitMap(),
@@ -65,7 +66,15 @@ async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
         planner=planner_for(redis, client, segments, decider, terms()),
         decider=decider,
         push_back=PushBack(0.1, 1.0),
-        drain=Drain(),
+        drain=drain,
+        log=get_logger(),
+    )
+    yield Lane(
+        ledger=ledger,
+        terms=terms(),
+        gatekeeper=Gatekeeper(config),
+        dispatcher=dispatcher,
+        drain=drain,
         slice_s=60.0,
         log=get_logger(),
     )
@@ -104,7 +113,7 @@ async def test_a_job_that_was_cancelled_meanwhile_loses_no_contact(
 async def test_a_token_that_was_renewed_too_late_is_not_used_either(
     redis: ArqRedis, office: Office, portal: RawPortal, late: Lane
 ) -> None:
-    await late.client.look_up([1])
+    await late.dispatcher.client.look_up([1])
     office.revoked.add("token-1")
     office.logging_in.clear()
     office.may_finish.clear()

@@ -13,8 +13,8 @@ from tests.support.authority import Authority
 from tests.support.cut_off import cut_off, needs_filters, reconnect
 from tests.support.raw_portal import delete_all, raw_portal
 from worker import exchange
+from worker.dispatch import INTERRUPTED
 from worker.fleet import RESCUE_SETTLE_S
-from worker.lane import INTERRUPTED
 from worker.portal_answers import Deleted, Failure
 from worker.portal_client import NOT_SENT, PortalClient
 from worker.token_store import LocalTokenStore

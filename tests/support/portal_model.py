@@ -12,10 +12,10 @@ from jobs.lanes.grants import Batch, Terms
 from jobs.lanes.lease import LaneLedger
 from jobs.lanes.settlement import Settlement
 from worker.decide import Decider
+from worker.dispatch import Dispatcher
 from worker.drain import Drain
 from worker.forecast import Forecasts
 from worker.kept import KeptRecords
-from worker.lane import Lane
 from worker.planner import Planner
 from worker.portal_answers import Deleted, Failure, LookedUp, Remedy, Visible
 from worker.portal_client import PortalClient
@@ -136,11 +136,10 @@ class Process:
         terms: Terms,
     ) -> Settlement:
         """Do what a lane of this process does with a batch, without recording it."""
-        lane = Lane(
+        dispatcher = Dispatcher(
             ledger=ledger,
             portal=decider.portal,
-            terms=terms,
-            gatekeeper=cast("Any", None),  # the lane's test asks for batches itself
+            conditions=terms.conditions,
             client=cast("PortalClient", client),
             segments=self.segments,
             protected=BitMap(),
@@ -150,8 +149,6 @@ class Process:
             decider=decider,
             push_back=cast("PushBack", Patient()),
             drain=Drain(),
-            slice_s=0.0,
             log=get_logger(),
         )
-        settlement = (await lane._work(batch)).settlement
-        return await lane._compare(batch, settlement) if batch.in_canary else settlement
+        return (await dispatcher.work(batch)).settlement
