@@ -30,6 +30,7 @@ CONSTANTS: dict[str, float | str] = {
     "WORKERS": keys.WORKERS,
     "KNOWN_PORTALS": keys.KNOWN_PORTALS,
     "CLOCK": keys.CLOCK,
+    "REPLICATED_UNTIL": keys.REPLICATED_UNTIL,
     "LIFELINES": keys.LIFELINES,
     "MESSAGE": job_key_prefix,
     "NUDGE": keys.NUDGE,

@@ -4,10 +4,11 @@ The only reader of a portal's hash. The scripts in jobs/store/lua write it; incl
 is kept there on the steady clock is told on the wall clock, as people read it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from jobs.store import keys
@@ -17,7 +18,8 @@ from jobs.store.kept import EVERYONE
 from jobs.store.times import still_ahead
 from jobs.words.reasons import StateReason
 
-_FIELDS = (
+#: The fields of a portal's hash that its state is made of.
+FIELDS = (
     "tat_us",
     "push_back_until_ms",
     "push_back_reason",
@@ -120,7 +122,7 @@ class PortalState:
             portal: the portal's name.
             with_actions: whether to read its actions as well, which are much longer than everything else.
         """
-        fields = (*_FIELDS, "actions") if with_actions else _FIELDS
+        fields = (*FIELDS, "actions") if with_actions else FIELDS
         pipe.execute_command("HMGET", keys.portal(portal), *fields)
         pipe.zrange(keys.leases(portal), 0, -1, withscores=True)
         pipe.zcard(keys.active(portal))
@@ -140,7 +142,7 @@ class PortalState:
         values, leases, active, faults, configurations, stops = (next(replies) for _ in range(6))
         facts: dict[str, bytes] = {
             name: value
-            for name, value in zip((*_FIELDS, "actions"), values, strict=False)
+            for name, value in zip((*FIELDS, "actions"), values, strict=False)
             if value is not None  # a field that is not there, or not asked for, is missing here
         }
         return cls(
@@ -202,6 +204,19 @@ class PortalState:
             most: the configured upper bound.
         """
         return min(self.learned_batch_size or start, most)
+
+
+async def read_states(redis: Redis, portals: Sequence[str]) -> dict[str, PortalState]:
+    """Read the states of portals, by name; takes a round trip if there are any."""
+    if not portals:
+        return {}
+    pipe = redis.pipeline(transaction=False)
+    Clocks.ask(pipe)
+    for portal in portals:
+        PortalState.ask(pipe, portal)
+    replies = iter(await pipe.execute())
+    clocks = Clocks.take(replies)
+    return {portal: PortalState.take(replies, clocks) for portal in portals}
 
 
 def _rest(facts: dict[str, bytes], clocks: Clocks) -> Rest | None:

@@ -14,14 +14,13 @@ from jobs.bundles.facts import BundleView, read_bundle
 from jobs.intake.report import IntakeReport
 from jobs.plan.facts import read_plan, read_planning, read_sample, read_selection
 from jobs.plan.summary import Plan, Planning, Selection
-from jobs.store import keys
-from jobs.store.clock import Clocks
 from jobs.store.job_lists import Place, list_for, newest_first
-from jobs.store.portal_state import PortalState
-from jobs.store.times import iso, iso_or_none, still_ahead
+from jobs.store.portal_state import read_states
+from jobs.store.times import iso, iso_or_none
 from jobs.view.actions import Action, read_actions
 from jobs.view.canary import CanaryView, read_canary
 from jobs.view.ended import with_sure_ends
+from jobs.view.look import Look, look
 from jobs.view.waiting import Situation, hold_on, why_waiting
 from jobs.words.errors import UnknownJob
 from jobs.words.job_ids import is_possible
@@ -118,17 +117,6 @@ class Page:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Surroundings:
-    """What all jobs of a portal have in common."""
-
-    portal: PortalState
-    workers: int
-    """Workers that are alive."""
-    is_known: bool
-    """Whether one of them is configured for the portal."""
-
-
 async def read_job(redis: Redis, job_id: str) -> Job:
     """Read one job. The cost does not depend on its size.
 
@@ -204,68 +192,44 @@ def _decode_cursor(cursor: str | None) -> Place | None:
 
 
 async def read_jobs(redis: Redis, job_ids: Sequence[str]) -> list[Job | None]:
-    """Read any number of jobs in two round trips; None for an ID without a job.
+    """Read any number of jobs in one round trip; None for an ID without a job.
 
     A job that was submitted with plain arq and not taken yet needs a few more round trips.
     """
-    jobs = await _facts_of(redis, job_ids)
-    missing = [index for index, facts in enumerate(jobs) if not facts and is_possible(job_ids[index])]
-    for index, facts in zip(missing, await _look_closer(redis, [job_ids[index] for index in missing]), strict=True):
-        jobs[index] = facts
-    portals = sorted({facts["portal"] for facts in jobs if facts})
-    pipe = redis.pipeline(transaction=False)
-    Clocks.ask(pipe)
-    pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
-    pipe.zrange(keys.KNOWN_PORTALS, 0, -1, withscores=True)
-    pipe.get(keys.REPLICATED_UNTIL)
-    for portal in portals:
-        PortalState.ask(pipe, portal)
-    replies = iter(await pipe.execute())
-    clocks = Clocks.take(replies)
-    alive = len(still_ahead(next(replies), clocks.presence_ms))
-    served = {portal.decode() for portal in still_ahead(next(replies), clocks.presence_ms)}
-    replicated = next(replies)
-    around = {
-        portal: _Surroundings(PortalState.take(replies, clocks), workers=alive, is_known=portal in served)
-        for portal in portals
-    }
-    shown = await with_sure_ends(redis, job_ids, jobs, clocks.wall_ms, int(replicated) if replicated else None)
-    return [
-        _job(job_id, facts, around[facts["portal"]]) if facts else None
-        for job_id, facts in zip(job_ids, shown, strict=True)
-    ]
+    looked = await look(redis, [job_id for job_id in job_ids if is_possible(job_id)])
+    missing = [job_id for job_id in job_ids if job_id not in looked.jobs and is_possible(job_id)]
+    if missing:
+        await _look_closer(redis, missing, looked)
+    jobs = [looked.jobs.get(job_id, {}) for job_id in job_ids]
+    shown = await with_sure_ends(redis, job_ids, jobs, looked.clocks.wall_ms, looked.replicated_ms)
+    return [_job(job_id, facts, looked) if facts else None for job_id, facts in zip(job_ids, shown, strict=True)]
 
 
-async def _look_closer(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:
+async def _look_closer(redis: Redis, job_ids: Sequence[str], looked: Look) -> None:
     """Look for jobs among the messages that no worker has taken yet, and then again for those just taken."""
     unread = await asyncio.gather(*(read_unread(redis, job_id) for job_id in job_ids))
-    taken = iter(await _facts_of(redis, [job_id for job_id, facts in zip(job_ids, unread, strict=True) if not facts]))
-    return [facts or next(taken) for facts in unread]
+    again = await look(redis, [job_id for job_id, facts in zip(job_ids, unread, strict=True) if not facts])
+    looked.jobs.update(again.jobs)
+    looked.jobs.update((job_id, facts) for job_id, facts in zip(job_ids, unread, strict=True) if facts)
+    looked.portals.update(again.portals)
+    others = {facts["portal"] for facts in unread if facts} - looked.portals.keys()
+    looked.portals.update(await read_states(redis, sorted(others)))
 
 
-async def _facts_of(redis: Redis, job_ids: Sequence[str]) -> list[dict[str, str]]:
-    pipe = redis.pipeline(transaction=False)
-    possible = [job_id for job_id in job_ids if is_possible(job_id)]
-    for job_id in possible:
-        pipe.hgetall(keys.job(job_id))
-    found = dict(zip(possible, await pipe.execute(), strict=True))
-    return [{name.decode(): value.decode() for name, value in found.get(job_id, {}).items()} for job_id in job_ids]
-
-
-def _job(job_id: str, facts: dict[str, str], around: _Surroundings) -> Job:
-    portal, now_ms = around.portal, around.portal.now_ms
+def _job(job_id: str, facts: dict[str, str], looked: Look) -> Job:
+    portal = looked.portals[facts["portal"]]
     state = State(facts["state"])
     total = int(facts["total"])
     counts = {outcome: int(facts.get(f"n:{outcome}", 0)) for outcome in Outcome}
     pending = counts[Outcome.PENDING]
     # Contacts that a cancellation skips take no work, and say nothing about the pace.
-    pace = _contacts_per_second(facts, total - pending - counts[Outcome.SKIPPED], now_ms)
+    pace = _contacts_per_second(facts, total - pending - counts[Outcome.SKIPPED], portal.now_ms)
     situation = Situation(
         state=state,
         stored_reason=facts.get("state_reason"),
         inflight=int(facts["inflight"]),
-        workers=around.workers,
-        is_known=around.is_known,
+        workers=looked.workers,
+        is_known=facts["portal"] in looked.served,
         portal=portal,
         plan_expires_ms=int(facts.get("plan_expires_ms", 0)),
         not_before_ms=int(facts.get("not_before_ms", 0)),

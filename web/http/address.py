@@ -1,5 +1,6 @@
 """Where the server may listen, and which names mean this machine only."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from config.errors import CrmSweepError
@@ -23,6 +24,7 @@ def check_host(settings: Settings, host: str) -> None:
         )
 
 
+@lru_cache(maxsize=256)  # every request without keys asks about the same few names
 def is_loopback(host: str) -> bool:
     """Check whether a name or address, without a port, is this machine's loopback."""
     name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
