@@ -5,9 +5,11 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.store.clock import Clocks
 from jobs.store.portal_state import PortalState
 from jobs.view.backlog import PortalBacklog
-from jobs.view.job import _job, _Surroundings
+from jobs.view.job import _job
+from jobs.view.look import Look
 from jobs.words.states import State
 
 TIMES = st.integers(1_700_000_000_000, 1_700_000_900_000)
@@ -42,7 +44,9 @@ def test_paces_and_spans_are_never_negative(
     if worked_until:
         facts |= {"worked_ms": str(worked), "worked_until_ms": str(worked_until)}
         facts |= {"old_mark_worked_ms": str(min(mark, worked)), "old_mark_done": "30"}
-    job = _job("id", facts, _Surroundings(PortalState(now_ms=now, lanes=1), workers=1, is_known=True))
+    portals = {"main": PortalState(now_ms=now, lanes=1)}
+    looked = Look(Clocks.together(now), workers=1, served=frozenset(portals), replicated_ms=None, portals=portals)
+    job = _job("id", facts, looked)
     assert 0 <= job.contacts_per_second < math.inf
     assert job.eta_s is None or 0 <= job.eta_s < math.inf
 
