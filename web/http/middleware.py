@@ -1,5 +1,6 @@
 """What applies to every request and every answer, including the page and its files."""
 
+import logging
 from time import perf_counter
 from typing import Any
 
@@ -44,17 +45,20 @@ async def log_request(request: web.Request, handler: Any) -> web.StreamResponse:
         response = await handler(request)
         return response
     finally:
-        facts = {
-            "method": request.method,
-            "route": route_of(request),
-            "status": response.status if response is not None else None,
-            "took_ms": round((perf_counter() - started) * 1000, 1),
-            "key": _name(request),
-        }
-        if request.method in _READING:
-            _log.debug("request", **facts)
-        else:
-            _log.info("request", **facts)
+        if request.method not in _READING:
+            _log.info("request", **_facts(request, response, started))
+        elif _log.is_enabled_for(logging.DEBUG):  # polls are many, and seldom wanted in the log
+            _log.debug("request", **_facts(request, response, started))
+
+
+def _facts(request: web.Request, response: web.StreamResponse | None, started: float) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "route": route_of(request),
+        "status": response.status if response is not None else None,
+        "took_ms": round((perf_counter() - started) * 1000, 1),
+        "key": _name(request),
+    }
 
 
 @web.middleware
