@@ -57,6 +57,11 @@ SECTIONS = {
         "status polls compared with a bare handler, and a list streamed in",
         ("--rounds", "2", "--seconds", "2"),
     ),
+    "reading": Section(
+        "bench.reading",
+        "what ledgers and events cost the API, compared with bare handlers",
+        ("--lines", "100000", "--rounds", "1", "--seconds", "2", "--clients", "10"),
+    ),
     "tracing": Section(
         "bench.tracing",
         "what a call costs with tracing off, on, and taken out",

@@ -58,15 +58,17 @@ class Server:
 
 
 @asynccontextmanager
-async def _serving(name: str, *arguments: str, environment: dict[str, str] | None = None) -> AsyncIterator[Server]:
+async def serving(name: str, *arguments: str, environment: dict[str, str] | None = None) -> AsyncIterator[Server]:
+    """Run a server until the block ends."""
     async with module(name, *arguments, environment=environment, ready=None) as child:
         yield Server(child, (await child.expect(_LISTENING)).split()[-1])
 
 
 @asynccontextmanager
-async def _api(load: Load) -> AsyncIterator[Server]:
+async def running_api(load: Load) -> AsyncIterator[Server]:
+    """Run the API on the Redis and for the portal of a load."""
     environment = {**environment_for(load), "CRM_SWEEP_LOG__LEVEL": "warning"}
-    async with _serving("cli", "api", "--port", "0", environment=environment) as server:
+    async with serving("cli", "api", "--port", "0", environment=environment) as server:
         yield server
 
 
@@ -81,7 +83,7 @@ async def measure_polls(options: argparse.Namespace) -> tuple[list[Polled], list
         # 50 ms plus 2 ms per contact: a call of 200 contacts takes 450 ms, so the job outlasts the rounds.
         contacts = round(seconds / 0.45) * 200 * options.concurrency
         load = Load(portal_url, redis_url, contacts, 200, options.concurrency)
-        async with _api(load) as api, module("bench.ours", load.as_argument()):
+        async with running_api(load) as api, module("bench.ours", load.as_argument()):
             ids = "\n".join(map(str, load.ids))
             async with session.post(
                 f"{api.url}/v1/jobs?portal={PORTAL}", data=ids, headers={"Content-Type": "text/plain"}
@@ -93,7 +95,7 @@ async def measure_polls(options: argparse.Namespace) -> tuple[list[Polled], list
                 await asyncio.sleep(0.1)
                 async with session.get(api.url + address) as response:
                     job, size = await response.json(), len(await response.read())
-            async with _serving("bench.bare_api", str(size)) as bare:
+            async with serving("bench.bare_api", str(size)) as bare:
                 rounds: dict[str, list[Polled]] = {bare.url: [], api.url: []}
                 for _ in range(options.rounds):
                     for url, polled in rounds.items():
@@ -120,7 +122,7 @@ async def measure_intake(options: argparse.Namespace) -> Intake:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1800)) as session,
         ):
             load = Load(portal_url, redis_url, options.ids, 1000, 8)
-            async with _api(load) as api, module("bench.ours", load.as_argument()) as worker:
+            async with running_api(load) as api, module("bench.ours", load.as_argument()) as worker:
                 await asyncio.sleep(_IDLE_S)
                 idle = [psutil.Process(one.pid).memory_info().rss for one in (api.child, worker)]
                 started_s = time.monotonic()

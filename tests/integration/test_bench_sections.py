@@ -75,6 +75,15 @@ def test_the_api_is_polled_beside_a_bare_handler_and_takes_a_list(tmp_path: Path
     assert 0 < intake["api_idle_rss_bytes"] <= intake["api_peak_rss_bytes"]
 
 
+def test_ledgers_and_events_are_sent_beside_bare_handlers(tmp_path: Path) -> None:
+    options = ("--lines", "2000", "--rounds", "1", "--seconds", "1", "--clients", "2")
+    measured = bench("reading", *options, json_to=tmp_path / "out.json")
+    sizes = {name: [one["size"] for one in rounds] for name, rounds in measured["downloads"].items()}
+    assert sizes["bare"] == sizes["ndjson"] > sizes["csv"] > [2000]
+    for rounds in measured["events"]["2"].values():
+        assert [one["pieces"] >= 2 and one["cpu_s"] > 0 for one in rounds] == [True]
+
+
 def test_small_jobs_are_measured_beside_a_campaign(tmp_path: Path) -> None:
     options = ("--ids", "100000", "--jobs", "1", "--contacts", "10")
     measured = bench("fair-share", *options, json_to=tmp_path / "out.json")["small_jobs"]
