@@ -24,6 +24,11 @@ SECTIONS = {
         "contacts per second, CPU and memory compared with a bare loop and the peers",
         ("--ids", "100000", "--rounds", "3"),
     ),
+    "profile": Section(
+        "bench.profile",
+        "where the CPU time of a call goes, by library, function and Lua script, with flame graphs",
+        ("--calls", "1000", "--rounds", "1"),
+    ),
     "intake": Section(
         "bench.intake", "reading and sorting ID lists", ("--ids", "1000000", "--only", "dense.txt", "sparse.txt")
     ),

@@ -252,6 +252,18 @@ def test_many_portals_are_driven_at_their_rates_and_their_jobs_in_turn(tmp_path:
     assert one["busy"]["redis"]["commands"] > 0
 
 
+def test_a_call_is_divided_by_library_function_and_script_and_drawn(tmp_path: Path) -> None:
+    options = ("--batch", "50", "--calls", "300", "--rounds", "1", "--images", str(tmp_path / "images"))
+    [profile] = bench("profile", *options, json_to=tmp_path / "out.json")["profiles"]
+    assert min(profile["bare_us"], profile["worker_us"], profile["redis_us"], profile["samples"]) > 0
+    assert sum(profile["groups_us"].values()) == pytest.approx(profile["worker_us"])
+    assert profile["with_callees_us"]["worker.lane.Lane.drive"] > 0
+    assert {"next_batch", "settle"} <= set(profile["scripts"])
+    picture = (tmp_path / "images" / "profile-50.svg").read_text()
+    assert "Lane.drive: " in picture
+    assert str(ROOT) not in picture
+
+
 def test_what_a_call_a_job_and_a_contact_cost_redis_is_measured(tmp_path: Path) -> None:
     options = ("--workers", "1", "--calls", "40", "--jobs", "10", "--ids", "3000", "--idle-s", "0.3")
     measured = bench("capacity", *options, json_to=tmp_path / "out.json")
