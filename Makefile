@@ -15,7 +15,7 @@ STAMP   := $(VENV)/.installed-$(VERSION)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint format docs bench bench-report chaos chaos-hosts clean
+.PHONY: help demo dev test lint format docs bench bench-check bench-report chaos chaos-hosts clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ docs: $(STAMP) ## Bring the parts of the documentation that are made from code u
 
 bench: $(STAMP)-bench ## Measure speed, memory and storage side by side with peers
 	$(BIN)/python -m bench
+
+bench-check: $(STAMP)-bench ## Compare the speed with that of the bare loop, and fail if the ratio has fallen (2 minutes)
+	$(BIN)/python -m bench check $(ARGS)
 
 bench-report: $(STAMP)-report ## Draw the tables of docs/benchmarks.md again
 	$(BIN)/python -m bench report $(ARGS)

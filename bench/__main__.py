@@ -112,6 +112,7 @@ SECTIONS = {
         "what a killed worker and a restarted Redis cost, start latency, idle CPU",
         ("--repeats", "1", "--starts", "20"),
     ),
+    "check": Section("bench.check", "whether a ratio to the bare loop has fallen since it was recorded", None),
     "report": Section("bench.pictures", "the tables of docs/benchmarks.md as pictures", None),
 }
 
@@ -129,6 +130,7 @@ examples:
   python -m bench
   python -m bench speed --model realistic --rounds 5
   python -m bench profile --images docs/images
+  python -m bench check --only zero-100
   python -m bench campaign --ids 10000000 --json campaign.json
   python -m bench speed --model zero --batch 1000 --ids 600000 --concurrency 8 --rounds 5 \\
       --variants bare,raw-json,arq,arq-default-poll,saq,celery,ours --json speed.json

@@ -12,25 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import aiohttp
 import psutil
 
 from bench import ours
+from bench.alone import bare_alone, us_per_call
 from bench.cores import move, one_core_free
 from bench.flame_graph import draw
 from bench.load import Load
-from bench.measure import Measurement, measure
-from bench.process import embedded_redis, flush, module
+from bench.process import embedded_redis, module
 from bench.profile_tables import Profile, profile_of, tables
 from bench.redis_load import load_of
-from bench.rounds import MODELS, add_element_bytes, stub_portal
+from bench.rounds import MODELS, add_element_bytes, forget, stub_portal
 from bench.sampled import sampled, sampled_process
 from bench.script_times import ScriptTime, script_times, watch_scripts
 from bench.section import add_number, positive, publish, run_with_options, section_parser
 from bench.stacks import Stack, read_stacks
 from jobs.store.connection import connect
-
-_BARE_LOOP = "bench.bare_loop"
 
 
 @dataclass(frozen=True)
@@ -44,30 +41,9 @@ class Round:
     calls: int
 
 
-async def _forget(load: Load) -> None:
-    """Have portal and Redis forget the run before."""
-    await flush(load.redis_url)
-    async with aiohttp.ClientSession(load.portal_url) as session, session.post("/reset") as response:
-        response.raise_for_status()
-
-
-async def _bare_us(load: Load, core: int | None) -> float:
-    async with module(_BARE_LOOP, load.as_argument(), "msgspec") as script:
-        move(psutil.Process(script.pid), core)
-        measured = await measure(
-            load, workers=[script], start=lambda: script.say("go"), settle=lambda: script.expect("^done$")
-        )
-    return _us_per_call(measured)
-
-
-def _us_per_call(measured: Measurement) -> float:
-    return measured.cpu_s * 1e6 / measured.puts
-
-
 async def _round(load: Load, core: int | None) -> Round:
-    await _forget(load)
-    bare_us = await _bare_us(load, core)
-    await _forget(load)
+    bare = await bare_alone(load, core)
+    await forget(load)
     redis = connect(ours.settings_for(load).redis)
     try:
         async with module(ours.WORKER, load.as_argument()) as worker:
@@ -80,11 +56,11 @@ async def _round(load: Load, core: int | None) -> Round:
     finally:
         await redis.aclose(close_connection_pool=True)
     calls = measured.puts
-    return Round(bare_us, _us_per_call(measured), used.cpu_s * 1e6 / calls, scripts, calls)
+    return Round(us_per_call(bare), us_per_call(measured), used.cpu_s * 1e6 / calls, scripts, calls)
 
 
 async def _sample(load: Load, core: int | None, per_second: int) -> Mapping[Stack, int]:
-    await _forget(load)
+    await forget(load)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         to = Path(folder) / "stacks"
         async with sampled(ours.WORKER, load.as_argument(), per_second=per_second, to=to) as child:
@@ -116,7 +92,7 @@ async def _profile(load: Load, core: int | None, options: argparse.Namespace) ->
 
 
 def _title(profile: Profile) -> str:
-    return f"A lane's CPU time, batches of {profile.batch}: {profile.worker_us:.0f} µs per call"
+    return f"A lane's CPU time, batches of {profile.batch}: {profile.worker_us:,.0f} µs per call"
 
 
 async def _work(options: argparse.Namespace, command: Sequence[str]) -> None:

@@ -68,6 +68,12 @@ def test_a_picture_belongs_to_the_table_of_today(name: str) -> None:
         assert all(bar.figure.text in drawn for bar in panel.bars)
 
 
+def test_the_flame_graphs_are_those_of_the_table() -> None:
+    table = tables_below(PAGE, "Where the time of a call goes")[0]
+    for batch, worker_us in zip(table.column("contacts"), table.column("worker"), strict=True):
+        assert f"batches of {batch}: {worker_us} µs per call" in (IMAGES / f"profile-{batch}.svg").read_text()
+
+
 def test_every_picture_is_on_the_page_and_told_in_words() -> None:
     shown = dict(re.findall(r"!\[([^\]]+)\]\(images/([^)]+)\)", PAGE))
     assert sorted(shown.values()) == sorted(path.name for path in IMAGES.iterdir())
