@@ -41,7 +41,7 @@ class Case:
 
 CASES = {
     "zero-1000": Case("zero", 1000, 600_000),
-    "zero-100": Case("zero", 100, 120_000),
+    "zero-100": Case("zero", 100, 300_000),
     "flat-1000": Case("flat", 1000, 500_000),
     "flat-100": Case("flat", 100, 80_000),
 }
