@@ -15,10 +15,10 @@ STAMP   := $(VENV)/.installed-$(VERSION)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint format docs bench chaos chaos-hosts clean
+.PHONY: help demo dev test lint format docs bench bench-check bench-report chaos chaos-hosts clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("crm-sweep needs Python 3.11 or newer, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12 ...")'
@@ -29,6 +29,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(STAMP)-bench: $(STAMP)
 	$(INSTALL) '.[dev,bench]'
+	@touch $@
+
+$(STAMP)-report: $(STAMP)-bench
+	$(INSTALL) '.[dev,bench,report]'
 	@touch $@
 
 dev: $(STAMP) ## Set up .venv with the program and the development tools
@@ -55,6 +59,12 @@ docs: $(STAMP) ## Bring the parts of the documentation that are made from code u
 
 bench: $(STAMP)-bench ## Measure speed, memory and storage side by side with peers
 	$(BIN)/python -m bench
+
+bench-check: $(STAMP)-bench ## Compare the speed with that of the bare loop, and fail if the ratio has fallen (2 minutes)
+	$(BIN)/python -m bench check $(ARGS)
+
+bench-report: $(STAMP)-report ## Draw the tables of docs/benchmarks.md again
+	$(BIN)/python -m bench report $(ARGS)
 
 chaos: $(STAMP) ## Kill, freeze and mislead everything for a few minutes, then check every contact
 	$(BIN)/python -m chaos $(ARGS)

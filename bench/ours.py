@@ -16,7 +16,7 @@ from pyroaring import BitMap
 
 from bench.load import Load
 from bench.measure import Measurement, measure
-from bench.process import module
+from bench.process import Child, module
 from config.logging import configure_logging
 from config.settings import LogConfig, Settings, load_settings
 from jobs.accept.submission import Submission
@@ -25,6 +25,7 @@ from jobs.store.connection import connect
 from jobs.view.job import read_job
 from worker.main import working
 
+WORKER = "bench.ours"  #: the module that is the worker process, with a load as its argument
 PORTAL = "bench"
 # A word that also stands in log lines, such as the name of the portal, would have each of them masked.
 TOKEN = "no-portal-checks-it"  # noqa: S105
@@ -56,6 +57,12 @@ def settings_for(load: Load) -> Settings:
 
 async def run(load: Load) -> Measurement:
     """Measure one run."""
+    async with module(WORKER, load.as_argument()) as worker:
+        return await delete_all(load, worker)
+
+
+async def delete_all(load: Load, worker: Child) -> Measurement:
+    """Have a worker, which is running and ready, delete every contact, and measure it."""
     redis = connect(settings_for(load).redis)
     ids = BitMap(load.ids)
     job_id = ""
@@ -71,8 +78,7 @@ async def run(load: Load) -> Measurement:
             await asyncio.sleep(0.02)
 
     try:
-        async with module("bench.ours", load.as_argument()) as worker:
-            return await measure(load, workers=[worker], start=enqueue, settle=completed)
+        return await measure(load, workers=[worker], start=enqueue, settle=completed)
     finally:
         await redis.aclose(close_connection_pool=True)
 

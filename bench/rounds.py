@@ -56,15 +56,20 @@ async def stub_portal(
         yield await portal.expect("^http://")
 
 
+async def forget(load: Load) -> None:
+    """Have portal and Redis forget everything that an earlier run left."""
+    await flush(load.redis_url)
+    async with aiohttp.ClientSession(load.portal_url) as session, session.post("/reset") as response:
+        response.raise_for_status()
+
+
 async def run_once(name: str, load: Load) -> Measurement:
     """Run one variant against a portal and a Redis server that remember nothing of the previous run.
 
     Raises:
         RuntimeError: The portal did not receive every contact exactly once.
     """
-    await flush(load.redis_url)
-    async with aiohttp.ClientSession(load.portal_url) as session, session.post("/reset") as response:
-        response.raise_for_status()
+    await forget(load)
     measurement = await find(name).run(load)
     if measurement.contacts != load.contacts:
         raise RuntimeError(f"{name} sent {measurement.contacts} contacts instead of {load.contacts}")

@@ -12,22 +12,16 @@ import timeit
 from collections.abc import Sequence
 from typing import Any
 
-import aiohttp
-
+from bench.alone import us_per_call
 from bench.load import Load
 from bench.measure import Measurement
-from bench.process import embedded_redis, flush
-from bench.rounds import MODELS, stub_portal
+from bench.process import embedded_redis
+from bench.rounds import MODELS, forget, stub_portal
 from bench.section import add_number, add_seed, publish, run_with_options, section_parser, table
 from bench.traced import VARIANTS, run
 from config.tracing import add_trace
 
 _REFERENCE = "without"
-
-
-def cpu_us_per_call(measured: Measurement) -> float:
-    """Return the worker's CPU time per call in microseconds, with claiming, recording and logging."""
-    return measured.cpu_s * 1e6 / measured.puts
 
 
 async def _rounds(load: Load, rounds: int, seed: int) -> list[dict[str, Measurement]]:
@@ -37,19 +31,17 @@ async def _rounds(load: Load, rounds: int, seed: int) -> list[dict[str, Measurem
         shuffle(order)
         this_round = {}
         for variant in order:
-            await flush(load.redis_url)
-            async with aiohttp.ClientSession(load.portal_url) as session, session.post("/reset") as response:
-                response.raise_for_status()
+            await forget(load)
             this_round[variant] = await run(load, variant)
-            cost = cpu_us_per_call(this_round[variant])
+            cost = us_per_call(this_round[variant])
             print(f"round {number}/{rounds}  {variant:12} {cost:8,.0f} us/call", file=sys.stderr, flush=True)
         measured.append(this_round)
     return measured
 
 
 def _row(variant: str, rounds: Sequence[dict[str, Measurement]]) -> list[str]:
-    costs = [cpu_us_per_call(each[variant]) for each in rounds]
-    ratios = [cpu_us_per_call(each[variant]) / cpu_us_per_call(each[_REFERENCE]) for each in rounds]
+    costs = [us_per_call(each[variant]) for each in rounds]
+    ratios = [us_per_call(each[variant]) / us_per_call(each[_REFERENCE]) for each in rounds]
     speeds = [each[variant].contacts_per_s / each[_REFERENCE].contacts_per_s for each in rounds]
     return [
         VARIANTS[variant].summary,
@@ -81,7 +73,7 @@ async def _work(options: argparse.Namespace, command: Sequence[str]) -> None:
         ],
         {
             "check_ns": check,
-            "cpu_us_per_call": {variant: [cpu_us_per_call(each[variant]) for each in rounds] for variant in VARIANTS},
+            "cpu_us_per_call": {variant: [us_per_call(each[variant]) for each in rounds] for variant in VARIANTS},
         },
         command=command,
         json_to=options.json,

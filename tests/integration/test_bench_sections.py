@@ -20,6 +20,7 @@ from bench.downloaded import Ledger, judge
 from bench.kept import Kept
 from bench.ours import TOKEN
 from bench.process import module
+from bench.recorded import Recorded, read, write
 from bench.redis_memory import Footprint, Peaks, footprint
 from bench.section import table
 from bench.simulated import simulated_portal
@@ -259,6 +260,42 @@ def test_many_portals_are_driven_at_their_rates_and_their_jobs_in_turn(tmp_path:
     assert max(one["busiest_second"]) <= 21
     assert set(one["view_ms"]) == set(one["view_cpu_ms"])
     assert one["busy"]["redis"]["commands"] > 0
+
+
+def test_a_call_is_divided_by_library_function_and_script_and_drawn(tmp_path: Path) -> None:
+    options = ("--batch", "50", "--calls", "300", "--rounds", "1", "--images", str(tmp_path / "images"))
+    [profile] = bench("profile", *options, json_to=tmp_path / "out.json")["profiles"]
+    assert min(profile["bare_us"], profile["worker_us"], profile["redis_us"], profile["samples"]) > 0
+    assert sum(profile["groups_us"].values()) == pytest.approx(profile["worker_us"])
+    assert profile["with_callees_us"]["worker.lane.Lane.drive"] > 0
+    assert {"next_batch", "settle"} <= set(profile["scripts"])
+    picture = (tmp_path / "images" / "profile-50.svg").read_text()
+    assert "Lane.drive: " in picture
+    assert str(ROOT) not in picture
+
+
+def test_ratios_are_recorded_and_a_row_that_falls_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "recorded.toml"
+    options = ("check", "--only", "zero-100", "--ids", "2000", "--rounds", "1", "--recorded", str(file))
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "bench", *options, *more)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+
+    first = run("--record", "--runs", "1")
+    assert (first.returncode, list(read(file))) == (0, ["zero-100-speed", "zero-100-cpu"])
+    # Nothing can be a thousand times as fast as it was, or keep up with what was.
+    slow, fast = Recorded(0.0001, 0.0001, 0.0001, 1, 0.05), Recorded(1000.0, 1000.0, 1000.0, 1, 0.05)
+    write(file, {"zero-100-speed": slow, "zero-100-cpu": fast})
+    second = run()
+    assert second.returncode == 1
+    assert "zero-100-cpu fell from 1000.00 to " in second.stderr
+    assert "zero-100 fell; once more:" in second.stderr
+    assert "| rose |" in second.stdout
+    write(file, {"zero-100-speed": slow})
+    third = run()
+    assert third.returncode == 0
+    assert "| not recorded yet |" in third.stdout
 
 
 def test_what_a_call_a_job_and_a_contact_cost_redis_is_measured(tmp_path: Path) -> None:
