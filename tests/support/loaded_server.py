@@ -51,9 +51,9 @@ def main() -> None:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    name = _serve(control)
-    if name:
-        sys.exit(_PROGRAMS[name]())
+    to_run = _serve(control)
+    if to_run:
+        sys.exit(_PROGRAMS[to_run]())
 
 
 def _serve(control: socket.socket) -> str | None:
