@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.context import settings_of
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import OutputLost, ReaderGone, out
 from config.logging import configure_logging

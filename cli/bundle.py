@@ -14,7 +14,8 @@ from rich.table import Table
 
 from cli.context import AsJson, redis_of, settings_of
 from cli.embedded import EmbeddedServer
-from cli.errors import ExitCode, UsageError
+from cli.errors import UsageError
+from cli.exit_codes import ExitCode
 from cli.interrupts import terminable
 from cli.kept import restore_command, to_restore
 from cli.loop import run_async

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from rich.text import Text
 
 from cli.context import AsJson, redis_of, settings_of
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import out, plural, rendered
 from cli.switch import in_words

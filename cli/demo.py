@@ -21,7 +21,8 @@ from cli.context import operator, redis_of
 from cli.demo_campaign import run_campaign
 from cli.demo_truth import Truth, compare
 from cli.embedded import EmbeddedServer
-from cli.errors import ExitCode, UsageError, exit_code_of
+from cli.errors import UsageError, exit_code_of
+from cli.exit_codes import ExitCode
 from cli.intake import read_list, tell
 from cli.interrupts import terminable, undisturbed
 from cli.keeper import on_server

@@ -1,13 +1,13 @@
-"""Exit codes, and the one table that turns an error into a line on standard error and an exit code."""
+"""The errors of commands, and the one table that turns an error into a line on standard error and an exit code."""
 
 import asyncio
 from collections.abc import Collection
-from enum import IntEnum
 
 from redis.exceptions import RedisError
 from typer import Abort, TyperException
 
 from cli.embedded import EmbeddedServerError
+from cli.exit_codes import ExitCode
 from cli.output import OutputLost
 from cli.state_dir import NotThere, RedisElsewhere
 from config.errors import CrmSweepError, UnknownName
@@ -20,27 +20,6 @@ from jobs.words.errors import JobExists, NoUndo, PlanRequired, UndoRequired, Unk
 from jobs.words.outcomes import Outcome
 from jobs.words.reasons import PORTAL_FAULTS
 from jobs.words.states import State
-
-
-class ExitCode(IntEnum):
-    """What the process reports to its caller."""
-
-    DONE = 0
-    """Success."""
-    JOB_ENDED_BADLY = 1
-    """The job failed, was cancelled, or stopped because too many contacts failed; or the result of a command could not
-    be written to standard output or to its file, in which case the message reports what was done."""
-    BAD_INPUT = 2
-    """Bad usage, bad input or a bad configuration; nothing was changed."""
-    SOME_FAILED = 3
-    """The job is completed, but some contact IDs have the outcome `failed`; or a receipt agrees, but its key was not
-    compared with one that is known."""
-    NOT_FOUND = 4
-    """No such job, portal, schedule or webhook."""
-    UNREACHABLE = 5
-    """Redis or the portal cannot be reached, or refuses: credentials, a missing right, full memory or a full disk."""
-    INTERRUPTED = 130
-    """Ctrl-C or SIGTERM."""
 
 
 class UsageError(CrmSweepError):

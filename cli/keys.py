@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pyrage import x25519
 
-from cli.errors import ExitCode, UsageError
+from cli.errors import UsageError
+from cli.exit_codes import ExitCode
 from cli.output import OutputLost, note, out_after
 from cli.report import check_target
 from jobs.receipts.signing import public_key_of

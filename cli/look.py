@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.context import AsJson, JobId, redis_of, settings_of
-from cli.errors import ExitCode, UsageError, exit_code_of
+from cli.errors import UsageError, exit_code_of
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import ReaderGone, note, out, rendered
 from cli.plan_view import plan_view

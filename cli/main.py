@@ -1,32 +1,35 @@
-"""The command `crm-sweep`: its commands, and the one place where errors become exit codes."""
+"""The command `crm-sweep`: its commands, and the one place where errors become exit codes.
+
+It loads little. The rest comes with the commands that the command line names, and with an error that has to be
+explained; the help needs none of it.
+"""
 
 import contextlib
+import gc
 import inspect
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import version
+from importlib.abc import InspectLoader
+from importlib.util import find_spec
 from pathlib import Path
+from types import CodeType
 from typing import Annotated, Any
 
 import typer
 
-from cli.errors import ExitCode, explain
+from cli.exit_codes import ExitCode
 from cli.interrupts import terminable
 from cli.loop import left_behind
 from cli.output import ReaderGone, mute, note, prepare_streams
-from config.logging import configure_logging
-from config.masking import mask_text
-from config.settings import LogConfig
-from config.tracing_setup import stop_tracing
 
 _ONE_SHOT, _JOBS, _PORTALS, _SERVICES = "Without any server", "Jobs", "Portals", "Services"
 
 #: Every command: the panel of the help that shows it, and the function that carries it out.
-_COMMANDS = {
+COMMANDS = {
     "run": (_ONE_SHOT, "cli.run:run"),
     "demo": (_ONE_SHOT, "cli.demo:demo"),
     "select": (_JOBS, "cli.select:select"),
@@ -81,6 +84,8 @@ def _reflowed(text: str) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - takes long, and is for this option alone
+
         typer.echo(f"crm-sweep {version('crm-sweep')}")
         raise typer.Exit
 
@@ -98,14 +103,19 @@ def _options(
     ] = False,
 ) -> None:
     """Handle the options that come before the command."""
+    # The help does without these.
+    from config.logging import configure_logging  # noqa: PLC0415
+    from config.models import LogConfig  # noqa: PLC0415
+    from config.tracing_setup import stop_tracing  # noqa: PLC0415
+
     ctx.obj = config
+    # Only errors, on standard error: commands print their own messages.
+    configure_logging(LogConfig(format="console", level="error"))
+    ctx.call_on_close(stop_tracing)
 
 
 def _app(argv: Sequence[str]) -> typer.Typer:
-    """Build the app with the commands that the command line needs: importing them takes most of the time.
-
-    These are the commands that it names, or all, for the help; none for the version.
-    """
+    """Build the app with the commands that the command line names, or with what the overview shows of all of them."""
     app = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="rich",
@@ -113,16 +123,43 @@ def _app(argv: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback(help=_reflowed(_HELP))(_options)
-    named = [name for name in _COMMANDS if name in argv]
-    for name in named or ([] if list(argv) == ["--version"] else _COMMANDS):
-        panel, place = _COMMANDS[name]
-        module, _, function = place.partition(":")
-        command = getattr(import_module(module), function)
+    named = [name for name in COMMANDS if name in argv]
+    # A shell that asks for completions passes the command line in other variables.
+    are_all = _COMPLETE in os.environ
+    for name in COMMANDS if are_all else named or COMMANDS:
+        panel, place = COMMANDS[name]
+        command = _load(place) if named or are_all else _stand_in(place)
         # The simulator parses its options itself, including --help.
         options: dict[str, Any] = _PASSED_ON if name == "simulator" else {}
-        app.command(name, help=_reflowed(command.__doc__), rich_help_panel=panel, **options)(command)
+        app.command(name, help=_reflowed(command.__doc__ or ""), rich_help_panel=panel, **options)(command)
     return app
 
+
+def _load(place: str) -> Callable[..., Any]:
+    """Import a command; that takes most of the time of a start."""
+    module, _, function = place.partition(":")
+    command: Callable[..., Any] = getattr(import_module(module), function)
+    return command
+
+
+def _stand_in(place: str) -> Callable[..., Any]:
+    """Return a function with a command's docstring, which is read from the compiled module; nothing is imported."""
+
+    def command() -> None:
+        """Do nothing; a command that is named is never a stand-in."""
+
+    module, _, function = place.partition(":")
+    spec = find_spec(module)
+    if spec is None or not isinstance(spec.loader, InspectLoader) or (code := spec.loader.get_code(module)) is None:
+        return _load(place)
+    for part in code.co_consts:
+        if isinstance(part, CodeType) and part.co_name == function:
+            command.__doc__ = part.co_consts[0]
+    return command
+
+
+#: The variable with which a shell asks for completions.
+_COMPLETE = "_CRM_SWEEP_COMPLETE"
 
 _PASSED_ON = {
     "add_help_option": False,
@@ -139,10 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     code = 0
     try:
         with terminable():
-            try:
-                code = _main(sys.argv[1:] if argv is None else argv)
-            finally:
-                stop_tracing()
+            code = _main(sys.argv[1:] if argv is None else argv)
     except SystemExit as ended:  # from argparse and typer
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     if left_behind():  # the interpreter would wait for these tasks, or complain about them
@@ -155,16 +189,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _main(argv: Sequence[str]) -> int:
     prepare_streams()
-    # Only errors, on standard error: commands print their own messages.
-    configure_logging(LogConfig(format="console", level="error"))
     try:
-        code = _app(argv)(args=argv, prog_name="crm-sweep", standalone_mode=False)
+        app = _app(argv)
+        gc.enable()  # `cli.program` has disabled it for the loading
+        code = app(args=argv, prog_name="crm-sweep", standalone_mode=False)
     except (ReaderGone, BrokenPipeError):
         mute(sys.stdout)
         return ExitCode.DONE
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - the last resort: no command ends in a traceback
+        from cli.errors import explain  # noqa: PLC0415 - knows all errors, and so loads where they come from
+
         message, code = explain(error) or _bug(error)
         note(f"crm-sweep: {message}")
         return code
@@ -175,6 +211,8 @@ def _main(argv: Sequence[str]) -> int:
 
 def _bug(error: BaseException) -> tuple[str, ExitCode]:
     """Save the traceback of a bug to a file, without secrets, and return a message that names the file."""
+    from config.masking import mask_text  # noqa: PLC0415 - has been loaded by `cli.errors`
+
     with tempfile.NamedTemporaryFile("w", prefix="crm-sweep-crash-", suffix=".txt", delete=False) as file:
         file.write(mask_text(traceback.format_exc()))
     return f"unexpected {type(error).__name__}, a bug; details: {file.name}", ExitCode.JOB_ENDED_BADLY

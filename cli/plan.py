@@ -7,7 +7,8 @@ import typer
 from arq.connections import ArqRedis
 
 from cli.context import AsJson, begin_tracing, operator, redis_of, settings_of
-from cli.errors import ExitCode, JobStopped
+from cli.errors import JobStopped
+from cli.exit_codes import ExitCode
 from cli.filter_options import (
     CreatedFrom,
     CreatedTo,

@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from cli.context import AsJson, operator, redis_of, settings_of
-from cli.errors import ExitCode, UsageError
+from cli.errors import UsageError
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import note, out, out_after, rendered
 from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND

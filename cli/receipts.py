@@ -10,7 +10,7 @@ from arq.connections import ArqRedis
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cli.context import JobId, redis_of, settings_of
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import notes, out
 from cli.report import check_target, written

@@ -18,7 +18,8 @@ from pyroaring import BitMap
 
 from cli.context import AsJson, JobId, operator, redis_of, settings_of
 from cli.embedded import EmbeddedServer
-from cli.errors import ExitCode, Interrupted, PortalFailed, UsageError, WorkStopped, refused_list
+from cli.errors import Interrupted, PortalFailed, UsageError, WorkStopped, refused_list
+from cli.exit_codes import ExitCode
 from cli.intake import Column, read_list
 from cli.interrupts import interruptible, terminable
 from cli.keeper import on_server

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from cli.context import JobId, redis_of, settings_of
-from cli.errors import ExitCode, UsageError
+from cli.errors import UsageError
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import note, plural
 from cli.report import check_target, write_report

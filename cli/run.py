@@ -11,7 +11,8 @@ import typer
 from cli.approval import agree_to
 from cli.context import AsJson, begin_tracing, operator, redis_of, settings_of
 from cli.embedded import EmbeddedServer
-from cli.errors import ExitCode, JobStopped, UsageError, exit_code_of
+from cli.errors import JobStopped, UsageError, exit_code_of
+from cli.exit_codes import ExitCode
 from cli.filter_options import (
     CreatedFrom,
     CreatedTo,

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.context import AsJson, operator, redis_of, settings_of
-from cli.errors import ExitCode, UsageError
+from cli.errors import UsageError
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import note, out, out_after, rendered
 from config.settings import Settings

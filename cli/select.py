@@ -16,7 +16,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from cli import selection_csv
 from cli.context import AsJson, redis_of, settings_of
-from cli.errors import ExitCode, PortalFailed, UsageError
+from cli.errors import PortalFailed, UsageError
+from cli.exit_codes import ExitCode
 from cli.filter_options import (
     CreatedFrom,
     CreatedTo,

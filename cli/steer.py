@@ -7,7 +7,8 @@ import typer
 
 from cli.approval import agree_to
 from cli.context import JobId, operator, redis_of, settings_of
-from cli.errors import ExitCode, UsageError
+from cli.errors import UsageError
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import out_after, plural
 from config.settings import Settings

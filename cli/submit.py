@@ -7,7 +7,7 @@ import typer
 from redis.exceptions import RedisError
 
 from cli.context import AsJson, begin_tracing, operator, redis_of, settings_of
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from cli.intake import (
     Column,
     File,

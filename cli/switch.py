@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.context import AsJson, operator, redis_of, settings_of
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import out_after
 from config.settings import Settings

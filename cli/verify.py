@@ -11,7 +11,8 @@ import msgspec
 import typer
 
 from cli.context import AsJson, settings_of
-from cli.errors import ExitCode, UsageError
+from cli.errors import UsageError
+from cli.exit_codes import ExitCode
 from cli.output import note, out, plural
 from cli.receipts import lines_done
 from config.settings import Settings

@@ -6,7 +6,8 @@ import typer
 from rich.table import Table
 
 from cli.context import AsJson, redis_of, settings_of
-from cli.errors import ExitCode, ReceiverFailed, UsageError
+from cli.errors import ReceiverFailed, UsageError
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import note, out, plural, rendered
 from config.settings import Settings, Webhook

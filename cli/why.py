@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import typer
 
 from cli.context import AsJson, JobId, redis_of, settings_of
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from cli.output import out, plural
 from cli.portal_commands import drive

@@ -3,7 +3,7 @@
 import typer
 
 from cli.context import redis_of, settings_of
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from cli.loop import run_async
 from config.logging import configure_logging, get_logger
 from config.settings import Settings

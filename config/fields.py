@@ -28,10 +28,12 @@ class Section(BaseModel):
     """A frozen table of settings that refuses unknown keys, wrong types, infinities and NaN.
 
     The text under a setting goes into the documentation, and is read from the source when that is made. Pydantic would
-    read it at every start of the program, which takes longer than everything else about the settings.
+    read it at every start of the program, which takes longer than everything else about the settings. For the same
+    reason a table is only built when it is used: most are part of `Settings`, and never used alone.
     """
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         strict=True,
         extra="forbid",

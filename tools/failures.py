@@ -1,6 +1,7 @@
 """The tables of docs/failures.md, from worker/failure_table.py and worker/proxy_failures.py."""
 
-from worker.failure_table import ANY_BODY, EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE, Body, Decision, StatusRule
+from worker.failure_table import ANY_BODY, EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE, Decision, StatusRule
+from worker.portal_answers import Body
 from worker.proxy_failures import AT_PROXY_TABLE, NO_TUNNEL, SAID_BY_PROXY, TUNNEL_TABLE
 
 _PROXIES = """

@@ -9,8 +9,8 @@ import msgspec
 from config.portal import Portal
 from worker import wire
 from worker.envelope import NotAnEnvelopeError, lower, read_error, read_fields
-from worker.failure_table import HRESULT_SECURITY, Body
-from worker.portal_answers import Failure
+from worker.failure_table import HRESULT_SECURITY
+from worker.portal_answers import Body, Failure
 from worker.portal_client import PortalClient
 from worker.token_store import TokenStore
 

@@ -16,8 +16,7 @@ import msgspec
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from worker.failure_table import Body
-from worker.portal_answers import Visible
+from worker.portal_answers import Body, Visible
 
 BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)

@@ -8,14 +8,14 @@ tables; `make docs` writes them into docs/failures.md.
 import socket
 import ssl
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 
 import aiohttp
 from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.http_exceptions import HttpProcessingError
 
 from jobs.words.reasons import StateReason
-from worker.portal_answers import Remedy
+from worker.portal_answers import Body, Remedy
 
 # HRESULTs of the innermost .NET exception, as they are in the API's error envelope.
 HRESULT_AUTHENTICATION = -2146233087
@@ -24,15 +24,6 @@ HRESULT_DISPOSED = -2146232798
 HRESULT_INVALID_OPERATION = -2146233079
 HRESULT_SECURITY = -2146233078
 HRESULT_TIMEOUT = -2146233083
-
-
-class Body(StrEnum):
-    """The kind of body that came with a status."""
-
-    API_ERROR = "API error"  #: the API's own error envelope, JSON or XML
-    HTML = "HTML"  #: a page of a proxy or of another site
-    EMPTY = "empty"
-    TEXT = "other text"  #: anything else, including JSON that is not the API's
 
 
 ANY_BODY = frozenset(Body)

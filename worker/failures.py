@@ -8,8 +8,8 @@ from dataclasses import replace
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from worker.failure_table import EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE, Body, Decision, Flaw, StatusRule
-from worker.portal_answers import Failure
+from worker.failure_table import EXCEPTION_TABLE, FLAW_TABLE, STATUS_TABLE, Decision, Flaw, StatusRule
+from worker.portal_answers import Body, Failure
 from worker.proxy_failures import ProxyAt, before_sending, hearsay
 from worker.retry_after import parse_retry_after
 

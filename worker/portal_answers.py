@@ -5,7 +5,7 @@
 - Page: a page of the portal's listing
 - Details, Tags: what the portal tells about a single contact
 - LinkPage: a page of the listing of opportunities or cases
-- Failure: anything else, with what to do about it
+- Failure: anything else, with what to do about it; Body, the kind of body that came with it
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +15,15 @@ from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
+
+
+class Body(StrEnum):
+    """The kind of body that came with a status."""
+
+    API_ERROR = "API error"  #: the API's own error envelope, JSON or XML
+    HTML = "HTML"  #: a page of a proxy or of another site
+    EMPTY = "empty"
+    TEXT = "other text"  #: anything else, including JSON that is not the API's
 
 
 class Visible(StrEnum):

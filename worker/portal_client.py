@@ -16,12 +16,12 @@ from jobs.words.reasons import StateReason
 from worker import wire
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
 from worker.exchange import MayNotSend, RawAnswer, always
-from worker.failure_table import Body, Flaw
+from worker.failure_table import Flaw
 from worker.failures import decide_flaw, decide_status
 from worker.first_cut import first_cut
 from worker.links import Kind, read_links
 from worker.login import Credentials, LogIn, StaticToken
-from worker.portal_answers import AllOf, Deleted, Details, Failure, LinkPage, LookedUp, Page, Remedy, Tags
+from worker.portal_answers import AllOf, Body, Deleted, Details, Failure, LinkPage, LookedUp, Page, Remedy, Tags
 from worker.records import read_contact, read_page, read_raw, read_tags
 from worker.token_store import TokenStore
 from worker.traced_exchange import exchange_for

@@ -13,8 +13,8 @@ from typing import TypeAlias
 import aiohttp
 
 from jobs.words.reasons import StateReason
-from worker.failure_table import EXCEPTION_TABLE, Body, Decision
-from worker.portal_answers import Remedy
+from worker.failure_table import EXCEPTION_TABLE, Decision
+from worker.portal_answers import Body, Remedy
 
 _AWAY = Decision(
     Remedy.RETRY,

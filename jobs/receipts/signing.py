@@ -5,7 +5,8 @@ import re
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from config.receipts import Receipts, read_signing_key
+from config.receipts import Receipts
+from config.signing_key import read_signing_key
 from jobs.receipts.errors import BadPublicKey, NoReceiptKey
 
 KEY_PREFIX = "ed25519:"

@@ -11,7 +11,7 @@ import pytest
 from pyroaring import BitMap
 
 from cli.keeper import MOST_RESTARTS
-from tests.support.home import PROGRAM, Home, until
+from tests.support.home import PROGRAM, Home, Process, until
 from tests.support.one_shot import SLOW, SLOW_SETTINGS, assert_true, leftovers
 from tests.support.portal_process import Portal
 
@@ -23,7 +23,7 @@ def server_of(home: Home) -> int:
     return int((home.directory / ".crm-sweep/valkey.pid").read_text() or 0)
 
 
-def started(home: Home, crm: Portal) -> tuple["subprocess.Popen[bytes]", tuple[str, ...]]:
+def started(home: Home, crm: Portal) -> tuple[Process, tuple[str, ...]]:
     """Start a run; once it has deleted something, return it and its command."""
     home.configure(more="[worker]\nlease_ttl_s = 2", main={"url": crm.url} | SLOW_SETTINGS)
     command = ("run", home.ids(*range(1, 1801)), "--portal", "main", "--yes", "--report", "out.csv")

@@ -8,11 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tests.support.home import PROGRAM, Home, until
+from tests.support.home import PROGRAM, Home, Process, until
 from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
+
+
+@pytest.fixture
+def home(home: Home) -> Home:
+    """Set up a home whose commands are new processes, with the handlers that a start sets."""
+    home.from_scratch = True
+    return home
 
 
 def caught_by(pid: int) -> set[int]:
@@ -49,7 +57,7 @@ def test_services_and_runs_have_handlers_for_what_ends_them(home: Home, portal: 
         assert "Traceback" not in log.read_text()
 
 
-def wait_until_at_work(name: str, process: "subprocess.Popen[bytes]", log: Path, crm: Portal) -> None:
+def wait_until_at_work(name: str, process: Process, log: Path, crm: Portal) -> None:
     until(lambda: {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= caught_by(process.pid))
     until(crm.has_committed if name == "run" else lambda: log.stat().st_size)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from config.settings import load_settings
 from tests.support.documents import ROOT
 from tests.support.home import PROGRAM, Home, until

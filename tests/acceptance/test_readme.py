@@ -145,9 +145,9 @@ def test_the_page_works_from_top_to_bottom(home: Home, environment: dict[str, st
                 ran += 1
     assert ran >= 10
     assert len(home.running) == 2, "a worker and the API"
-    for process in home.running:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT_S) == 0
+    for running in home.running:
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(TIMEOUT_S) == 0
 
 
 def log_of(command: str, home: Home) -> Path:

@@ -19,7 +19,7 @@ import cli.context
 from cli.check import _redis
 from cli.context import redis_of
 from cli.embedded import EmbeddedServer
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from config.redis_url import RedisUrl
 from config.settings import Portal, RedisConfig, Settings
 from jobs.store import keys

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from bench.forwarder import exchange, forwarding, listening
 from cli.embedded import EmbeddedServer
-from cli.errors import ExitCode, explain
+from cli.errors import explain
+from cli.exit_codes import ExitCode
 from config.redis_url import RedisUrl
 from config.settings import Portal
 from jobs.store import primary

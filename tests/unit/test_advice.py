@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cli.main import _COMMANDS
+from cli.main import COMMANDS
 from jobs.words.reasons import (
     NEEDS_A_PERSON,
     PORTAL_FAULTS,
@@ -41,7 +41,7 @@ def test_advice_names_commands_that_exist_and_the_job(reason: str) -> None:
     advice = advice_on(reason, "JOB-1")
     assert "{" not in advice
     for command, argument in re.findall(r"`crm-sweep (\w+) ?(\S*)`", advice):
-        assert command in _COMMANDS
+        assert command in COMMANDS
         assert argument in {"", "JOB-1"}
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 from typer import BadParameter
 
-from cli.errors import ExitCode, explain, refused_list
+from cli.errors import explain, refused_list
+from cli.exit_codes import ExitCode
 from cli.output import plural, rendered
 from cli.summary import duration, summary, time_left
 from config.errors import UnknownPortal

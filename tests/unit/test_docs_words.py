@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from config.guards import Guards
 from jobs.schedules.policy import Hold
 from jobs.words.filters import Filter

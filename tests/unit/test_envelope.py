@@ -18,8 +18,7 @@ from worker.envelope import (
     read_right,
     read_rights,
 )
-from worker.failure_table import Body
-from worker.portal_answers import Visible
+from worker.portal_answers import Body, Visible
 
 contact_ids = st.lists(st.integers(1, 2**31 - 1), max_size=30, unique=True)
 formats = pytest.mark.parametrize("write", [as_json, as_xml])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import ExitCode, explain
+from cli.errors import explain
+from cli.exit_codes import ExitCode
 from config.errors import CrmSweepError
 from jobs.words import errors
 

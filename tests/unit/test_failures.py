@@ -19,11 +19,10 @@ from worker.failure_table import (
     HRESULT_SECURITY,
     HRESULT_TIMEOUT,
     STATUS_TABLE,
-    Body,
     Flaw,
 )
 from worker.failures import CAUGHT, decide_exception, decide_flaw, decide_status, rule_for
-from worker.portal_answers import Remedy
+from worker.portal_answers import Body, Remedy
 from worker.proxy_failures import tunnel_refused
 
 NOW = 1_800_000_000.0

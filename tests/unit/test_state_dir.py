@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from cli.errors import ExitCode, explain
+from cli.errors import explain
+from cli.exit_codes import ExitCode
 from cli.state_dir import looking_in, run_id
 from config.errors import CrmSweepError
 from jobs.words.errors import UnknownJob
