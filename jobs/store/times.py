@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 #: Linux stops its monotonic clock while the machine is suspended; elsewhere there is no other name for such a clock.
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -13,6 +14,7 @@ def since_boot_s() -> float:
     return time.clock_gettime(_SINCE_BOOT)
 
 
+@lru_cache(maxsize=4096)  # whoever polls a job reads the same times again and again
 def iso(time_ms: int) -> str:
     """Write a Unix time in milliseconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -117,6 +117,10 @@ class Page:
     next_cursor: str | None
 
 
+#: Where a job's hash has how many contacts got each outcome.
+_COUNTED = [(outcome, f"n:{outcome}") for outcome in Outcome]
+
+
 async def read_job(redis: Redis, job_id: str) -> Job:
     """Read one job. The cost does not depend on its size.
 
@@ -220,7 +224,7 @@ def _job(job_id: str, facts: dict[str, str], looked: Look) -> Job:
     portal = looked.portals[facts["portal"]]
     state = State(facts["state"])
     total = int(facts["total"])
-    counts = {outcome: int(facts.get(f"n:{outcome}", 0)) for outcome in Outcome}
+    counts = {outcome: int(facts.get(name, 0)) for outcome, name in _COUNTED}
     pending = counts[Outcome.PENDING]
     # Contacts that a cancellation skips take no work, and say nothing about the pace.
     pace = _contacts_per_second(facts, total - pending - counts[Outcome.SKIPPED], portal.now_ms)
