@@ -13,9 +13,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, multiple, rule
 from pyroaring import BitMap
 
 from cli.embedded import EmbeddedServer
@@ -33,7 +32,7 @@ from jobs.steering.switch import Switch, switch
 from jobs.store import keys
 from jobs.store.times import server_ms
 from jobs.view.canary import CanaryView
-from jobs.view.job import Job, read_job
+from jobs.view.job import Job
 from jobs.words.errors import DigestNeeded, IllegalMove, PlanChanged
 from jobs.words.filters import Filter
 from jobs.words.outcomes import Code, Outcome
@@ -48,6 +47,7 @@ from tests.support.ledger_machine import (
     TERMS,
     Lane,
     LedgerMachine,
+    run,
 )
 from tests.support.portal_model import Process
 from tests.support.steering import control
@@ -186,7 +186,7 @@ class CampaignMachine(LedgerMachine):
         self.approve(job_id, named, cools_off=cools_off)
 
     def approve(self, job_id: str, named: str, *, cools_off: bool) -> None:
-        before = self.do(read_job(self.redis, job_id)).state
+        before = self.job(job_id).state
         campaign = self.campaigns.get(job_id)
         digest = campaign.digest(campaign.conditions) if campaign and campaign.conditions else "f" * 64
         given = {
@@ -210,7 +210,7 @@ class CampaignMachine(LedgerMachine):
         if expected:
             with pytest.raises(expected):
                 self.do(approval)
-            assert self.do(read_job(self.redis, job_id)).state is before
+            assert self.job(job_id).state is before
             return
         assert self.do(approval) is State.QUEUED
         self.unapproved.discard(job_id)
@@ -229,7 +229,7 @@ class CampaignMachine(LedgerMachine):
     @rule(job_id=LedgerMachine.jobs, dies=st.booleans())
     def a_plan_is_to_be_looked_at_again(self, job_id: str, dies: bool) -> None:
         campaign = self.campaigns.get(job_id)
-        if campaign and campaign.conditions and not self.do(read_job(self.redis, job_id)).ended:
+        if campaign and campaign.conditions and not self.job(job_id).ended:
             self.do(self.redis.execute_command("HSET", keys.job(job_id), "survey_due_ms", 1))
             campaign.due = True
             self.others_work_while_a_lane_holds_a_batch(dies)
@@ -430,25 +430,24 @@ class CampaignMachine(LedgerMachine):
 
     @invariant()
     def no_survey_takes_two_steps_at_once(self) -> None:
-        claims = map(msgspec.msgpack.decode, self.do(self.redis.execute_command("HVALS", keys.claims(PORTAL))))
+        claims = map(msgspec.msgpack.decode, self.read(self.redis.execute_command("HVALS", keys.claims(PORTAL))))
         # The claim of a step is a list: number, job, call. That of a PUT is a map.
         steps = Counter(claim[1] for claim in claims if isinstance(claim, list) and claim[2] == chr(Call.SURVEY))
         assert not steps or max(steps.values()) == 1
 
     @invariant()
     def no_job_with_work_is_forgotten(self) -> None:
-        known = {*self.do(self.redis.zrange(keys.active(PORTAL), 0, -1))}
-        known |= {*self.do(self.redis.zrange(keys.waiting(PORTAL), 0, -1))}
+        known = {*self.now.stored.active, *self.now.stored.waiting}
         for job_id in self.ids:
-            state, inflight = self.do(self.redis.execute_command("HMGET", keys.job(job_id), "state", "inflight"))
-            if State(state.decode()) in TAKES_TURNS and not int(inflight):
-                assert job_id.encode() in known, f"a job is {state.decode()}, and nobody will look at it again"
+            facts = self.now.stored.jobs[job_id].facts
+            if State(facts["state"]) in TAKES_TURNS and not int(facts["inflight"]):
+                assert job_id in known, f"a job is {facts['state']}, and nobody will look at it again"
 
     @invariant()
     def personal_data_are_kept_only_until_it_is_approved(self) -> None:
         for job_id in self.campaigns:
-            if self.do(self.redis.exists(keys.sample(job_id))):
-                assert self.do(read_job(self.redis, job_id)).state is State.AWAITING_APPROVAL
+            if self.now.stored.jobs[job_id].has_sample:
+                assert self.job(job_id).state is State.AWAITING_APPROVAL
 
     def as_many_departed_as_shown(self, job_id: str, shown: CanaryView, lines: list[Line]) -> None:
         campaign = self.campaigns.get(job_id)
@@ -483,7 +482,7 @@ class CampaignMachine(LedgerMachine):
 
     def compare(self, job_id: str, line: Line) -> None:
         campaign = self.campaigns.get(job_id)
-        if self.do(read_job(self.redis, job_id)).state is State.FAILED:
+        if self.job(job_id).state is State.FAILED:
             assert (line.code, line.attempts) == (Code.PENDING, 0)
             assert not self.sent[job_id, line.contact_id]
             return
@@ -495,14 +494,5 @@ class CampaignMachine(LedgerMachine):
 
 
 def test_nothing_is_sent_that_is_not_allowed_whatever_happens(server: EmbeddedServer) -> None:
-    CampaignMachine.server = server
-    run_state_machine_as_test(
-        CampaignMachine,
-        settings=settings(
-            # For minutes of it: LEDGER_MACHINE_EXAMPLES=5000
-            max_examples=int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "30")),
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    # For minutes of it: LEDGER_MACHINE_EXAMPLES=5000
+    run(CampaignMachine, server, int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "30")))

@@ -1,5 +1,6 @@
 """The scripts hand out the canary first, then the rest, with the same arithmetic as Python and nothing twice."""
 
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -14,19 +15,21 @@ from jobs.lanes.grants import Batch
 from jobs.lanes.lease import LaneLedger, rescue
 from jobs.ledger.canary import Canary, largest_canary
 from jobs.ledger.items import Call, Item
+from jobs.ledger.rows import read_rows
 from jobs.store import keys
 from jobs.store.lua_constants import with_constants
 from jobs.view.job import read_job
 from jobs.words.contact_ids import SEGMENT_SIZE
-from jobs.words.outcomes import Outcome
+from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event, State
-from tests.support.lanes import PORTAL, accept, answer, lapse, lines_of, lose, start_lane, terms
+from tests.support.lanes import PORTAL, accept, answer, lapse, lose, start_lane, terms
 from tests.support.steering import control
 
 INCLUDES = resources.files("jobs.store.lua").joinpath("includes")
 SOURCE = with_constants(
     "\n".join(INCLUDES.joinpath(f"{name}.lua").read_text("utf-8") for name in ("job", "item", "canary"))
 )
+SKIPPED = {code for code in Code if code.outcome is Outcome.SKIPPED}
 #: All examples use the same server.
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -162,15 +165,24 @@ class Story:
         sent = self.handed_out
         assert sent == [*first, *rest][: len(sent)]
         assert self.cancelled or len(sent) == self.canary.total
-        lines = await lines_of(self.redis, job_id)
-        skipped = BitMap(place for place, line in enumerate(lines) if line.code.outcome is Outcome.SKIPPED)
+        codes, attempts = await self.read(job_id)
+        skipped = BitMap(place for place, code in enumerate(codes) if code in SKIPPED)
         assert skipped == BitMap([*first, *rest][len(sent) :])
-        assert all((line.code.outcome is Outcome.SKIPPED) == (line.attempts == 0) for line in lines)
+        assert BitMap(place for place, count in enumerate(attempts) if count == 0) == skipped
         facts = await self.redis.execute_command("HGETALL", keys.job(job_id))
         counted = {name[2:].decode(): int(count) for name, count in facts.items() if name.startswith(b"n:")}
-        expected = {outcome.value: sum(line.code.outcome is outcome for line in lines) for outcome in Outcome}
+        outcomes = [(Code(code).outcome, count) for code, count in Counter(codes).items()]
+        expected = {one.value: sum(count for outcome, count in outcomes if outcome is one) for one in Outcome}
         assert {outcome: counted.get(outcome, 0) for outcome in expected} == expected
         assert facts[b"state"] == (b"cancelled" if self.cancelled else b"completed")
+
+    async def read(self, job_id: str) -> tuple[bytearray, bytearray]:
+        """Return the codes and the attempts of all contacts."""
+        codes, attempts = bytearray(), bytearray()
+        async for rows in read_rows(self.redis, job_id):
+            codes += bytes(rows.codes)
+            attempts += bytes(rows.attempts)
+        return codes, attempts
 
 
 events = st.lists(st.sampled_from(["answered", "answered", "lost", "dies", "pause", "cancel"]), max_size=8)

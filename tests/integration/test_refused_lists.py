@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import re
@@ -35,10 +36,15 @@ pytestmark = MARKS
 
 #: About two million contact IDs, scattered so that their segments take some 4 MB.
 IDS = range(1_500_000_001, 1_530_000_000, 14)
-PLAIN = "".join(f"{contact_id}\n" for contact_id in IDS)
 LABEL = "for zebulon@quagmire.example"
 
 PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
+
+
+@functools.cache  # not when tests are collected, which every test process does
+def plain() -> str:
+    """Write the list with one contact ID per line."""
+    return "".join(f"{contact_id}\n" for contact_id in IDS)
 
 
 @pytest.fixture
@@ -116,7 +122,7 @@ async def test_over_http(private_server: EmbeddedServer, own_redis: ArqRedis, lo
         async def post(status: int) -> Any:
             query = {"portal": "main", "label": LABEL}
             headers = {"Content-Type": "text/plain"}
-            data = io.BytesIO(PLAIN.encode())
+            data = io.BytesIO(plain().encode())
             return await api.json("POST", "/v1/jobs", params=query, data=data, headers=headers, status=status)
 
         async with refusing_half(private_server, own_redis, way):
@@ -166,7 +172,7 @@ async def test_through_plain_arq(
 
 @EACH_WAY
 async def test_by_command(private_server: EmbeddedServer, own_redis: ArqRedis, tmp_path: Path, way: Way) -> None:
-    (tmp_path / "ids.txt").write_text(PLAIN)
+    (tmp_path / "ids.txt").write_text(plain())
     url = private_server.url.get_secret_value()
     (tmp_path / "crm-sweep.toml").write_text(
         f'[redis]\nurl = "{url}"\n[portals.main]\nurl = "http://crm"\ntoken = "t-t-t"\n'

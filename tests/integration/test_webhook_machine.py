@@ -3,17 +3,15 @@
 import os
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from cli.embedded import EmbeddedServer
 from jobs.store import keys
-from jobs.view.job import read_job
 from jobs.webhooks.events import Event
 from jobs.webhooks.outbox import MOST_AT_ONCE, Claimed, Result, announce, claim, settle
 from jobs.words.states import State
-from tests.support.ledger_machine import PORTAL, LedgerMachine
+from tests.support.ledger_machine import PORTAL, LedgerMachine, run
 from tests.support.webhooks import delivery_of, let_time_pass, waiting_events, webhook
 
 TOLD_STATES = {State.AWAITING_APPROVAL, State.PAUSED, State.COMPLETED, State.CANCELLED, State.FAILED}
@@ -31,14 +29,10 @@ class WebhookMachine(LedgerMachine):
         self.last_seen: dict[str, State] = {}
 
     def teardown(self) -> None:
-        try:
-            if self.ids:
-                self.finish_everything()
-                self.events_say_what_became_of_each_job()
-                self.deliver_everything()
-        finally:
-            self.do(self.redis.aclose(close_connection_pool=True))
-            self.loop.close()
+        if self.ids:
+            self.finish_everything()
+            self.events_say_what_became_of_each_job()
+            self.deliver_everything()
 
     @rule()
     def a_courier_claims(self) -> None:
@@ -76,7 +70,7 @@ class WebhookMachine(LedgerMachine):
     @invariant()
     def events_say_what_became_of_each_job(self) -> None:
         for job_id in self.ids:
-            job = self.do(read_job(self.redis, job_id))
+            job = self.job(job_id)
             fresh = self.newly_told(job_id)
             told = self.told[job_id]
             for event in fresh:
@@ -100,7 +94,7 @@ class WebhookMachine(LedgerMachine):
         """Return the events of a job or portal that were not there before."""
         told = self.told.setdefault(stream, [])
         known = {event.id for event in told}
-        fresh = [event for event in self.do(waiting_events(self.redis, "hook", stream)) if event.id not in known]
+        fresh = [event for event in self.read(waiting_events(self.redis, "hook", stream)) if event.id not in known]
         told += fresh
         return fresh
 
@@ -113,11 +107,11 @@ class WebhookMachine(LedgerMachine):
 
     @invariant()
     def what_waits_is_what_is_kept(self) -> None:
-        streams = [stream.decode() for stream in self.do(self.redis.zrange(keys.due_events("hook"), 0, -1))]
-        waiting = [event.id for one in streams for event in self.do(waiting_events(self.redis, "hook", one))]
-        unsent = [event_id.decode() for event_id in self.do(self.redis.zrange(keys.unsent("hook"), 0, -1))]
+        streams = [stream.decode() for stream in self.read(self.redis.zrange(keys.due_events("hook"), 0, -1))]
+        waiting = [event.id for one in streams for event in self.read(waiting_events(self.redis, "hook", one))]
+        unsent = [event_id.decode() for event_id in self.read(self.redis.zrange(keys.unsent("hook"), 0, -1))]
         assert sorted(waiting) == sorted(unsent)
-        sending = {stream.decode() for stream in self.do(self.redis.zrange(keys.sending("hook"), 0, -1))}
+        sending = {stream.decode() for stream in self.read(self.redis.zrange(keys.sending("hook"), 0, -1))}
         assert sending <= set(streams)
 
     def deliver_everything(self) -> None:
@@ -134,13 +128,4 @@ class WebhookMachine(LedgerMachine):
 
 
 def test_events_are_true_and_arrive_in_order(server: EmbeddedServer) -> None:
-    WebhookMachine.server = server
-    run_state_machine_as_test(
-        WebhookMachine,
-        settings=settings(
-            max_examples=int(os.environ.get("WEBHOOK_MACHINE_EXAMPLES", "10")),
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run(WebhookMachine, server, int(os.environ.get("WEBHOOK_MACHINE_EXAMPLES", "10")))

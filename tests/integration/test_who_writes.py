@@ -330,7 +330,14 @@ async def webhooks_come_and_go(redis: ArqRedis, server: EmbeddedServer, patch: p
 async def webhooks_are_configured(redis: ArqRedis) -> None:
     """Have events kept for two webhooks; the outbox of one of them is full."""
     await outbox.announce(redis, [webhook("http://127.0.0.1:1/", name=name) for name in ("one", "full")])
-    fill = "for n = 1, ARGV[1] do redis.call('ZADD', KEYS[1], n, n) end"
+    fill = """
+    for n = 1, ARGV[1], 1000 do  -- many at once: the server tells of each command
+        local some = {}
+        for m = n, n + 999 do
+            some[#some + 1], some[#some + 2] = m, m
+        end
+        redis.call('ZADD', KEYS[1], unpack(some))
+    end"""
     await redis.execute_command("EVAL", fill, 1, keys.unsent("full"), MOST_UNSENT)
 
 

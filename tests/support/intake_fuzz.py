@@ -11,7 +11,9 @@ checks:
 """
 
 import argparse
+import math
 import random
+import sys
 import time
 from collections import Counter
 
@@ -26,8 +28,8 @@ from tests.support.csv_tables import DELIMITERS, QUOTING, Table, Writer, by_plai
 _ALPHABET = 'ab 057"\n,;|\t\r'
 
 
-def fuzz(seed: int, seconds: float) -> Counter[str]:
-    """Try random lists for some time.
+def fuzz(seed: int, lists: int = sys.maxsize, *, seconds: float = math.inf) -> Counter[str]:
+    """Try random lists, so many of them, or for so long.
 
     Returns:
         How many of each kind were tried, taken and refused.
@@ -37,11 +39,10 @@ def fuzz(seed: int, seconds: float) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     ends_s = time.monotonic() + seconds
-    number = 0
-    while time.monotonic() < ends_s:
-        for _ in range(100):
-            try_one(random.Random(f"{seed}:{number}"), counts)
-            number += 1
+    for number in range(lists):
+        if number % 100 == 0 and time.monotonic() >= ends_s:
+            break
+        try_one(random.Random(f"{seed}:{number}"), counts)
     return counts
 
 
@@ -126,7 +127,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    counts = fuzz(options.seed, options.seconds)
+    counts = fuzz(options.seed, seconds=options.seconds)
     for kind, count in sorted(counts.items()):
         print(f"{count:>9,}  {kind}")  # noqa: T201
     print(f"{counts.total():>9,}  lists, none read wrongly")  # noqa: T201

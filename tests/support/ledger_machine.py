@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -23,6 +24,7 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
+    run_state_machine_as_test,
 )
 from pyroaring import BitMap
 
@@ -37,7 +39,7 @@ from jobs.lanes.settlement import Settlement
 from jobs.ledger.canary import Canary, largest_canary
 from jobs.ledger.items import Call, Item
 from jobs.ledger.records import SegmentLedger
-from jobs.ledger.rows import Line, read_results
+from jobs.ledger.rows import Line
 from jobs.steering.limits import CONFIGURED, set_limits
 from jobs.steering.priority import set_priority
 from jobs.steering.retry import retry_failed
@@ -52,6 +54,7 @@ from jobs.words.priority import Priority
 from jobs.words.states import MOVES, CanaryState, Event, State
 from tests.support.clocks import jump, tick
 from tests.support.lanes import forget_reply
+from tests.support.ledger_snapshot import Snapshot, take_snapshot
 from tests.support.portal_model import ModelClient, PortalModel, Process
 from tests.support.steering import control
 from tests.support.submitting import request
@@ -107,15 +110,16 @@ class Lane:
 class LedgerMachine(RuleBasedStateMachine):
     """The state machine that the module describes."""
 
-    server: EmbeddedServer
+    #: All examples share a loop and its connections.
+    loop: asyncio.AbstractEventLoop
+    redis: ArqRedis
 
     jobs = Bundle("jobs")
     lanes = Bundle("lanes")
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.redis: ArqRedis = connect(self.server.url)
+        self._snapshot: Snapshot | None = None
         self.do(self.redis.flushdb())
         self.do(tick(self.redis))
         for configuration in CONFIGURATIONS:
@@ -131,19 +135,33 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ticked_s = time.monotonic()
 
     def do(self, work: Awaitable[T]) -> T:
+        """Do something that may change what Redis holds."""
+        self._snapshot = None
+        return self.read(work)
+
+    def read(self, work: Awaitable[T]) -> T:
+        """Do something that changes nothing."""
+
         async def wait() -> T:
             return await work
 
         return self.loop.run_until_complete(wait())
 
+    @property
+    def now(self) -> Snapshot:
+        """All that Redis says; it is read once after whatever was done last."""
+        if self._snapshot is None:
+            self._snapshot = self.read(take_snapshot(self.redis, [*self.ids], PORTAL))
+        return self._snapshot
+
+    def job(self, job_id: str) -> Job:
+        """Return a job as it is now."""
+        return self._snapshot.jobs[job_id] if self._snapshot else self.read(read_job(self.redis, job_id))
+
     def teardown(self) -> None:
-        try:
-            if self.ids:
-                self.finish_everything()
-                self.compare_with_the_portal()
-        finally:
-            self.do(self.redis.aclose(close_connection_pool=True))
-            self.loop.close()
+        if self.ids:
+            self.finish_everything()
+            self.compare_with_the_portal()
 
     # What users and other services do
 
@@ -169,7 +187,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job_id=jobs, event=st.sampled_from([Event.PAUSE, Event.RESUME, Event.RESUME, Event.CANCEL]))
     def somebody_steers(self, job_id: str, event: Event) -> None:
-        before = self.do(read_job(self.redis, job_id)).state
+        before = self.job(job_id).state
         lifts = event is Event.RESUME and before in STANDS_BY
         lifts = lifts and bool(self.do(self.redis.exists(keys.faults(PORTAL))))
         try:
@@ -179,11 +197,11 @@ class LedgerMachine(RuleBasedStateMachine):
             assert not lifts
         else:
             assert (before, event) in MOVES or (lifts and after is before)
-            assert after is self.do(read_job(self.redis, job_id)).state
+            assert after is self.job(job_id).state
 
     @rule(job_id=jobs)
     def somebody_tries_the_failed_ones_again(self, job_id: str) -> None:
-        before = self.do(read_job(self.redis, job_id))
+        before = self.job(job_id)
         try:
             state, count = self.do(retry_failed(self.redis, job_id, by="test", lanes=0))
         except IllegalMove:
@@ -191,19 +209,19 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         assert count == before.counts[Outcome.FAILED]
         assert state is (State.QUEUED if count else State.COMPLETED)
-        failed = {line.contact_id for line in self.lines(job_id) if line.code is Code.PENDING}
+        failed = {line.contact_id for line in self.now.lines[job_id] if line.code is Code.PENDING}
         assert len(failed) == count
         self.doubted.update((job_id, one) for one in failed)
 
     @rule(job_id=jobs, priority=st.sampled_from(Priority))
     def somebody_changes_a_priority(self, job_id: str, priority: Priority) -> None:
-        ended = self.do(read_job(self.redis, job_id)).ended
+        ended = self.job(job_id).ended
         try:
             self.do(set_priority(self.redis, job_id, priority, by="test"))
         except JobHasEnded:
             assert ended
         else:
-            assert self.do(read_job(self.redis, job_id)).priority is priority
+            assert self.job(job_id).priority is priority
 
     @rule(concurrency=st.sampled_from([1, 2, 64, CONFIGURED]))
     def somebody_changes_how_many_calls_may_be_in_flight(self, concurrency: int | str) -> None:
@@ -350,24 +368,22 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def every_contact_id_is_in_exactly_one_place(self) -> None:
         for job_id, ids in self.ids.items():
-            names = ("cursor", "total", "skipped_from", "canary_cursor", "skipped_canary_from")
-            facts = self.do(self.redis.execute_command("HMGET", keys.job(job_id), *names))
-            cursor, total, skipped_from = int(facts[0]), int(facts[1]), facts[2]
-            places: Counter[int] = self.ahead_of(job_id, cursor, int(facts[3] or 0))
-            if skipped_from is not None:
-                places.update(self.ahead_of(job_id, int(skipped_from), int(facts[4] or 0)))
-            for item in self.do(self.redis.execute_command("HVALS", keys.items(job_id))):
+            stored = self.now.stored.jobs[job_id]
+            total = stored.number("total")
+            places = self.ahead_of(job_id, stored.number("cursor"), stored.number("canary_cursor"))
+            if "skipped_from" in stored.facts:
+                skipped_from = stored.number("skipped_from")
+                places.update(self.ahead_of(job_id, skipped_from, stored.number("skipped_canary_from")))
+            for item in stored.items:
                 places.update(Item.decode(item).positions)
-            records = self.do(self.redis.execute_command("LRANGE", keys.ledger(job_id, 0), 0, -1))
-            codes = SegmentLedger.replay(total, records).codes
+            codes = SegmentLedger.replay(total, stored.records).codes
             places.update(position for position, code in enumerate(codes) if code != Code.PENDING)
             assert places == Counter(range(total)), f"positions lost or duplicated in a job of {len(ids)}"
 
     @invariant()
     def counts_add_up_and_agree_with_the_ledger(self) -> None:
         for job_id, ids in self.ids.items():
-            job = self.do(read_job(self.redis, job_id))
-            lines = self.lines(job_id)
+            job, lines = self.now.jobs[job_id], self.now.lines[job_id]
             assert sum(job.counts.values()) == job.total == len(ids) == len(lines)
             assert job.counts == dict.fromkeys(Outcome, 0) | Counter(line.code.outcome for line in lines)
             assert [line.contact_id for line in lines] == list(ids)
@@ -408,9 +424,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def each_job_is_in_the_list_of_its_state_alone(self) -> None:
-        lists = {state: self.do(self.redis.zrange(keys.jobs_in(state), 0, -1)) for state in State}
-        listed = [(job_id.decode(), state) for state, ids in lists.items() for job_id in ids]
-        assert sorted(listed) == sorted((job_id, self.do(read_job(self.redis, job_id)).state) for job_id in self.ids)
+        listed = [(job_id, state) for state, ids in self.now.stored.lists.items() for job_id in ids]
+        assert sorted(listed) == sorted((job_id, self.now.jobs[job_id].state) for job_id in self.ids)
 
     # The end
 
@@ -421,7 +436,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.doubt_what_is_claimed()
             self.do(rescue(self.redis, PORTAL, 0.0))
             self.counts_add_up_and_agree_with_the_ledger()
-            open_jobs = [job for job in (self.do(read_job(self.redis, one)) for one in self.ids) if not job.ended]
+            open_jobs = [job for job in self.now.jobs.values() if not job.ended]
             if not open_jobs:
                 return
             for job in open_jobs:
@@ -436,8 +451,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def doubt_what_is_claimed(self) -> None:
         for job_id in self.ids:
-            for data in self.do(self.redis.execute_command("HVALS", keys.items(job_id))):
-                item = Item.decode(data)
+            for item in map(Item.decode, self.now.stored.jobs[job_id].items):
                 if item.call is Call.PUT:  # some of them are held by lanes that are gone now
                     self.doubted.update((job_id, self.positions(job_id)[position]) for position in item.positions)
 
@@ -459,12 +473,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def compare_with_the_portal(self) -> None:
         for job_id in self.ids:
-            for line in self.lines(job_id):
+            for line in self.now.lines[job_id]:
                 self.compare(job_id, line)
 
     def compare(self, job_id: str, line: Line) -> None:
         one, outcome = line.contact_id, line.code.outcome
-        others = [other for other, ids in self.ids.items() if other != job_id and one in ids]
         match outcome:
             case Outcome.DELETED:
                 assert one in self.portal.deleted
@@ -473,6 +486,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert (job_id, one) in self.doubted, "presumed without a doubtful attempt"
             case Outcome.NOT_FOUND:
                 assert one not in self.portal.alive
+                others = [other for other, ids in self.ids.items() if other != job_id and one in ids]
                 assert one not in self.portal.deleted or others, "not_found hides a deletion of ours"
             case Outcome.REFUSED:
                 expected = self.portal.read_only if line.code is Code.READ_ONLY else self.portal.invoiced
@@ -494,14 +508,33 @@ class LedgerMachine(RuleBasedStateMachine):
         first = [canary.place(index) for index in range(canary.contacts)]
         return Counter(set(range(cursor, total)).difference(first)) + Counter(first[canary_cursor:])
 
-    def lines(self, job_id: str) -> list[Line]:
-        async def read() -> list[Line]:
-            return [line async for lines in read_results(self.redis, job_id) for line in lines]
-
-        return self.do(read())
-
     def list_of(self, batch: Batch, _item: Item) -> list[int]:
         return self.positions(batch.job_id)
 
     def positions(self, job_id: str) -> list[int]:
         return list(self.ids[job_id])
+
+
+def run(machine: type[LedgerMachine], server: EmbeddedServer, examples: int) -> None:
+    """Try a machine on a server.
+
+    Args:
+        machine: the machine.
+        server: the server, which it empties.
+        examples: histories of up to 30 steps.
+    """
+    machine.loop = asyncio.new_event_loop()
+    machine.redis = connect(server.url)
+    try:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        machine.loop.run_until_complete(machine.redis.aclose(close_connection_pool=True))
+        machine.loop.close()

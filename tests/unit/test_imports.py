@@ -1,6 +1,7 @@
 """Imports run one way: between packages, between the rooms of `jobs` and `web`, and from tests to what they share."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 IN_ROOMS = [path for path in FILES if path.relative_to(ROOT).parts[0] in ROOMS and path.name != "__init__.py"]
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """Return the modules that a file imports anywhere, including inside functions and only for type checking."""
     found: set[str] = set()
