@@ -70,8 +70,9 @@ class Snapshot:
 
 async def take_snapshot(redis: ArqRedis, job_ids: Sequence[str], portal: str) -> Snapshot:
     """Read what a portal's jobs look like."""
-    stored, jobs, *lines = await asyncio.gather(
-        _read_stored(redis, job_ids, portal), read_jobs(redis, job_ids), *(_lines(redis, one) for one in job_ids)
+    (stored, jobs), lines = await asyncio.gather(
+        asyncio.gather(_read_stored(redis, job_ids, portal), read_jobs(redis, job_ids)),
+        asyncio.gather(*(_lines(redis, job_id) for job_id in job_ids)),
     )
     return Snapshot(
         stored=stored,
