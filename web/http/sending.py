@@ -10,8 +10,8 @@ from aiohttp import web
 #: Bytes handed over at a time. In 30 s each, they ask for 2 KB/s of the slowest reader.
 PIECE = 65_536
 
-#: A connection that has nothing else to send takes so many bytes at once: far fewer than its buffer has room for. A
-#: time limit would cost a fifth of an event.
+#: A connection that has nothing else to send takes so many bytes at once: far fewer than its buffer has room for. So
+#: there is nothing to wait for, and an event saves the cost of a time limit.
 _LITTLE = PIECE // 4
 
 #: Do not linger: what is still unsent is dropped, and the peer learns it by a reset.
