@@ -13,6 +13,7 @@ import pytest
 from arq.connections import ArqRedis
 from pydantic import SecretStr
 
+import web.live.job_reader
 import web.live.watcher
 from cli.embedded import EmbeddedServer
 from config.settings import Portal
@@ -30,6 +31,7 @@ from tests.support.sse import Sent, read_events
 from tests.support.steering import control
 from tests.support.waiting import until
 from web.http.limits import Limits
+from web.live.job_reader import JobReader
 from web.live.topic import Change, Silence, job_change
 from web.live.watcher import Watcher
 
@@ -229,6 +231,35 @@ async def test_one_read_serves_all_readers_and_without_readers_there_is_none(
         async with aclosing(watcher.changes("a")) as again:  # and it begins again
             assert isinstance(await anext(again), Change)
             assert looks == [["a"]]
+
+
+async def test_readers_who_connect_together_share_their_first_read(
+    server: EmbeddedServer, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, reads, go_on = 0, 0, asyncio.Event()
+    read = JobReader.read
+
+    async def asking(reader: JobReader, job_id: str) -> Job:
+        nonlocal asked
+        asked += 1
+        if asked == 20:
+            go_on.set()
+        return await read(reader, job_id)
+
+    async def held(*arguments: Any) -> list[Job | None]:
+        nonlocal reads
+        reads += 1
+        await go_on.wait()
+        return await read_jobs(*arguments)
+
+    monkeypatch.setattr(JobReader, "read", asking)
+    monkeypatch.setattr(web.live.job_reader, "read_jobs", held)
+    await accept(redis, range(1, 31), job_id="job")
+    async with api_of(server, redis) as api, AsyncExitStack() as stack, asyncio.timeout(20):
+        streams = [stack.enter_async_context(following(api, "job")) for _ in range(20)]
+        for events in await asyncio.gather(*streams):
+            assert (await anext(events)).event == "job"
+    assert reads in {1, 2}, "the first, and one for all who came while it was under way"
 
 
 async def test_a_slow_reader_gets_the_newest_state_alone(server: EmbeddedServer, redis: ArqRedis) -> None:

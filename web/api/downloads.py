@@ -80,9 +80,9 @@ async def stream_text(
             first = await anext(pieces, b"")
             await response.prepare(request)
             try:
-                await send(response, first, silence_s)
+                await send(request, response, first, silence_s)
                 async for piece in pieces:
-                    await send(response, piece, silence_s)
+                    await send(request, response, piece, silence_s)
             except (ReaderStalled, UnknownJob, RedisError, ConnectionError) as error:
                 _break_off(request, job_id, error)
             except BaseException:

@@ -6,11 +6,9 @@ from contextlib import aclosing
 import msgspec
 from aiohttp import web
 
-from jobs.view.job import Job, read_job
+from jobs.view.job import Job
 from jobs.words.errors import UnknownJob
-from web.api.jobs import job_id_of
-from web.http.callers import check_visible
-from web.http.context import REDIS
+from web.api.jobs import visible_job
 from web.http.sse import comment, event, stream
 from web.live.topic import Change, Changes, job_change
 from web.live.watcher import WATCHER
@@ -61,13 +59,12 @@ async def job_events(request: web.Request) -> web.StreamResponse:
         UnknownJob: there is no such job.
         Refusal: there are too many streams already.
     """
-    job_id = job_id_of(request)
     known = request.headers.get("Last-Event-ID")
-    now = job_change(check_visible(request, await read_job(request.app[REDIS], job_id)))
-    if now.last and now.version == known:
+    job = await visible_job(request)
+    if job.ended and known is not None and job_change(job).version == known:
         return web.Response(status=204)
     watcher = request.app[WATCHER]
-    return await stream(request, job_lines(job_id, watcher.changes(job_id, known)), watcher.places)
+    return await stream(request, job_lines(job.id, watcher.changes(job.id, known)), watcher.places)
 
 
 async def job_lines(job_id: str, changes: Changes[Job]) -> AsyncGenerator[bytes, None]:

@@ -56,9 +56,9 @@ async def stream(request: web.Request, events: AsyncGenerator[bytes, None], plac
                 return response
             silence_s = request.app[LIMITS].reader_silence_s
             try:
-                await send(response, f"retry: {RETRY_MS}\n\n".encode(), silence_s)
+                await send(request, response, f"retry: {RETRY_MS}\n\n".encode(), silence_s)
                 async for piece in events:
-                    await send(response, piece, silence_s)
+                    await send(request, response, piece, silence_s)
             except ReaderStalled:
                 cut(request)
             except ConnectionError:
