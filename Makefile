@@ -3,10 +3,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Parallel test processes: a number, or auto for one per core. Most tests wait more than they work, so the default is two
-# per core. `make test JOBS=0` runs the tests one by one, which gives the most readable output. ARGS are passed to
+# Parallel test processes: a number, or auto for one per core. Most tests wait more than they work, so the default is
+# three per core. `make test JOBS=0` runs the tests one by one, which gives the most readable output. ARGS are passed to
 # pytest: `make test ARGS="-k ledger"`.
-JOBS   ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) * 2 )))
+JOBS   ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) * 3 )))
 ARGS   ?=
 
 # The stamp records the Python version and the pins that .venv was made with; if either changes, it is made again.

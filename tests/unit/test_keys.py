@@ -121,12 +121,11 @@ def test_no_other_file_spells_a_part_of_a_key(path: Path) -> None:
 
 def texts_of(path: Path) -> Iterator[str]:
     """The texts in a file, docstrings aside; of an f-string, each of its parts."""
-    tree = ast.parse(path.read_text())
-    said = {
-        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+    docstrings: set[int] = set()
+    for node in ast.walk(ast.parse(path.read_text())):  # a statement comes before what it consists of
+        if isinstance(node, ast.Expr):
+            docstrings.add(id(node.value))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             yield node.value
 
 
