@@ -31,17 +31,17 @@ $(STAMP)-bench: $(STAMP)
 	$(INSTALL) '.[dev,bench]'
 	@touch $@
 
-$(STAMP)-report: $(STAMP)-bench
+$(STAMP)-report: $(STAMP)
 	$(INSTALL) '.[dev,bench,report]'
-	@touch $@
+	@touch $(STAMP)-bench $@
 
 dev: $(STAMP) ## Set up .venv with the program and the development tools
 
 demo: $(STAMP) ## Clean up 20,000 simulated contacts and check the ledger against the portal
 	$(BIN)/crm-sweep demo
 
-# The benchmarks are tested as well, so their peers have to be installed.
-test: $(STAMP)-bench ## Run every test: unit, integration, acceptance
+# The benchmarks and their pictures are tested as well, so peers and plotting library have to be installed.
+test: $(STAMP)-report ## Run every test: unit, integration, acceptance
 	tests/tools.sh
 	$(BIN)/pytest -n $(or $(JOBS),auto) --dist worksteal $(ARGS)
 

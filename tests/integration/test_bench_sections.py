@@ -276,7 +276,7 @@ def test_a_call_is_divided_by_library_function_and_script_and_drawn(tmp_path: Pa
 
 def test_ratios_are_recorded_and_a_row_that_falls_is_named(tmp_path: Path) -> None:
     file = tmp_path / "recorded.toml"
-    options = ("check", "--only", "zero-100", "--ids", "2000", "--rounds", "1", "--recorded", str(file))
+    options = ("check", "--only", "zero-100", "--ids", "20000", "--rounds", "1", "--recorded", str(file))
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         command = (sys.executable, "-m", "bench", *options, *more)

@@ -1,6 +1,5 @@
 """The pictures of docs/benchmarks.md show the figures of its tables."""
 
-import importlib
 import json
 import re
 import statistics
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import charts, pictures
+from bench import charts, pictures, plots
 from bench.md_tables import Figure, figures, tables_below
 from tests.support.documents import ROOT
 
@@ -114,8 +113,6 @@ def test_results_do_not_replace_the_pictures_of_the_page(capsys: pytest.CaptureF
 
 
 def test_the_same_figures_give_the_same_bytes(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="`make bench-report` installs it; tests do without")
-    plots = importlib.import_module("bench.plots")
     (tmp_path / "zero.json").write_text(json.dumps(result(bare=100.0, ours=60.0)))
     drawn = []
     for _ in range(2):
