@@ -239,7 +239,7 @@ async def test_until_replicas_know_of_its_end_a_job_is_shown_as_it_was_before(
     other = await start_lane(client, "other")
     batch = await take(other)
     await control(client, paused, Event.PAUSE, by="Ada")
-    with _frozen(group.replicas[0]):
+    with _frozen(group.replicas[0]), _impatient(client):
         assert await lane.settle(step, Settlement(survey=SurveyStep(event=Event.CANNOT_PLAN), last_error="too many"))
         await answer(client, other, batch)
         assert (await read_job(client, planned)).state is State.PLANNING
@@ -271,8 +271,9 @@ async def test_a_job_can_be_read_while_the_server_refuses_writes_for_want_of_rep
     await answer(redis, lane, await take(lane))
     await redis.config_set("min-replicas-to-write", 1)  # and there is none
     try:
-        assert (await read_job(wanting, job_id)).state is State.RUNNING
-        await note_replicated(wanting)
+        with _impatient(wanting):
+            assert (await read_job(wanting, job_id)).state is State.RUNNING
+            await note_replicated(wanting)
     finally:
         await redis.config_set("min-replicas-to-write", 0)
     assert not await redis.exists(keys.REPLICATED_UNTIL)
@@ -286,7 +287,7 @@ async def test_an_end_that_replicas_do_not_know_is_not_shown_however_long_they_a
     lane = await start_lane(client)
     batch = await take(lane)
     await note_replicated(client)
-    with _frozen(group.replicas[0]):
+    with _frozen(group.replicas[0]), _impatient(client):
         await answer(client, lane, batch)
         await note_replicated(client)
         await client.execute_command("HINCRBY", keys.job(job_id), "finished_ms", -400_000)
