@@ -52,6 +52,7 @@ from restore.restorer import Restorer
 from restore.survey import Summary
 from restore.targets import Targets
 from worker.creating_client import CreatingClient
+from worker.exchange import always
 from worker.fleet import terms_of
 from worker.token_store import RedisTokenStore
 from worker.turns import turn_of_fleet
@@ -166,7 +167,7 @@ async def _restore(
             portal=portal,
             terms=terms_of(portal, look_up_size=1),
             client=client,
-            may_send=(lambda: True) if dry_run else (lambda: ledger.holds_lease),
+            may_send=always if dry_run else ledger.may_send,
             tell_wait=tell_long_wait(portal.name),
         )
         restorer = Restorer(job_id, caller, ledger, await Targets.read(redis, job_id, only), records)

@@ -18,6 +18,7 @@ from jobs.view.stops import Stop, stop_of
 from jobs.words.reasons import remedy_without_job
 from restore.errors import LeaseLost, PortalRefuses, RestoreStopped
 from worker.creating_client import CreatingClient, Refusal, Said
+from worker.exchange import MaySend
 from worker.portal_answers import Failure, Remedy
 from worker.push_back import PushBack, Relief
 from worker.turns import turn_of_fleet
@@ -50,7 +51,7 @@ class Caller:
     portal: Portal
     terms: Terms
     client: CreatingClient
-    may_send: Callable[[], bool]
+    may_send: MaySend
     tell_wait: Callable[[float], None]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     calls: int = 0
@@ -110,7 +111,7 @@ class Caller:
             self.answered_s += time.monotonic() - started_s
             self._push_back.calm()
             return answer
-        if not self.may_send():
+        if not await self.may_send():
             raise LeaseLost
         await self._spare(self._push_back.after(answer, started_s))
         if answer.action is Remedy.STOP:

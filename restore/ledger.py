@@ -83,6 +83,10 @@ class RestoreLedger:
         self.now_ms: int = 0
         """The steady clock when the ledger was opened."""
 
+    async def may_send(self) -> bool:
+        """Return `holds_lease`, for a client that asks before each request."""
+        return self.holds_lease
+
     @property
     def holds_lease(self) -> bool:
         """Whether the lease is certainly still held, by this process's clock, counted from before it was renewed."""

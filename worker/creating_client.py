@@ -9,6 +9,7 @@ import msgspec
 from config.portal import Portal
 from worker import wire
 from worker.envelope import NotAnEnvelopeError, lower, read_error, read_fields
+from worker.exchange import MaySend
 from worker.failure_table import HRESULT_SECURITY
 from worker.portal_answers import Body, Failure
 from worker.portal_client import PortalClient
@@ -52,7 +53,7 @@ class CreatingClient(PortalClient):
         super().__init__(portal.model_copy(update={"answer_format": "json"}), tokens, pace)
 
     async def change(
-        self, method: str, target: str, body: Mapping[str, Any], *, may_send: Callable[[], bool]
+        self, method: str, target: str, body: Mapping[str, Any], *, may_send: MaySend
     ) -> Said | Refusal | Failure:
         """Send a call that changes something.
 
@@ -68,11 +69,11 @@ class CreatingClient(PortalClient):
         """
         return await self._exchange_json(method, target, msgspec.json.encode(body), may_send, changing=True)
 
-    async def read(self, target: str, *, may_send: Callable[[], bool]) -> Said | Refusal | Failure:
+    async def read(self, target: str, *, may_send: MaySend) -> Said | Refusal | Failure:
         """Send a call that only reads; arguments are those of `change`."""
         return await self._exchange_json("GET", target, None, may_send, changing=False)
 
-    async def newest(self, start_index: int, count: int, *, may_send: Callable[[], bool]) -> Said | Refusal | Failure:
+    async def newest(self, start_index: int, count: int, *, may_send: MaySend) -> Said | Refusal | Failure:
         """Ask for contacts in descending order of contact ID.
 
         Args:
@@ -85,7 +86,7 @@ class CreatingClient(PortalClient):
         return await self.read(target, may_send=may_send)
 
     async def _exchange_json(
-        self, method: str, target: str, body: bytes | None, may_send: Callable[[], bool], *, changing: bool
+        self, method: str, target: str, body: bytes | None, may_send: MaySend, *, changing: bool
     ) -> Said | Refusal | Failure:
         answer = await self._call(method, target, body, may_send=may_send, deleting=changing)
         if isinstance(answer, Failure):

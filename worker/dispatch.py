@@ -9,7 +9,7 @@ import math
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec.structs import replace
@@ -27,11 +27,13 @@ from jobs.words.outcomes import Code
 from jobs.words.reasons import StateReason
 from jobs.words.states import State
 from worker import batch_size
+from worker.clearance import Clearance
 from worker.decide import Decider
 from worker.departures import with_departures
 from worker.drain import Drain
-from worker.exchange import UNACKNOWLEDGED_S
+from worker.exchange import UNACKNOWLEDGED_S, CancelledUnsent
 from worker.forecast import Forecasts, Parts
+from worker.grace import Grace
 from worker.kept import KeptRecords
 from worker.planner import Planner
 from worker.portal_answers import Answer, Deleted, Failure, LookedUp, Remedy
@@ -93,6 +95,7 @@ class Dispatcher:
         push_back: how long to stay away when the portal does not say; shared by the lanes of the process.
         drain: signals that the worker has to stop; shared by the lanes of the process.
         log: writes what is unusual.
+        grace: ends the call that the lane waits for.
     """
 
     ledger: LaneLedger
@@ -108,6 +111,7 @@ class Dispatcher:
     push_back: PushBack
     drain: Drain
     log: FilteringBoundLogger
+    grace: Grace = field(default_factory=Grace)
 
     async def work(self, batch: Batch, until_s: float = math.inf) -> Done:
         """Send one batch and decide what becomes of it.
@@ -127,6 +131,8 @@ class Dispatcher:
             return await self._survey(batch, until_s)
         if batch.call is Call.PUT and batch.state is State.CANCELLING:
             return Done(batch, self.decider.drop(batch, batch.server_ms()))
+        if batch.call is Call.PUT and batch.state is State.PAUSING:
+            return Done(batch, _given_back(batch))  # delivered for the second time: the first reply was lost
         if batch.most is not None and batch.most < batch.size:
             return await self._send_some(batch, batch.most, until_s)
         if batch.call is Call.PUT and batch.plan and not await self.forecasts.stands(batch, self.conditions):
@@ -251,12 +257,15 @@ class Dispatcher:
         """Take the next step of a job's survey."""
         started_s = time.monotonic()
         try:
-            stepped = await self.planner.step(
-                batch, lambda: self.ledger.holds_lease, lambda: self.drain.wanted or time.monotonic() >= until_s
+            stepped = await self.grace.call(
+                self.planner.step(
+                    batch,
+                    Clearance(self.ledger, batch, self.drain).may_send,
+                    lambda: self.drain.wanted or time.monotonic() >= until_s,
+                )
             )
         except asyncio.CancelledError:
             # The grace period is over; the step is given back as if it had not been taken.
-            self.drain.begin()
             return Done(batch, _given_back(batch))
         took_s = time.monotonic() - started_s
         answer = stepped.answer
@@ -307,21 +316,18 @@ class Dispatcher:
         return Done(batch, settlement, answer, took_s, batch.size)
 
     async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
-        def may_send() -> bool:
-            # If the lease is lost, this process stalled, or waited for a log-in while Redis stalled, for longer than a
-            # lease lasts: another worker may have the batch.
-            return self.ledger.holds_lease
-
-        if not may_send():
+        if not self.ledger.holds_lease or self.grace.is_over:
             return NOT_SENT
+        may_send = Clearance(self.ledger, batch, self.drain).may_send
         try:
             if batch.call is Call.PUT:
-                return await self.client.delete(ids[0], may_send=may_send)
+                return await self.grace.call(self.client.delete(ids[0], may_send=may_send))
             every_id = [contact_id for item_ids in ids for contact_id in item_ids]
-            return await self.client.look_up(every_id, may_send=may_send)
+            return await self.grace.call(self.client.look_up(every_id, may_send=may_send))
+        except CancelledUnsent:
+            return NOT_SENT
         except asyncio.CancelledError:
             # The grace period is over. What was sent is given back as doubtful; the lane ends right after that.
-            self.drain.begin()
             return INTERRUPTED
 
     def _next_size(self, batch: Batch, answer: Deleted | LookedUp | Failure, took_s: float) -> int | None:

@@ -3,11 +3,11 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
@@ -46,17 +46,37 @@ class RawAnswer:
     read_by_proxy: bool = False
 
 
+#: Asked whether a request may leave, right before it does.
+MaySend: TypeAlias = Callable[[], Awaitable[bool]]
+
+
 class MayNotSend(Exception):
     """The caller must no longer make the call; nothing was sent."""
 
 
-def always() -> bool:
+class CancelledUnsent(asyncio.CancelledError):
+    """The call was cancelled before its request left."""
+
+
+async def always() -> bool:
     """Let a call be sent at any time."""
     return True
 
 
-#: Asked once the connection is there, which can be long after the call began.
-_may_send: ContextVar[Callable[[], bool]] = ContextVar("may_send", default=always)
+@dataclass(slots=True)
+class _Leaving:
+    """A request on its way to the wire.
+
+    Attributes:
+        may_send: asked once the connection is there, which can be long after the call began.
+        has_left: whether the portal may have received something of it.
+    """
+
+    may_send: MaySend
+    has_left: bool = False
+
+
+_leaving: ContextVar[_Leaving] = ContextVar("leaving")
 
 
 class _NotConnectedError(Exception):
@@ -89,9 +109,14 @@ class _Connector(aiohttp.TCPConnector):
             raise  # the session turns it into an error of its own
         except CAUGHT as error:
             raise _NotConnectedError(error) from None
-        if not _may_send.get()():
+        leaving = _leaving.get()
+        try:
+            if not await leaving.may_send():
+                raise MayNotSend
+        except BaseException:
             connection.close()
-            raise MayNotSend
+            raise
+        leaving.has_left = True
         return connection
 
 
@@ -124,7 +149,7 @@ class Exchange:
         body: bytes | None = None,
         deleting: bool = False,
         timeout_s: float | None = None,
-        may_send: Callable[[], bool] = always,
+        may_send: MaySend = always,
     ) -> RawAnswer | Failure:
         """Send one request and read the whole answer.
 
@@ -139,9 +164,11 @@ class Exchange:
 
         Raises:
             MayNotSend: it said no; nothing was sent.
+            CancelledUnsent: the task was cancelled before that.
         """
         session = self._session or self._open()
-        _may_send.set(may_send)
+        leaving = _Leaving(may_send)
+        _leaving.set(leaving)
         started = asyncio.get_running_loop().time()
         status: int | None = None
         try:
@@ -165,6 +192,10 @@ class Exchange:
                 proxy=(self._proxy.host, self._proxy.port) if self._proxy else None,
                 connecting=isinstance(error, _NotConnectedError),
             )
+        except asyncio.CancelledError as error:
+            if leaving.has_left:
+                raise
+            raise CancelledUnsent from error
         if answer is None:
             return decide_flaw(Flaw.TOO_LARGE, status=status, elapsed_s=_since(started), deleting=deleting)
         return RawAnswer(

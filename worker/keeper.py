@@ -40,13 +40,14 @@ from jobs.words.contact_ids import SEGMENT_SIZE
 from jobs.words.filters import Filter
 from jobs.words.outcomes import Code
 from jobs.words.reasons import StateReason
+from worker.exchange import MaySend
 from worker.links import Kind, LinkListing
 from worker.making import Judge, Making, Need, Pending, Segment
 from worker.portal_answers import Answer, Details, Failure, LinkPage, Page, Remedy, Tags
 from worker.portal_client import PortalClient
 from worker.segments import Segments
 from worker.survey import Keeping, Survey, calls_by_listing, cheaper_way
-from worker.survey_job import MaySend, Stepped, SurveyJob
+from worker.survey_job import Stepped, SurveyJob
 from worker.verdicts import Verdicts
 from worker.walk import FULL_PAGE, WalkFlaw
 

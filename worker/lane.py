@@ -9,6 +9,7 @@ as sent, so whatever happens to this process afterwards, another worker knows wh
 
 import asyncio
 import contextlib
+import contextvars
 import dataclasses
 import math
 import time
@@ -98,6 +99,9 @@ class Lane:
     async def drive(self) -> Farewell:
         """Drive the portal until the slice is over or there is nothing to do.
 
+        If it is cancelled, the grace period is over: the call in flight is given up, what is known is recorded, and
+        the lane ends. Cancelled once more, it ends at once.
+
         Raises:
             redis.exceptions.RedisError: Redis stayed away for longer than the connection's patience.
         """
@@ -105,8 +109,13 @@ class Lane:
         if grant is None:
             return Farewell(Ending.BUSY)
         keeper = asyncio.create_task(self._keep_lease())
+        driving = asyncio.create_task(self._drive(grant))
         try:
-            return await self._drive(grant)
+            return await asyncio.shield(driving)
+        except asyncio.CancelledError:
+            self.drain.begin()
+            self.dispatcher.grace.end()
+            return await driving
         finally:
             await cancel(keeper)
 
@@ -118,20 +127,21 @@ class Lane:
             while isinstance(grant, _GOES_ON):
                 if not isinstance(grant, Batch):
                     has_turn = has_turn or isinstance(grant, Turn)
-                    asked_again = await self._ask_again(grant, has_turn=has_turn)
-                    if asked_again is None:
-                        if recording:  # without a lease, it would be rescued as doubtful
-                            await recording
+                    is_over = await self._wait(grant)
+                    # Without a lease, it would be rescued as doubtful; and if it was refused, nothing more is sent.
+                    if recording and (is_over or recording.done()):
+                        await recording
+                    if is_over:
                         return await self._let_go(Ending.DRAINED)
-                    grant = asked_again
+                    grant = await self.ledger.next_batch(self._terms_now(), has_turn=has_turn)
                     continue
                 has_turn = False
                 # The line about this batch may be written while the next one is under way: its task inherits this.
                 bind_contextvars(job_id=grant.job_id)
                 done = await self.dispatcher.work(grant, until_s)
                 if recording:
-                    await recording
-                    recording = None
+                    before, recording = recording, None
+                    await self._finish(before, done)
                 if ending := self._ending(grant, until_s):
                     await self._record(done)
                     return await self._let_go(ending)
@@ -143,8 +153,11 @@ class Lane:
                     finally:
                         has_asked.set()
                 else:
-                    self._log(done)
-                    _, grant = await self.ledger.settle_and_next(done.batch, done.settlement, self._terms_now())
+                    of_batch = contextvars.copy_context()  # afterwards, this task is in the span of the next one
+                    is_recorded, grant = await self.ledger.settle_and_next(
+                        done.batch, done.settlement, self._terms_now()
+                    )
+                    of_batch.run(self._log, done, is_recorded=is_recorded)
         finally:
             unbind_contextvars("job_id")
             if recording:
@@ -154,13 +167,12 @@ class Lane:
         # A lane woken while the last batch was being recorded found no free lease, so another has to check again.
         return replace(farewell, wake_in_s=0.0) if recording else farewell
 
-    async def _ask_again(self, grant: Turn | Outdated, *, has_turn: bool) -> Grant | None:
-        """Ask for a batch once the turn has come, or with other gates; return None if the worker stops meanwhile."""
-        if isinstance(grant, Outdated):
-            self._look(grant.now_ms)
-        elif await self.drain.within(_whole_ms(grant.wait_s)):
-            return None
-        return await self.ledger.next_batch(self._terms_now(), has_turn=has_turn)
+    async def _wait(self, grant: Turn | Outdated) -> bool:
+        """Wait until the turn has come, or look at the gates again; return whether the worker has to stop instead."""
+        if isinstance(grant, Turn):
+            return await self.drain.within(_whole_ms(grant.wait_s))
+        self._look(grant.now_ms)
+        return False
 
     def _look(self, now_ms: int) -> None:
         self.gatekeeper.look(now_ms)
@@ -176,8 +188,16 @@ class Lane:
         """Record a batch, perhaps not before the next one has been handed out: that is what a call waits for."""
         if may_begin is not None:
             await may_begin.wait()
-        await self.ledger.settle(done.batch, done.settlement)
-        self._log(done)
+        is_recorded = await self.ledger.settle(done.batch, done.settlement)
+        self._log(done, is_recorded=is_recorded)
+
+    async def _finish(self, recording: "asyncio.Task[None]", done: Done) -> None:
+        """Wait until the batch before this one is recorded. If that was refused, this one is recorded all the same."""
+        try:
+            await recording
+        except Exception:
+            await self._record(done)
+            raise
 
     def _ending(self, batch: Batch, until_s: float) -> Ending | None:
         """Return why the lane ends with this batch; None if it goes on."""
@@ -200,8 +220,11 @@ class Lane:
                 with contextlib.suppress(*AWAY, RedisError):
                     await self.ledger.renew()
 
-    def _log(self, done: Done) -> None:
-        if done.answer is None:
+    def _log(self, done: Done, *, is_recorded: bool) -> None:
+        if not is_recorded:
+            # Another worker took it for that of a dead lane: the ledger does not have what the portal answered.
+            self.log.warning("batch_lost", seq=done.batch.seq, size=done.batch.size)
+        if done.answer is None or not is_recorded:
             return
         counts = done.settlement.counts()
         fields: dict[str, object] = {

@@ -30,6 +30,7 @@ from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from jobs.words.verdicts import VerdictCode
 from worker.decide import Decider
+from worker.exchange import MaySend
 from worker.keeper import Keeper
 from worker.plan_report import PlanRefused, PlanReport
 from worker.portal_answers import Answer, Contact, Details, Failure, LookedUp, Page, Remedy, Tags
@@ -114,9 +115,7 @@ class Planner:
         )
         object.__setattr__(self, "_keeper", keeper)
 
-    async def step(
-        self, batch: Batch, may_send: Callable[[], bool], is_last: Callable[[], bool] = lambda: False
-    ) -> Stepped:
+    async def step(self, batch: Batch, may_send: MaySend, is_last: Callable[[], bool] = lambda: False) -> Stepped:
         """Take the next step of a job's survey.
 
         Args:
@@ -174,7 +173,7 @@ class Planner:
         wants_one = "undo" in facts or self.portal.undo == "required"
         return wants_one and facts.get("bundle") != BundleState.KEPT.encode()
 
-    async def _count(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _count(self, job: SurveyJob, survey: Survey, may_send: MaySend) -> "_Taken":
         """Count the portal's contacts; for a large list also those that it lists on a page, which decides the way."""
         probes = job.filter is None and self._calls_by_look_ups(job) >= PROBE_FROM_CALLS
         asked = survey.walk.page_size if probes else 1
@@ -185,7 +184,7 @@ class Planner:
                 survey.walk.page_size = max(2, len(answer.contacts))
         return _Taken(answer=answer, size=asked, ends_stage=True)
 
-    async def _search(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _search(self, job: SurveyJob, survey: Survey, may_send: MaySend) -> "_Taken":
         """Count what the search finds: it is cut off before anything else of the filter is looked at."""
         text = job.filter.text if job.filter else None
         answer = await self.client.list_page(0, 1, Filter(text=text), may_send=may_send)
@@ -193,7 +192,7 @@ class Planner:
             survey.search_hits = max(answer.total, len(answer.contacts))
         return _Taken(answer=answer, size=1, ends_stage=True)
 
-    async def _select(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _select(self, job: SurveyJob, survey: Survey, may_send: MaySend) -> "_Taken":
         """Collect the contacts that match, at the end of the list so far."""
         wanted = job.filter or EVERYTHING
         taken, contacts = await self._walk(survey, wanted, may_send)
@@ -210,7 +209,7 @@ class Planner:
             survey.expected = max(survey.read, taken.answer.total)  # the portal counts by its own, looser filter
         return taken.also(writes)
 
-    async def _judge(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _judge(self, job: SurveyJob, survey: Survey, may_send: MaySend) -> "_Taken":
         """Find the contacts of the list in the whole listing; what is not there is absent."""
         taken, contacts = await self._walk(survey, EVERYTHING, may_send)
         codes = {contact.id: self._verdicts.of(contact) for contact in contacts}
@@ -218,7 +217,7 @@ class Planner:
         self._note(survey, [contact for contact in contacts if contact.id in swept.found])
         return taken.also(swept.writes)
 
-    async def _confirm(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _confirm(self, job: SurveyJob, survey: Survey, may_send: MaySend) -> "_Taken":
         """Find the contacts of the list among those that match the filter now; the others do not match any more."""
         wanted = job.filter or EVERYTHING
         taken, contacts = await self._walk(survey, wanted, may_send)
@@ -230,7 +229,7 @@ class Planner:
         swept = await self._sweep(job, survey, keys.EXCLUSIONS, codes, Code.NO_LONGER_SELECTED)
         return taken.also(swept.writes)
 
-    async def _tags(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _tags(self, job: SurveyJob, survey: Survey, may_send: MaySend) -> "_Taken":
         """Mark the contacts of the list that have a protected tag."""
         wanted = Filter(tags=(self.portal.protected_tags[survey.tag],))
         taken, contacts = await self._walk(survey, wanted, may_send)
@@ -241,7 +240,7 @@ class Planner:
         swept = await self._sweep(job, survey, key, codes, None)
         return taken.also(swept.writes)
 
-    async def _look_up(self, job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _look_up(self, job: SurveyJob, survey: Survey, may_send: MaySend) -> "_Taken":
         """Look up the next contacts of the list that have no verdict yet."""
         number, start = divmod(survey.position, SEGMENT_SIZE)
         ids = await self.segments.ids(job.batch, number)
@@ -271,7 +270,7 @@ class Planner:
             ends_stage=survey.position >= job.total,
         )
 
-    async def _details(self, _job: SurveyJob, survey: Survey, may_send: Callable[[], bool]) -> "_Taken":
+    async def _details(self, _job: SurveyJob, survey: Survey, may_send: MaySend) -> "_Taken":
         """Read what the sample shows of its next contact: first its details, then its tags."""
         sampler = survey.sampler
         if not survey.detail:
@@ -304,9 +303,7 @@ class Planner:
         Stage.DETAILS: _details,
     }
 
-    async def _walk(
-        self, survey: Survey, wanted: Filter, may_send: Callable[[], bool]
-    ) -> "tuple[_Taken, Sequence[Contact]]":
+    async def _walk(self, survey: Survey, wanted: Filter, may_send: MaySend) -> "tuple[_Taken, Sequence[Contact]]":
         """Read the next page of the listing, and return the contacts that are new."""
         page = survey.walk.request()
         answer = await self.client.list_page(page.start_index, page.count, wanted, may_send=may_send)
@@ -560,7 +557,7 @@ class _Swept:
 
 
 _Write: TypeAlias = tuple[str, int | str, bytes]
-_StageMethod: TypeAlias = Callable[[Planner, SurveyJob, Survey, Callable[[], bool]], Awaitable[_Taken]]
+_StageMethod: TypeAlias = Callable[[Planner, SurveyJob, Survey, MaySend], Awaitable[_Taken]]
 
 _decode = msgspec.json.Decoder(Survey).decode
 

@@ -3,6 +3,7 @@
 Knows nothing of jobs, pacing or retries, and raises nothing that a portal could cause.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from jobs.words.filters import Filter
 from jobs.words.reasons import StateReason
 from worker import wire
 from worker.envelope import ErrorBody, NotAnEnvelopeError, Rights, read_error, read_ids, read_right, read_rights
-from worker.exchange import MayNotSend, RawAnswer, always
+from worker.exchange import CancelledUnsent, MayNotSend, MaySend, RawAnswer, always
 from worker.failure_table import Flaw
 from worker.failures import decide_flaw, decide_status
 from worker.first_cut import first_cut
@@ -56,7 +57,7 @@ NOT_SENT = Failure(
     may_have_deleted=False,
     reason="timeout",
     http_status=None,
-    message="the worker lost its batch to another worker before it could send it, and sent nothing",
+    message="when the call could at last be sent, it was no longer the worker's to send; nothing was sent",
     sent=False,
 )
 
@@ -70,7 +71,8 @@ class PortalClient:
         pace: awaited before each further request of a call: a log-in, and the call sent again after it. The caller
             paces the first request. Raises `NoTurn` if waiting would take too long; the call then was not an attempt.
 
-    All calls raise what redis-py raises if `tokens` cannot be reached; the portal has executed nothing in that case.
+    All calls raise what redis-py raises if `tokens` cannot be reached; the portal has executed nothing in that case. A
+    call that is cancelled raises `CancelledUnsent` if the portal has nothing of it that it could execute.
     """
 
     def __init__(self, portal: Portal, tokens: TokenStore, pace: Callable[[], Awaitable[None]]) -> None:
@@ -86,7 +88,7 @@ class PortalClient:
         self._bulk_look_up = True
         self._strange_answers = 0
 
-    async def delete(self, contact_ids: Sequence[int], *, may_send: Callable[[], bool] = always) -> Deleted | Failure:
+    async def delete(self, contact_ids: Sequence[int], *, may_send: MaySend = always) -> Deleted | Failure:
         """Ask the portal to delete these contacts, with one PUT.
 
         Args:
@@ -118,7 +120,7 @@ class PortalClient:
         complete = listing.complete and len(listed) == len(listing.ids)
         return Deleted(listed, unlisted_doubtful=not complete, http_status=200)
 
-    async def look_up(self, contact_ids: Sequence[int], *, may_send: Callable[[], bool] = always) -> LookedUp | Failure:
+    async def look_up(self, contact_ids: Sequence[int], *, may_send: MaySend = always) -> LookedUp | Failure:
         """Ask which of these contacts the account can see, and what it may do with them.
 
         Args:
@@ -148,7 +150,7 @@ class PortalClient:
         return LookedUp(rights.visible, asked, answer.status)
 
     async def read_details(
-        self, contact_id: int, *, may_send: Callable[[], bool] = always, with_record: bool = False
+        self, contact_id: int, *, may_send: MaySend = always, with_record: bool = False
     ) -> Details | Failure:
         """Read the record of one contact, without its tags.
 
@@ -171,7 +173,7 @@ class PortalClient:
                 pass
         return self._failed(answer, deleting=False, error=error)
 
-    async def read_tags(self, contact_id: int, *, may_send: Callable[[], bool] = always) -> Tags | Failure:
+    async def read_tags(self, contact_id: int, *, may_send: MaySend = always) -> Tags | Failure:
         """Read the tags of one contact; arguments are those of `read_details`."""
         answer = await self._call("GET", self._format.tags_target(contact_id), may_send=may_send)
         if isinstance(answer, Failure):
@@ -193,7 +195,7 @@ class PortalClient:
         count: int,
         *,
         contact_id: int | None = None,
-        may_send: Callable[[], bool] = always,
+        may_send: MaySend = always,
     ) -> LinkPage | Failure:
         """Ask for one page of the opportunities or cases, with the contacts that take part in them.
 
@@ -228,7 +230,7 @@ class PortalClient:
         count: int,
         selection: Filter,
         *,
-        may_send: Callable[[], bool] = always,
+        may_send: MaySend = always,
         with_records: bool = False,
     ) -> Page | Failure:
         """Ask for one page of the listing, in ascending order of contact ID.
@@ -298,13 +300,17 @@ class PortalClient:
         target: str,
         body: bytes | None = None,
         *,
-        may_send: Callable[[], bool],
+        may_send: MaySend,
         deleting: bool = False,
     ) -> RawAnswer | Failure:
+        is_out = False
+
         async def send(authorization: str) -> RawAnswer | Failure:
-            if not may_send():
-                raise MayNotSend
-            return await self._send(method, target, body, authorization, may_send=may_send, deleting=deleting)
+            nonlocal is_out
+            is_out = True
+            answer = await self._send(method, target, body, authorization, may_send=may_send, deleting=deleting)
+            is_out = False
+            return answer
 
         try:
             return await self._authenticated(send)
@@ -312,6 +318,11 @@ class PortalClient:
             return _NO_TURN
         except MayNotSend:
             return NOT_SENT
+        except asyncio.CancelledError as error:
+            # Otherwise it was cancelled before the request, or after a 401, which executes nothing.
+            if is_out:
+                raise
+            raise CancelledUnsent from error
 
     async def _authenticated(self, send: Callable[[str], Awaitable[RawAnswer | Failure]]) -> RawAnswer | Failure:
         """Send one authenticated request; after a 401, which executes nothing, send it again with a new token."""
@@ -343,7 +354,7 @@ class PortalClient:
         body: bytes | None,
         authorization: str,
         *,
-        may_send: Callable[[], bool],
+        may_send: MaySend,
         deleting: bool,
     ) -> RawAnswer | Failure:
         headers = {"Authorization": authorization}

@@ -1,17 +1,12 @@
 """What a step of a survey starts from, and what it comes to: the same for plans, for looking again and for bundles."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from jobs.lanes.grants import Batch
 from jobs.lanes.survey_step import SurveyStep
 from jobs.words.filters import Filter
 from jobs.words.reasons import StateReason
 from worker.portal_answers import Answer
-
-MaySend: TypeAlias = Callable[[], bool]
-"""Asked right before a request leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

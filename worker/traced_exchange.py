@@ -4,12 +4,12 @@ A span tells the method, the portal's name and the status. Unlike what OpenTelem
 the address nor the URL: the one is nobody's business, the other holds contact IDs and words of a filter.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from config.portal import Portal
 from config.tracing import SpanKind, fail, is_on, is_recorded, span
-from worker.exchange import Exchange, RawAnswer, always
+from worker.exchange import Exchange, MaySend, RawAnswer, always
 from worker.portal_answers import Failure
 
 
@@ -34,7 +34,7 @@ class TracedExchange(Exchange):
         body: bytes | None = None,
         deleting: bool = False,
         timeout_s: float | None = None,
-        may_send: Callable[[], bool] = always,
+        may_send: MaySend = always,
     ) -> RawAnswer | Failure:
         """Send one request and read the whole answer; see `Exchange.send`."""
         send = partial(super().send, body=body, deleting=deleting, timeout_s=timeout_s, may_send=may_send)

@@ -28,6 +28,7 @@ ACQUIRE = Script("acquire")
 RENEW = Script("renew")
 SETTLE = Script("settle")
 NEXT_BATCH = Script("next_batch", after=[SETTLE])  # a batch can pause its job, or have all lanes leave the portal alone
+MAY_SEND = Script("may_send")
 RESCUE = Script("rescue")
 PACE = Script("pace")
 BOUND_REST = Script("bound_rest")
@@ -94,6 +95,7 @@ class LaneLedger:
         self._turn = 0, 0
         self._free_place = 0
         self._request = 0
+        self._handed_out_s = 0.0
         self._terms: Terms  # of the last `next_batch`
 
     @property
@@ -146,6 +148,15 @@ class LaneLedger:
         [reply], is_replicated = await _patiently(lambda: run_and_wait(self._redis, calls))
         return self._grant(reply, asked_s, is_replicated=is_replicated)
 
+    def since_handed_out_s(self) -> float:
+        """Return for how many seconds the last batch has been the lane's, counted from before it was asked for."""
+        return since_boot_s() - self._handed_out_s
+
+    async def may_send(self, batch: Batch) -> bool:
+        """Check whether a PUT that has waited since it was handed out may still leave."""
+        _, told = self._terms.gates.arguments(self._terms.conditions)
+        return bool(await MAY_SEND(self._redis, self._keys, [self._claim_key(batch), batch.seq, told]))
+
     async def settle(self, batch: Batch, settlement: Settlement) -> bool:
         """Record what became of a batch, under the terms of the last `next_batch`.
 
@@ -180,8 +191,11 @@ class LaneLedger:
         return (
             SETTLE,
             self._keys,
-            [f"{self._token}/{batch.place}", batch.seq, self._configuration, *settlement.arguments(self._terms)],
+            [self._claim_key(batch), batch.seq, self._configuration, *settlement.arguments(self._terms)],
         )
+
+    def _claim_key(self, batch: Batch) -> str:
+        return f"{self._token}/{batch.place}"
 
     def _next_call(self, terms: Terms, *, has_turn: bool) -> ScriptCall:
         self._terms = terms
@@ -207,6 +221,7 @@ class LaneLedger:
         self._note_lease(asked_s, held=held, is_replicated=is_replicated)
         if kind == b"batch":
             place, self._free_place = self._free_place, 1 - self._free_place
+            self._handed_out_s = asked_s
             return Batch(
                 seq=reply[1],
                 place=place,
@@ -231,6 +246,8 @@ class LaneLedger:
             self._turn = (reply[2], reply[3]) if is_replicated else (0, 0)
             return Turn(reply[1] / 1_000_000)
         if kind == b"outdated":
+            # The next request is the same one: the first reply to this one, with a batch, may have been lost.
+            self._request -= 1
             return Outdated(reply[1])
         if kind == b"later":
             return Later(reply[1] / 1_000_000)

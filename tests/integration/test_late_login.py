@@ -5,31 +5,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 from arq.connections import ArqRedis
-from pyroaring import BitMap
 
-from config.logging import get_logger
 from jobs.lanes.lease import rescue
 from jobs.store import keys
 from jobs.view.job import read_job
 from jobs.words.outcomes import Outcome
 from jobs.words.states import Event, State
-from tests.support.lanes import accept, answer, lane, start_lane, take, terms
+from tests.support.lanes import accept, answer, start_lane, take
 from tests.support.office import CREDENTIALS, Office
+from tests.support.one_lane import one_lane
 from tests.support.raw_portal import RawPortal, raw_portal
 from tests.support.steering import control
-from worker.decide import Decider
-from worker.dispatch import Dispatcher
-from worker.drain import Drain
-from worker.forecast import Forecasts
-from worker.gatekeeper import Gatekeeper
-from worker.kept import KeptRecords
 from worker.lane import Lane
-from worker.planner import planner_for
 from worker.portal_answers import Visible
-from worker.portal_client import PortalClient
-from worker.push_back import PushBack
-from worker.segments import Segments
-from worker.token_store import RedisTokenStore
 
 
 @pytest.fixture
@@ -46,39 +34,8 @@ async def portal(office: Office) -> AsyncIterator[RawPortal]:
 @pytest.fixture
 async def late(redis: ArqRedis, portal: RawPortal) -> AsyncIterator[Lane]:
     """Return a lane of a worker that has no token yet."""
-
-    async def pace() -> None:
-        pass
-
-    config = portal.config(**CREDENTIALS)
-    client = PortalClient(config, RedisTokenStore(redis, "main"), pace)
-    decider, segments = Decider(config, uniform=lambda _low, _high: 0.0), Segments(redis)
-    ledger, drain = lane(redis, "late"), Drain()
-    dispatcher = Dispatcher(
-        ledger=ledger,
-        portal=config,
-        conditions="",
-        client=client,
-        segments=segments,
-        protected=BitMap(),
-        forecasts=Forecasts(redis),
-        kept=KeptRecords(redis),
-        planner=planner_for(redis, client, segments, decider, terms()),
-        decider=decider,
-        push_back=PushBack(0.1, 1.0),
-        drain=drain,
-        log=get_logger(),
-    )
-    yield Lane(
-        ledger=ledger,
-        terms=terms(),
-        gatekeeper=Gatekeeper(config),
-        dispatcher=dispatcher,
-        drain=drain,
-        slice_s=60.0,
-        log=get_logger(),
-    )
-    await client.close()
+    async with one_lane(redis, portal.config(**CREDENTIALS), "late") as late:
+        yield late
 
 
 async def overtake(redis: ArqRedis, late: Lane) -> None:

@@ -32,6 +32,9 @@ async def test_a_lane_that_loses_its_batch_while_it_connects_sends_nothing(tmp_p
     connecting, goes_on = asyncio.Event(), asyncio.Event()
     holds_lease = True
 
+    async def may_send() -> bool:
+        return holds_lease
+
     async with raw_portal(delete_all, tls=authority.server()) as portal:
 
         async def slowly() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -42,13 +45,13 @@ async def test_a_lane_that_loses_its_batch_while_it_connects_sends_nothing(tmp_p
         async with forwarding(slowly) as front:
             url = f"https://127.0.0.1:{front.port}"
             client = client_of(portal.config().model_copy(update={"url": url, "tls_ca_file": authority.file}))
-            call = asyncio.create_task(client.delete([1, 2], may_send=lambda: holds_lease))
+            call = asyncio.create_task(client.delete([1, 2], may_send=may_send))
             await connecting.wait()  # from here on it waits for the handshake, as if packets were lost
             holds_lease = False
             goes_on.set()
             assert await call == NOT_SENT
             holds_lease = True
-            assert isinstance(await client.delete([3], may_send=lambda: holds_lease), Deleted)
+            assert isinstance(await client.delete([3], may_send=may_send), Deleted)
             await client.close()
         assert [request.body for request in portal.requests] == [b'{"contactids":[3]}']
 

@@ -199,9 +199,13 @@ async def test_one_page_is_one_get_that_fits_the_request_line() -> None:
     assert query[5:]
 
 
+async def never() -> bool:
+    return False
+
+
 async def test_nothing_is_sent_that_may_not_be_or_makes_no_sense() -> None:
     async with scripted(answer(200, page_of())) as (client, portal):
-        assert await client.list_page(0, 10, EVERYTHING, may_send=lambda: False) is NOT_SENT
+        assert await client.list_page(0, 10, EVERYTHING, may_send=never) is NOT_SENT
         for start_index, count in ((-1, 10), (0, 0), (0, 1001)):
             with pytest.raises(ValueError, match="count from 1 to 1000"):
                 await client.list_page(start_index, count, EVERYTHING)

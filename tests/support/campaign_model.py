@@ -23,6 +23,7 @@ from jobs.words.reasons import StateReason
 from jobs.words.states import Event, State
 from jobs.words.verdicts import VerdictCode
 from tests.support.portal_model import failure
+from worker.exchange import MaySend
 from worker.portal_answers import Failure, LookedUp, Remedy
 from worker.survey_job import Stepped
 
@@ -139,8 +140,8 @@ class ModelPlanner:
     conditions: str
     fate: str
 
-    async def step(self, batch: Batch, may_send: Callable[[], bool], _is_last: Callable[[], bool]) -> Stepped:
-        assert may_send()
+    async def step(self, batch: Batch, may_send: MaySend, _is_last: Callable[[], bool]) -> Stepped:
+        assert await may_send()
         names = "state", "survey", "bundle"
         state, survey, bundle = await self.redis.execute_command("HMGET", keys.job(batch.job_id), *names)
         done = int(survey or 0)

@@ -23,6 +23,7 @@ from tests.support.bundles import PUBLIC_KEY, records_in
 from tests.support.lanes import terms
 from tests.support.sweeping import PORTAL, portal_settings, settings_of
 from worker.decide import Decider
+from worker.exchange import always
 from worker.planner import planner_for
 from worker.portal_client import PortalClient
 from worker.segments import Segments
@@ -107,7 +108,7 @@ class Process:
 
     async def step(self, batch: Batch, *, is_last: bool = False) -> Stepped:
         """Take the step, without recording it."""
-        return await self.planner.step(batch, lambda: True, lambda: is_last)
+        return await self.planner.step(batch, always, lambda: is_last)
 
     async def record(self, batch: Batch, stepped: Stepped) -> bool:
         """Record a step; return whether it still was this lane's to record."""

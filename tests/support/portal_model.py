@@ -14,6 +14,7 @@ from jobs.lanes.settlement import Settlement
 from worker.decide import Decider
 from worker.dispatch import Dispatcher
 from worker.drain import Drain
+from worker.exchange import MaySend
 from worker.forecast import Forecasts
 from worker.kept import KeptRecords
 from worker.planner import Planner
@@ -73,8 +74,8 @@ class ModelClient:
     send: Callable[[list[int]], None]
     doubt: Callable[[list[int]], None]
 
-    async def delete(self, ids: list[int], *, may_send: Callable[[], bool]) -> Deleted | Failure:
-        assert may_send()
+    async def delete(self, ids: list[int], *, may_send: MaySend) -> Deleted | Failure:
+        assert await may_send()
         if self.fate == "throttled":
             return failure(Remedy.SLOW_DOWN, may_have_deleted=False, reason="rate_limit")
         if self.fate == "unreachable":
@@ -93,8 +94,8 @@ class ModelClient:
             self.portal.late.append(ids)
         return failure(Remedy.RETRY, may_have_deleted=True, reason="timeout")
 
-    async def look_up(self, ids: list[int], *, may_send: Callable[[], bool]) -> LookedUp | Failure:
-        assert may_send()
+    async def look_up(self, ids: list[int], *, may_send: MaySend) -> LookedUp | Failure:
+        assert await may_send()
         if self.fate == "stop":
             return failure(Remedy.STOP, may_have_deleted=False, reason="portal_forbidden")
         if self.fate in {"lost_before", "throttled"}:

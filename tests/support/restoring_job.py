@@ -168,7 +168,7 @@ async def restoring(
         portal=settings,
         terms=terms_of(settings, look_up_size=1),
         client=client,
-        may_send=lambda: ledger.holds_lease,
+        may_send=ledger.may_send,
         tell_wait=lambda _wait_s: None,
     )
     targets = await Targets.read(redis, job.job_id, None if only is None else BitMap(only))

@@ -5,7 +5,6 @@ has the scope of the row, and an operation without `query` has been given none. 
 `Refusal`, or an error of `jobs/` that `explain` in `web.http.problems` knows) and the caller gets a problem.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from web.api.reading import fetch_document
 from web.http.callers import Scope, require
 from web.http.context import LIMITS
 from web.http.problems import Kind, Refusal
+from web.http.time_limit import within
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -106,8 +106,9 @@ def _guarded(operation: Operation) -> Handler:
             await fetch_document(
                 request, needs_body=operation.needs_body
             )  # at the pace of the caller, who is not what the next line waits for
-        async with asyncio.timeout(limits.redis_s if operation.asks_redis else None):
-            return await handler(request)
+        if operation.asks_redis:
+            return await within(limits.redis_s, handler(request))
+        return await handler(request)
 
     return guarded
 

@@ -48,6 +48,7 @@ class JobReader:
 
     async def _read(self) -> None:
         while self._wanted:
+            await asyncio.sleep(0)
             now = dict(list(self._wanted.items())[:_TOGETHER])
             for job_id in now:
                 del self._wanted[job_id]

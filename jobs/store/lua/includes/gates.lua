@@ -1,5 +1,6 @@
 -- Shared by the scripts: the gates, which hold back PUTs and nothing else; look-ups and log-ins go on. They are checked
--- in the step that hands out a batch, on this server's clock, so a PUT that is handed out has passed all of them.
+-- in the step that hands out a batch, on this server's clock, so a PUT that is handed out has passed all of them. One
+-- that could not leave at once is checked again (may_send.lua).
 --
 --   STOPPED        hash: portal's name, or EVERYONE for all -> who stopped it and when, JSON
 --   portal hash    open_until_ms: until then PUTs may leave although the windows are closed
@@ -16,6 +17,17 @@
 -- A held job is looked at again after this time at the latest: its gate may open without any announcement.
 local LOOK_AGAIN_MS = 30000
 
+-- Returns which gate holds the portal's PUTs back by itself, however many there were today, and until when (0: not
+-- known); nothing if none does.
+local function closed_gate(portal, now, told, open_until_ms)
+  local stops = redis.call('HMGET', STOPPED, EVERYONE, string.sub(portal, #PORTAL + 1))
+  if stops[1] or stops[2] then
+    return HELD_BY_STOP, 0
+  elseif not told.is_open and (tonumber(open_until_ms) or 0) <= now then
+    return HELD_BY_WINDOW, told.opens_ms
+  end
+end
+
 -- Returns {held_until, sent, left, before, before_sent}: until when the portal's PUTs are held (0: not known; nil: they
 -- are not), how many contact IDs have been sent today and may still be sent, and, if this day is not the last one that was
 -- counted, which one that was, with its count.
@@ -28,13 +40,8 @@ local function portal_gate(portal, now, told)
     sent, before, before_sent = facts[5] == told.day and tonumber(facts[6]) or 0, facts[2], facts[3]
   end
   local left = told.most_per_day > 0 and math.max(told.most_per_day - sent, 0) or math.huge
-  local stops = redis.call('HMGET', STOPPED, EVERYONE, string.sub(portal, #PORTAL + 1))
-  local reason, held_until
-  if stops[1] or stops[2] then
-    reason, held_until = HELD_BY_STOP, 0
-  elseif not told.is_open and (tonumber(facts[1]) or 0) <= now then
-    reason, held_until = HELD_BY_WINDOW, told.opens_ms
-  elseif left == 0 then
+  local reason, held_until = closed_gate(portal, now, told, facts[1])
+  if not reason and left == 0 then
     reason, held_until = HELD_BY_CAP, told.day_ends_ms
   end
   local hold = reason and string.format('%s %.0f', reason, held_until)
