@@ -16,8 +16,7 @@ from web.api.receipts import install as install_receipts
 from web.api.submission import INTAKES, Intakes
 from web.http.context import ENDING, LIMITS, REDIS, SETTINGS
 from web.http.limits import Limits
-from web.http.middleware import add_headers, announce_end, log_request, only_local
-from web.http.problems import problems
+from web.http.middleware import add_headers, announce_end, answer
 from web.http.tracing import trace_request
 from web.live.job_reader import READER, JobReader
 from web.live.watcher import install as install_watcher
@@ -35,9 +34,7 @@ def make_app(settings: Settings, redis: ArqRedis, limits: Limits | None = None) 
         redis: the connection; it stays the caller's to close.
         limits: bounds of the server; the usual ones if not given.
     """
-    # From the outside in: whatever goes wrong further in has become an answer when the line is written.
-    tracing = [trace_request] if is_on() else []
-    app = web.Application(middlewares=[*tracing, log_request, problems, only_local])
+    app = web.Application(middlewares=[trace_request, answer] if is_on() else [answer])
     app[SETTINGS] = settings
     app[REDIS] = redis
     app[READER] = JobReader(redis)

@@ -6,8 +6,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from config.settings import Settings
 from tests.support.tracing import Spans, attribute, has_failed, tracing
-from web.http.problems import Kind, Refusal, problems
+from web.http.context import SETTINGS
+from web.http.middleware import answer
+from web.http.problems import Kind, Refusal
 from web.http.tracing import trace_request
 
 
@@ -29,7 +32,8 @@ async def broken(_request: web.Request) -> web.Response:
 
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
-    app = web.Application(middlewares=[trace_request, problems])
+    app = web.Application(middlewares=[trace_request, answer])
+    app[SETTINGS] = Settings(portals={})
     for name, handler in {"{name}": changed, "a/move": redirected, "a/no": refused, "a/bug": broken}.items():
         app.router.add_post(f"/{name}", handler)
         app.router.add_get(f"/{name}", handler)

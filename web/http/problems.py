@@ -294,30 +294,24 @@ def _of_aiohttp(error: web.HTTPException) -> Refusal | None:
     return None
 
 
-@web.middleware
-async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Answer with a problem where a handler fails.
+def problem_of(request: web.Request, error: Exception) -> web.Response | None:
+    """Return what the caller is told where a handler has failed.
+
+    Args:
+        request: the request.
+        error: what the handler has raised.
+
+    Returns:
+        A problem; None if the error is a redirect of the page, or says that the caller has gone.
 
     Raises:
         ConnectionError: an answer had begun; it must break off, so that no client takes it for complete.
     """
-    try:
-        response: web.StreamResponse = await handler(request)
-        return response
-    except web.HTTPException as error:
-        if error.status < 400:  # a redirect of the page
-            raise
-        refusal = explain(error)
-        caught: Exception = error
-    except ClientConnectionError:
-        raise  # the caller has gone; no one is left to answer
-    except Exception as error:  # noqa: BLE001 - the last resort: no answer ever holds a traceback
-        refusal = explain(error)
-        caught = error
-    if refusal is None:
-        refusal = unforeseen(caught, route_of(request))
+    if isinstance(error, ClientConnectionError) or (isinstance(error, web.HTTPException) and error.status < 400):
+        return None
+    refusal = explain(error) or unforeseen(error, route_of(request))
     if request.writer.output_size > 0:
-        raise ConnectionError("the answer breaks off")
+        raise ConnectionError("the answer breaks off") from None
     return refusal.answer()
 
 

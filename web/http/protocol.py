@@ -51,7 +51,7 @@ class Protocol(web.RequestHandler):
         else:
             refusal = unforeseen(exc, "")
         response = refusal.answer()
-        response.headers.update(SECURITY_HEADERS | {"Server": SERVER})
+        response.headers.update(SECURITY_HEADERS, Server=SERVER)
         response.force_close()
         return response
 

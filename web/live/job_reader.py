@@ -5,6 +5,7 @@ answer older than their own request: a read that had begun before is never share
 """
 
 import asyncio
+from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 from redis.asyncio import Redis
@@ -25,7 +26,7 @@ class JobReader:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._wanted: dict[str, asyncio.Future[Job | None]] = {}
+        self._wanted: dict[str, list[asyncio.Future[Job | None]]] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def read(self, job_id: str) -> Job:
@@ -35,19 +36,18 @@ class JobReader:
             UnknownJob: no such job.
             redis.exceptions.RedisError: Redis is away.
         """
-        wanted = self._wanted.get(job_id)
-        if wanted is None:
-            wanted = self._wanted[job_id] = asyncio.get_running_loop().create_future()
+        wanted = asyncio.get_running_loop().create_future()
+        self._wanted.setdefault(job_id, []).append(wanted)
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
-        # Shielded: others may wait for the same answer when this request is given up.
-        job = await asyncio.shield(wanted)
+        job: Job | None = await wanted
         if job is None:
             raise UnknownJob(job_id)
         return job
 
     async def _read(self) -> None:
         while self._wanted:
+            # First those are answered whom the last read was for: what they ask next is in this one.
             await asyncio.sleep(0)
             now = dict(list(self._wanted.items())[:_TOGETHER])
             for job_id in now:
@@ -55,12 +55,17 @@ class JobReader:
             try:
                 jobs = await read_jobs(self._redis, list(now))
             except Exception as error:  # noqa: BLE001  # every waiting request gets the error
-                for future in now.values():
-                    future.set_exception(error)
-                    future.exception()  # mark it as retrieved: every waiter may have gone
+                for wanted in _waiting(now.values()):
+                    wanted.set_exception(error)
             else:
-                for future, job in zip(now.values(), jobs, strict=True):
-                    future.set_result(job)
+                for futures, job in zip(now.values(), jobs, strict=True):
+                    for wanted in _waiting([futures]):
+                        wanted.set_result(job)
+
+
+def _waiting(lists: Iterable[list[asyncio.Future[Job | None]]]) -> Iterator[asyncio.Future[Job | None]]:
+    """Yield what somebody still waits for: a request that is given up is cancelled."""
+    return (wanted for futures in lists for wanted in futures if not wanted.done())
 
 
 READER = web.AppKey("reader", JobReader)
