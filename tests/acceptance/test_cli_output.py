@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.support.portal_process import Portal
 
 MakePortal = Callable[..., Portal]
 
-FULL, CLOSED, GONE = ">/dev/full", ">&-", "| true"
+FULL, CLOSED, GONE = "on a full disk", "closed", "without a reader"
 
 
 @pytest.fixture
@@ -24,26 +25,20 @@ def queued(home: Home) -> Home:
     return home
 
 
-def shell(home: Home, command: str, where: str) -> Result:
-    """Run a command with its standard output redirected; a pipe's exit code is that of the command."""
-    if where == GONE:
+def told(home: Home, command: str, where: str) -> Result:
+    """Run a command whose standard output cannot be written."""
+    if where == FULL:
+        with Path("/dev/full").open("wb") as full:
+            result = home.cli(*command.split(), stdout=full)
+    elif where == GONE:
         # The reader is certain to be gone before the first byte is written.
         reading, writing = os.pipe()
         os.close(reading)
-        done = subprocess.run(
-            [PROGRAM, *command.split()],
-            stdin=subprocess.DEVNULL,
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            cwd=home.directory,
-            env=home.environment(),
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        result = home.cli(*command.split(), stdout=writing)
         os.close(writing)
     else:
         done = subprocess.run(
-            ["/bin/sh", "-c", f"exec {PROGRAM} {command} {where}"],
+            ["/bin/sh", "-c", f"exec {PROGRAM} {command} >&-"],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=home.directory,
@@ -51,7 +46,7 @@ def shell(home: Home, command: str, where: str) -> Result:
             timeout=TIMEOUT_S,
             check=False,
         )
-    result = Result(done.returncode, "", done.stderr.decode())
+        result = Result(done.returncode, "", done.stderr.decode())
     assert "Traceback" not in result.stderr
     assert "Exception ignored" not in result.stderr
     return result
@@ -59,13 +54,13 @@ def shell(home: Home, command: str, where: str) -> Result:
 
 @pytest.mark.parametrize(("where", "form"), [(FULL, ""), (FULL, " --json"), (CLOSED, ""), (GONE, "")])
 def test_a_job_that_is_queued_is_told_as_queued(queued: Home, where: str, form: str) -> None:
-    result = shell(queued, f"submit {queued.ids(1, 2)} --portal main{form}", where)
+    result = told(queued, f"submit {queued.ids(1, 2)} --portal main{form}", where)
     assert result.code == (1 if where == FULL else 0)
     [job] = json.loads(queued.cli("list", "--json").stdout)["jobs"]
-    [told] = [line for line in result.stderr.splitlines() if "could not be written to standard output" in line]
-    assert f"job {job['id']} is queued; its {'JSON' if form else 'ID'} could not be" in told
+    [said] = [line for line in result.stderr.splitlines() if "could not be written to standard output" in line]
+    assert f"job {job['id']} is queued; its {'JSON' if form else 'ID'} could not be" in said
     reason = {FULL: "No space left on device", CLOSED: "it is closed", GONE: "the reader is gone"}[where]
-    assert told.endswith(reason)
+    assert said.endswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +68,7 @@ def test_a_job_that_is_queued_is_told_as_queued(queued: Home, where: str, form: 
 )
 def test_what_was_done_to_a_job_is_told(queued: Home, where: str, command: str) -> None:
     job_id = queued.submit("main", 1)
-    result = shell(queued, command.format(job_id), where)
+    result = told(queued, command.format(job_id), where)
     assert result.code == (1 if where == FULL else 0)
     assert f"job {job_id} is " in result.stderr
     [action] = queued.job(job_id)["actions"][-1:]
@@ -82,7 +77,7 @@ def test_what_was_done_to_a_job_is_told(queued: Home, where: str, command: str) 
 
 @pytest.mark.parametrize(("where", "form"), [(FULL, ""), (CLOSED, " --json")])
 def test_limits_that_are_set_are_told_as_set(queued: Home, where: str, form: str) -> None:
-    result = shell(queued, f"limits main --requests-per-second 2.5{form}", where)
+    result = told(queued, f"limits main --requests-per-second 2.5{form}", where)
     assert result.code == (1 if where == FULL else 0)
     assert "the limits are set (main: at most 2.5 calls/s" in result.stderr
 
@@ -90,16 +85,16 @@ def test_limits_that_are_set_are_told_as_set(queued: Home, where: str, form: str
 @pytest.mark.parametrize("command", ["status {} --json", "list", "results {}"])
 def test_a_view_that_cannot_be_written_is_not_bad_usage(queued: Home, command: str) -> None:
     job_id = queued.submit("main", *range(1, 20_001))
-    result = shell(queued, command.format(job_id), FULL)
+    result = told(queued, command.format(job_id), FULL)
     assert result.code == 1
     assert result.stderr.splitlines()[-1] == ("crm-sweep: standard output cannot be written: No space left on device")
-    assert shell(queued, command.format(job_id), GONE).code == 0
-    assert shell(queued, command.format(job_id), CLOSED).code == 0
+    assert told(queued, command.format(job_id), GONE).code == 0
+    assert told(queued, command.format(job_id), CLOSED).code == 0
 
 
 def test_results_on_a_full_disk_leave_an_older_file_alone(queued: Home) -> None:
     job_id = queued.submit("main", *range(1, 20_001))
-    assert shell(queued, f"results {job_id} -o /dev/full", "").code == 1
+    assert queued.cli("results", job_id, "-o", "/dev/full").code == 1
     queued.write("out.csv", "precious")
     # A limit on the size of files acts like a full disk, on any machine and for any user.
     process = subprocess.Popen(
@@ -124,7 +119,7 @@ def test_a_run_that_is_done_is_told_as_done_and_the_same_command_writes_its_repo
     crm = portal("--contacts", 50)
     home.configure(main={"url": crm.url})
     command = f"run {home.ids(*range(1, 21))} --portal main{form}"
-    lost = shell(home, f"{command} --report /dev/full", FULL)
+    lost = told(home, f"{command} --report /dev/full", FULL)
     assert lost.code == 1
     assert "is completed; its " in lost.stderr
     assert len(crm.contacts("deleted")) == 20

@@ -3,8 +3,7 @@
 import json
 import os
 import signal
-import subprocess
-import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ from jobs.accept.submit import submit
 from jobs.store import keys
 from jobs.words.outcomes import Outcome
 from simulator.client import SimulatorClient
+from tests.support import loaded
+from tests.support.home import Result
 from tests.support.process_tree import children_of
 from tests.support.submitting import request
 
@@ -44,10 +45,25 @@ async def portal() -> AsyncIterator[SimulatorClient]:
         yield portal
 
 
+def section(*arguments: str) -> Result:
+    """Run a section to its end."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = loaded.start(
+            "bench", list(arguments), cwd=ROOT, env=loaded.plain_environment(), stdout=output, stderr=errors
+        )
+        try:
+            code = process.wait(110)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        errors.seek(0)
+        return Result(code, output.read().decode(), errors.read().decode())
+
+
 def bench(*arguments: str, json_to: Path) -> dict[str, Any]:
-    command = (sys.executable, "-m", "bench", *arguments, "--json", str(json_to))
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
-    assert ended.returncode == 0, ended.stderr
+    ended = section(*arguments, "--json", str(json_to))
+    assert ended.code == 0, ended.stderr
     assert ended.stdout.startswith("### ")
     document: dict[str, Any] = json.loads(json_to.read_text())
     return document
@@ -267,10 +283,10 @@ def test_a_call_is_divided_by_library_function_and_script_and_drawn(tmp_path: Pa
     [profile] = bench("profile", *options, json_to=tmp_path / "out.json")["profiles"]
     assert min(profile["bare_us"], profile["worker_us"], profile["redis_us"], profile["samples"]) > 0
     assert sum(profile["groups_us"].values()) == pytest.approx(profile["worker_us"])
-    assert profile["with_callees_us"]["worker.lane.Lane.drive"] > 0
+    assert profile["with_callees_us"]["worker.lane.Lane._drive"] > 0
     assert {"next_batch", "settle"} <= set(profile["scripts"])
     picture = (tmp_path / "images" / "profile-50.svg").read_text()
-    assert "Lane.drive: " in picture
+    assert "Lane._drive: " in picture
     assert str(ROOT) not in picture
 
 
@@ -278,23 +294,19 @@ def test_ratios_are_recorded_and_a_row_that_falls_is_named(tmp_path: Path) -> No
     file = tmp_path / "recorded.toml"
     options = ("check", "--only", "zero-100", "--ids", "20000", "--rounds", "1", "--recorded", str(file))
 
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = (sys.executable, "-m", "bench", *options, *more)
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
-
-    first = run("--record", "--runs", "1")
-    assert (first.returncode, list(read(file))) == (0, ["zero-100-speed", "zero-100-cpu"])
+    first = section(*options, "--record", "--runs", "1")
+    assert (first.code, list(read(file))) == (0, ["zero-100-speed", "zero-100-cpu"])
     # Nothing can be a thousand times as fast as it was, or keep up with what was.
     slow, fast = Recorded(0.0001, 0.0001, 0.0001, 1, 0.05), Recorded(1000.0, 1000.0, 1000.0, 1, 0.05)
     write(file, {"zero-100-speed": slow, "zero-100-cpu": fast})
-    second = run()
-    assert second.returncode == 1
+    second = section(*options)
+    assert second.code == 1
     assert "zero-100-cpu fell from 1000.00 to " in second.stderr
     assert "zero-100 fell; once more:" in second.stderr
     assert "| rose |" in second.stdout
     write(file, {"zero-100-speed": slow})
-    third = run()
-    assert third.returncode == 0
+    third = section(*options)
+    assert third.code == 0
     assert "| not recorded yet |" in third.stdout
 
 

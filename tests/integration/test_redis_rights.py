@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import shlex
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from simulator import World
 from tests.support.browsing import Person, api_key
 from tests.support.bundles import KEY_FILE, PUBLIC_KEY
 from tests.support.documents import ROOT
+from tests.support.home import Home
 from tests.support.lanes import lapse, start_lane, take, terms
 from tests.support.plain_redis import plain_redis
 from tests.support.scheduling import schedule
@@ -41,7 +41,6 @@ from worker.token_store import RedisTokenStore
 pytestmark = [*MARKS, pytest.mark.timeout(240)]
 
 DOCUMENTED = (ROOT / "docs" / "operations.md").read_text()
-PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
 PASSWORD = "sweeper-password"
 
 #: Here, the program uses a database of its own, so that the server's monitor tells its commands from the test's.
@@ -123,10 +122,9 @@ def settings_of(url: RedisUrl, portal: simulator.Portal, directory: Path) -> Set
 
 async def command(directory: Path, *arguments: str) -> str:
     """Run a command of the program in a process of its own, and return its standard output."""
-    process = await asyncio.create_subprocess_exec(PROGRAM, *arguments, cwd=directory, stdout=-1, stderr=-1)
-    out, errors = await process.communicate()
-    assert process.returncode in {0, 3}, (arguments, out, errors)
-    return out.decode()
+    result = await asyncio.to_thread(Home(directory, "").cli, *arguments)
+    assert result.code in {0, 3}, (arguments, result)
+    return result.stdout
 
 
 async def done(api: Api, method: str, path: str, **options: Any) -> Any:
@@ -332,14 +330,13 @@ async def test_a_right_that_is_missing_is_named(admin: ArqRedis, url: RedisUrl, 
     rights = [word for word in documented_rights() if word != right]
     await admin.execute_command("ACL", "SETUSER", "crm-sweep", *rights)
     (tmp_path / "crm-sweep.toml").write_text(f'[redis]\nurl = "{url.get_secret_value()}"\nmin_replicas = 1\n')
-    process = await asyncio.create_subprocess_exec(PROGRAM, "check", cwd=tmp_path, stdout=-1, stderr=-1)
-    out, _ = await process.communicate()
+    result = await asyncio.to_thread(Home(tmp_path, "").cli, "check")
     named = {"~": "to use a key that it needs", "+": f"to run {right[1:].upper()}"}[right[0]]
-    assert process.returncode == 5
-    said = " ".join(out.decode().split()).partition("Redis does not grant this user a right that is needed: ")[2]
+    assert result.code == 5
+    said = " ".join(result.stdout.split()).partition("Redis does not grant this user a right that is needed: ")[2]
     # Servers before Redis 7.2 do not say which command of a script it was.
-    assert said.startswith((named, "to run a command of a script (the server's ACL LOG names it)")), out
-    assert PASSWORD not in out.decode()
+    assert said.startswith((named, "to run a command of a script (the server's ACL LOG names it)")), result
+    assert PASSWORD not in result.stdout
 
 
 async def test_a_service_that_uses_plain_arq_needs_less(admin: ArqRedis, url: RedisUrl, tmp_path: Path) -> None:

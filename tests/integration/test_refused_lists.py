@@ -6,7 +6,6 @@ import functools
 import io
 import json
 import re
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from jobs.store.trouble import Reason
 from jobs.view.job import read_job
 from jobs.words.contact_ids import segments
 from jobs.words.errors import UnknownJob
+from tests.support.home import Home
 from tests.support.plain_redis import plain_redis
 from tests.support.serving import serving
 from tests.support.sweeping import MARKS, settings_of
@@ -37,8 +37,6 @@ pytestmark = MARKS
 #: About two million contact IDs, scattered so that their segments take some 4 MB.
 IDS = range(1_500_000_001, 1_530_000_000, 14)
 LABEL = "for zebulon@quagmire.example"
-
-PROGRAM = str(Path(sys.executable).parent / "crm-sweep")
 
 
 @functools.cache  # not when tests are collected, which every test process does
@@ -178,11 +176,10 @@ async def test_by_command(private_server: EmbeddedServer, own_redis: ArqRedis, t
         f'[redis]\nurl = "{url}"\n[portals.main]\nurl = "http://crm"\ntoken = "t-t-t"\n'
     )
 
-    async def submit() -> tuple[int | None, str]:
-        command = [PROGRAM, "submit", "ids.txt", "--portal", "main", "--yes", "--label", LABEL]
-        process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=-1, stderr=-1)
-        out, errors = await process.communicate()
-        return process.returncode, (out + errors).decode()
+    async def submit() -> tuple[int, str]:
+        command = ["submit", "ids.txt", "--portal", "main", "--yes", "--label", LABEL]
+        result = await asyncio.to_thread(Home(tmp_path, "").cli, *command)
+        return result.code, result.stdout + result.stderr
 
     if way.reason is Reason.OUT_OF_MEMORY:  # there is room for half of the list
         memory = await own_redis.info("memory")

@@ -80,13 +80,26 @@ class Home:
         """Return an environment without settings of ours, with the width of a usual terminal."""
         return loaded.plain_environment(**more)
 
-    def cli(self, *args: str, stdin: str | bytes = b"", env: dict[str, str] | None = None) -> Result:
-        """Run a command to its end."""
+    def cli(
+        self,
+        *args: str,
+        stdin: str | bytes = b"",
+        stdout: int | IO[bytes] | None = None,
+        env: dict[str, str] | None = None,
+    ) -> Result:
+        """Run a command to its end.
+
+        Args:
+            args: the command.
+            stdin: what it reads.
+            stdout: where it writes; nothing of that is in the result.
+            env: further variables.
+        """
         text = stdin.encode() if isinstance(stdin, str) else stdin
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
             given.write(text)
             given.seek(0)
-            process = self._start(args, given, output, errors, env or {})
+            process = self._start(args, given, output if stdout is None else stdout, errors, env or {})
             try:
                 code = process.wait(TIMEOUT_S)
             finally:
@@ -109,7 +122,7 @@ class Home:
         self,
         args: tuple[str, ...],
         stdin: int | IO[bytes],
-        stdout: IO[bytes],
+        stdout: int | IO[bytes],
         stderr: IO[bytes],
         env: dict[str, str],
     ) -> Process:

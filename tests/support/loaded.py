@@ -91,7 +91,7 @@ def start(
     """Start a process.
 
     Args:
-        program: `crm-sweep` or `simulator`.
+        program: `crm-sweep`, `simulator` or `bench`.
         arguments: its command line.
         cwd: its working directory.
         env: its environment.

