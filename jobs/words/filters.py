@@ -19,6 +19,13 @@ MAX_TAGS = 50
 #: The portal's IDs of stages and types are signed 32-bit integers.
 MAX_LIST_ITEM_ID = 2_147_483_647
 
+#: What a tag and a searched text look like, in JSON Schema: something besides blanks, and no control characters. A
+#: comma would cut off a searched text.
+TAG_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f,]*[^\s\x00-\x1f\x7f-\x9f,][^\x00-\x1f\x7f-\x9f,]*$"
+#: What a GUID looks like, in JSON Schema.
+GUID_PATTERN = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _SAY_EVERYTHING = 'say --everything, or "everything": true, if every contact of the portal is meant'

@@ -1,5 +1,6 @@
 """A filter says exactly what it selects, or is refused with the member that is wrong."""
 
+import re
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.words.errors import BadFilter, BadSubmission
-from jobs.words.filters import MAX_TAGS, Filter, View, tag_key
+from jobs.words.filters import GUID_PATTERN, MAX_TAGS, MAX_TEXT, TAG_PATTERN, TEXT_PATTERN, Filter, View, tag_key
 
 GUID = "0b1c2d3e-0000-4000-8000-123456789abc"
 
@@ -179,3 +180,20 @@ def test_tags_are_compared_as_the_portal_compares_them() -> None:
 )
 def test_a_filter_says_in_words_what_it_selects(selection: Filter, said: str) -> None:
     assert str(selection) == said
+
+
+@given(st.text(max_size=MAX_TEXT) | st.text("\x00\x1f\x7f\x9f\xa0\u2028 ,a", max_size=5))
+@pytest.mark.parametrize(("member", "pattern"), [("tags", TAG_PATTERN), ("text", TEXT_PATTERN)])
+def test_the_pattern_in_the_api_document_allows_what_a_filter_allows(member: str, pattern: str, text: str) -> None:
+    try:
+        Filter.from_json({member: [text] if member == "tags" else text})
+    except BadFilter:
+        is_allowed = False
+    else:
+        is_allowed = True
+    assert is_allowed == bool(re.fullmatch(pattern.removesuffix("$"), text))
+
+
+@given(st.from_regex(GUID_PATTERN.removesuffix("$"), fullmatch=True))
+def test_the_pattern_of_a_guid_allows_what_a_filter_allows(guid: str) -> None:
+    assert Filter.from_json({"responsible": guid}).responsible == guid.lower()

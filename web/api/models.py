@@ -10,7 +10,15 @@ from config.portal import MAX_CONCURRENCY, REQUESTS_PER_SECOND
 from jobs.view.job import Job
 from jobs.view.stops import Stop
 from jobs.words.contact_ids import MAX_CONTACT_ID, MIN_CONTACT_ID
-from jobs.words.filters import Filter
+from jobs.words.filters import (
+    GUID_PATTERN,
+    MAX_LIST_ITEM_ID,
+    MAX_TAGS,
+    MAX_TEXT,
+    TAG_PATTERN,
+    TEXT_PATTERN,
+    Filter,
+)
 from jobs.words.job_ids import JOB_ID_PATTERN
 from jobs.words.labels import LABEL_PATTERN, MAX_LABEL
 from jobs.words.priority import Priority
@@ -85,10 +93,26 @@ def _inlined(schema: Any, components: dict[str, Any]) -> Any:
     return {name: _inlined(part, components) for name, part in schema.items()}
 
 
+#: What the members of a filter have to be like, apart from their types, as `Filter` checks it.
+_TAGS = {"maxItems": MAX_TAGS, "items": {"type": "string", "maxLength": MAX_TEXT, "pattern": TAG_PATTERN}}
+_OF_A_LIST = {"minimum": 0, "maximum": MAX_LIST_ITEM_ID}
+_LIMITS_OF_A_FILTER: dict[str, dict[str, Any]] = {
+    "tags": _TAGS,
+    "without_tags": _TAGS,
+    "stage": _OF_A_LIST,
+    "type": _OF_A_LIST,
+    "responsible": {"pattern": GUID_PATTERN},
+    "text": {"maxLength": MAX_TEXT, "pattern": TEXT_PATTERN},
+}
+
+
 def _schema_of_a_filter() -> dict[str, Any]:
     [reference], components = msgspec.json.schema_components([Filter])
     schema: dict[str, Any] = _inlined(reference, components)
     del schema["description"]  # which is for people who read the code
+    for member, limits in _LIMITS_OF_A_FILTER.items():
+        described = schema["properties"][member]
+        described.get("anyOf", [described])[0].update(limits)  # the other one is null
     return {**schema, "minProperties": 1}
 
 
