@@ -17,6 +17,8 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import RejectedPositiveData
 
+from jobs.words.filters import tag_key
+
 #: A portal that exists.
 PORTAL = "main"
 
@@ -100,7 +102,7 @@ def _choose_contacts(document: dict[str, Any]) -> None:
     if {"created_from", "created_to"} <= asked.keys() and asked["created_from"] > asked["created_to"]:
         asked["created_from"], asked["created_to"] = asked["created_to"], asked["created_from"]
     both = {"tags", "without_tags"} <= asked.keys()
-    if both and {tag.strip().lower() for tag in asked["tags"]} & {tag.strip().lower() for tag in asked["without_tags"]}:
+    if both and set(map(tag_key, asked["tags"])) & set(map(tag_key, asked["without_tags"])):
         del asked["without_tags"]
     if len(asked) > 1:
         asked.pop("everything", None)
