@@ -10,17 +10,20 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from config.logging import get_logger
 from jobs.lanes.grants import Batch
 from jobs.lanes.lease import LaneLedger
 from jobs.ledger.items import Call
 from jobs.store.connection import AWAY
+from jobs.store.trouble import word_for
 from worker.drain import Drain
 
 #: A PUT that leaves within this time of being asked for passes on what it was told then, seconds. A stop that is
 #: ordered meanwhile comes too late for it.
 FRESH_S = 0.25
-#: Redis has this long to judge a PUT again, seconds; if it stalls, the PUT is given back.
-_ANSWER_S = 2.0
+#: Redis has this long to judge a PUT again, seconds: if it stalls, the PUT is given back, and what it says is not about
+#: a moment long past.
+_ANSWER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +53,6 @@ class Clearance:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await self.ledger.may_send(self.batch) and self.ledger.holds_lease
-        except (TimeoutError, *AWAY, RedisError):
+        except (TimeoutError, *AWAY, RedisError) as error:
+            get_logger().warning("redis_away", error=word_for(error))
             return False

@@ -303,6 +303,9 @@ class Dispatcher:
     ) -> Done:
         started_s = time.monotonic()
         answer = await self._call(batch, ids)
+        if answer is NOT_SENT:
+            self.log.info("batch_given_back", seq=batch.seq, size=batch.size)
+            return Done(batch, _given_back(batch))
         took_s = time.monotonic() - started_s
         relief = self._relief(answer, started_s)
         settlement = replace(

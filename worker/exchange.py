@@ -113,6 +113,9 @@ class _Connector(aiohttp.TCPConnector):
         try:
             if not await leaving.may_send():
                 raise MayNotSend
+            # The answer may have taken its time.
+            if connection.protocol is None or not connection.protocol.is_connected():
+                raise _NotConnectedError(aiohttp.ServerDisconnectedError())
         except BaseException:
             connection.close()
             raise
@@ -190,7 +193,7 @@ class Exchange:
                 elapsed_s=_since(started),
                 deleting=deleting,
                 proxy=(self._proxy.host, self._proxy.port) if self._proxy else None,
-                connecting=isinstance(error, _NotConnectedError),
+                connecting=not leaving.has_left,
             )
         except asyncio.CancelledError as error:
             if leaving.has_left:

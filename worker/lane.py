@@ -100,22 +100,26 @@ class Lane:
         """Drive the portal until the slice is over or there is nothing to do.
 
         If it is cancelled, the grace period is over: the call in flight is given up, what is known is recorded, and
-        the lane ends. Cancelled once more, it ends at once.
+        the lane ends. A second cancellation breaks off that as well.
 
         Raises:
             redis.exceptions.RedisError: Redis stayed away for longer than the connection's patience.
         """
-        grant = await self.ledger.acquire_and_next(self.terms.max_concurrency, self._terms_now())
-        if grant is None:
-            return Farewell(Ending.BUSY)
-        keeper = asyncio.create_task(self._keep_lease())
-        driving = asyncio.create_task(self._drive(grant))
+        driving = asyncio.create_task(self._take_lease_and_drive())
         try:
             return await asyncio.shield(driving)
         except asyncio.CancelledError:
             self.drain.begin()
             self.dispatcher.grace.end()
             return await driving
+
+    async def _take_lease_and_drive(self) -> Farewell:
+        grant = await self.ledger.acquire_and_next(self.terms.max_concurrency, self._terms_now())
+        if grant is None:
+            return Farewell(Ending.BUSY)
+        keeper = asyncio.create_task(self._keep_lease())
+        try:
+            return await self._drive(grant)
         finally:
             await cancel(keeper)
 

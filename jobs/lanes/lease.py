@@ -155,7 +155,9 @@ class LaneLedger:
     async def may_send(self, batch: Batch) -> bool:
         """Check whether a PUT that has waited since it was handed out may still leave."""
         _, told = self._terms.gates.arguments(self._terms.conditions)
-        return bool(await MAY_SEND(self._redis, self._keys, [self._claim_key(batch), batch.seq, told]))
+        return bool(
+            await MAY_SEND(self._redis, self._keys, [self._claim_key(batch), batch.seq, self._configuration, told])
+        )
 
     async def settle(self, batch: Batch, settlement: Settlement) -> bool:
         """Record what became of a batch, under the terms of the last `next_batch`.

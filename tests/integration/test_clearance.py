@@ -1,39 +1,53 @@
 """A PUT that could not leave at once is judged again before it does: people and clocks go on while it waits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NamedTuple
 
 import pytest
 from arq.connections import ArqRedis
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from cli.embedded import EmbeddedServer
 from config.settings import Portal, WorkerConfig
 from jobs.lanes.gates import Gates
-from jobs.lanes.grants import Outdated
+from jobs.lanes.grants import Batch, Outdated
 from jobs.lanes.lease import LaneLedger, rescue
 from jobs.ledger.items import Call
 from jobs.steering.switch import Switch, switch
 from jobs.store import keys
+from jobs.store.kept import EVERYONE
 from jobs.view.job import read_job
 from jobs.words.outcomes import Code, Outcome
 from jobs.words.states import Event, State
 from tests.conftest import settings_for
 from tests.support.lanes import PORTAL, accept, answer, field, forget_reply, lines_of, lose, start_lane, take, terms
 from tests.support.office import CREDENTIALS, Office
-from tests.support.raw_portal import RawPortal, Request, raw_portal
+from tests.support.one_lane import one_lane
+from tests.support.raw_portal import Behave, RawPortal, Request, delete_all, raw_portal
 from tests.support.steering import control
 from tests.support.sweeping import EAGER, MARKS, ended
 from tests.support.waiting import until
 from worker.clearance import FRESH_S, Clearance
 from worker.drain import Drain
 from worker.fleet import Fleet
+from worker.lane import Lane
 from worker.main import working
+from worker.portal_answers import Failure
 
 pytestmark = MARKS
 
 _DAY_MS = 86_400_000
+
+
+class Waiting(NamedTuple):
+    """A batch that was handed out a while ago."""
+
+    portal: RawPortal
+    lane: Lane
+    batch: Batch
 
 
 async def gates_now(redis: ArqRedis, *, until_in_ms: int = _DAY_MS, day: str = "today") -> Gates:
@@ -83,6 +97,13 @@ async def outlive_the_gates(redis: ArqRedis, ledger: LaneLedger, _job_id: str) -
     ledger._terms = terms(gates=Gates(day="today", until_ms=1))
 
 
+async def refuse_the_token(redis: ArqRedis, _ledger: LaneLedger, _job_id: str) -> None:
+    """Another lane meets a fault that holds all workers."""
+    seconds, _ = await redis.time()
+    fault = f"{(seconds + 600) * 1000} portal_auth wrong token"
+    await redis.execute_command("HSET", keys.faults(PORTAL), EVERYONE, fault)
+
+
 async def rescue_it(redis: ArqRedis, ledger: LaneLedger, _job_id: str) -> None:
     await redis.zrem(keys.leases(PORTAL), "lane")
     assert await rescue(redis, PORTAL, 0.0)
@@ -91,7 +112,8 @@ async def rescue_it(redis: ArqRedis, ledger: LaneLedger, _job_id: str) -> None:
 @pytest.mark.parametrize(
     "happens",
     [
-        stop, stop_all, pause, cancel, push_back, close_windows, next_day, outlive_the_gates, rescue_it,
+        stop, stop_all, pause, cancel, push_back, refuse_the_token, close_windows, next_day, outlive_the_gates,
+        rescue_it,
     ],
 )  # fmt: skip
 async def test_the_ledger_judges_a_waiting_put_again(
@@ -161,6 +183,69 @@ async def test_a_put_stays_where_it_is_while_redis_stalls(redis: ArqRedis, monke
     monkeypatch.setattr("worker.clearance._ANSWER_S", 0.05)
     monkeypatch.setattr(ledger, "may_send", lambda _batch: asyncio.Event().wait())
     assert not await Clearance(ledger, batch, Drain()).may_send()
+
+
+@asynccontextmanager
+async def a_waiting_put(redis: ArqRedis, behave: Behave, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Waiting]:
+    """Have one batch deleted, so that a connection is there, and take one that has waited."""
+    async with (
+        raw_portal(behave) as portal,
+        one_lane(redis, portal.config(batch_size_start=5, request_timeout_s=1.0), "one") as lane,
+    ):
+        await accept(redis, range(1, 11))
+        assert await lane.ledger.acquire(1)
+        first = await take(lane.ledger, terms(batch_size=5))
+        done = await lane.dispatcher.work(first)
+        assert await lane.ledger.settle(first, done.settlement)
+        batch = await take(lane.ledger, terms(batch_size=5))
+        monkeypatch.setattr(lane.ledger, "_handed_out_s", lane.ledger._handed_out_s - FRESH_S)
+        yield Waiting(portal, lane, batch)
+        assert len(portal.requests) == 1
+
+
+async def test_a_call_that_times_out_while_redis_judges_it_was_not_sent(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.clearance._ANSWER_S", 30.0)
+    async with a_waiting_put(redis, delete_all, monkeypatch) as waiting:
+        monkeypatch.setattr(waiting.lane.ledger, "may_send", lambda _batch: asyncio.Event().wait())
+        done = await waiting.lane.dispatcher.work(waiting.batch)
+        assert isinstance(done.answer, Failure)
+        assert (done.answer.sent, done.answer.may_have_deleted) == (False, False)
+        assert (done.settlement.sent, done.settlement.unsent) == (0, 5)
+
+
+async def test_a_connection_that_closes_while_redis_judges_a_put_has_sent_nothing(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def keep(request: Request, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await delete_all(request, writer)
+
+    async with a_waiting_put(redis, keep, monkeypatch) as waiting:
+        judge = waiting.lane.ledger.may_send
+
+        async def close_first(batch: Batch) -> bool:
+            writers[0].close()
+            await writers[0].wait_closed()
+            await asyncio.sleep(0.05)  # until the client has heard of it
+            return await judge(batch)
+
+        monkeypatch.setattr(waiting.lane.ledger, "may_send", close_first)
+        done = await waiting.lane.dispatcher.work(waiting.batch)
+        assert isinstance(done.answer, Failure)
+        assert (done.answer.sent, done.answer.may_have_deleted) == (False, False)
+
+
+async def test_what_is_given_back_is_no_failure(redis: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_waiting_put(redis, delete_all, monkeypatch) as waiting:
+        await stop(redis)
+        with capture_logs() as logs:
+            done = await waiting.lane.dispatcher.work(waiting.batch)
+        assert (done.answer, done.settlement.last_error, done.settlement.unsent) == (None, None, 5)
+        assert [line["event"] for line in logs] == ["batch_given_back"]
 
 
 class Counter(Office):

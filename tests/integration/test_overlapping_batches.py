@@ -216,6 +216,32 @@ async def test_a_batch_that_arrives_when_the_grace_period_is_over_is_given_back(
     }
 
 
+async def test_a_lane_that_is_cancelled_while_it_takes_its_lease_leaves_nothing(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls()
+    taken, goes_on = asyncio.Event(), asyncio.Event()
+    real = LaneLedger.acquire_and_next
+
+    async def slowly(ledger: LaneLedger, *given: Any) -> Any:
+        grant = await real(ledger, *given)
+        taken.set()
+        await goes_on.wait()
+        return grant
+
+    monkeypatch.setattr(LaneLedger, "acquire_and_next", slowly)
+    async with raw_portal(calls) as portal, one_lane(redis, portal_of(portal), "one") as lane:
+        job_id = await accept(redis, range(1, 6))
+        driving = asyncio.create_task(lane.drive())
+        await taken.wait()
+        driving.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        assert (await driving).ending is Ending.DRAINED
+    assert not await redis.exists(keys.claims(PORTAL), keys.leases(PORTAL))
+    assert {(line.code, line.attempts) for line in await lines_of(redis, job_id)} == {(Code.PENDING, 0)}
+
+
 async def test_a_batch_that_is_delivered_again_after_a_pause_is_given_back(redis: ArqRedis) -> None:
     calls = Calls()
     async with raw_portal(calls) as portal, one_lane(redis, portal_of(portal), "one") as lane:

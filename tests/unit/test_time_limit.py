@@ -62,6 +62,26 @@ async def test_a_cancellation_in_the_moment_when_the_time_is_up_is_not_lost() ->
         await task
 
 
+@pytest.mark.parametrize("goes_wrong", [False, True])
+async def test_work_that_ends_otherwise_when_its_time_is_up_leaves_nothing_behind(goes_wrong: bool) -> None:
+    async def work() -> int:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if goes_wrong:
+                raise ValueError("wrong") from None
+        return 1
+
+    if goes_wrong:
+        with pytest.raises(ValueError, match="wrong"):
+            await within(0.0, work())
+    else:
+        assert await within(0.0, work()) == 1
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
 async def test_what_goes_wrong_is_passed_on() -> None:
     async def work() -> None:
         raise ValueError("wrong")

@@ -5,7 +5,6 @@ from time import perf_counter
 from typing import Any
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from config.logging import get_logger
 from web.http.address import is_loopback, is_own_origin, without_port
@@ -18,15 +17,13 @@ _log = get_logger()
 _READING = frozenset({"GET", "HEAD"})
 
 #: Headers of every answer that says nothing else itself. The page has a Content-Security-Policy of its own.
-SECURITY_HEADERS = CIMultiDict(
-    {
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    }
-)
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 
 #: Instead of the name and version of the library.
 SERVER = "crm-sweep"
@@ -34,7 +31,8 @@ SERVER = "crm-sweep"
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """Add the headers that every answer has."""
-    response.headers.merge(SECURITY_HEADERS)  # leaves those alone that are there
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers["Server"] = SERVER
 
 

@@ -34,8 +34,10 @@ async def within(limit_s: float, work: Awaitable[T]) -> T:
         return await work
     except asyncio.CancelledError as error:
         # Whoever else has cancelled this task meant all of it, and not this work alone.
-        if has_expired and task.uncancel() <= cancelled_before:
+        if has_expired and task.cancelling() - 1 <= cancelled_before:
             raise TimeoutError from error
         raise
     finally:
         timer.cancel()
+        if has_expired:
+            task.uncancel()
