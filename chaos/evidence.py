@@ -30,7 +30,7 @@ class Attempt:
     Attributes:
         asked, deleted, listed: contact IDs.
         clean: a complete and truthful answer was written to an open connection.
-        turned_away: the portal did not look at the list: too many calls, or a fault of the account.
+        status: HTTP status of the answer; None if there was none.
         address: the caller's IP address.
     """
 
@@ -44,8 +44,13 @@ class Attempt:
     clean: bool
     fault: str | None
     delivered: bool
-    turned_away: bool = False
+    status: int | None = None
     address: str = ""
+
+    @property
+    def turned_away(self) -> bool:
+        """Whether the portal did not look at the list: too many calls, or a fault of the account."""
+        return self.status in _TURNED_AWAY
 
 
 @dataclass(slots=True)
@@ -166,7 +171,7 @@ async def _attempts(portal: SimulatorClient, calls: list[dict[str, Any]], starte
             clean=whole["status"] == 200 and whole["delivered"] and whole["fault"] in _HARMLESS,
             fault=whole["fault"],
             delivered=whole["delivered"],
-            turned_away=whole["status"] in _TURNED_AWAY,
+            status=whole["status"],
             address=whole["address"],
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from pyroaring import BitMap
 
@@ -11,7 +12,7 @@ from chaos.verdict import Verdict
 
 #: A call that was handed out when the switch was set or the windows closed may still be on its way, seconds.
 _IN_FLIGHT_S = 2.0
-#: So may one that logs in first, or whose worker, Redis or portal stands still meanwhile, seconds after that.
+#: So may one whose worker, Redis or portal stands still meanwhile, seconds after that.
 _DELAYED_S = 15.0
 
 
@@ -79,7 +80,8 @@ def judge_guards(verdict: Verdict, puts: Sequence[Attempt], guarded: Guarded) ->
             stopped |= put.asked
         if portal == guarded.windowed and not _is_open(guarded, put):
             closed |= put.asked
-        if portal == guarded.capped:
+        # After a 401, which means that nothing was done, a call sends its PUT again with another token.
+        if portal == guarded.capped and put.status != HTTPStatus.UNAUTHORIZED:
             sent_of_capped += len(put.asked)
         verdict.counts[f"sent through portal {portal}"] += len(put.asked)
     verdict.refuse("sent, although no plan calls it deletable", unplanned)

@@ -34,7 +34,7 @@ GUARDED = Guarded(
 )
 
 
-def put(at_s: float, *contact_ids: int) -> Attempt:
+def put(at_s: float, *contact_ids: int, status: int = 200) -> Attempt:
     return Attempt(
         kind="delete",
         arrived_s=at_s,
@@ -46,6 +46,7 @@ def put(at_s: float, *contact_ids: int) -> Attempt:
         clean=True,
         fault=None,
         delivered=True,
+        status=status,
     )
 
 
@@ -66,6 +67,7 @@ def judged(*puts: Attempt, **facts: Any) -> list[str]:
         [put(2060.1, 1)],
         [put(3030.0, 40)],  # of another portal than the one that is stopped
         [put(10.0, 40, 41), put(20.0, 40, 41), put(30.0, 42)],
+        [put(10.0, 40, 41, 42, status=401), put(11.0, 40, 41, 42)],  # sent again with another token
     ],
 )
 def test_what_was_allowed_is_no_lie(puts: list[Attempt]) -> None:
