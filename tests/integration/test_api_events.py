@@ -108,6 +108,18 @@ async def test_the_end_of_a_job_keeps_its_version_while_the_portal_goes_on(redis
     assert before.version == after.version
 
 
+async def test_the_pace_of_a_job_that_stands_still_is_no_change(redis: ArqRedis) -> None:
+    job_id = await accept(redis, range(1, 21))
+    lane = await start_lane(redis)
+    await answer(redis, lane, await take(lane))
+    await control(redis, job_id, Event.PAUSE, by="somebody", lanes=0)
+    before = job_change(await read_job(redis, job_id))
+    await asyncio.sleep(0.05)
+    after = job_change(await read_job(redis, job_id))
+    assert before.value.contacts_per_second > after.value.contacts_per_second
+    assert before.version == after.version
+
+
 async def test_what_the_client_has_is_not_sent_again(server: EmbeddedServer, redis: ArqRedis) -> None:
     await accept(redis, range(1, 31), job_id="job")
     version = job_change(await read_job(redis, "job")).version

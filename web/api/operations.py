@@ -372,9 +372,10 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Follow a job",
         description=(
             "Server-sent events: one event `job` immediately and one per change, at most two per second, with the "
-            "job as data; a slow reader gets only the newest state. Comments keep a silent connection alive. The "
-            "stream ends after the event of a job that has ended. A client that reconnects with the `id` of the last "
-            "event it received is not sent that event again. If the job is forgotten, the stream ends with `gone`."
+            "job as data; that its pace falls while nothing happens is no change. A slow reader gets only the newest "
+            "state. Comments keep a silent connection alive. The stream ends after the event of a job that has ended. "
+            "A client that reconnects with the `id` of the last event it received is not sent that event again. If the "
+            "job is forgotten, the stream ends with `gone`."
         ),
         handler=job_events,
         headers={"Last-Event-ID": "When reconnecting, the id of the last event received."},

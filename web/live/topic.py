@@ -49,16 +49,17 @@ Changes: TypeAlias = AsyncGenerator[Change[T] | Silence, None]
 def job_change(job: Job) -> Change[Job]:
     """Return a job with its version.
 
-    How a portal is driven goes on changing after a job has ended; that is no change of the job.
+    How a portal is driven goes on changing after a job has ended; that is no change of the job. Nor is what changes by
+    the mere passing of time: the pace of a job that stands still falls.
     """
-    return _change(job, to_json(_apart_from_pace(job) if job.ended else job), to_json(job), last=job.ended)
+    standing = _standing_still(_apart_from_pace(job) if job.ended else job)
+    return _change(job, to_json(standing), to_json(job), last=job.ended)
 
 
 def jobs_change(jobs: list[Job]) -> Change[list[Job]]:
     """Return the jobs of a list with their version, without the pace of their portals, which a list does not show."""
     shown = [_apart_from_pace(job) for job in jobs]
-    json = to_json(shown)
-    return _change(shown, json, json)
+    return _change(shown, to_json([_standing_still(job) for job in shown]), to_json(shown))
 
 
 def portals_change(portals: list[PortalView]) -> Change[list[PortalView]]:
@@ -75,6 +76,10 @@ def schedules_change(schedules: list[ScheduleView]) -> Change[list[ScheduleView]
 
 def _change(value: T, shown: bytes, json: bytes, *, last: bool = False) -> Change[T]:
     return Change(hashlib.blake2b(shown, digest_size=9).hexdigest(), value, json, last)
+
+
+def _standing_still(job: Job) -> Job:
+    return msgspec.structs.replace(job, contacts_per_second=0.0, eta_s=None)
 
 
 def _apart_from_pace(job: Job) -> Job:
