@@ -92,6 +92,8 @@ def standing(job: Job, go_on: str | None = None) -> str:
         # A job that is not paused is not resumed by starting the command that is already running.
         trouble = f" (last error: {job.last_error})" if job.last_error else ""
         advice = f"{StateReason.PUSH_BACK.meaning}{trouble}"
+    elif go_on is not None and job.state_reason == StateReason.NO_WORKER:
+        advice = "the worker of this command is about to start"
     until = f" until {clock(job.waits_until)}" if job.waits_until else ""
     return f"{job.state_reason}{until}: {advice}"
 

@@ -11,7 +11,7 @@ from typer import BadParameter
 from cli.errors import explain, refused_list
 from cli.exit_codes import ExitCode
 from cli.output import plural, rendered
-from cli.summary import duration, summary, time_left
+from cli.summary import duration, standing, summary, time_left
 from config.errors import UnknownPortal
 from jobs.intake.tally import BadLine, IntakeError, WayOut
 from jobs.words.errors import UnknownJob
@@ -106,3 +106,9 @@ def test_a_bug_is_not_explained_away() -> None:
 @pytest.mark.parametrize(("count", "words"), [(1, "1 duplicate left out"), (2, "2 duplicates left out")])
 def test_a_single_thing_is_told_as_one(count: int, words: str) -> None:
     assert words in rendered(summary(a_job(duplicates=count)))
+
+
+def test_a_command_with_a_worker_of_its_own_asks_nobody_to_start_one() -> None:
+    job = a_job(state=State.QUEUED, state_reason="no_worker")
+    assert standing(job) == "no_worker: no worker is running; start one with `crm-sweep worker`"
+    assert standing(job, "the same command") == "no_worker: the worker of this command is about to start"
