@@ -319,7 +319,7 @@ class Dispatcher:
         return Done(batch, settlement, answer, took_s, batch.size)
 
     async def _call(self, batch: Batch, ids: list[list[int]]) -> Deleted | LookedUp | Failure:
-        if not self.ledger.holds_lease or self.grace.is_over:
+        if not self.ledger.holds_lease:  # so that no log-in is made for nothing
             return NOT_SENT
         may_send = Clearance(self.ledger, batch, self.drain).may_send
         try:

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from worker.exchange import CancelledUnsent
+
 T = TypeVar("T")
 
 
@@ -15,12 +17,12 @@ class Grace:
     """What is left of it for one lane."""
 
     def __init__(self) -> None:
-        self.is_over = False
+        self._is_over = False
         self._calling: asyncio.Task[Any] | None = None
 
     def end(self) -> None:
         """Give up the call that the lane waits for."""
-        self.is_over = True
+        self._is_over = True
         if self._calling is not None:
             self._calling.cancel()
 
@@ -28,11 +30,12 @@ class Grace:
         """Wait for a call to the portal.
 
         Raises:
-            asyncio.CancelledError: the grace period is over.
+            CancelledUnsent: the grace period was over before the call began.
+            asyncio.CancelledError: it is over now.
         """
-        if self.is_over:
+        if self._is_over:
             call.close()
-            raise asyncio.CancelledError
+            raise CancelledUnsent
         self._calling = asyncio.current_task()
         try:
             return await call

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from jobs.store import keys
 from jobs.words.outcomes import Outcome
 from simulator.client import SimulatorClient
 from tests.support import loaded
-from tests.support.home import Result
+from tests.support.home import Result, run_to_its_end
 from tests.support.process_tree import children_of
 from tests.support.submitting import request
 
@@ -47,18 +46,13 @@ async def portal() -> AsyncIterator[SimulatorClient]:
 
 def section(*arguments: str) -> Result:
     """Run a section to its end."""
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = loaded.start(
-            "bench", list(arguments), cwd=ROOT, env=loaded.plain_environment(), stdout=output, stderr=errors
-        )
-        try:
-            code = process.wait(110)
-        finally:
-            process.kill()
-            process.wait()
-        output.seek(0)
-        errors.seek(0)
-        return Result(code, output.read().decode(), errors.read().decode())
+    environment = loaded.plain_environment()
+    return run_to_its_end(
+        lambda output, errors: loaded.start(
+            "bench", list(arguments), cwd=ROOT, env=environment, stdout=output, stderr=errors
+        ),
+        timeout_s=110,
+    )
 
 
 def bench(*arguments: str, json_to: Path) -> dict[str, Any]:

@@ -74,6 +74,24 @@ class Calls:
         await self.answers[number](request, writer)
 
 
+def hold_back(
+    monkeypatch: pytest.MonkeyPatch, method: str, when: Callable[[], bool] = lambda: True
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold back what a method of the ledger returns; return the events that it has it, and that it may return it."""
+    has_it, goes_on = asyncio.Event(), asyncio.Event()
+    real = getattr(LaneLedger, method)
+
+    async def late(ledger: LaneLedger, *given: Any, **named: Any) -> Any:
+        grant = await real(ledger, *given, **named)
+        if when():
+            has_it.set()
+            await goes_on.wait()
+        return grant
+
+    monkeypatch.setattr(LaneLedger, method, late)
+    return has_it, goes_on
+
+
 async def found(redis: ArqRedis, job_id: str) -> dict[Code, list[int]]:
     lines: dict[Code, list[int]] = {}
     for line in await lines_of(redis, job_id):
@@ -188,17 +206,7 @@ async def test_a_batch_that_arrives_when_the_grace_period_is_over_is_given_back(
 ) -> None:
     """Its claim says that it was sent, so without that it would be looked up as if it had been."""
     calls = Calls(delete_all)
-    asked, goes_on = asyncio.Event(), asyncio.Event()
-    real = LaneLedger.next_batch
-
-    async def late(ledger: LaneLedger, *given: Any, **named: Any) -> Any:
-        grant = await real(ledger, *given, **named)
-        if calls.puts:
-            asked.set()
-            await goes_on.wait()
-        return grant
-
-    monkeypatch.setattr(LaneLedger, "next_batch", late)
+    asked, goes_on = hold_back(monkeypatch, "next_batch", lambda: bool(calls.puts))
     async with raw_portal(calls) as portal, one_lane(redis, portal_of(portal), "one") as lane:
         job_id = await accept(redis, range(1, 16))
         driving = asyncio.create_task(lane.drive())
@@ -220,16 +228,7 @@ async def test_a_lane_that_is_cancelled_while_it_takes_its_lease_leaves_nothing(
     redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = Calls()
-    taken, goes_on = asyncio.Event(), asyncio.Event()
-    real = LaneLedger.acquire_and_next
-
-    async def slowly(ledger: LaneLedger, *given: Any) -> Any:
-        grant = await real(ledger, *given)
-        taken.set()
-        await goes_on.wait()
-        return grant
-
-    monkeypatch.setattr(LaneLedger, "acquire_and_next", slowly)
+    taken, goes_on = hold_back(monkeypatch, "acquire_and_next")
     async with raw_portal(calls) as portal, one_lane(redis, portal_of(portal), "one") as lane:
         job_id = await accept(redis, range(1, 6))
         driving = asyncio.create_task(lane.drive())

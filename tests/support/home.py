@@ -32,6 +32,20 @@ class Result(NamedTuple):
     stderr: str
 
 
+def run_to_its_end(start: Callable[[IO[bytes], IO[bytes]], Process], timeout_s: float = TIMEOUT_S) -> Result:
+    """Start a process that writes to the two files that it is given, and wait for its end."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = start(output, errors)
+        try:
+            code = process.wait(timeout_s)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        errors.seek(0)
+        return Result(code, output.read().decode(), errors.read().decode())
+
+
 def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Wait until a condition is true, for a limited time."""
     end_s = time.monotonic() + timeout_s
@@ -96,18 +110,12 @@ class Home:
             env: further variables.
         """
         text = stdin.encode() if isinstance(stdin, str) else stdin
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        with tempfile.TemporaryFile() as given:
             given.write(text)
             given.seek(0)
-            process = self._start(args, given, output if stdout is None else stdout, errors, env or {})
-            try:
-                code = process.wait(TIMEOUT_S)
-            finally:
-                process.kill()
-                process.wait()
-            output.seek(0)
-            errors.seek(0)
-            result = Result(code, output.read().decode(), errors.read().decode())
+            result = run_to_its_end(
+                lambda output, errors: self._start(args, given, output if stdout is None else stdout, errors, env or {})
+            )
         assert "Traceback" not in result.stderr, result.stderr
         return result
 

@@ -34,28 +34,15 @@ async def test_work_is_cancelled_when_its_time_is_up_and_its_task_goes_on() -> N
     await asyncio.sleep(0)
 
 
-async def test_a_task_that_is_cancelled_by_somebody_else_is_cancelled() -> None:
+@pytest.mark.parametrize("limit_s", [10.0, 0.0], ids=["before its time is up", "in the moment when its time is up"])
+async def test_a_task_that_is_cancelled_by_somebody_else_is_cancelled(limit_s: float) -> None:
     begun = asyncio.Event()
 
     async def work() -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(within(10.0, work()))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_a_cancellation_in_the_moment_when_the_time_is_up_is_not_lost() -> None:
-    begun = asyncio.Event()
-
-    async def work() -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(within(0.0, work()))
+    task = asyncio.create_task(within(limit_s, work()))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
